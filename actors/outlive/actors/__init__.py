@@ -1,0 +1,48 @@
+"""Who acts: agents, their tools and models, and the runtime that keeps them going."""
+
+from outlive.actors.agent import Agent
+from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
+from outlive.actors.ids import Ids, RandomIds
+from outlive.actors.model import (
+    Finish,
+    Model,
+    ModelPart,
+    ModelRequest,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallPart,
+    ToolSchema,
+)
+from outlive.actors.retry import Retry
+from outlive.actors.run.handle import Run
+from outlive.actors.runtime import Runtime
+from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
+from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
+
+__all__ = [
+    "Agent",
+    "DuplicateStep",
+    "EchoModel",
+    "Finish",
+    "Ids",
+    "Model",
+    "ModelPart",
+    "ModelRequest",
+    "RandomIds",
+    "ReasoningDelta",
+    "RepeatedAfterCrash",
+    "Retry",
+    "Run",
+    "Runtime",
+    "ScriptExhausted",
+    "ScriptedModel",
+    "SyncToolContext",
+    "TextDelta",
+    "Tool",
+    "ToolCall",
+    "ToolCallPart",
+    "ToolContext",
+    "ToolSchema",
+    "Turn",
+    "tool",
+]

@@ -1,0 +1,223 @@
+"""What a tool's body can do besides its own work: steps, progress, and who it is."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+
+import structlog
+
+from outlive.events import CallId, OutliveError, RunId, Value, from_plain, to_plain
+from outlive.events.values import digest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DuplicateStep(OutliveError):
+    """A tool used the same step key twice in one attempt. Name each step apart."""
+
+    def __init__(self, call_id: str, key: str) -> None:
+        super().__init__(f"step {key!r} was used twice in one attempt of tool call {call_id!r}")
+        self.call_id = call_id
+        self.key = key
+
+
+class Attempt(Protocol):
+    """What the context needs of the attempt that it belongs to."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the attempt has been given up."""
+        ...
+
+    def memo(self, key: str) -> tuple[Value] | None:
+        """Return the recorded value of a step, in a tuple; None if it was not done yet."""
+        ...
+
+    async def record_step(self, key: str, value: Value, elapsed_ms: int) -> None:
+        """Record a step; returns once that is durable. Raises AttemptEnded."""
+        ...
+
+    def report_progress(self, done: float, total: float | None, note: str) -> None:
+        """Pass progress on, throttled. Raises AttemptEnded."""
+        ...
+
+    async def in_thread(self, fn: Callable[[], T]) -> T:
+        """Run a synchronous function in a thread."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Return the runtime's elapsed time."""
+        ...
+
+
+class _Context:
+    """What both kinds of context share. All of it may be read from any thread."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        *,
+        run_id: RunId,
+        agent_id: str,
+        call_id: CallId,
+        number: int,
+        idempotency_key: str,
+        deps: Any,
+    ) -> None:
+        self._attempt: Final = attempt
+        self._keys: set[str] = set()
+        self.run_id: Final = run_id
+        self.agent_id: Final = agent_id
+        self.call_id: Final = call_id
+        self.attempt: Final = number
+        """From 1: how often this call's body has been entered."""
+        self.idempotency_key: Final = idempotency_key
+        """The same on every attempt of this call, also after a crash; no other call has it."""
+        self.deps: Final = deps
+        """What was given to `Runtime(deps=...)`."""
+        self.log: Final = structlog.stdlib.get_logger("outlive.tool").bind(
+            run_id=run_id, call_id=call_id, attempt=number
+        )
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt is over: its deadline has passed, or the runtime closes.
+
+        An async tool is cancelled besides; a sync one should look here and return.
+        """
+        return self._attempt.over
+
+    def key_for(self, key: str) -> str:
+        """Return the idempotency key of step `key` of this call."""
+        return digest(self.idempotency_key.encode(), key.encode())
+
+    def _begin(self, key: str, fn: Callable[..., Any], result_type: Any) -> _Step:
+        if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a step's key is a text that is not empty, not {key!r}")
+        if key in self._keys:
+            raise DuplicateStep(self.call_id, key)
+        self._keys.add(key)
+        wanted = _return_type(fn) if result_type is None else result_type
+        return _Step(self._attempt, key, wanted)
+
+
+class _Step:
+    """One step of an attempt: known already, or to be done and recorded."""
+
+    def __init__(self, attempt: Attempt, key: str, wanted: Any) -> None:
+        self._attempt = attempt
+        self._key = key
+        self._wanted = wanted
+        self._memo = attempt.memo(key)
+        self._started_ns = attempt.monotonic_ns()
+
+    @property
+    def known(self) -> bool:
+        return self._memo is not None
+
+    def value(self) -> Any:
+        assert self._memo is not None
+        return from_plain(self._memo[0], self._wanted)
+
+    def record(self, result: Any) -> Coroutine[Any, Any, None]:
+        """Return what makes the result durable. It can be read back, or this raises."""
+        self._memo = (to_plain(result),)
+        self.value()
+        elapsed_ms = (self._attempt.monotonic_ns() - self._started_ns) // 1_000_000
+        return self._attempt.record_step(self._key, self._memo[0], elapsed_ms)
+
+
+class ToolContext(_Context):
+    """Handed to an async tool that has a parameter annotated with it."""
+
+    async def step(
+        self,
+        key: str,
+        fn: Callable[..., Awaitable[T] | T],
+        /,
+        *args: Any,
+        result_type: Any = None,
+        **kwargs: Any,
+    ) -> T:
+        """Do `fn(*args, **kwargs)` once for this call, however often the process dies.
+
+        Once the value is durable, later attempts are given it and do not call `fn`. It is
+        rebuilt from its stored form the first time too, as `result_type` or what `fn` is
+        annotated to return. An async `fn` runs on the loop, a sync one in a thread. A crash
+        between the effect of `fn` and the commit repeats it: pass `key_for(key)` on to
+        whatever can tell repeats apart.
+
+        Raises:
+            DuplicateStep: `key` was used before in this attempt.
+            UnserialisableValue: the value has no stored form, or does not fit its type.
+            AttemptEnded: this attempt was given up meanwhile.
+            Exception: whatever `fn` raises; nothing is recorded then.
+        """
+
+        step = self._begin(key, fn, result_type)
+        if not step.known:
+            if inspect.iscoroutinefunction(fn):
+                result = await fn(*args, **kwargs)
+            else:
+                context = copy_context()
+                result = await self._attempt.in_thread(lambda: context.run(fn, *args, **kwargs))
+                if inspect.isawaitable(result):
+                    result = await result
+            await step.record(result)
+        return cast("T", step.value())
+
+    async def progress(self, *, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell observers how far this call is. Throttled; the last one always gets through.
+
+        Raises:
+            AttemptEnded: this attempt was given up meanwhile.
+        """
+        self._attempt.report_progress(done, total, note)
+
+
+class SyncToolContext(_Context):
+    """Handed to a sync tool that has a parameter annotated with it: the same without await."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, attempt: Attempt, **facts: Any) -> None:
+        super().__init__(attempt, **facts)
+        self._loop = loop
+
+    def step(
+        self,
+        key: str,
+        fn: Callable[..., T],
+        /,
+        *args: Any,
+        result_type: Any = None,
+        **kwargs: Any,
+    ) -> T:
+        """Do `fn(*args, **kwargs)` once, in this thread. See `ToolContext.step`."""
+
+        step = self._begin(key, fn, result_type)
+        if not step.known:
+            recording = step.record(fn(*args, **kwargs))
+            asyncio.run_coroutine_threadsafe(recording, self._loop).result()
+        return cast("T", step.value())
+
+    def progress(self, *, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell observers how far this call is. See `ToolContext.progress`."""
+
+        async def report() -> None:
+            self._attempt.report_progress(done, total, note)
+
+        asyncio.run_coroutine_threadsafe(report(), self._loop).result()
+
+
+def _return_type(fn: Any) -> Any:
+    """Return what `fn` is annotated to return; Any if it does not say."""
+    if inspect.ismethod(fn):
+        fn = fn.__func__
+    try:
+        return get_type_hints(fn, include_extras=True).get("return", Any)
+    except (NameError, TypeError):
+        return Any

@@ -1,0 +1,101 @@
+"""Running effects, kept outside the actors, keyed by stream and effect.
+
+An actor that is rebuilt while its tool runs finds it here and does not start it twice. An
+effect stays until the commit that records its outcome is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Hashable
+from typing import Any
+
+from outlive.events import StreamId
+
+
+class Running:
+    """One effect being performed."""
+
+    __slots__ = ("given_up", "task")
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.given_up = False  # its outcome is of no use any more
+
+
+class EffectTable:
+    """What is being performed in this process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._running: dict[StreamId, dict[Hashable, Running]] = {}
+
+    def __len__(self) -> int:
+        """How many effects run."""
+        return sum(len(effects) for effects in self._running.values())
+
+    def of(self, stream: StreamId) -> frozenset[Any]:
+        """Return the effects of `stream` that are being performed and not given up."""
+        effects = self._running.get(stream, {})
+        return frozenset(effect for effect, entry in effects.items() if not entry.given_up)
+
+    def start(self, stream: StreamId, effect: Hashable, body: Coroutine[Any, Any, None]) -> Running:
+        """Perform `effect` by running `body` as a task."""
+        effects = self._running.setdefault(stream, {})
+        assert effect not in effects, f"{effect} of {stream} is running already"
+        entry = effects[effect] = Running(self._loop.create_task(body))
+        return entry
+
+    def get(self, stream: StreamId, effect: Hashable) -> Running | None:
+        """Return the running effect, if it is there."""
+        return self._running.get(stream, {}).get(effect)
+
+    def settle(self, stream: StreamId, effect: Hashable, *, abandon: bool = False) -> None:
+        """The outcome is recorded, or of no use: stop the effect if it still runs.
+
+        `abandon` leaves it running: it is in a thread, which cannot be stopped, and how it
+        ends is still to be told.
+        """
+        entry = self.get(stream, effect)
+        if entry is None:
+            return
+        entry.given_up = True
+        if entry.task.done() or entry.task is asyncio.current_task(self._loop):
+            self._forget(stream, effect)
+        else:
+            entry.task.add_done_callback(lambda _: self._forget(stream, effect))
+            if not abandon:
+                entry.task.cancel()
+
+    def _forget(self, stream: StreamId, effect: Hashable) -> None:
+        effects = self._running.get(stream)
+        if effects is not None:
+            effects.pop(effect, None)
+            if not effects:
+                del self._running[stream]
+
+    async def close(self) -> None:
+        """Cancel all that runs, and wait until it has let go. What ignores it is left behind."""
+        entries = [entry for effects in self._running.values() for entry in effects.values()]
+        for entry in entries:
+            entry.given_up = True
+            entry.task.cancel()
+        for entry in entries:
+            await _ended(self._loop, entry.task)
+        self._running.clear()
+
+
+async def _ended(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Wait for a cancelled task, for a second at most: it may refuse to end."""
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    task.add_done_callback(wake)
+    timer = loop.call_later(1.0, wake)
+    await waiter
+    timer.cancel()
+    if task.done() and not task.cancelled():
+        task.exception()  # Looked at, so that asyncio does not complain about it.

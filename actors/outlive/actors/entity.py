@@ -1,0 +1,67 @@
+"""The shape that every entity has: pure parts that the one shell drives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from outlive.events import Event, OpenEntry, Position
+
+S = TypeVar("S")
+C_contra = TypeVar("C_contra", contravariant=True)
+X = TypeVar("X")
+X_contra = TypeVar("X_contra", contravariant=True)
+
+
+class Entity(Protocol[S, C_contra, X]):
+    """One kind of entity: state `S`, commands `C`, effects `X`. All of it pure."""
+
+    @property
+    def initial(self) -> S:
+        """The state before the first event."""
+        ...
+
+    def decide(self, state: S, command: C_contra) -> tuple[Event, ...]:
+        """Return the events that the command causes; none if it changes nothing.
+
+        Raises:
+            Refused: the command cannot be obeyed in this state.
+        """
+        ...
+
+    def evolve(self, state: S, event: Event) -> S:
+        """Return the state after the event."""
+        ...
+
+    def outstanding(self, state: S) -> dict[X, None]:
+        """Return the effects that are owed to the world, in order. Read from state alone."""
+        ...
+
+    def open_entry(self, state: S) -> OpenEntry | None:
+        """Return the row of the open table; None when the entity is over."""
+        ...
+
+
+class World(Protocol[X_contra]):
+    """What one entity's effects are done to: it performs them, after they were committed.
+
+    An outcome comes back as a command to the entity's address.
+    """
+
+    def reset(self) -> None:
+        """Forget what was noted: the stream is about to be read from its start."""
+        ...
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """Take note of events that became durable, or were read from the log. In order."""
+        ...
+
+    def perform(self, effect: X_contra, cause: Position) -> None:
+        """Start the effect that the commit at `cause` has made outstanding."""
+        ...
+
+    def give_up(self, effect: X_contra) -> None:
+        """The effect is owed no more. Stop it if it still runs; its outcome is of no use."""
+        ...
+
+

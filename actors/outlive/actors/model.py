@@ -1,0 +1,80 @@
+"""What a model is: a request goes in, parts of an answer come out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import msgspec
+
+from outlive.events import Usage, Value
+from outlive.projections import Message
+
+
+class ToolSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as a model sees it. `parameters` and `output` are JSON Schemas."""
+
+    name: str
+    description: str
+    parameters: dict[str, Value]
+    output: dict[str, Value] | None = None
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One call of a model. `step` = completed model calls of this run."""
+
+    run_id: str
+    agent_id: str
+    step: int
+    attempt: int
+    instructions: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSchema, ...]
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the answer."""
+
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the reasoning before the answer."""
+
+    text: str
+
+
+class ToolCallPart(msgspec.Struct, frozen=True, gc=False):
+    """A complete tool call. `arguments` is a dict, or the JSON text of one."""
+
+    name: str
+    arguments: dict[str, Value] | str
+    id: str = ""
+
+
+class Finish(msgspec.Struct, frozen=True, gc=False):
+    """The answer is complete. Must come last: without it the answer was cut off."""
+
+    reason: str = "stop"
+
+
+ModelPart: TypeAlias = TextDelta | ReasoningDelta | ToolCallPart | Usage | Finish
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Answers requests. One object serves any number of runs at the same time."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls this model."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+        """Return the parts of the answer as they come, `Finish` last.
+
+        An exception, or an end without `Finish`, fails the call. The iterator is cancelled
+        with the run's process; a call that a crash cut off is made again with the same step
+        and the next attempt.
+        """
+        ...

@@ -1,0 +1,172 @@
+"""What may be wished of a run. Everything that `decide` needs is in the command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from outlive.actors.retry import NO_RETRY, Retry
+from outlive.events import CallId, Failure, Usage, Value
+
+InDoubt: TypeAlias = Literal["retry", "fail"]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A wish. May be refused."""
+
+
+class StartRun(Command, kw_only=True, frozen=True, gc=False):
+    """Start the run; the same again changes nothing."""
+
+    agent_id: str
+    input: str
+    model: str
+    max_steps: int = 20
+    tool_concurrency: int = 10
+    metadata: dict[str, Value] = {}
+
+
+class Recover(Command, kw_only=True, frozen=True, gc=False):
+    """Settle what was in flight when its process died, and go on.
+
+    Args:
+        running: effects that are still being performed in this process.
+        in_doubt: for each tool name what to do with a started call whose outcome is unknown.
+        clean: the process before had closed in good order; the recovery does not count.
+        max_recoveries: unclean recoveries allowed without anything new; None: no bound.
+    """
+
+    epoch: int
+    running: frozenset[Effect] = frozenset()
+    in_doubt: Mapping[str, InDoubt]
+    clean: bool = False
+    max_recoveries: int | None = 5
+    model: str
+
+
+class Wake(Command, kw_only=True, frozen=True, gc=False):
+    """An instant that the run waits for may have come."""
+
+    now_ns: int
+
+
+class RecordDelta(Command, kw_only=True, frozen=True, gc=False):
+    """Keep a piece of an answer that is coming in."""
+
+    step: int
+    attempt: int
+    text: str
+    kind: Literal["text", "reasoning"] = "text"
+
+
+class PlannedCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A tool call as the model asked for it; `problem` says why it cannot be made."""
+
+    name: str
+    arguments: dict[str, Value]
+    provider_id: str = ""
+    problem: Failure | None = None
+
+
+class CompleteModelCall(Command, kw_only=True, frozen=True, gc=False):
+    """The model has answered."""
+
+    step: int
+    attempt: int
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[PlannedCall, ...] = ()
+    usage: Usage = Usage()
+    finish_reason: str = "stop"
+    elapsed_ms: int = 0
+
+
+class FailModelCall(Command, kw_only=True, frozen=True, gc=False):
+    """The model raised or broke off."""
+
+    step: int
+    attempt: int
+    error: Failure
+    elapsed_ms: int = 0
+
+
+class CompleteStep(Command, kw_only=True, frozen=True, gc=False):
+    """A step of a tool has succeeded. Refused with AttemptEnded to an attempt that is over."""
+
+    call_id: CallId
+    attempt: int
+    key: str
+    value: Value
+    elapsed_ms: int = 0
+
+
+class ReportProgress(Command, kw_only=True, frozen=True, gc=False):
+    """A tool tells how far it is. Refused with AttemptEnded to an attempt that is over."""
+
+    call_id: CallId
+    attempt: int
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+class CompleteToolCall(Command, kw_only=True, frozen=True, gc=False):
+    """A tool has answered."""
+
+    call_id: CallId
+    attempt: int
+    result: Value
+    elapsed_ms: int = 0
+
+
+class FailToolCall(Command, kw_only=True, frozen=True, gc=False):
+    """An attempt of a tool call has failed. `retry` is the tool's policy as of now."""
+
+    call_id: CallId
+    attempt: int
+    error: Failure
+    now_ns: int
+    retry: Retry = NO_RETRY
+    elapsed_ms: int = 0
+
+
+class IgnoreToolResult(Command, kw_only=True, frozen=True, gc=False):
+    """An attempt that had been given up has come to an end after all."""
+
+    call_id: CallId
+    attempt: int
+    outcome: Literal["completed", "failed"]
+
+
+class CallModel(msgspec.Struct, frozen=True, gc=False):
+    """An effect: the model is to be called."""
+
+    step: int
+    attempt: int
+
+
+class CallTool(msgspec.Struct, frozen=True, gc=False):
+    """An effect: a tool is to be called."""
+
+    call_id: CallId
+    name: str
+    attempt: int
+
+
+Effect: TypeAlias = CallModel | CallTool
+
+RunCommand: TypeAlias = (
+    StartRun
+    | Recover
+    | Wake
+    | RecordDelta
+    | CompleteModelCall
+    | FailModelCall
+    | CompleteStep
+    | ReportProgress
+    | CompleteToolCall
+    | FailToolCall
+    | IgnoreToolResult
+)

@@ -1,0 +1,303 @@
+"""What a run does about a command: pure, without clock, random or I/O.
+
+A command first records its own fact. What follows from the state after it (`_go_on`) is the
+same whatever the fact was, and is recorded in the same commit: tool calls that may start now,
+the next model call once no call is open, or the end. So the result of one step and the intent
+of the next are one commit.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from outlive.actors.run.commands import (
+    CallModel,
+    CallTool,
+    CompleteModelCall,
+    CompleteStep,
+    CompleteToolCall,
+    FailModelCall,
+    FailToolCall,
+    IgnoreToolResult,
+    RecordDelta,
+    Recover,
+    ReportProgress,
+    RunCommand,
+    StartRun,
+    Wake,
+)
+from outlive.events import (
+    AttemptEnded,
+    CallId,
+    Failure,
+    ModelAttemptAbandoned,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallStarted,
+    ModelDelta,
+    Refused,
+    RunCompleted,
+    RunEvent,
+    RunExists,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    RunState,
+    RequestedToolCall,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    ToolProgressed,
+    ToolResultIgnored,
+    ToolStepCompleted,
+)
+from outlive.events.run import evolve
+from outlive.events.run.state import request_digest
+
+Events = tuple[RunEvent, ...]
+
+
+class RecoveryExhausted(Refused):
+    """The run was recovered too often without getting any further."""
+
+
+def decide(state: RunState, command: RunCommand) -> Events:  # noqa: PLR0911  # one arm each
+    """Return the events that `command` causes; none if it is a repeat or comes too late.
+
+    Raises:
+        RunExists: a start under the same id with another request.
+        AttemptEnded: a step or progress of an attempt that is over.
+        RecoveryExhausted: recovered `max_recoveries` times without anything new.
+    """
+    match command:
+        case CompleteToolCall():
+            if not _is_current(state, command.call_id, command.attempt):
+                return ()  # Delivered twice, or of an attempt that was given up.
+            completed = ToolCallCompleted(
+                call_id=command.call_id,
+                attempt=command.attempt,
+                result=command.result,
+                elapsed_ms=command.elapsed_ms,
+            )
+            return _go_on(state, completed)
+        case CompleteModelCall():
+            return _complete_model_call(state, command)
+        case RecordDelta():
+            if not _is_model_current(state, command.step, command.attempt):
+                return ()
+            delta = ModelDelta(
+                step=command.step, attempt=command.attempt, text=command.text, kind=command.kind
+            )
+            return (delta,)
+        case CompleteStep():
+            _require_current(state, command.call_id, command.attempt)
+            step = ToolStepCompleted(
+                call_id=command.call_id,
+                attempt=command.attempt,
+                key=command.key,
+                value=command.value,
+                elapsed_ms=command.elapsed_ms,
+            )
+            return (step,)
+        case ReportProgress():
+            _require_current(state, command.call_id, command.attempt)
+            progress = ToolProgressed(
+                call_id=command.call_id,
+                attempt=command.attempt,
+                done=command.done,
+                total=command.total,
+                note=command.note,
+            )
+            return (progress,)
+        case StartRun():
+            return _start(state, command)
+        case FailToolCall():
+            return _fail_tool_call(state, command)
+        case FailModelCall():
+            if not _is_model_current(state, command.step, command.attempt):
+                return ()
+            failed = ModelCallFailed(
+                step=command.step,
+                attempt=command.attempt,
+                error=command.error,
+                elapsed_ms=command.elapsed_ms,
+            )
+            return (failed, RunFailed(error=command.error))
+        case IgnoreToolResult():
+            ignored = ToolResultIgnored(
+                call_id=command.call_id, attempt=command.attempt, outcome=command.outcome
+            )
+            return (ignored,)
+        case Wake():
+            return _wake(state, command.now_ns)
+        case Recover():
+            return _recover(state, command)
+        case _:
+            assert_never(command)
+
+
+def _start(state: RunState, command: StartRun) -> Events:
+    if state.status != "none":
+        asked = request_digest(command.agent_id, command.input, command.metadata)
+        if asked != state.request:
+            raise RunExists("")
+        return ()
+    started = RunStarted(
+        agent_id=command.agent_id,
+        input=command.input,
+        max_steps=command.max_steps,
+        tool_concurrency=command.tool_concurrency,
+        metadata=command.metadata,
+    )
+    return (started, ModelCallStarted(step=0, model=command.model, messages=1))
+
+
+def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
+    if not _is_model_current(state, command.step, command.attempt):
+        return ()
+    calls = tuple(
+        RequestedToolCall(
+            call_id=CallId(f"{command.step}.{index}"),
+            name=planned.name,
+            arguments=planned.arguments,
+            provider_id=planned.provider_id,
+        )
+        for index, planned in enumerate(command.tool_calls)
+    )
+    completed = ModelCallCompleted(
+        step=command.step,
+        attempt=command.attempt,
+        text=command.text,
+        reasoning=command.reasoning,
+        tool_calls=calls,
+        usage=command.usage,
+        finish_reason=command.finish_reason,
+        elapsed_ms=command.elapsed_ms,
+    )
+    if not calls:
+        return (completed, RunCompleted(finish_reason=command.finish_reason))
+    refused = (
+        ToolCallFailed(call_id=call.call_id, attempt=0, error=planned.problem)
+        for call, planned in zip(calls, command.tool_calls, strict=True)
+        if planned.problem is not None
+    )
+    return _go_on(state, completed, *refused)
+
+
+def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
+    if not _is_current(state, command.call_id, command.attempt):
+        return ()
+    retry_at_ns = None
+    if command.attempt <= command.retry.max_retries and command.retry.covers(command.error):
+        wait_ns = command.retry.delay_ns(command.attempt, command.call_id)
+        retry_at_ns = command.now_ns + wait_ns
+    failed = ToolCallFailed(
+        call_id=command.call_id,
+        attempt=command.attempt,
+        error=command.error,
+        retry_at_ns=retry_at_ns,
+        elapsed_ms=command.elapsed_ms,
+    )
+    return _go_on(state, failed)
+
+
+def _wake(state: RunState, now_ns: int) -> Events:
+    return tuple(
+        ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
+        for call_id, call in state.calls.items()
+        if call.wake_at_ns is not None and call.wake_at_ns <= now_ns
+    )
+
+
+def _recover(state: RunState, command: Recover) -> Events:
+    """Settle each effect that is in flight and not being performed: again, or failed."""
+    if state.status != "running":
+        return ()
+    cut_off: list[RunEvent] = []
+    model = state.model_attempt
+    if model is not None and CallModel(state.step, model.attempt) not in command.running:
+        cut_off += (
+            ModelAttemptAbandoned(step=state.step, attempt=model.attempt),
+            ModelCallStarted(
+                step=state.step,
+                attempt=model.attempt + 1,
+                model=command.model,
+                messages=model.messages,
+            ),
+        )
+    for call_id, call in state.calls.items():
+        if call.status != "started":
+            continue
+        if CallTool(call_id, call.name, call.attempt) in command.running:
+            continue
+        if command.in_doubt.get(call.name, "retry") == "retry":
+            again = ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
+            cut_off.append(again)
+        else:
+            cut_off.append(
+                ToolCallFailed(
+                    call_id=call_id,
+                    attempt=call.attempt,
+                    error=Failure(
+                        kind="in_doubt",
+                        message="the process ended while the tool ran: whether it had its "
+                        "effect is unknown, and it must not be repeated",
+                    ),
+                )
+            )
+    if not cut_off and command.running:
+        return ()
+    attempt = state.recoveries + 1
+    if command.clean:
+        attempt = 1
+    elif command.max_recoveries is not None and state.recoveries >= command.max_recoveries:
+        raise RecoveryExhausted(
+            f"recovered {state.recoveries} times without getting any further (step {state.step})"
+        )
+    recovered = RunRecovered(epoch=command.epoch, attempt=attempt, clean=command.clean)
+    return _go_on(state, recovered, *cut_off)
+
+
+def _go_on(state: RunState, *facts: RunEvent) -> Events:
+    """Return the facts, and what is to be done now that they hold."""
+    for fact in facts:
+        state = evolve(state, fact)
+    if state.over:
+        return facts
+    if not state.calls:
+        if state.model_attempt is not None:
+            return facts
+        if state.step >= state.max_steps:
+            return (*facts, RunCompleted(finish_reason="max_steps"))
+        call = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
+        return (*facts, call)
+    free = state.tool_concurrency
+    waiting = False
+    for call in state.calls.values():
+        if call.status == "waiting":
+            waiting = True
+        else:
+            free -= 1
+    if not waiting or free <= 0:
+        return facts
+    ready = (item for item in state.calls.items() if item[1].status == "waiting")
+    starts = tuple(
+        ToolCallStarted(call_id=call_id, name=call.name)
+        for (call_id, call), _ in zip(ready, range(free), strict=False)
+    )
+    return (*facts, *starts)
+
+
+def _is_model_current(state: RunState, step: int, attempt: int) -> bool:
+    model = state.model_attempt
+    return model is not None and state.step == step and model.attempt == attempt
+
+
+def _is_current(state: RunState, call_id: CallId, attempt: int) -> bool:
+    call = state.calls.get(call_id)
+    return call is not None and call.status == "started" and call.attempt == attempt
+
+
+def _require_current(state: RunState, call_id: CallId, attempt: int) -> None:
+    if not _is_current(state, call_id, attempt):
+        raise AttemptEnded(call_id, attempt)

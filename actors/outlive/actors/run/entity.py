@@ -1,0 +1,65 @@
+"""The run as an entity: its pure parts, put together for the shell."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from outlive.actors.run.commands import CallModel, CallTool, Effect, RunCommand
+from outlive.actors.run.decide import decide
+from outlive.events import Event, OpenEntry, RunEvent, RunState
+from outlive.events.run import evolve
+
+
+def outstanding(state: RunState) -> dict[Effect, None]:
+    """Return what the run owes to the world: the model call, or the started tool calls."""
+    effects: dict[Effect, None] = {}
+    if state.model_attempt is not None:
+        effects[CallModel(state.step, state.model_attempt.attempt)] = None
+    for call_id, call in state.calls.items():
+        if call.status == "started":
+            effects[CallTool(call_id, call.name, call.attempt)] = None
+    return effects
+
+
+def open_entry(state: RunState) -> OpenEntry | None:
+    """Return the run's row of the open table; None when it is over."""
+    if state.status != "running":
+        return None
+    owes, wake_at_ns = state.model_attempt is not None, None
+    for call in state.calls.values():
+        if call.wake_at_ns is None:
+            owes = owes or call.status == "started"
+        elif wake_at_ns is None or call.wake_at_ns < wake_at_ns:
+            wake_at_ns = call.wake_at_ns
+    return OpenEntry(
+        kind="run",
+        status=state.status,
+        wake_at_ns=wake_at_ns,
+        owes=owes,
+        summary={"agent_id": state.agent_id},
+    )
+
+
+class RunEntity:
+    """`Entity` of runs."""
+
+    initial: Final = RunState()
+
+    def decide(self, state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+        """See `outlive.actors.run.decide`."""
+        return decide(state, command)
+
+    def evolve(self, state: RunState, event: Event) -> RunState:
+        """See `outlive.events.run.evolve`."""
+        return evolve(state, cast("RunEvent", event))
+
+    def outstanding(self, state: RunState) -> dict[Effect, None]:
+        """See `outstanding`."""
+        return outstanding(state)
+
+    def open_entry(self, state: RunState) -> OpenEntry | None:
+        """See `open_entry`."""
+        return open_entry(state)
+
+
+RUN: Final = RunEntity()

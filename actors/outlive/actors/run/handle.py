@@ -1,0 +1,39 @@
+"""A run, as the caller holds it: its id, its events, its result."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from outlive.events import Recorded, RunId
+from outlive.projections import RunResult, TextReset, text_of
+
+if TYPE_CHECKING:
+    from outlive.actors.runtime import Runtime
+
+
+class Run:
+    """A run that was started. It goes on whether or not anybody holds this object."""
+
+    def __init__(self, runtime: Runtime, id: RunId) -> None:
+        self._runtime = runtime
+        self.id: Final = id
+
+    def __repr__(self) -> str:
+        """Name the run."""
+        return f"<Run {self.id}>"
+
+    def events(self, *, after: int = 0) -> AsyncIterator[Recorded]:
+        """Yield the run's events beyond version `after`, then live. See `Runtime.observe`."""
+        return self._runtime.observe(self.id, after=after)
+
+    def text(self) -> AsyncIterator[str | TextReset]:
+        """Yield the text of the answers as it comes in, from the start of the run.
+
+        `TextReset` says that a crash cut the answer off: what was yielded of it is void.
+        """
+        return text_of(self.events())
+
+    async def result(self, *, timeout: float | None = None) -> RunResult:
+        """Wait until the run is at rest. See `Runtime.result`."""
+        return await self._runtime.result(self.id, timeout=timeout)

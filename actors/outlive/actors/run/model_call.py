@@ -1,0 +1,189 @@
+"""Calling a model: its parts become deltas while they come, and one answer in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from outlive.actors.agent import Agent
+from outlive.actors.model import (
+    Finish,
+    ModelRequest,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallPart,
+)
+from outlive.actors.run.commands import (
+    CallModel,
+    CompleteModelCall,
+    FailModelCall,
+    PlannedCall,
+    RecordDelta,
+)
+from outlive.events import Clock, Failure, UnserialisableValue, Usage, Value, to_plain
+
+_WAIT: Final = 0.025  # seconds a piece waits for more
+_SIZE: Final = 1_024  # characters that are enough to be recorded at once
+MAX_MESSAGE: Final = 2_000
+
+
+def failure(kind: str, error: BaseException) -> Failure:
+    """Return what the log keeps of an exception."""
+    name = type(error).__name__
+    text = str(error)
+    message = f"{name}: {text}" if text else name
+    return Failure(kind=kind, message=cut(message), exception=name)
+
+
+def cut(text: str) -> str:
+    """Return text that can be stored: valid Unicode, at most 2,000 characters."""
+    short = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+    return short.encode("utf-8", "replace").decode()
+
+
+class _Deltas:
+    """Joins pieces of an answer: recorded after 25 ms or 1,024 characters.
+
+    The first piece is held back until there is a second one: an answer that comes in one part
+    needs no delta. What is not yet recorded when the answer is complete never is: the answer
+    holds it.
+    """
+
+    def __init__(self, effect: CallModel, record: Callable[[RecordDelta], None]) -> None:
+        self._effect = effect
+        self._record = record
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[str] = []
+        self._size = 0
+        self._kind: Literal["text", "reasoning"] = "text"
+        self._parts = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, text: str, kind: Literal["text", "reasoning"]) -> None:
+        if not text:
+            return
+        self._parts += 1
+        if kind != self._kind:
+            self.flush()
+            self._kind = kind
+        self._pieces.append(text)
+        self._size += len(text)
+        if self._size >= _SIZE and self._parts > 1:
+            self.flush()
+        elif self._parts > 1 and self._timer is None:
+            self._timer = self._loop.call_later(_WAIT, self.flush)
+
+    def flush(self) -> None:
+        self.stop()
+        if self._pieces:
+            text = "".join(self._pieces)
+            self._pieces, self._size = [], 0
+            delta = RecordDelta(
+                step=self._effect.step, attempt=self._effect.attempt, text=text, kind=self._kind
+            )
+            self._record(delta)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def call_model(
+    agent: Agent,
+    effect: CallModel,
+    request: ModelRequest,
+    clock: Clock,
+    record: Callable[[RecordDelta], None],
+) -> CompleteModelCall | FailModelCall:
+    """Call the agent's model and return the outcome. Raises nothing but CancelledError.
+
+    `record` is given pieces of the answer as they come.
+    """
+    started_ns = clock.monotonic_ns()
+    deltas = _Deltas(effect, record)
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: list[PlannedCall] = []
+    usage = Usage()
+    finish: Finish | None = None
+    error: Failure | None = None
+    try:
+        async for part in agent.model.stream(request):
+            match part:
+                case TextDelta():
+                    text.append(part.text)
+                    deltas.add(part.text, "text")
+                case ReasoningDelta():
+                    reasoning.append(part.text)
+                    deltas.add(part.text, "reasoning")
+                case ToolCallPart():
+                    calls.append(_plan(agent, part))
+                case Usage():
+                    usage += part
+                case Finish():
+                    finish = part
+                case _:  # a model from outside, unchecked until here
+                    raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore
+        whole, thought = "".join(text), "".join(reasoning)
+        to_plain([whole, thought])
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        error = failure("error", cancelled)
+    except BaseException as raised:  # noqa: BLE001  # a model's end is not the runtime's
+        error = failure("error", raised)
+    finally:
+        deltas.stop()
+    elapsed_ms = (clock.monotonic_ns() - started_ns) // 1_000_000
+    if error is None and finish is None:
+        error = Failure(kind="incomplete", message="the model's answer ended without `Finish`")
+    if error is not None:
+        deltas.flush()
+        return FailModelCall(
+            step=effect.step, attempt=effect.attempt, error=error, elapsed_ms=elapsed_ms
+        )
+    assert finish is not None
+    return CompleteModelCall(
+        step=effect.step,
+        attempt=effect.attempt,
+        text="".join(text),
+        reasoning="".join(reasoning),
+        tool_calls=tuple(calls),
+        usage=usage,
+        finish_reason=finish.reason,
+        elapsed_ms=elapsed_ms,
+    )
+
+
+def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
+    """Look the tool up and check the arguments; what is wrong goes back to the model."""
+    arguments, problem = _arguments(part)
+    if problem is None:
+        tool = agent.tools.get(part.name)
+        if tool is None:
+            known = ", ".join(agent.tools) or "none"
+            message = f"there is no tool {part.name!r} (known: {known})"
+            problem = Failure(kind="unknown_tool", message=cut(message))
+        else:
+            problem = tool.problem_with(arguments)
+    return PlannedCall(
+        name=cut(part.name), arguments=arguments, provider_id=part.id, problem=problem
+    )
+
+
+def _arguments(part: ToolCallPart) -> tuple[dict[str, Value], Failure | None]:
+    try:
+        given: object = part.arguments
+        if isinstance(given, str):
+            given = msgspec.json.decode(given or "{}")
+        plain = to_plain(given)
+    except (msgspec.DecodeError, UnicodeEncodeError, UnserialisableValue) as error:
+        return {}, Failure(kind="invalid_arguments", message=cut(f"not valid JSON: {error}"))
+    if not isinstance(plain, dict):
+        return {}, Failure(kind="invalid_arguments", message="the arguments are no JSON object")
+    return plain, None

@@ -1,0 +1,256 @@
+"""Calling a tool: its attempt, its steps and progress, its deadline and its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from typing import Any, Final, Protocol, TypeVar
+
+from outlive.actors.context import SyncToolContext, ToolContext
+from outlive.actors.loop_actor import LoopFuture
+from outlive.actors.retry import NO_RETRY
+from outlive.actors.run.commands import (
+    CallTool,
+    CompleteStep,
+    CompleteToolCall,
+    FailToolCall,
+    IgnoreToolResult,
+    ReportProgress,
+    RunCommand,
+)
+from outlive.actors.run.model_call import cut, failure
+from outlive.actors.tool import Tool
+from outlive.events import (
+    AttemptEnded,
+    Clock,
+    Failure,
+    RequestedToolCall,
+    RunId,
+    RunState,
+    UnserialisableValue,
+    Value,
+    to_plain,
+)
+from outlive.events.values import canonical, digest
+
+T = TypeVar("T")
+
+_THROTTLE: Final = 0.5  # seconds between two progress events of one call
+
+
+class Home(Protocol):
+    """The run's address, as an attempt sees it."""
+
+    def tell(self, command: RunCommand) -> None:
+        """Send a command."""
+        ...
+
+    def ask(self, command: RunCommand) -> LoopFuture[RunState]:
+        """Send a command; the future is answered once it is durable."""
+        ...
+
+
+def idempotency_key(log_id: str, run_id: RunId, call: RequestedToolCall) -> str:
+    """Return the key of a call: 32 hex digits, the same on every attempt and after a crash.
+
+    BLAKE2b over log id, run id, call id, tool name and the canonical JSON of the arguments.
+    """
+    parts = (log_id, run_id, call.call_id, call.name)
+    return digest(*(part.encode() for part in parts), canonical(call.arguments))
+
+
+class ToolAttempt:
+    """One entry into a tool's body. Fulfils `context.Attempt`; belongs to the loop."""
+
+    def __init__(
+        self,
+        effect: CallTool,
+        tool: Tool[..., Any],
+        home: Home,
+        memos: dict[str, Value],
+        *,
+        clock: Clock,
+        executor: Executor,
+    ) -> None:
+        self.effect: Final = effect
+        self._tool = tool
+        self._home = home
+        self._memos = memos
+        self._clock = clock
+        self._executor = executor
+        self._loop = asyncio.get_running_loop()
+        self._started_ns = clock.monotonic_ns()
+        self._task: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._over = False
+        self._held: ReportProgress | None = None  # progress waiting for the throttle
+        self._throttle: asyncio.TimerHandle | None = None
+        self.in_thread_now = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the attempt has been given up."""
+        return self._over
+
+    def memo(self, key: str) -> tuple[Value] | None:
+        """Return the recorded value of a step."""
+        return (self._memos[key],) if key in self._memos else None
+
+    def monotonic_ns(self) -> int:
+        """Return the runtime's elapsed time."""
+        return self._clock.monotonic_ns()
+
+    async def record_step(self, key: str, value: Value, elapsed_ms: int) -> None:
+        """Record a step; returns once that is durable."""
+        self._require_current()
+        await self._home.ask(
+            CompleteStep(
+                call_id=self.effect.call_id,
+                attempt=self.effect.attempt,
+                key=key,
+                value=value,
+                elapsed_ms=elapsed_ms,
+            )
+        )
+
+    def report_progress(self, done: float, total: float | None, note: str) -> None:
+        """Pass progress on, one event each half second and always the last one."""
+        self._require_current()
+        self._held = ReportProgress(
+            call_id=self.effect.call_id,
+            attempt=self.effect.attempt,
+            done=float(done),
+            total=None if total is None else float(total),
+            note=cut(note),
+        )
+        if self._throttle is None:
+            self._pass_progress_on()
+
+    def _pass_progress_on(self) -> None:
+        held, self._held = self._held, None
+        self._throttle = None
+        if held is not None and not self._over:
+            self._home.tell(held)
+            self._throttle = self._loop.call_later(_THROTTLE, self._pass_progress_on)
+
+    def _require_current(self) -> None:
+        if self._over:
+            raise AttemptEnded(self.effect.call_id, self.effect.attempt)
+
+    async def in_thread(self, fn: Callable[[], T]) -> T:
+        """Run a synchronous function in a thread."""
+        return await self._loop.run_in_executor(self._executor, fn)
+
+    async def run(self, call: RequestedToolCall, facts: dict[str, Any]) -> None:
+        """Call the tool and tell the run's address how it ended. Raises only CancelledError."""
+        self._task = asyncio.current_task()
+        if self._tool.timeout is not None:
+            self._deadline = self._loop.call_later(self._tool.timeout, self._out_of_time)
+        try:
+            outcome = await self._outcome(call, facts)
+        except asyncio.CancelledError:
+            self._over = True
+            raise
+        finally:
+            self.in_thread_now = False
+            if self._deadline is not None:
+                self._deadline.cancel()
+            if self._throttle is not None:
+                self._throttle.cancel()
+        if self._over:
+            ended = "completed" if isinstance(outcome, CompleteToolCall) else "failed"
+            late = IgnoreToolResult(
+                call_id=self.effect.call_id, attempt=self.effect.attempt, outcome=ended
+            )
+            self._home.tell(late)
+            return
+        if self._held is not None:
+            self._home.tell(self._held)
+        self._home.tell(outcome)
+
+    async def _outcome(
+        self, call: RequestedToolCall, facts: dict[str, Any]
+    ) -> CompleteToolCall | FailToolCall:
+        try:
+            result = await self._call(call, facts)
+        except asyncio.CancelledError as cancelled:
+            if self._task is not None and self._task.cancelling():
+                raise
+            return self._failed(failure("error", cancelled))
+        except BaseException as raised:  # noqa: BLE001  # a tool's end is not the runtime's
+            return self._failed(failure("error", raised))
+        try:
+            plain = to_plain(result)
+        except UnserialisableValue as error:
+            message = f"the tool returned what cannot be stored: {error}"
+            return self._failed(Failure(kind="unserialisable", message=cut(message)))
+        try:
+            self._tool.signature.check_output(plain)
+        except UnserialisableValue as error:
+            message = f"the tool returned what its annotation does not allow: {error}"
+            return self._failed(Failure(kind="invalid_output", message=cut(message)))
+        return CompleteToolCall(
+            call_id=self.effect.call_id,
+            attempt=self.effect.attempt,
+            result=plain,
+            elapsed_ms=self._elapsed_ms(),
+        )
+
+    async def _call(self, call: RequestedToolCall, facts: dict[str, Any]) -> Any:
+        arguments = self._tool.signature.arguments(call.arguments)
+        parameter = self._tool.signature.context_parameter
+        fn = self._tool.fn
+        if self._tool.is_async:
+            if parameter is not None:
+                arguments[parameter] = ToolContext(self, **facts)
+            return await fn(**arguments)
+        if parameter is not None:
+            arguments[parameter] = SyncToolContext(self._loop, self, **facts)
+        context = copy_context()
+        self.in_thread_now = True
+        result = await self.in_thread(lambda: context.run(fn, **arguments))
+        return await result if asyncio.iscoroutine(result) else result
+
+    def _out_of_time(self) -> None:
+        """The deadline has passed: the attempt is over now, whatever its body does."""
+        if self._over:
+            return
+        timeout = self._tool.timeout
+        if self._held is not None:
+            self._home.tell(self._held)
+        self._over = True
+        if self.in_thread_now:
+            # The thread cannot be stopped, so what it did and still does is unknown.
+            repeat = self._tool.in_doubt == "retry"
+            message = f"no result within {timeout} s; its outcome is unknown"
+        else:
+            repeat, message = True, f"no result within {timeout} s"
+        self._home.tell(
+            FailToolCall(
+                call_id=self.effect.call_id,
+                attempt=self.effect.attempt,
+                error=Failure(kind="timeout", message=message),
+                now_ns=self._clock.now_ns(),
+                retry=self._tool.retry if repeat else NO_RETRY,
+                elapsed_ms=self._elapsed_ms(),
+            )
+        )
+
+    def give_up(self) -> None:
+        """The attempt is of no use any more."""
+        self._over = True
+
+    def _failed(self, error: Failure) -> FailToolCall:
+        return FailToolCall(
+            call_id=self.effect.call_id,
+            attempt=self.effect.attempt,
+            error=error,
+            now_ns=self._clock.now_ns(),
+            retry=self._tool.retry,
+            elapsed_ms=self._elapsed_ms(),
+        )
+
+    def _elapsed_ms(self) -> int:
+        return (self._clock.monotonic_ns() - self._started_ns) // 1_000_000

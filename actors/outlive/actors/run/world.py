@@ -1,0 +1,178 @@
+"""What a run's effects are done to: its agent's model and tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any, Final
+
+import structlog
+
+from outlive.actors.agent import Agent
+from outlive.actors.effects import EffectTable
+from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.loop_actor import LoopFuture, MailboxClosed
+from outlive.actors.model import ModelRequest
+from outlive.actors.run.commands import CallModel, CallTool, Effect, RunCommand
+from outlive.actors.run.model_call import call_model
+from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
+from outlive.events import (
+    CallId,
+    Clock,
+    Event,
+    Position,
+    RunId,
+    RunStarted,
+    RunState,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolStepCompleted,
+    Value,
+    run_stream,
+)
+from outlive.projections import Transcript
+
+_log = structlog.stdlib.get_logger("outlive")
+
+RunActor = EventSourcedActor[RunState, RunCommand, Effect]
+
+
+class Surroundings:
+    """What all runs of a runtime share."""
+
+    def __init__(
+        self,
+        *,
+        log_id: str,
+        agents: Mapping[str, Agent],
+        effects: EffectTable,
+        clock: Clock,
+        executor: Executor,
+        deps: Any,
+    ) -> None:
+        self.log_id: Final = log_id
+        self.agents: Final = agents
+        self.effects: Final = effects
+        self.clock: Final = clock
+        self.executor: Final = executor
+        self.deps: Final = deps
+
+
+class _Caused:
+    """The run's address, for what the commit at `cause` has set going."""
+
+    __slots__ = ("_actor", "_cause")
+
+    def __init__(self, actor: RunActor, cause: Position) -> None:
+        self._actor = actor
+        self._cause = cause
+
+    def tell(self, command: RunCommand) -> None:
+        try:
+            self._actor.tell(command, cause=self._cause)
+        except MailboxClosed:
+            _log.info("came_too_late", stream=self._actor.stream, command=type(command).__name__)
+
+    def ask(self, command: RunCommand) -> LoopFuture[RunState]:
+        return self._actor.ask(command, cause=self._cause)
+
+
+class RunWorld:
+    """Performs one run's effects. Fulfils `entity.World`.
+
+    What it knows (messages, values of steps) is folded from the run's events, so it can be
+    thrown away with the actor at any time.
+    """
+
+    def __init__(self, run_id: RunId, surroundings: Surroundings) -> None:
+        self._run_id = run_id
+        self._stream = run_stream(run_id)
+        self._all = surroundings
+        self._actor: RunActor | None = None
+        self._attempts: dict[CallTool, ToolAttempt] = {}
+        self.reset()
+
+    def bind(self, actor: RunActor) -> None:
+        """Say whose effects these are."""
+        self._actor = actor
+
+    @property
+    def transcript(self) -> Transcript:
+        """The run's messages, up to the last event that became durable."""
+        return self._transcript
+
+    def reset(self) -> None:
+        """Forget what was noted."""
+        self._transcript = Transcript()
+        self._memos: dict[CallId, dict[str, Value]] = {}
+        self._agent_id = ""
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """Take note of durable events."""
+        for event in events:
+            self._transcript.apply(event)
+            match event:
+                case ToolStepCompleted():
+                    self._memos.setdefault(event.call_id, {})[event.key] = event.value
+                case ToolCallCompleted() | ToolCallFailed(retry_at_ns=None):
+                    self._memos.pop(event.call_id, None)
+                case RunStarted():
+                    self._agent_id = event.agent_id
+                case _:
+                    pass
+
+    def perform(self, effect: Effect, cause: Position) -> None:
+        """Start an effect, unless it runs already."""
+        assert self._actor is not None
+        if self._all.effects.get(self._stream, effect) is not None:
+            return
+        agent, home = self._all.agents[self._agent_id], _Caused(self._actor, cause)
+        if isinstance(effect, CallModel):
+            body = self._call_model(agent, effect, home)
+        else:
+            body = self._call_tool(agent, effect, home)
+        self._all.effects.start(self._stream, effect, body)
+
+    async def _call_model(self, agent: Agent, effect: CallModel, home: _Caused) -> None:
+        request = ModelRequest(
+            run_id=self._run_id,
+            agent_id=agent.id,
+            step=effect.step,
+            attempt=effect.attempt,
+            instructions=agent.instructions,
+            messages=tuple(self._transcript.messages),
+            tools=agent.tool_schemas,
+        )
+        home.tell(await call_model(agent, effect, request, self._all.clock, home.tell))
+
+    async def _call_tool(self, agent: Agent, effect: CallTool, home: _Caused) -> None:
+        call = self._transcript.calls[effect.call_id]
+        attempt = self._attempts[effect] = ToolAttempt(
+            effect,
+            agent.tools[effect.name],
+            home,
+            self._memos.get(effect.call_id, {}),
+            clock=self._all.clock,
+            executor=self._all.executor,
+        )
+        facts = {
+            "run_id": self._run_id,
+            "agent_id": agent.id,
+            "call_id": effect.call_id,
+            "number": effect.attempt,
+            "idempotency_key": idempotency_key(self._all.log_id, self._run_id, call),
+            "deps": self._all.deps,
+        }
+        try:
+            await attempt.run(call, facts)
+        finally:
+            del self._attempts[effect]
+
+    def give_up(self, effect: Effect) -> None:
+        """Stop an effect that is owed no more, if it still runs."""
+        attempt = self._attempts.get(effect) if isinstance(effect, CallTool) else None
+        if attempt is None:
+            self._all.effects.settle(self._stream, effect)
+            return
+        attempt.give_up()
+        self._all.effects.settle(self._stream, effect, abandon=attempt.in_thread_now)

@@ -1,0 +1,173 @@
+"""Tools: plain functions that a model may call."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
+
+from outlive.actors.context import SyncToolContext, ToolContext
+from outlive.actors.model import ToolSchema
+from outlive.actors.retry import Retry, as_retry, seconds
+from outlive.actors.run.commands import InDoubt
+from outlive.actors.signature import Signature
+from outlive.events import Failure, InvalidDefinition, UnserialisableValue, Value
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class RepeatedAfterCrash(UserWarning):
+    """A tool does not say what may be done when a crash leaves its outcome unknown."""
+
+
+class Tool(Generic[P, R]):
+    """A function as a tool. Made by `tool`; calling it calls the function."""
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: float | timedelta | None = None,
+        retry: int | Retry = 0,
+        read_only: bool = False,
+        idempotent: bool = False,
+        in_doubt: InDoubt | None = None,
+    ) -> None:
+        self.fn: Final = fn
+        self.name: Final = name or fn.__name__
+        if not _NAME.fullmatch(self.name):
+            raise InvalidDefinition(
+                f"{self.name!r} is no tool name: 1 to 64 of letters, digits, '_' and '-', "
+                "not beginning with a digit or '-'"
+            )
+        if in_doubt not in (None, "retry", "fail"):
+            raise InvalidDefinition(f"in_doubt is 'retry' or 'fail', not {in_doubt!r}")
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise InvalidDefinition(f"tool {self.name!r} is a generator; return the result instead")
+        self.is_async: Final = inspect.iscoroutinefunction(fn)
+        self.signature: Final = Signature(
+            fn,
+            self.name,
+            context=ToolContext if self.is_async else SyncToolContext,
+            wrong_context=SyncToolContext if self.is_async else ToolContext,
+        )
+        self.timeout: Final = None if timeout is None else seconds("timeout", timeout)
+        self.retry: Final = as_retry(retry)
+        self.in_doubt: Final[InDoubt] = in_doubt or "retry"
+        self.schema: Final = ToolSchema(
+            name=self.name,
+            description=self.signature.description if description is None else description,
+            parameters=self.signature.parameters,
+            output=self.signature.output,
+        )
+        if not (read_only or idempotent or in_doubt):
+            warnings.warn(
+                f"tool {self.name!r} will be called again when a crash leaves its outcome "
+                "unknown: say read_only=True, idempotent=True or in_doubt='retry' if that is "
+                "fine, in_doubt='fail' if not",
+                RepeatedAfterCrash,
+                stacklevel=3,
+            )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself."""
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Name the tool."""
+        return f"<Tool {self.name}>"
+
+    def problem_with(self, arguments: dict[str, Value]) -> Failure | None:
+        """Return why the function cannot be called with these arguments; None if it can."""
+        try:
+            self.signature.arguments(arguments)
+        except UnserialisableValue as error:
+            return Failure(kind="invalid_arguments", message=str(error))
+        return None
+
+
+@overload
+def tool(fn: Callable[P, R], /) -> Tool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | timedelta | None = None,
+    retry: int | Retry = 0,
+    read_only: bool = False,
+    idempotent: bool = False,
+    in_doubt: InDoubt | None = None,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+
+
+def tool(
+    fn: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | timedelta | None = None,
+    retry: int | Retry = 0,
+    read_only: bool = False,
+    idempotent: bool = False,
+    in_doubt: InDoubt | None = None,
+) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
+    """Make a function, `def` or `async def`, a tool.
+
+    The input schema comes from the signature and the `Args:` of the docstring, the output
+    schema from the return annotation; both are checked at each call. A parameter annotated
+    with `ToolContext` (`SyncToolContext` in a `def`) is filled by the runtime.
+
+    Args:
+        fn: the function, when used without parentheses.
+        name: what the model calls it; the function's name if left out.
+        description: what the model is told; the docstring if left out.
+        timeout: seconds for one attempt. Async: it is cancelled. Sync: its thread is
+            abandoned, and what it did is unknown.
+        retry: how often, or how, to try again after an error or a timeout. The waits are
+            durable: a restart does not begin them anew.
+        read_only: it changes nothing, so a repeat does no harm.
+        idempotent: a repeat with the same `ctx.idempotency_key` changes nothing.
+        in_doubt: what to do when a crash (or an abandoned thread) leaves the outcome unknown:
+            "retry" (default) calls it again, "fail" tells the model that it is unknown.
+
+    Raises:
+        InvalidDefinition: the function or an option cannot work, with the reason.
+    """
+
+    def make(function: Callable[P, R]) -> Tool[P, R]:
+        return Tool(
+            function,
+            name=name,
+            description=description,
+            timeout=timeout,
+            retry=retry,
+            read_only=read_only,
+            idempotent=idempotent,
+            in_doubt=in_doubt,
+        )
+
+    return make if fn is None else make(fn)
+
+
+AnyTool = Tool[..., Any] | Callable[..., Any] | Callable[..., Awaitable[Any]]
+
+
+def as_tool(value: AnyTool) -> Tool[..., Any]:
+    """Return `value` as a tool; a plain function becomes one with the defaults."""
+    if isinstance(value, Tool):
+        return value
+    if inspect.isroutine(value):
+        return Tool(value)
+    raise InvalidDefinition(f"a tool is a function or made by @tool, not {value!r}")

@@ -1,0 +1,62 @@
+"""Events to bytes and back: msgpack, one array a record, each event tagged by name.
+
+Decoding builds the structs of the catalogue and nothing else: no import, no call, nothing
+named by the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any, Final, get_args
+
+import msgspec
+
+from outlive.events.errors import CorruptLog, NewerFormat
+from outlive.events.event import Event
+from outlive.events.run.events import RunEvent
+
+SCHEMA: Final = 1
+"""The catalogue's edition, written in every record, so that upcasters know what they read."""
+
+
+class Codec:
+    """Encodes and decodes the events of a catalogue of event types."""
+
+    def __init__(self, types: Iterable[type[Event]], *, schema: int = SCHEMA) -> None:
+        self.schema: Final = schema
+        self.types: Final = {_tag(event_type): event_type for event_type in types}
+        union: Any = reduce(or_, self.types.values())
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(tuple[union, ...]).decode
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """Return the events as one msgpack array."""
+        return self._encode(events)
+
+    def decode(self, payload: bytes, *, schema: int, where: str) -> tuple[Event, ...]:
+        """Return the events of a record's payload. `where` names the record in errors.
+
+        Raises:
+            NewerFormat: written by a later edition of the catalogue.
+            CorruptLog: an unknown event type, or fields that do not fit. Never guessed at.
+        """
+        if schema > self.schema:
+            raise NewerFormat(where, schema, self.schema)
+        try:
+            events: tuple[Event, ...] = self._decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise CorruptLog(where, str(error)) from None
+        return events
+
+
+def _tag(event_type: type[Event]) -> str:
+    tag = event_type.__struct_config__.tag
+    assert isinstance(tag, str), f"{event_type.__name__} has no tag"
+    return tag
+
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = tuple(get_args(RunEvent))
+CODEC: Final = Codec(EVENT_TYPES)
+"""The codec of all events that Outlive knows."""

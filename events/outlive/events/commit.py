@@ -1,0 +1,171 @@
+"""An append on its way: what is to be written, and a future of `Committed`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import UnsetType
+
+from outlive.events.errors import OutliveError
+from outlive.events.event import Event
+from outlive.events.ids import Position, StreamId, Version
+
+
+class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A row of the open table: an entity that has not come to its end.
+
+    Recovery, timers and lists of open things read these rows; nothing scans history.
+    """
+
+    kind: str
+    status: str
+    wake_at_ns: int | None = None  # when it wants to be woken next
+    owes: bool = False  # an effect is outstanding: it must be taken up when the log is opened
+    reason: str = ""  # why it stands still
+    summary: dict[str, str] = {}  # what lists show of it
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The commit is durable."""
+
+    position: Position
+    first_version: Version
+    last_version: Version
+    recorded_at_ns: int
+
+
+Deliver: TypeAlias = Callable[[Callable[[], None]], object]
+"""Runs a callback where the log's user wants it: `loop.call_soon_threadsafe`, for one."""
+
+_settling: Final = threading.Lock()
+
+
+class Commit:
+    """One append: handed to the writer, settled once with `Committed` or an error.
+
+    Callbacks run where the log delivers (`EventLog.deliver_on`), those of one stream in the
+    order of the appends.
+    """
+
+    __slots__ = (
+        "_callback",
+        "_delivered",
+        "_waiter",
+        "cause",
+        "commit_id",
+        "correlation_id",
+        "entry",
+        "error",
+        "events",
+        "expected_version",
+        "outcome",
+        "payload",
+        "recorded_at_ns",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        payload: bytes,
+        *,
+        expected_version: Version,
+        recorded_at_ns: int,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | None | UnsetType,
+    ) -> None:
+        self.stream = stream
+        self.events = events
+        self.payload = payload
+        self.expected_version = expected_version
+        self.recorded_at_ns = recorded_at_ns
+        self.commit_id = commit_id
+        self.cause = cause
+        self.correlation_id = correlation_id
+        self.entry = entry
+        self.outcome: Committed | None = None
+        self.error: OutliveError | None = None
+        self._callback: Callable[[Commit], None] | None = None
+        self._delivered = False
+        self._waiter: threading.Event | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether its outcome is known."""
+        return self.outcome is not None or self.error is not None
+
+    def then(self, callback: Callable[[Commit], None]) -> None:
+        """Call `callback` with this commit once it is settled; at once if it has been."""
+        with _settling:
+            if not self._delivered:
+                assert self._callback is None, "a commit has one callback"
+                self._callback = callback
+                return
+        callback(self)
+
+    def result(self, timeout: float | None = None) -> Committed:
+        """Block until it is settled and return the outcome. Not for use on an event loop.
+
+        Raises:
+            TimeoutError: not settled within `timeout` seconds.
+            WrongExpectedVersion: and the other errors of an append.
+        """
+        with _settling:
+            if not self._delivered and self._waiter is None:
+                self._waiter = threading.Event()
+            waiter = self._waiter
+        if waiter is not None and not waiter.wait(timeout):
+            raise TimeoutError(f"no commit within {timeout} s")
+        return self._unwrap()
+
+    def __await__(self) -> Generator[object, None, Committed]:
+        """Wait for the outcome on the running event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.then(lambda _: loop.call_soon_threadsafe(wake))
+        yield from future
+        return self._unwrap()
+
+    def _unwrap(self) -> Committed:
+        if self.error is not None:
+            raise self.error
+        assert self.outcome is not None
+        return self.outcome
+
+    def deliver(self) -> None:
+        """Run the callback and wake who waits. For logs: once, after it was settled."""
+        with _settling:
+            self._delivered = True
+            callback, waiter = self._callback, self._waiter
+            self._callback = None
+        if waiter is not None:
+            waiter.set()
+        if callback is not None:
+            callback(self)
+
+
+def deliver_all(commits: Sequence[Commit], deliver: Deliver) -> None:
+    """Hand the settled commits to their callbacks, in order, in one delivery."""
+
+    def run() -> None:
+        for commit in commits:
+            commit.deliver()
+
+    deliver(run)
+
+
+def at_once(callback: Callable[[], None]) -> None:
+    """Deliver on the thread that settles."""
+    callback()

@@ -1,0 +1,199 @@
+"""Everything that Outlive raises on purpose.
+
+    OutliveError
+    ├── InvalidId                  the caller's id cannot name anything
+    ├── NotFound                   there is no such thing; answered at once
+    │   ├── RunNotFound
+    │   └── AgentNotFound
+    ├── Refused                    the command cannot be obeyed in the present state
+    │   ├── RunExists              same id, other input
+    │   ├── InvalidOffset          an offset beyond the head
+    │   └── AttemptEnded           a tool goes on after its attempt was given up
+    ├── InvalidDefinition          an agent or tool that cannot work, at construction
+    ├── UnserialisableValue        a value that cannot be stored
+    ├── RunUnsuccessful            raised by `RunResult.unwrap()`: failed, or at a standstill
+    ├── StreamBroken               one stream cannot be folded; the others go on
+    └── LogError
+        ├── WrongExpectedVersion   someone appended first
+        ├── LogInUse               another owner holds the folder
+        ├── LogNotWritable         the folder cannot be written
+        ├── LogNotFound            there is no log in the folder
+        ├── NewerFormat            written by a later release
+        ├── CorruptLog             bytes that are not what was written
+        ├── Fenced                 another owner took over
+        ├── LogFailed              the store failed; close and open again
+        └── LogClosed
+"""
+
+from __future__ import annotations
+
+
+class OutliveError(Exception):
+    """The root of all errors that Outlive raises."""
+
+
+class InvalidId(OutliveError, ValueError):
+    """An id that cannot name anything. Use printable text of 1 to 200 bytes."""
+
+
+class NotFound(OutliveError, LookupError):
+    """There is no such thing in this log. Answered at once, never waited for."""
+
+
+class RunNotFound(NotFound):
+    """There is no run with this id."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id!r} in this log")
+        self.run_id = run_id
+
+
+class AgentNotFound(NotFound):
+    """No agent with this id is registered with the runtime."""
+
+    def __init__(self, agent_id: str, known: tuple[str, ...]) -> None:
+        names = ", ".join(repr(name) for name in known) or "none"
+        super().__init__(f"no agent {agent_id!r} is registered with this runtime (known: {names})")
+        self.agent_id = agent_id
+        self.known = known
+
+
+class Refused(OutliveError):
+    """The command cannot be obeyed in the present state. Nothing was written."""
+
+
+class RunExists(Refused):
+    """A run with this id was started with another agent or input."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id!r} exists already, with another agent or input")
+        self.run_id = run_id
+
+
+class InvalidOffset(Refused):
+    """The offset lies beyond the head: it was not handed out by this log."""
+
+    def __init__(self, after: int, head: int) -> None:
+        super().__init__(f"offset {after} lies outside of 0 to {head}, the head")
+        self.after = after
+        self.head = head
+
+
+class AttemptEnded(Refused):
+    """The tool's attempt is over (timed out or replaced); what it does now is not recorded."""
+
+    def __init__(self, call_id: str, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of tool call {call_id!r} is over")
+        self.call_id = call_id
+        self.attempt = attempt
+
+
+class InvalidDefinition(OutliveError, ValueError):
+    """An agent, tool or setting that cannot hold. Raised at construction."""
+
+
+class UnserialisableValue(OutliveError, TypeError):
+    """A value that cannot be stored, or does not fit the type that was promised for it."""
+
+
+class RunUnsuccessful(OutliveError):
+    """A run did not complete: it failed, or stands still. Raised by `RunResult.unwrap()`."""
+
+    def __init__(self, run_id: str, status: str, reason: str) -> None:
+        super().__init__(f"run {run_id!r} is {status}: {reason}")
+        self.run_id = run_id
+        self.status = status
+        self.reason = reason
+
+
+class StreamBroken(OutliveError):
+    """A stream cannot be folded: unknown or impossible events. Only this stream stands still."""
+
+    def __init__(self, stream: str, reason: str) -> None:
+        super().__init__(f"stream {stream!r} cannot be folded: {reason}")
+        self.stream = stream
+        self.reason = reason
+
+
+class LogError(OutliveError):
+    """The event log could not do what was asked."""
+
+
+class WrongExpectedVersion(LogError):
+    """Someone appended first. Load again and decide again; do not retry the bytes."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(f"stream {stream!r} is at version {actual}, expected {expected}")
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class LogInUse(LogError):
+    """Another owner holds the folder. Stop it, or open the log read-only."""
+
+    def __init__(self, path: str, owner: str) -> None:
+        super().__init__(
+            f"the log in {path!r} has an owner already ({owner}): "
+            "one process at a time may write; open it read-only, or stop the owner"
+        )
+        self.path = path
+        self.owner = owner
+
+
+class LogNotWritable(LogError):
+    """The folder cannot be written by this user."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"cannot write in {path!r} ({reason}): choose a folder that this user may write"
+        )
+        self.path = path
+
+
+class LogNotFound(LogError, NotFound):
+    """There is no log in the folder."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"there is no log in {path!r}")
+        self.path = path
+
+
+class NewerFormat(LogError):
+    """The log was written by a later release. Nothing was touched; upgrade Outlive."""
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{what} has format {found}, this release knows up to {known}: upgrade outlive"
+        )
+        self.found = found
+        self.known = known
+
+
+class CorruptLog(LogError):
+    """Bytes that are not what was written. Nothing is guessed at or skipped."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} is damaged: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class Fenced(LogError):
+    """Another owner took over with a higher epoch; this one may not write any more."""
+
+    def __init__(self, epoch: int, current: int) -> None:
+        super().__init__(f"this owner has epoch {epoch}, the log is owned with epoch {current}")
+        self.epoch = epoch
+        self.current = current
+
+
+class LogFailed(LogError):
+    """The store failed while committing. Whether the last commits are in is unknown.
+
+    Close the log and open it again: what was acknowledged is there.
+    """
+
+
+class LogClosed(LogError):
+    """The log is closed."""

@@ -1,0 +1,140 @@
+"""The port of the event log: what a store must do, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import UNSET, UnsetType
+
+from outlive.events.commit import Commit, Deliver, OpenEntry
+from outlive.events.event import Event
+from outlive.events.feed import Subscription
+from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.record import Record, Recorded
+
+
+class LogReader(Protocol):
+    """Reading a log, also while another process writes it."""
+
+    @property
+    def log_id(self) -> str:
+        """The log's name for itself, drawn when it was made, the same for ever."""
+        ...
+
+    @property
+    def head(self) -> Position:
+        """The position of the last record; 0 when there is none."""
+        ...
+
+    def version(self, stream: StreamId) -> Version:
+        """Return the version of the stream's last event; 0 when there is no such stream."""
+        ...
+
+    def read(
+        self, stream: StreamId, *, after: Version = NO_VERSION, limit: int = 1_000
+    ) -> list[Recorded]:
+        """Return at most `limit` events of `stream`, oldest first, empty at the end.
+
+        Args:
+            stream: an unknown stream has no events.
+            after: last version already seen; 0 reads from the start.
+            limit: 1 to 10,000 events.
+
+        Raises:
+            CorruptLog: a record cannot be read. Nothing is skipped.
+            NewerFormat: it was written by a later release.
+        """
+        ...
+
+    def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
+        """Return at most `limit` records of the log, oldest first, empty at the end.
+
+        Args:
+            after: last position already seen; 0 reads from the start.
+            limit: 1 to 10,000 records.
+
+        Raises:
+            CorruptLog: a record cannot be read. Nothing is skipped.
+            NewerFormat: it was written by a later release.
+        """
+        ...
+
+    def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
+        """Return the events of `stream` beyond `after`, then live, in order, once.
+
+        A stream that does not exist yet is waited for.
+        """
+        ...
+
+    def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
+        """Return the records of the log beyond `after`, then live, in order, once."""
+        ...
+
+    def open_entry(self, stream: StreamId) -> OpenEntry | None:
+        """Return the stream's row of the open table; None when it has none."""
+        ...
+
+    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
+        """Return the open table, in the order in which the streams began."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what was appended, then let go of the store. Twice is once."""
+        ...
+
+
+class EventLog(LogReader, Protocol):
+    """A log that this process owns: the only one that writes it."""
+
+    @property
+    def epoch(self) -> int:
+        """This owner's number: one more than that of the owner before."""
+        ...
+
+    @property
+    def clean(self) -> bool:
+        """Whether the owner before closed in good order (true for a new log)."""
+        ...
+
+    def deliver_on(self, deliver: Deliver) -> None:
+        """Run the callbacks of commits through `deliver` from now on."""
+        ...
+
+    def append(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        *,
+        expected_version: Version,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | None | UnsetType = UNSET,
+    ) -> Commit:
+        """Append events as one record, and return a future of `Committed`.
+
+        Commits become durable in the order of the appends. Without events just the row is
+        written, and `Committed` tells the log's head.
+
+        Args:
+            stream: made by its first append.
+            events: up to 65,535, durable together or not at all.
+            expected_version: the stream's version before; 0 for a new stream.
+            commit_id: 16 bytes; drawn by the log if left out. An append that repeats the
+                stream's last commit id is answered as the first one was, and writes nothing.
+            cause: the position, or the id of the message, that led to it.
+            correlation_id: what it belongs to in the end; None for the stream itself.
+            entry: the stream's row in the open table from now on; None takes it out;
+                left out, the row stays as it is.
+
+        The future fails with:
+            WrongExpectedVersion: someone appended first. The other appends go on.
+            Fenced: another owner took over. Nothing is written from now on.
+            LogFailed: the store failed; whether this commit is in is unknown.
+
+        Raises:
+            LogClosed: at once, when the log is closed.
+            UnserialisableValue: an event that cannot be encoded.
+        """
+        ...

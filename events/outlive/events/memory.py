@@ -1,0 +1,229 @@
+"""A log in memory, for tests and for work that may be lost with its process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from outlive.events.clock import Clock, SystemClock
+from outlive.events.codec import CODEC, Codec
+from outlive.events.commit import Commit, Committed, Deliver, OpenEntry, at_once, deliver_all
+from outlive.events.errors import LogClosed, WrongExpectedVersion
+from outlive.events.event import Event
+from outlive.events.feed import CLOSED, Feed, Subscription, follow_all, follow_stream
+from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.record import (
+    GENESIS,
+    Record,
+    Recorded,
+    chain_hash,
+    decode,
+    encode_header,
+    split,
+)
+from outlive.events.store import check_limit, encode_events, next_commit_id
+
+
+class _Stream(msgspec.Struct, gc=False):
+    number: int
+    version: int = 0
+    commit_id: bytes = b""
+    answer: Committed | None = None
+
+
+class MemoryLog:
+    """An `EventLog` that is gone with its process. Records are encoded and hashed all the same.
+
+    `reopened()` gives a log with the same records and the next epoch, as if a process had
+    died and another one had opened the folder.
+    """
+
+    def __init__(
+        self, *, clock: Clock | None = None, codec: Codec = CODEC, log_id: str = "memory"
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._codec = codec
+        self._log_id = log_id
+        self._epoch = 1
+        self._clean = True
+        self._records: list[bytes] = []
+        self._streams: dict[StreamId, _Stream] = {}
+        self._names: list[StreamId] = []
+        self._index: dict[StreamId, list[tuple[int, int]]] = {}
+        self._open: dict[StreamId, OpenEntry] = {}
+        self._hash = GENESIS
+        self._feed = Feed()
+        self._deliver: Deliver = at_once
+        self._closed = False
+
+    @property
+    def log_id(self) -> str:
+        """The log's name for itself."""
+        return self._log_id
+
+    @property
+    def epoch(self) -> int:
+        """This owner's number."""
+        return self._epoch
+
+    @property
+    def clean(self) -> bool:
+        """Whether the owner before closed in good order."""
+        return self._clean
+
+    @property
+    def head(self) -> Position:
+        """The position of the last record."""
+        return Position(len(self._records))
+
+    def reopened(self, *, clean: bool = False) -> MemoryLog:
+        """Return what another process would find; this one is closed."""
+        self.close()
+        other = MemoryLog(clock=self._clock, codec=self._codec, log_id=self._log_id)
+        other._epoch, other._clean = self._epoch + 1, clean
+        other._records, other._names, other._hash = self._records, self._names, self._hash
+        other._streams, other._index, other._open = self._streams, self._index, self._open
+        return other
+
+    def deliver_on(self, deliver: Deliver) -> None:
+        """Run the callbacks of commits through `deliver` from now on."""
+        self._deliver = deliver
+
+    def append(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        *,
+        expected_version: Version,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | None | UnsetType = UNSET,
+    ) -> Commit:
+        """Append events as one record. See `EventLog.append`."""
+        if self._closed:
+            raise LogClosed("the log is closed")
+        commit = Commit(
+            stream,
+            tuple(events),
+            encode_events(self._codec, events),
+            expected_version=expected_version,
+            recorded_at_ns=self._clock.now_ns(),
+            commit_id=commit_id,
+            cause=cause,
+            correlation_id=correlation_id,
+            entry=entry,
+        )
+        record = self._write(commit)
+        deliver_all((commit,), self._deliver)
+        if record is not None and self._feed.wants(stream):
+            self._feed.publish((record,))
+        return commit
+
+    def _write(self, commit: Commit) -> Record | None:
+        known = self._streams.get(commit.stream)
+        version = known.version if known else 0
+        if known is not None and commit.commit_id is not None:
+            if known.commit_id == commit.commit_id:
+                commit.outcome = known.answer
+                return None
+        if commit.expected_version != version:
+            commit.error = WrongExpectedVersion(commit.stream, commit.expected_version, version)
+            return None
+        if commit.entry is None:
+            self._open.pop(commit.stream, None)
+        elif commit.entry is not UNSET:
+            self._open[commit.stream] = commit.entry
+        if not commit.events:
+            commit.outcome = Committed(
+                position=self.head,
+                first_version=Version(version + 1),
+                last_version=Version(version),
+                recorded_at_ns=commit.recorded_at_ns,
+            )
+            return None
+        return self._add(commit, known, version)
+
+    def _add(self, commit: Commit, known: _Stream | None, version: int) -> Record:
+        if known is None:
+            known = self._streams[commit.stream] = _Stream(number=len(self._names) + 1)
+            self._names.append(commit.stream)
+        position = Position(len(self._records) + 1)
+        known.commit_id = commit.commit_id or next_commit_id(self._epoch, position)
+        header = encode_header(
+            count=len(commit.events),
+            schema=self._codec.schema,
+            epoch=self._epoch,
+            stream_number=known.number,
+            first_version=version + 1,
+            recorded_at_ns=commit.recorded_at_ns,
+            commit_id=known.commit_id,
+            cause=commit.cause,
+            correlation_id=commit.correlation_id,
+        )
+        self._hash = chain_hash(self._hash, position, header, commit.payload)
+        self._records.append(header + self._hash + commit.payload)
+        self._index.setdefault(commit.stream, []).append((version + 1, position))
+        known.version = version + len(commit.events)
+        known.answer = commit.outcome = Committed(
+            position=position,
+            first_version=Version(version + 1),
+            last_version=Version(known.version),
+            recorded_at_ns=commit.recorded_at_ns,
+        )
+        return self._record(position)
+
+    def _record(self, position: int) -> Record:
+        raw = split(Position(position), self._records[position - 1])
+        return decode(raw, self._names[raw.stream_number - 1], self._codec)
+
+    def version(self, stream: StreamId) -> Version:
+        """Return the version of the stream's last event."""
+        known = self._streams.get(stream)
+        return Version(known.version if known else 0)
+
+    def read(
+        self, stream: StreamId, *, after: Version = NO_VERSION, limit: int = 1_000
+    ) -> list[Recorded]:
+        """Return events of one stream. See `LogReader.read`."""
+        check_limit(limit)
+        found: list[Recorded] = []
+        for first_version, position in self._index.get(stream, ()):
+            if len(found) >= limit:
+                break
+            if first_version + 65_535 > after:
+                found.extend(self._record(position).recorded(after=after))
+        return found[:limit]
+
+    def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
+        """Return records of the log. See `LogReader.read_all`."""
+        check_limit(limit)
+        last = min(after + limit, len(self._records))
+        return [self._record(position) for position in range(after + 1, last + 1)]
+
+    def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
+        """Follow one stream. See `LogReader.follow`."""
+        return follow_stream(
+            self._feed, stream, after, lambda s, v, n: self.read(s, after=v, limit=n)
+        )
+
+    def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
+        """Follow the log. See `LogReader.follow_all`."""
+        return follow_all(self._feed, after, lambda p, n: self.read_all(after=p, limit=n))
+
+    def open_entry(self, stream: StreamId) -> OpenEntry | None:
+        """Return the stream's row of the open table."""
+        return self._open.get(stream)
+
+    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
+        """Return the open table, in the order in which the streams began."""
+        return sorted(self._open.items(), key=lambda row: self._streams[row[0]].number)
+
+    def close(self) -> None:
+        """Refuse further appends and end the followers."""
+        self._closed = True
+        self._feed.end(CLOSED)
+
+

@@ -1,0 +1,260 @@
+"""One record = one commit = 1 to n events of one stream. Its form in the file, format 1.
+
+    offset  size  field
+         0     1  format, 1
+         1     1  flags: 1 cause is a position, 2 cause is a message id, 4 correlation id,
+                  8 trace context, 16 gap (reserved for compaction; not written yet)
+         2     2  number of events
+         4     2  schema edition of the events
+         6     4  epoch of the writer
+        10     8  number of the stream in this log
+        18     8  version of the first event
+        26     8  recorded at, nanoseconds since 1970 UTC, signed
+        34    16  commit id
+        50        by the flags, in this order: cause position (8), cause message id,
+                  correlation id, trace context (each 2 bytes of length, then UTF-8)
+               32  hash
+                  payload: the events, one msgpack array
+
+Numbers are big-endian. The position is the record's key and not repeated in it.
+
+hash = BLAKE2b-256(hash before | position | header up to the hash | BLAKE2b-256(payload));
+before the first record stand 32 zero bytes. The chain shows that nothing in the middle was
+changed, left out or put in. It proves tampering only against a head kept elsewhere: whoever
+can write the file can compute a new chain.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from struct import Struct
+from struct import error as StructError
+from typing import Final, NewType
+
+import msgspec
+
+from outlive.events.codec import Codec
+from outlive.events.errors import CorruptLog, NewerFormat
+from outlive.events.event import Event
+from outlive.events.ids import Position, StreamId, Version
+
+RECORD_FORMAT: Final = 1
+GENESIS: Final = bytes(32)
+MAX_EVENTS: Final = 65_535
+
+MessageId = NewType("MessageId", str)
+
+_HEADER: Final = Struct(">BBHHIQQq16s")
+_CAUSE_POSITION, _CAUSE_MESSAGE, _CORRELATION, _TRACE = 1, 2, 4, 8
+_KNOWN_FLAGS: Final = _CAUSE_POSITION | _CAUSE_MESSAGE | _CORRELATION | _TRACE
+_HASH_BYTES: Final = 32
+_EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Cause = Position | MessageId | None
+"""What led to a commit: a position in the same log, a message's id, or nothing known."""
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event and its place in the log."""
+
+    stream: StreamId
+    version: Version  # the cursor of a reader of this stream
+    event: Event
+    position: Position
+    index: int  # within its commit
+    recorded_at_ns: int
+    epoch: int
+    cause: Position | str | None = None
+    correlation_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The event's id in its log: `position.index`."""
+        return f"{self.position}.{self.index}"
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was recorded, by the clock of the runtime that wrote it. UTC."""
+        return _EPOCH_START + timedelta(microseconds=self.recorded_at_ns // 1000)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One commit: events of one stream that became durable together."""
+
+    position: Position
+    stream: StreamId
+    first_version: Version
+    recorded_at_ns: int
+    epoch: int
+    commit_id: bytes
+    events: tuple[Event, ...]
+    hash: bytes
+    cause: Position | str | None = None
+    correlation_id: str | None = None
+
+    @property
+    def last_version(self) -> Version:
+        """The version of the last of its events."""
+        return Version(self.first_version + len(self.events) - 1)
+
+    def recorded(self, *, after: Version = Version(0)) -> list[Recorded]:
+        """Return its events with a version beyond `after`, in order."""
+        start = max(after - self.first_version + 1, 0)
+        return [
+            Recorded(
+                stream=self.stream,
+                version=Version(self.first_version + index),
+                event=self.events[index],
+                position=self.position,
+                index=index,
+                recorded_at_ns=self.recorded_at_ns,
+                epoch=self.epoch,
+                cause=self.cause,
+                correlation_id=self.correlation_id,
+            )
+            for index in range(start, len(self.events))
+        ]
+
+
+def encode_header(
+    *,
+    count: int,
+    schema: int,
+    epoch: int,
+    stream_number: int,
+    first_version: int,
+    recorded_at_ns: int,
+    commit_id: bytes,
+    cause: Position | str | None,
+    correlation_id: str | None,
+) -> bytes:
+    """Return the header up to the hash."""
+    flags, tail = 0, b""
+    if cause is not None:
+        if isinstance(cause, str):
+            flags, tail = _CAUSE_MESSAGE, _text(cause)
+        else:
+            flags, tail = _CAUSE_POSITION, cause.to_bytes(8, "big")
+    if correlation_id is not None:
+        flags, tail = flags | _CORRELATION, tail + _text(correlation_id)
+    fixed = _HEADER.pack(
+        RECORD_FORMAT,
+        flags,
+        count,
+        schema,
+        epoch,
+        stream_number,
+        first_version,
+        recorded_at_ns,
+        commit_id,
+    )
+    return fixed + tail
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+def chain_hash(before: bytes, position: int, header: bytes, payload: bytes) -> bytes:
+    """Return the hash of a record that follows the one with hash `before`."""
+    inner = blake2b(payload, digest_size=_HASH_BYTES).digest()
+    return blake2b(
+        before + position.to_bytes(8, "big") + header + inner, digest_size=_HASH_BYTES
+    ).digest()
+
+
+class RawRecord(msgspec.Struct, frozen=True, gc=False):
+    """A stored record, split but with its events still encoded."""
+
+    position: Position
+    flags: int
+    count: int
+    schema: int
+    epoch: int
+    stream_number: int
+    first_version: Version
+    recorded_at_ns: int
+    commit_id: bytes
+    cause: Position | str | None
+    correlation_id: str | None
+    header: bytes
+    hash: bytes
+    payload: bytes
+
+
+def split(position: Position, data: bytes) -> RawRecord:
+    """Split a stored record into header, hash and payload.
+
+    Raises:
+        NewerFormat: a format or a flag that this release does not know.
+        CorruptLog: too short to be a record.
+    """
+    where = f"record {position}"
+    try:
+        if data[0] != RECORD_FORMAT:
+            raise NewerFormat(where, data[0], RECORD_FORMAT)
+        (_, flags, count, schema, epoch, number, first, at_ns, commit_id) = _HEADER.unpack_from(
+            data
+        )
+        if flags & ~_KNOWN_FLAGS:
+            raise CorruptLog(where, f"unknown flags {flags:#x}")
+        end = _HEADER.size
+        cause: Position | str | None = None
+        correlation_id: str | None = None
+        if flags & _CAUSE_POSITION:
+            cause, end = Position(int.from_bytes(data[end : end + 8], "big")), end + 8
+        if flags & _CAUSE_MESSAGE:
+            cause, end = _read_text(data, end)
+        if flags & _CORRELATION:
+            correlation_id, end = _read_text(data, end)
+        if flags & _TRACE:
+            _, end = _read_text(data, end)
+    except (IndexError, StructError, UnicodeDecodeError) as error:
+        raise CorruptLog(where, f"its header cannot be read ({error})") from None
+    payload_at = end + _HASH_BYTES
+    if len(data) < payload_at + 1:
+        raise CorruptLog(where, "it is cut off")
+    return RawRecord(
+        position,
+        flags,
+        count,
+        schema,
+        epoch,
+        number,
+        Version(first),
+        at_ns,
+        commit_id,
+        cause,
+        correlation_id,
+        data[:end],
+        data[end:payload_at],
+        data[payload_at:],
+    )
+
+
+def _read_text(data: bytes, at: int) -> tuple[str, int]:
+    start = at + 2
+    end = start + int.from_bytes(data[at:start], "big")
+    return data[start:end].decode(), end
+
+
+def decode(raw: RawRecord, stream: StreamId, codec: Codec) -> Record:
+    """Decode the events of a split record. Raises NewerFormat or CorruptLog."""
+    where = f"record {raw.position} of stream {stream!r}"
+    events = codec.decode(raw.payload, schema=raw.schema, where=where)
+    if len(events) != raw.count:
+        raise CorruptLog(where, f"it holds {len(events)} events, its header says {raw.count}")
+    return Record(
+        position=raw.position,
+        stream=stream,
+        first_version=raw.first_version,
+        recorded_at_ns=raw.recorded_at_ns,
+        epoch=raw.epoch,
+        commit_id=raw.commit_id,
+        events=events,
+        hash=raw.hash,
+        cause=raw.cause,
+        correlation_id=raw.correlation_id,
+    )

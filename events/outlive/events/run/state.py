@@ -1,0 +1,152 @@
+"""The state that a run's events fold into: positions and counters, never messages."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from outlive.events.event import Failure, Usage
+from outlive.events.ids import CallId
+from outlive.events.run.events import (
+    ModelAttemptAbandoned,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallStarted,
+    ModelDelta,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    ToolProgressed,
+    ToolResultIgnored,
+    ToolStepCompleted,
+)
+from outlive.events.values import Value, canonical, digest
+
+RunStatus: TypeAlias = Literal["none", "running", "completed", "failed"]
+CallStatus: TypeAlias = Literal["waiting", "started", "retrying"]
+
+
+class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The model call in flight. Its step is the state's."""
+
+    attempt: int = 1
+    messages: int = 0
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An open tool call. `attempt` is the last one started, 0 when none was."""
+
+    name: str
+    status: CallStatus = "waiting"
+    attempt: int = 0
+    wake_at_ns: int | None = None  # set while "retrying"
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A run between two events.
+
+    `step` counts completed model calls. `calls` holds the open calls of the last of them, in
+    the order in which the model asked; a call that is over is in it no more, and a call of an
+    earlier step never comes back. Its dict is never changed in place.
+    """
+
+    status: RunStatus = "none"
+    agent_id: str = ""
+    request: str = ""  # digest of what the run was started with
+    max_steps: int = 20
+    tool_concurrency: int = 10
+    step: int = 0
+    messages: int = 0
+    model: str = ""
+    model_attempt: ModelAttempt | None = None
+    calls: dict[CallId, Call] = {}
+    usage: Usage = Usage()
+    model_calls: int = 0  # attempts included
+    recoveries: int = 0  # unclean ones, since something new was recorded
+    finish_reason: str = ""
+    error: Failure | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.status in ("completed", "failed")
+
+
+def request_digest(agent_id: str, input: str, metadata: dict[str, Value]) -> str:
+    """Return the digest that tells a repeated start from another start under the same id."""
+    return digest(agent_id.encode(), input.encode(), canonical(metadata))
+
+
+def evolve(state: RunState, event: RunEvent) -> RunState:  # noqa: PLR0911  # one arm an event
+    """Return the state after `event`. Pure and total; raises nothing."""
+    match event:
+        case ToolCallStarted():
+            call = Call(name=event.name, status="started", attempt=event.attempt)
+            return replace(state, calls={**state.calls, event.call_id: call})
+        case ToolCallCompleted():
+            return _without_call(state, event.call_id)
+        case ModelCallStarted():
+            return replace(
+                state,
+                model=event.model,
+                model_attempt=ModelAttempt(attempt=event.attempt, messages=event.messages),
+                model_calls=state.model_calls + 1,
+            )
+        case ModelCallCompleted():
+            return replace(
+                state,
+                step=state.step + 1,
+                messages=state.messages + 1,
+                model_attempt=None,
+                calls={call.call_id: Call(name=call.name) for call in event.tool_calls},
+                usage=state.usage + event.usage,
+                recoveries=0,
+                finish_reason=event.finish_reason,
+            )
+        case ModelDelta() | ToolProgressed() | ToolResultIgnored():
+            return state
+        case ToolStepCompleted():
+            return replace(state, recoveries=0) if state.recoveries else state
+        case RunStarted():
+            return replace(
+                state,
+                status="running",
+                agent_id=event.agent_id,
+                request=request_digest(event.agent_id, event.input, event.metadata),
+                max_steps=event.max_steps,
+                tool_concurrency=event.tool_concurrency,
+                messages=1,
+            )
+        case RunRecovered():
+            return state if event.clean else replace(state, recoveries=event.attempt)
+        case ModelAttemptAbandoned() | ModelCallFailed():
+            return replace(state, model_attempt=None)
+        case ToolCallFailed():
+            if event.retry_at_ns is None:
+                return _without_call(state, event.call_id)
+            waiting = Call(
+                name=state.calls[event.call_id].name if event.call_id in state.calls else "",
+                status="retrying",
+                attempt=event.attempt,
+                wake_at_ns=event.retry_at_ns,
+            )
+            return replace(state, calls={**state.calls, event.call_id: waiting}, recoveries=0)
+        case RunCompleted():
+            return replace(state, status="completed", finish_reason=event.finish_reason, calls={})
+        case RunFailed():
+            return replace(state, status="failed", error=event.error, calls={}, model_attempt=None)
+        case _:
+            assert_never(event)
+
+
+def _without_call(state: RunState, call_id: CallId) -> RunState:
+    """The call is over, and its result one more message."""
+    calls = {other: call for other, call in state.calls.items() if other != call_id}
+    return replace(state, calls=calls, messages=state.messages + 1, recoveries=0)

@@ -1,0 +1,29 @@
+"""What observers read: messages, results and live views, folded from events."""
+
+from outlive.projections.messages import (
+    AssistantMessage,
+    Message,
+    ToolMessage,
+    Transcript,
+    UserMessage,
+    messages_of,
+)
+from outlive.projections.observe import TextReset, observe_run, text_of
+from outlive.projections.run_summary import RunResult, fold_run, read_run, result_of, run_result
+
+__all__ = [
+    "AssistantMessage",
+    "Message",
+    "RunResult",
+    "TextReset",
+    "ToolMessage",
+    "Transcript",
+    "UserMessage",
+    "fold_run",
+    "messages_of",
+    "observe_run",
+    "read_run",
+    "result_of",
+    "run_result",
+    "text_of",
+]

@@ -1,0 +1,125 @@
+"""What was said in a run, as messages: the form in which a model reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from outlive.events import (
+    CallId,
+    Event,
+    Failure,
+    ModelCallCompleted,
+    RunStarted,
+    RequestedToolCall,
+    ToolCallCompleted,
+    ToolCallFailed,
+    Value,
+)
+
+
+class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_field="role"):
+    """What the run was asked."""
+
+    text: str
+
+
+class AssistantMessage(
+    msgspec.Struct, frozen=True, kw_only=True, tag="assistant", tag_field="role"
+):
+    """What the model answered: text, tool calls, or both."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[RequestedToolCall, ...] = ()
+
+
+class ToolMessage(msgspec.Struct, frozen=True, kw_only=True, tag="tool", tag_field="role"):
+    """What a tool answered; with `error`, why it did not."""
+
+    call_id: CallId
+    name: str
+    result: Value = None
+    error: Failure | None = None
+    provider_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The answer as a model reads it: text as it is, all else as JSON."""
+        if self.error is not None:
+            return f"error ({self.error.kind}): {self.error.message}"
+        if isinstance(self.result, str):
+            return self.result
+        return msgspec.json.encode(self.result).decode()
+
+
+Message: TypeAlias = UserMessage | AssistantMessage | ToolMessage
+
+
+class Transcript:
+    """Folds a run's events into its messages.
+
+    The answers of parallel tool calls stand in the order in which the model asked, whatever
+    the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
+        self._answers: dict[CallId, ToolMessage] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take one event, in order."""
+        match event:
+            case ModelCallCompleted():
+                answer = AssistantMessage(
+                    text=event.text, reasoning=event.reasoning, tool_calls=event.tool_calls
+                )
+                self.messages.append(answer)
+                self.calls = {call.call_id: call for call in event.tool_calls}
+            case ToolCallCompleted():
+                self._answer(event.call_id, event.result, None)
+            case ToolCallFailed(retry_at_ns=None):
+                self._answer(event.call_id, None, event.error)
+            case RunStarted():
+                self.messages.append(UserMessage(text=event.input))
+            case _:
+                pass
+
+    def _answer(self, call_id: CallId, result: Value, error: Failure | None) -> None:
+        call = self.calls.get(call_id)
+        if call is None:
+            return
+        self._answers[call_id] = ToolMessage(
+            call_id=call_id,
+            name=call.name,
+            result=result,
+            error=error,
+            provider_id=call.provider_id,
+        )
+        if len(self._answers) == len(self.calls):
+            self.messages.extend(self._answers[call_id] for call_id in self.calls)
+            self._answers = {}
+
+    def all(self) -> tuple[Message, ...]:
+        """Return the messages, with the answers so far of a step that is not done."""
+        part = (self._answers[call_id] for call_id in self.calls if call_id in self._answers)
+        return (*self.messages, *part)
+
+    @property
+    def output(self) -> str:
+        """The text of the last model answer."""
+        for message in reversed(self.messages):
+            if isinstance(message, AssistantMessage):
+                return message.text
+        return ""
+
+
+def messages_of(events: Iterable[Event]) -> tuple[Message, ...]:
+    """Return the messages of a run's events."""
+    transcript = Transcript()
+    for event in events:
+        transcript.apply(event)
+    return transcript.all()

@@ -1,0 +1,76 @@
+"""Following one run: what it did so far, then live, until it is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from outlive.events import (
+    InvalidOffset,
+    LogReader,
+    ModelAttemptAbandoned,
+    ModelCallCompleted,
+    ModelDelta,
+    Recorded,
+    RunCompleted,
+    RunFailed,
+    RunNotFound,
+    Version,
+    run_stream,
+)
+
+
+class TextReset(msgspec.Struct, frozen=True):
+    """What was yielded of this answer is void: a crash cut it off, and it begins anew."""
+
+
+async def observe_run(log: LogReader, run_id: str, *, after: int = 0) -> AsyncIterator[Recorded]:
+    """Yield a run's events beyond version `after`, in order, once, then live, until its end.
+
+    Works in the owner's process and in any other, for running and finished runs alike. Any
+    number may observe at the same time; leaving the loop touches nobody else.
+
+    Raises:
+        RunNotFound: at once, when there is no such run.
+        InvalidOffset: `after` is negative or beyond the head of the run.
+        LogClosed: the log was closed before the run was over.
+    """
+    stream = run_stream(run_id)
+    head = log.version(stream)
+    if head == 0:
+        raise RunNotFound(run_id)
+    if not 0 <= after <= head:
+        raise InvalidOffset(after, head)
+    if after == head:
+        last = log.read(stream, after=Version(head - 1), limit=1)
+        if last and isinstance(last[0].event, RunCompleted | RunFailed):
+            return
+    async with log.follow(stream, after=Version(after)) as subscription:
+        async for recorded in subscription:
+            yield recorded
+            if isinstance(recorded.event, RunCompleted | RunFailed):
+                return
+
+
+async def text_of(events: AsyncIterator[Recorded]) -> AsyncIterator[str | TextReset]:
+    """Yield the text of a run's answers as it comes in, from events of `observe_run`.
+
+    When a crash cut an answer off, `TextReset` comes before it begins anew.
+    """
+    told = ""
+    async for recorded in events:
+        match recorded.event:
+            case ModelDelta(kind="text", text=text):
+                told += text
+                yield text
+            case ModelAttemptAbandoned():
+                if told:
+                    yield TextReset()
+                told = ""
+            case ModelCallCompleted(text=text):
+                if len(text) > len(told):
+                    yield text[len(told) :]
+                told = ""
+            case _:
+                pass

@@ -1,0 +1,108 @@
+"""What a run came to: folded from its events, for people and programs that ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from outlive.events import (
+    Event,
+    Failure,
+    LogReader,
+    OpenEntry,
+    Recorded,
+    RunNotFound,
+    RunState,
+    RunUnsuccessful,
+    Usage,
+    Version,
+    run_stream,
+)
+from outlive.events.run import RunEvent, evolve
+from outlive.projections.messages import Message, Transcript
+
+STANDING_STILL: Final = ("blocked", "quarantined")
+_PAGE: Final = 1_000
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A run at rest: over, or standing still until somebody does something.
+
+    `status` is `completed`, `failed`, `blocked` (its agent or a tool is not registered) or
+    `quarantined` (it cannot be read, or keeps taking its process down). `steps` counts model
+    answers. `output` is the text of the last one.
+    """
+
+    run_id: str
+    status: str
+    output: str = ""
+    finish_reason: str = ""
+    error: Failure | None = None
+    messages: tuple[Message, ...] = ()
+    usage: Usage = Usage()
+    steps: int = 0
+
+    def unwrap(self) -> str:
+        """Return the output of a completed run.
+
+        Raises:
+            RunUnsuccessful: the run failed or stands still; the message says why.
+        """
+        if self.status != "completed":
+            error = self.error or Failure(kind=self.status)
+            raise RunUnsuccessful(
+                self.run_id, self.status, f"{error.kind}: {error.message}".rstrip(": ")
+            )
+        return self.output
+
+
+def result_of(
+    run_id: str, state: RunState, transcript: Transcript, entry: OpenEntry | None = None
+) -> RunResult:
+    """Put a run's folded parts together."""
+    status: str = state.status
+    error = state.error
+    if entry is not None and entry.status in STANDING_STILL:
+        status, error = entry.status, Failure(kind=entry.status, message=entry.reason)
+    return RunResult(
+        run_id=run_id,
+        status=status,
+        output=transcript.output,
+        finish_reason=state.finish_reason if state.over else "",
+        error=error,
+        messages=transcript.all(),
+        usage=state.usage,
+        steps=state.step,
+    )
+
+
+def fold_run(events: Iterable[Event]) -> tuple[RunState, Transcript]:
+    """Fold a run's events into its state and its messages."""
+    state, transcript = RunState(), Transcript()
+    for event in events:
+        if isinstance(event, RunEvent):
+            state = evolve(state, event)
+            transcript.apply(event)
+    return state, transcript
+
+
+def read_run(log: LogReader, run_id: str) -> list[Recorded]:
+    """Return all events of a run. Raises RunNotFound."""
+    stream, found, after = run_stream(run_id), list[Recorded](), Version(0)
+    while True:
+        page = log.read(stream, after=after, limit=_PAGE)
+        found += page
+        if len(page) < _PAGE:
+            break
+        after = page[-1].version
+    if not found:
+        raise RunNotFound(run_id)
+    return found
+
+
+def run_result(log: LogReader, run_id: str) -> RunResult:
+    """Return what a run came to so far. Raises RunNotFound."""
+    state, transcript = fold_run(recorded.event for recorded in read_run(log, run_id))
+    return result_of(run_id, state, transcript, log.open_entry(run_stream(run_id)))
