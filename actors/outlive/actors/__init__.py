@@ -17,6 +17,7 @@ from outlive.actors.retry import Retry
 from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
+from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "Runtime",
     "ScriptExhausted",
     "ScriptedModel",
+    "SyncRun",
+    "SyncRuntime",
     "SyncToolContext",
     "TextDelta",
     "Tool",

@@ -67,7 +67,7 @@ class _Context:
         call_id: CallId,
         number: int,
         idempotency_key: str,
-        deps: Any,
+        deps: object,
     ) -> None:
         self._attempt: Final = attempt
         self._keys: set[str] = set()
@@ -78,7 +78,7 @@ class _Context:
         """From 1: how often this call's body has been entered."""
         self.idempotency_key: Final = idempotency_key
         """The same on every attempt of this call, also after a crash; no other call has it."""
-        self.deps: Final = deps
+        self.deps: Final[Any] = deps
         """What was given to `Runtime(deps=...)`."""
         self.log: Final = structlog.stdlib.get_logger("outlive.tool").bind(
             run_id=run_id, call_id=call_id, attempt=number
@@ -96,7 +96,7 @@ class _Context:
         """Return the idempotency key of step `key` of this call."""
         return digest(self.idempotency_key.encode(), key.encode())
 
-    def _begin(self, key: str, fn: Callable[..., Any], result_type: Any) -> _Step:
+    def _begin(self, key: object, fn: Callable[..., Any], result_type: Any) -> _Step:
         if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a step's key is a text that is not empty, not {key!r}")
         if key in self._keys:
@@ -124,7 +124,7 @@ class _Step:
         assert self._memo is not None
         return from_plain(self._memo[0], self._wanted)
 
-    def record(self, result: Any) -> Coroutine[Any, Any, None]:
+    def record(self, result: object) -> Coroutine[Any, Any, None]:
         """Return what makes the result durable. It can be read back, or this raises."""
         self._memo = (to_plain(result),)
         self.value()
@@ -158,7 +158,6 @@ class ToolContext(_Context):
             AttemptEnded: this attempt was given up meanwhile.
             Exception: whatever `fn` raises; nothing is recorded then.
         """
-
         step = self._begin(key, fn, result_type)
         if not step.known:
             if inspect.iscoroutinefunction(fn):
@@ -197,7 +196,6 @@ class SyncToolContext(_Context):
         **kwargs: Any,
     ) -> T:
         """Do `fn(*args, **kwargs)` once, in this thread. See `ToolContext.step`."""
-
         step = self._begin(key, fn, result_type)
         if not step.known:
             recording = step.record(fn(*args, **kwargs))

@@ -63,5 +63,3 @@ class World(Protocol[X_contra]):
     def give_up(self, effect: X_contra) -> None:
         """The effect is owed no more. Stop it if it still runs; its outcome is of no use."""
         ...
-
-

@@ -52,7 +52,10 @@ class CommandEnvelope(Envelope[Any]):
     __slots__ = ("cause",)
 
     def __init__(
-        self, command: object, reply_to: LoopFuture[Any] | None = None, cause: Position | None = None
+        self,
+        command: object,
+        reply_to: LoopFuture[Any] | None = None,
+        cause: Position | None = None,
     ) -> None:
         super().__init__(command, reply_to)
         self.cause = cause
@@ -84,8 +87,15 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
         world: World[X],
         *,
         wake_at: Callable[[StreamId, int | None], None],
-        at_rest: Callable[[EventSourcedActor[S, C_contra, X]], None],
+        at_rest: Callable[[], None],
+        broken: Callable[[BaseException], None],
     ) -> None:
+        """Prepare the actor of `stream`.
+
+        `wake_at` is told when it wants to be woken. `at_rest` is called when it is over, or
+        never began, and nothing is on its way; `broken` when it cannot go on: the log failed,
+        or an outcome could not be recorded. Both expect that it is stopped then.
+        """
         super().__init__(stream)
         self.stream: Final = stream
         self._entity = entity
@@ -93,6 +103,7 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
         self._world = world
         self._wake_at = wake_at
         self._at_rest = at_rest
+        self._broken = broken
         self._state: S = entity.initial
         self._version = NO_VERSION
         self._entry: OpenEntry | None = None
@@ -116,6 +127,11 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
     def busy(self) -> bool:
         """Whether something is on its way: a commit or a message."""
         return bool(self._pending) or not self.mailbox.empty()
+
+    @property
+    def owes(self) -> bool:
+        """Whether an effect is outstanding."""
+        return bool(self._owed)
 
     def tell(self, command: C_contra, *, cause: Position | None = None) -> None:
         """Send a command, from the loop. Raises MailboxClosed when the actor has stopped."""
@@ -166,33 +182,30 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
             state = self._state
             for event in events:
                 state = self._entity.evolve(state, event)
-            if events:
-                entry = self._entity.open_entry(state)
-                commit = self._log.append(
-                    self.stream,
-                    events,
-                    expected_version=self._version,
-                    cause=getattr(envelope, "cause", None),
-                    entry=UNSET if entry == self._entry else entry,
-                )
+            if not events:
+                if reply is not None:
+                    self._answer(reply, state, None)
+                return
+            entry = self._entity.open_entry(state)
+            commit = self._log.append(
+                self.stream,
+                events,
+                expected_version=self._version,
+                cause=getattr(envelope, "cause", None),
+                entry=UNSET if entry == self._entry else entry,
+            )
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
-            if reply is None:
-                _log.error("command_failed", stream=self.stream, exc_info=error)
-            else:
-                self._answer(reply, None, error)
-            return
-        if not events:
             if reply is not None:
-                self._answer(reply, self._state, None)
+                self._answer(reply, None, error)
+            else:
+                self._broken(error)
             return
         self._state, self._entry = state, entry
         self._version = Version(self._version + len(events))
         self._pending.append(_Pending(envelope, events, state))
         commit.then(self._settled)
 
-    def _answer(
-        self, reply: LoopFuture[Any], value: object, error: BaseException | None
-    ) -> None:
+    def _answer(self, reply: LoopFuture[Any], value: object, error: BaseException | None) -> None:
         """Answer once the last pending commit is acknowledged."""
         if self._pending:
             self._pending[-1].replies.append((reply, value, error))
@@ -212,8 +225,15 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
             reply.set(pending.state)
         for waiting, value, error in pending.replies:
             _reply(waiting, value, error)
-        if not self._pending and self._entry is None and self.mailbox.empty():
-            self._at_rest(self)
+        self._rest_if_over()
+
+    def _drain(self) -> None:
+        super()._drain()
+        self._rest_if_over()
+
+    def _rest_if_over(self) -> None:
+        if self._entry is None and not self.busy and not self.actor_stopped.is_set():
+            self._at_rest()
 
     def _act(self, state: S, cause: Position) -> None:
         """Perform what the commit made outstanding; let go of what is owed no more."""
@@ -263,7 +283,7 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
                 reply = cast("LoopFuture[Any] | None", envelope.reply_to)
                 if reply is not None:
                     reply.fail(error)
-            self._stop()
+            self._broken(error)
             return
         owed = self._owed
         self.load()

@@ -54,11 +54,11 @@ class LoopFuture(pykka.Future[T]):
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[], None]] = []
 
-    def set(self, value: Any = None) -> None:
+    def set(self, value: object = None) -> None:
         """Answer with a value."""
         self._settle(value, None)
 
-    def set_exception(self, exc_info: Any = None) -> None:
+    def set_exception(self, exc_info: tuple[object, object, object] | None = None) -> None:
         """Answer with an exception: an `exc_info` triple, or the one being handled."""
         _, error, _ = exc_info or sys.exc_info()
         self._settle(None, cast("BaseException", error))
@@ -222,9 +222,9 @@ class LoopActor(pykka.Actor):
         self._actor_ref = pykka.ActorRef(self)
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+    def start(cls, *args: object, **kwargs: object) -> pykka.ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]  # as Pykka's own, whose ref is invariant
         """Create and start an actor on the running loop. Keep it: nothing else does."""
-        actor = cls(*args, **kwargs)
+        actor = cast("Callable[..., Self]", cls)(*args, **kwargs)
         actor.run()
         return actor.actor_ref
 

@@ -44,14 +44,14 @@ class Retry(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
-        if not 0 <= self.max_retries <= 1_000_000:  # noqa: PLR2004
+        if not 0 <= self.max_retries <= 1_000_000:
             raise InvalidDefinition(f"max_retries is 0 to 1,000,000, not {self.max_retries!r}")
         if self.delay < 0 or self.max_delay < 0 or self.factor < 1:
             raise InvalidDefinition("delay and max_delay are 0 or more, factor is 1 or more")
         if not 0 <= self.jitter <= 1:
             raise InvalidDefinition(f"jitter is a share from 0 to 1, not {self.jitter!r}")
-        if isinstance(self.retry_on, str):
-            raise InvalidDefinition("retry_on is a tuple of names, not one text")
+        if not isinstance(self.retry_on, tuple):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidDefinition("retry_on is a tuple of names, such as ('timeout',)")
 
     def covers(self, error: Failure) -> bool:
         """Whether this kind of failure is worth another try."""

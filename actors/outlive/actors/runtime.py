@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Final, Self, cast
 
 import structlog
 
@@ -15,8 +15,8 @@ from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.ids import Ids, RandomIds
-from outlive.actors.run.commands import Effect, Recover, RunCommand, StartRun, Wake
-from outlive.actors.run.decide import RecoveryExhausted
+from outlive.actors.run.commands import Recover, StartRun, Wake
+from outlive.actors.run.decide import RecoveryExhausted, decide
 from outlive.actors.run.entity import RUN
 from outlive.actors.run.handle import Run
 from outlive.actors.run.world import RunActor, RunWorld, Surroundings
@@ -29,6 +29,7 @@ from outlive.events import (
     InvalidDefinition,
     LogClosed,
     LogError,
+    MemoryLog,
     OpenEntry,
     OutliveError,
     Recorded,
@@ -43,7 +44,14 @@ from outlive.events import (
     to_plain,
 )
 from outlive.events.ids import id_of, kind_of
-from outlive.projections import RunResult, observe_run, result_of, run_result
+from outlive.projections import (
+    RunResult,
+    fold_run,
+    observe_run,
+    read_run,
+    result_of,
+    run_result,
+)
 
 _log = structlog.stdlib.get_logger("outlive")
 _CHUNK: Final = 32  # runs taken up before the loop gets its turn
@@ -87,7 +95,7 @@ class Runtime:
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
-        deps: Any = None,
+        deps: object = None,
         max_recoveries: int | None = 5,
         clock: Clock | None = None,
         ids: Ids | None = None,
@@ -142,8 +150,6 @@ class Runtime:
 
     def _open_log(self) -> EventLog:
         if self._path is None:
-            from outlive.events import MemoryLog
-
             return MemoryLog(clock=self._clock)
         from outlive.events import LmdbLog
 
@@ -227,15 +233,14 @@ class Runtime:
             tool_concurrency=registered.tool_concurrency,
             metadata=cast("dict[str, Value]", plain),
         )
-        live = self._live.get(stream) or self._load(log, stream)
+        live = self._live.get(stream) or self._bring(stream)
         try:
             if isinstance(live, OpenEntry):
-                raise RunExists(id)
-            await live.actor.ask(command)
+                decide(fold_run(recorded.event for recorded in read_run(log, id))[0], command)
+            else:
+                await live.actor.ask(command)
         except RunExists:
             raise RunExists(id) from None
-        finally:
-            self._let_go(stream)
         return Run(self, id)
 
     async def run(
@@ -269,9 +274,12 @@ class Runtime:
         if log.version(stream) == 0 and stream not in self._live:
             raise RunNotFound(run_id)
         live = self._live.get(stream)
-        if live is None and stream not in self._standing and log.open_entry(stream) is not None:
-            live = self._take_up(log, stream)
-        if live is None or live.actor.state.over and not live.actor.busy:
+        if live is None and log.open_entry(stream) is not None:
+            found = self._standing.get(stream) or self._bring(stream)
+            if isinstance(found, OpenEntry):
+                return run_result(log, run_id, entry=found)
+            live = found
+        if live is None:
             return run_result(log, run_id)
         waiter: asyncio.Future[RunResult] = self._loop.create_future()
         live.waiters.append(waiter)
@@ -284,69 +292,73 @@ class Runtime:
 
     def _take_up_all(self, rows: list[tuple[StreamId, OpenEntry]]) -> None:
         """Take up some of the runs that owe something; the others in the loop's next turn."""
-        now_ns = self._clock.now_ns()
         for stream, entry in rows[:_CHUNK]:
             if self._closing or stream in self._live:
                 continue
             if entry.status == "quarantined":
                 self._standing[stream] = entry
             elif entry.owes or entry.status == "blocked":
-                self._take_up(self.log, stream)
-            elif entry.wake_at_ns is not None and entry.wake_at_ns <= now_ns:
-                self._wake(stream)
+                self._bring(stream)
             else:
                 self._timers.set(stream, entry.wake_at_ns)
         if len(rows) > _CHUNK and not self._closing:
             self._loop.call_soon(self._take_up_all, rows[_CHUNK:])
 
-    def _take_up(self, log: EventLog, stream: StreamId) -> _Live | None:
-        """Bring an open run into memory and settle what was in flight; None: it stands still."""
-        live = self._load(log, stream)
-        if isinstance(live, OpenEntry):
-            return None
-        recovered = live.actor.ask(self._recover(live.actor.state))
+    def _bring(self, stream: StreamId) -> _Live | OpenEntry:
+        """Bring a run into memory, or return why it stands still.
 
-        def look() -> None:
-            try:
-                recovered.get()
-            except RecoveryExhausted as error:
-                self._stand_still(stream, "quarantined", str(error))
-            except OutliveError as error:
-                _log.error("recovery_failed", stream=stream, exc_info=error)
-
-        recovered.when_set(look)
-        return live
-
-    def _recover(self, state: RunState) -> Recover:
-        agent = self._agents[state.agent_id]
-        log = self.log
-        return Recover(
-            epoch=log.epoch,
-            in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
-            clean=log.clean,
-            max_recoveries=self._max_recoveries,
-            model=agent.model.name,
-        )
-
-    def _load(self, log: EventLog, stream: StreamId) -> _Live | OpenEntry:
-        """Bring a run into memory, or return why it stands still."""
+        What was in flight when it left memory is settled before anything else.
+        """
         world = RunWorld(RunId(id_of(stream)), self._surroundings)
         actor: RunActor = EventSourcedActor(
-            stream, RUN, log, world, wake_at=self._timers.set, at_rest=self._at_rest
+            stream,
+            RUN,
+            self.log,
+            world,
+            wake_at=self._timers.set,
+            at_rest=lambda: self._at_rest(stream),
+            broken=lambda error: self._broken(stream, error),
         )
         world.bind(actor)
         try:
             actor.load()
         except LogError as error:
-            _log.error("stream_quarantined", stream=stream, exc_info=error)
             return self._mark(stream, "quarantined", str(error))
         missing = self._missing(actor.state)
         if missing:
             return self._mark(stream, "blocked", missing)
         self._standing.pop(stream, None)
         live = self._live[stream] = _Live(actor, world)
+        if actor.owes:
+            self._recover(stream, actor)
         actor.run()
         return live
+
+    def _recover(self, stream: StreamId, actor: RunActor) -> None:
+        """Settle what was in flight: the first command of an actor that was loaded."""
+        agent = self._agents[actor.state.agent_id]
+        recovered = actor.ask(
+            Recover(
+                epoch=self.log.epoch,
+                running=self._effects.of(stream),
+                in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
+                clean=self.log.clean,
+                max_recoveries=self._max_recoveries,
+                model=agent.model.name,
+            )
+        )
+
+        def look() -> None:
+            try:
+                recovered.get()
+            except RecoveryExhausted as error:
+                self._stand_still(stream, "quarantined", str(error))
+            except LogError:
+                pass  # `_broken` has been told.
+            except Exception as error:  # noqa: BLE001  # one run's trouble is not the others'
+                self._broken(stream, error)
+
+        recovered.when_set(look)
 
     def _missing(self, state: RunState) -> str:
         """Return what an open run needs and this runtime does not have."""
@@ -364,14 +376,11 @@ class Runtime:
         live.actor.stop_now()
         self._timers.set(stream, None)
         entry = self._mark(stream, status, reason)
-        result = result_of(id_of(stream), live.actor.state, live.world.transcript, entry)
-        for waiter in live.waiters:
-            if not waiter.done():
-                waiter.set_result(result)
+        _answer(live, result_of(id_of(stream), live.actor.state, live.world.transcript, entry))
 
     def _mark(self, stream: StreamId, status: str, reason: str) -> OpenEntry:
-        log = self.log
-        before = log.open_entry(stream)
+        """Say in the run's row that it stands still, and why."""
+        before = self.log.open_entry(stream)
         entry = OpenEntry(
             kind="run",
             status=status,
@@ -383,37 +392,41 @@ class Runtime:
         self._standing[stream] = entry
         _log.warning("run_stands_still", stream=stream, status=status, reason=reason)
         if entry != before:
-            log.append(stream, (), expected_version=log.version(stream), entry=entry)
+            self.log.append(stream, (), expected_version=self.log.version(stream), entry=entry)
         return entry
 
-    def _wake(self, stream: StreamId) -> None:
+    def _wake(self, stream: StreamId, now_ns: int) -> None:
         """An instant that a run waits for has come."""
-        live = self._live.get(stream) or self._load(self.log, stream)
+        live = self._live.get(stream) or self._bring(stream)
         if isinstance(live, _Live):
-            live.actor.tell(Wake(now_ns=self._clock.now_ns()))
+            live.actor.tell(Wake(now_ns=now_ns))
 
-    def _at_rest(self, actor: EventSourcedActor[RunState, RunCommand, Effect]) -> None:
-        """The run is over and its last commit acknowledged: it leaves memory."""
-        live = self._live.get(actor.stream)
+    def _at_rest(self, stream: StreamId) -> None:
+        """The run is over, or was not begun: it leaves memory."""
+        live = self._live.pop(stream, None)
         if live is None:
             return
-        if live.waiters:
-            result = result_of(id_of(actor.stream), actor.state, live.world.transcript)
-            for waiter in live.waiters:
-                if not waiter.done():
-                    waiter.set_result(result)
-        del self._live[actor.stream]
-        actor.stop_now()
-
-    def _let_go(self, stream: StreamId) -> None:
-        """Forget a run that never began, or that was only looked at."""
-        live = self._live.get(stream)
-        if live is None or live.actor.busy or live.waiters:
-            return
-        if live.actor.state.status == "running":
-            return
-        del self._live[stream]
         live.actor.stop_now()
+        if live.waiters:
+            _answer(live, result_of(id_of(stream), live.actor.state, live.world.transcript))
+
+    def _broken(self, stream: StreamId, error: BaseException) -> None:
+        """The run cannot go on in this process: its actor is thrown away."""
+        if self._closing or stream not in self._live:
+            return
+        _log.error("run_broken", stream=stream, exc_info=error)
+        if not isinstance(error, LogError):
+            self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
+            return
+        live = self._live.pop(stream)
+        live.actor.stop_now()
+        _fail(live, error)
+
+
+def _answer(live: _Live, result: RunResult) -> None:
+    for waiter in live.waiters:
+        if not waiter.done():
+            waiter.set_result(result)
 
 
 def _fail(live: _Live, error: OutliveError) -> None:

@@ -117,7 +117,12 @@ async def pause(seconds: float) -> None:
     """Wait on the running loop's own clock."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(seconds, lambda: waiter.done() or waiter.set_result(None))
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
     try:
         await waiter
     finally:

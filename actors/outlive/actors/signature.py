@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from copy import copy
 from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
@@ -33,7 +34,9 @@ class Signature:
         try:
             hints = get_type_hints(fn, include_extras=True)
         except (NameError, TypeError) as error:
-            raise InvalidDefinition(f"tool {name!r}: its annotations cannot be read: {error}") from None
+            raise InvalidDefinition(
+                f"tool {name!r}: its annotations cannot be read: {error}"
+            ) from None
         documentation = inspect.getdoc(fn) or ""
         self.description = summary_of(documentation)
         described = argument_descriptions(documentation)
@@ -56,7 +59,9 @@ class Signature:
         self._fields = tuple(field[0] for field in fields)
         self.returns: Any = hints.get("return", _NOTHING)
         self.parameters: Final = self._schema(self._arguments, "parameters")
-        self.output: Final = None if self.returns is _NOTHING else self._schema(self.returns, "output")
+        self.output: Final = (
+            None if self.returns is _NOTHING else self._schema(self.returns, "output")
+        )
 
     def _field(
         self, parameter: inspect.Parameter, hints: dict[str, Any], described: dict[str, str]
@@ -67,7 +72,9 @@ class Signature:
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise InvalidDefinition(f"{where}: arguments are passed by name; remove the '/'")
         if parameter.name not in hints:
-            raise InvalidDefinition(f"{where}: needs an annotation, the model's schema comes from it")
+            raise InvalidDefinition(
+                f"{where}: needs an annotation, the model's schema comes from it"
+            )
         hint = hints[parameter.name]
         if parameter.name in described:
             hint = Annotated[hint, msgspec.Meta(description=described[parameter.name])]
@@ -107,10 +114,10 @@ class Signature:
             from_plain(value, self.returns)
 
 
-def _default(value: Any) -> Any:
+def _default(value: object) -> object:
     """Mutable defaults are copied by msgspec only when they are empty."""
-    if isinstance(value, list | dict | set) and value:
-        return msgspec.field(default_factory=lambda: type(value)(value))
+    if type(value) in (list, dict, set) and value:
+        return msgspec.field(default_factory=lambda: copy(value))
     return value
 
 

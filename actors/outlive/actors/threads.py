@@ -77,5 +77,3 @@ class DaemonThreads(Executor):
             idle, self._idle = self._idle, 0
         for _ in range(idle):
             self._work.put(None)
-
-

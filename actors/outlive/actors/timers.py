@@ -13,13 +13,13 @@ _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the 
 
 
 class Timers:
-    """Calls `wake(stream)` when the wall clock reaches the stream's instant.
+    """Calls `wake(stream, now_ns)` when the wall clock reaches the stream's instant.
 
     Instants live in the open table; this is only who watches the clock. One instant a stream:
     a new one replaces the old one. Nothing runs while no instant is set.
     """
 
-    def __init__(self, clock: Clock, wake: Callable[[StreamId], None]) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[StreamId, int], None]) -> None:
         self._clock = clock
         self._wake = wake
         self._due: dict[StreamId, int] = {}
@@ -61,5 +61,5 @@ class Timers:
             wake_at_ns, stream = heapq.heappop(self._heap)
             if self._due.get(stream) == wake_at_ns:
                 del self._due[stream]
-                self._wake(stream)
+                self._wake(stream, now_ns)
         self._arm()

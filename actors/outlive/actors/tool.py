@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.model import ToolSchema
@@ -164,10 +164,10 @@ def tool(
 AnyTool = Tool[..., Any] | Callable[..., Any] | Callable[..., Awaitable[Any]]
 
 
-def as_tool(value: AnyTool) -> Tool[..., Any]:
+def as_tool(value: AnyTool) -> Tool[..., object]:
     """Return `value` as a tool; a plain function becomes one with the defaults."""
     if isinstance(value, Tool):
-        return value
+        return cast("Tool[..., object]", value)
     if inspect.isroutine(value):
         return Tool(value)
     raise InvalidDefinition(f"a tool is a function or made by @tool, not {value!r}")

@@ -102,7 +102,10 @@ def read_run(log: LogReader, run_id: str) -> list[Recorded]:
     return found
 
 
-def run_result(log: LogReader, run_id: str) -> RunResult:
-    """Return what a run came to so far. Raises RunNotFound."""
+def run_result(log: LogReader, run_id: str, *, entry: OpenEntry | None = None) -> RunResult:
+    """Return what a run came to so far. Raises RunNotFound.
+
+    `entry` is its row of the open table, where the caller knows better than the log.
+    """
     state, transcript = fold_run(recorded.event for recorded in read_run(log, run_id))
-    return result_of(run_id, state, transcript, log.open_entry(run_stream(run_id)))
+    return result_of(run_id, state, transcript, entry or log.open_entry(run_stream(run_id)))

@@ -36,6 +36,7 @@ from outlive.events import (
     ModelCallStarted,
     ModelDelta,
     Refused,
+    RequestedToolCall,
     RunCompleted,
     RunEvent,
     RunExists,
@@ -43,7 +44,6 @@ from outlive.events import (
     RunRecovered,
     RunStarted,
     RunState,
-    RequestedToolCall,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallStarted,
@@ -61,7 +61,7 @@ class RecoveryExhausted(Refused):
     """The run was recovered too often without getting any further."""
 
 
-def decide(state: RunState, command: RunCommand) -> Events:  # noqa: PLR0911  # one arm each
+def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
     """Return the events that `command` causes; none if it is a repeat or comes too late.
 
     Raises:
@@ -269,8 +269,8 @@ def _go_on(state: RunState, *facts: RunEvent) -> Events:
             return facts
         if state.step >= state.max_steps:
             return (*facts, RunCompleted(finish_reason="max_steps"))
-        call = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
-        return (*facts, call)
+        again = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
+        return (*facts, again)
     free = state.tool_concurrency
     waiting = False
     for call in state.calls.values():

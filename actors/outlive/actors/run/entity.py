@@ -40,10 +40,16 @@ def open_entry(state: RunState) -> OpenEntry | None:
     )
 
 
+_INITIAL: Final = RunState()
+
+
 class RunEntity:
     """`Entity` of runs."""
 
-    initial: Final = RunState()
+    @property
+    def initial(self) -> RunState:
+        """See `outlive.events.run.RunState`."""
+        return _INITIAL
 
     def decide(self, state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
         """See `outlive.actors.run.decide`."""

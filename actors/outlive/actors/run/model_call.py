@@ -127,7 +127,7 @@ async def call_model(
                 case Finish():
                     finish = part
                 case _:  # a model from outside, unchecked until here
-                    raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore
+                    raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore[reportUnreachable]
         whole, thought = "".join(text), "".join(reasoning)
         to_plain([whole, thought])
     except asyncio.CancelledError as cancelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
@@ -160,9 +161,10 @@ class ToolAttempt:
             if self._throttle is not None:
                 self._throttle.cancel()
         if self._over:
-            ended = "completed" if isinstance(outcome, CompleteToolCall) else "failed"
             late = IgnoreToolResult(
-                call_id=self.effect.call_id, attempt=self.effect.attempt, outcome=ended
+                call_id=self.effect.call_id,
+                attempt=self.effect.attempt,
+                outcome="completed" if isinstance(outcome, CompleteToolCall) else "failed",
             )
             self._home.tell(late)
             return
@@ -198,7 +200,7 @@ class ToolAttempt:
             elapsed_ms=self._elapsed_ms(),
         )
 
-    async def _call(self, call: RequestedToolCall, facts: dict[str, Any]) -> Any:
+    async def _call(self, call: RequestedToolCall, facts: dict[str, Any]) -> object:
         arguments = self._tool.signature.arguments(call.arguments)
         parameter = self._tool.signature.context_parameter
         fn = self._tool.fn
@@ -211,7 +213,7 @@ class ToolAttempt:
         context = copy_context()
         self.in_thread_now = True
         result = await self.in_thread(lambda: context.run(fn, **arguments))
-        return await result if asyncio.iscoroutine(result) else result
+        return await result if inspect.isawaitable(result) else result
 
     def _out_of_time(self) -> None:
         """The deadline has passed: the attempt is over now, whatever its body does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -48,7 +48,7 @@ class Surroundings:
         effects: EffectTable,
         clock: Clock,
         executor: Executor,
-        deps: Any,
+        deps: object,
     ) -> None:
         self.log_id: Final = log_id
         self.agents: Final = agents

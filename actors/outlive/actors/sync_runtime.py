@@ -1,0 +1,185 @@
+"""The runtime for code without an event loop: scripts, notebooks, synchronous services."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from outlive.actors.agent import Agent
+from outlive.actors.ids import Ids
+from outlive.actors.loop_actor import BlockingAskRefused
+from outlive.actors.run.handle import Run
+from outlive.actors.runtime import Runtime
+from outlive.events import Clock, EventLog, LogClosed, Recorded, RunId
+from outlive.projections import RunResult, TextReset
+
+T = TypeVar("T")
+
+
+class SyncRun:
+    """A run that was started. The same as `Run`, without await."""
+
+    def __init__(self, runtime: SyncRuntime, run: Run) -> None:
+        self._runtime = runtime
+        self._run = run
+        self.id: Final[RunId] = run.id
+
+    def __repr__(self) -> str:
+        """Name the run."""
+        return f"<SyncRun {self.id}>"
+
+    def events(self, *, after: int = 0) -> Iterator[Recorded]:
+        """Yield the run's events beyond version `after`, then live. See `Run.events`."""
+        return self._runtime.observe(self.id, after=after)
+
+    def text(self) -> Iterator[str | TextReset]:
+        """Yield the text of the answers as it comes in. See `Run.text`."""
+        return self._runtime.iterate(self._run.text())
+
+    def result(self, *, timeout: float | None = None) -> RunResult:
+        """Wait until the run is at rest. See `Runtime.result`."""
+        return self._runtime.result(self.id, timeout=timeout)
+
+
+class SyncRuntime:
+    """`Runtime` with the same methods without `await`, on a loop in a thread of its own.
+
+    Use it as `with SyncRuntime(path, agents=[...]) as rt:`. Its methods may be called from
+    any thread but that of a running event loop, where `Runtime` is the right one.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        *,
+        agents: Sequence[Agent] = (),
+        deps: object = None,
+        max_recoveries: int | None = 5,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        executor: Executor | None = None,
+        log: EventLog | None = None,
+    ) -> None:
+        self._runtime = Runtime(
+            path,
+            agents=agents,
+            deps=deps,
+            max_recoveries=max_recoveries,
+            clock=clock,
+            ids=ids,
+            executor=executor,
+            log=log,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> Self:
+        """Start the loop, open the log, and begin to take up what was left unfinished."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="outlive-loop", daemon=True)
+        thread.start()
+        self._loop, self._thread = loop, thread
+        try:
+            self._await(self._runtime.__aenter__())
+        except BaseException:
+            self._end_loop(loop)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close. See `close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop what runs, let go of the log, and end the loop. Twice is once."""
+        loop = self._loop
+        if loop is None:
+            return
+        self._await(self._runtime.close())
+        self._loop = None
+        self._end_loop(loop)
+
+    def _end_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    @property
+    def log(self) -> EventLog:
+        """The log of this runtime. Raises LogClosed unless the runtime is open."""
+        return self._runtime.log
+
+    def start(
+        self,
+        agent: str | Agent,
+        input: str,
+        *,
+        run_id: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> SyncRun:
+        """Start a run and return once it is durable. See `Runtime.start`."""
+        started = self._runtime.start(agent, input, run_id=run_id, metadata=metadata)
+        return SyncRun(self, self._await(started))
+
+    def run(
+        self,
+        agent: str | Agent,
+        input: str,
+        *,
+        run_id: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> RunResult:
+        """Start a run and wait for its result. See `Runtime.run`."""
+        return self._await(self._runtime.run(agent, input, run_id=run_id, metadata=metadata))
+
+    def observe(self, run_id: str, *, after: int = 0) -> Iterator[Recorded]:
+        """Yield a run's events beyond version `after`, then live. See `Runtime.observe`."""
+        return self.iterate(self._runtime.observe(run_id, after=after))
+
+    def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
+        """Wait until the run is at rest. See `Runtime.result`."""
+        return self._await(self._runtime.result(run_id, timeout=timeout))
+
+    def _await(self, body: Coroutine[Any, Any, T]) -> T:
+        loop = self._loop
+        if loop is None:
+            body.close()
+            raise LogClosed("the runtime is not open: use it in `with`")
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001  # public, but for its name
+            body.close()
+            raise BlockingAskRefused("SyncRuntime would block the event loop: use Runtime")
+        return asyncio.run_coroutine_threadsafe(body, loop).result()
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """Yield what an async iterator of this runtime's loop yields, and close it after."""
+
+        async def step() -> tuple[T] | None:
+            try:
+                return (await anext(items),)
+            except StopAsyncIteration:
+                return None
+
+        async def close() -> None:
+            ending = getattr(items, "aclose", None)
+            if ending is not None:
+                await ending()
+
+        try:
+            found = self._await(step())
+            while found is not None:
+                yield found[0]
+                found = self._await(step())
+        finally:
+            if self._loop is not None:
+                self._await(close())
