@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from outlive.events import Event, OpenEntry, Position
+from outlive.events import Event, OpenEntry, Position, Refused
 
 S = TypeVar("S")
 C_contra = TypeVar("C_contra", contravariant=True)
 X = TypeVar("X")
 X_contra = TypeVar("X_contra", contravariant=True)
+
+
+class Exhausted(Refused):
+    """Raised by `decide`: the entity was recovered too often without getting any further."""
 
 
 class Entity(Protocol[S, C_contra, X]):

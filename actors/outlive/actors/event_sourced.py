@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Generic, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import structlog
 from msgspec import UNSET
 from pykka._envelope import Envelope
 
-from outlive.actors.entity import C_contra, Entity, S, World, X
+from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.loop_actor import LoopActor, LoopFuture
 from outlive.events import (
     Commit,
@@ -44,6 +44,8 @@ from outlive.events.ids import NO_POSITION, NO_VERSION
 
 _log = structlog.stdlib.get_logger("outlive")
 _PAGE: Final = 1_000
+
+C = TypeVar("C")
 
 
 class CommandEnvelope(Envelope[Any]):
@@ -73,7 +75,7 @@ class _Pending(Generic[S]):
         self.replies: list[tuple[LoopFuture[Any], object, BaseException | None]] = []
 
 
-class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
+class EventSourcedActor(LoopActor, Generic[S, C, X]):
     """An entity's actor. Its only writer, and all that it knows is in its stream.
 
     A command is answered with the state after it.
@@ -82,7 +84,7 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
     def __init__(
         self,
         stream: StreamId,
-        entity: Entity[S, C_contra, X],
+        entity: Entity[S, C, X],
         log: EventLog,
         world: World[X],
         *,
@@ -133,11 +135,11 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
         """Whether an effect is outstanding."""
         return bool(self._owed)
 
-    def tell(self, command: C_contra, *, cause: Position | None = None) -> None:
+    def tell(self, command: C, *, cause: Position | None = None) -> None:
         """Send a command, from the loop. Raises MailboxClosed when the actor has stopped."""
         self.mailbox.put(CommandEnvelope(command, None, cause))
 
-    def ask(self, command: C_contra, *, cause: Position | None = None) -> LoopFuture[S]:
+    def ask(self, command: C, *, cause: Position | None = None) -> LoopFuture[S]:
         """Send a command and return a future of the state after it."""
         reply = LoopFuture[S]()
         self.mailbox.put(CommandEnvelope(command, reply, cause))
@@ -178,7 +180,7 @@ class EventSourcedActor(LoopActor, Generic[S, C_contra, X]):
             return
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         try:
-            events = self._entity.decide(self._state, cast("C_contra", envelope.message))
+            events = self._entity.decide(self._state, cast("C", envelope.message))
             state = self._state
             for event in events:
                 state = self._entity.evolve(state, event)

@@ -11,15 +11,15 @@ from typing import Final, Self, cast
 
 import structlog
 
+from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.ids import Ids, RandomIds
-from outlive.actors.run.commands import Recover, StartRun, Wake
-from outlive.actors.run.decide import RecoveryExhausted, decide
-from outlive.actors.run.entity import RUN
+from outlive.actors.run.commands import StartRun
+from outlive.actors.run.decide import decide
 from outlive.actors.run.handle import Run
-from outlive.actors.run.world import RunActor, RunWorld, Surroundings
+from outlive.actors.run.kind import RunKind, Runs
+from outlive.actors.run.world import Surroundings
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.timers import Timers
 from outlive.events import (
@@ -28,7 +28,6 @@ from outlive.events import (
     EventLog,
     InvalidDefinition,
     LogClosed,
-    LogError,
     MemoryLog,
     OpenEntry,
     OutliveError,
@@ -36,36 +35,21 @@ from outlive.events import (
     RunExists,
     RunId,
     RunNotFound,
-    RunState,
-    StreamId,
     SystemClock,
     Value,
     run_stream,
     to_plain,
 )
-from outlive.events.ids import id_of, kind_of
 from outlive.projections import (
     RunResult,
     fold_run,
     observe_run,
     read_run,
-    result_of,
     run_result,
 )
 
 _log = structlog.stdlib.get_logger("outlive")
 _CHUNK: Final = 32  # runs taken up before the loop gets its turn
-
-
-class _Live:
-    """A run in memory: its actor, its world, and who waits for its end."""
-
-    __slots__ = ("actor", "waiters", "world")
-
-    def __init__(self, actor: RunActor, world: RunWorld) -> None:
-        self.actor = actor
-        self.world = world
-        self.waiters: list[asyncio.Future[RunResult]] = []
 
 
 class Runtime:
@@ -120,8 +104,6 @@ class Runtime:
         self._own_executor: DaemonThreads | None = None
         self._given_log = log
         self._log: EventLog | None = None
-        self._live: dict[StreamId, _Live] = {}
-        self._standing: dict[StreamId, OpenEntry] = {}
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -137,7 +119,7 @@ class Runtime:
             self._executor = self._own_executor = DaemonThreads()
         self._effects = EffectTable(loop)
         self._timers = Timers(self._clock, self._wake)
-        self._surroundings = Surroundings(
+        surroundings = Surroundings(
             log_id=log.log_id,
             agents=self._agents,
             effects=self._effects,
@@ -145,8 +127,18 @@ class Runtime:
             executor=self._executor,
             deps=self._deps,
         )
-        self._take_up_all([row for row in log.open_entries() if kind_of(row[0]) == "run"])
+        kind = RunKind(
+            surroundings,
+            epoch=log.epoch,
+            clean=log.clean,
+            max_recoveries=self._max_recoveries,
+        )
+        self._runs: Runs = Addresses(kind, log, self._effects, self._timers)
+        self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
         return self
+
+    def _wake(self, stream: StreamId, now_ns: int) -> None:
+        self._runs.wake(stream, now_ns)
 
     def _open_log(self) -> EventLog:
         if self._path is None:
@@ -175,15 +167,12 @@ class Runtime:
         self._closing = True
         self._timers.close()
         await self._effects.close()
-        closed = LogClosed("the runtime was closed before the run was over")
-        for live in self._live.values():
-            _fail(live, closed)
+        self._runs.close(LogClosed("the runtime was closed before the run was over"))
         if self._own_executor is not None:
             self._own_executor.shutdown()
         if self._given_log is None:
             # Its writer may be in the middle of a flush: not on the loop.
             await self._loop.run_in_executor(None, self._log.close)
-        self._live.clear()
 
     @property
     def log(self) -> EventLog:
@@ -233,12 +222,12 @@ class Runtime:
             tool_concurrency=registered.tool_concurrency,
             metadata=cast("dict[str, Value]", plain),
         )
-        live = self._live.get(stream) or self._bring(stream)
+        run = self._runs.at(stream)
         try:
-            if isinstance(live, OpenEntry):
+            if isinstance(run, OpenEntry):
                 decide(fold_run(recorded.event for recorded in read_run(log, id))[0], command)
             else:
-                await live.actor.ask(command)
+                await run.actor.ask(command)
         except RunExists:
             raise RunExists(id) from None
         return Run(self, id)
@@ -271,166 +260,14 @@ class Runtime:
             LogClosed: this runtime was closed first; the run goes on at the next opening.
         """
         log, stream = self.log, run_stream(run_id)
-        if log.version(stream) == 0 and stream not in self._live:
-            raise RunNotFound(run_id)
-        live = self._live.get(stream)
-        if live is None and log.open_entry(stream) is not None:
-            found = self._standing.get(stream) or self._bring(stream)
+        run = self._runs.resident(stream)
+        if run is None:
+            if log.version(stream) == 0:
+                raise RunNotFound(run_id)
+            if log.open_entry(stream) is None:
+                return run_result(log, run_id)
+            found = self._runs.at(stream)
             if isinstance(found, OpenEntry):
                 return run_result(log, run_id, entry=found)
-            live = found
-        if live is None:
-            return run_result(log, run_id)
-        waiter: asyncio.Future[RunResult] = self._loop.create_future()
-        live.waiters.append(waiter)
-        if timeout is None:
-            return await waiter
         async with asyncio.timeout(timeout):
-            return await waiter
-
-    # -- taking up, and letting go --
-
-    def _take_up_all(self, rows: list[tuple[StreamId, OpenEntry]]) -> None:
-        """Take up some of the runs that owe something; the others in the loop's next turn."""
-        for stream, entry in rows[:_CHUNK]:
-            if self._closing or stream in self._live:
-                continue
-            if entry.status == "quarantined":
-                self._standing[stream] = entry
-            elif entry.owes or entry.status == "blocked":
-                self._bring(stream)
-            else:
-                self._timers.set(stream, entry.wake_at_ns)
-        if len(rows) > _CHUNK and not self._closing:
-            self._loop.call_soon(self._take_up_all, rows[_CHUNK:])
-
-    def _bring(self, stream: StreamId) -> _Live | OpenEntry:
-        """Bring a run into memory, or return why it stands still.
-
-        What was in flight when it left memory is settled before anything else.
-        """
-        world = RunWorld(RunId(id_of(stream)), self._surroundings)
-        actor: RunActor = EventSourcedActor(
-            stream,
-            RUN,
-            self.log,
-            world,
-            wake_at=self._timers.set,
-            at_rest=lambda: self._at_rest(stream),
-            broken=lambda error: self._broken(stream, error),
-        )
-        world.bind(actor)
-        try:
-            actor.load()
-        except LogError as error:
-            return self._mark(stream, "quarantined", str(error))
-        missing = self._missing(actor.state)
-        if missing:
-            return self._mark(stream, "blocked", missing)
-        self._standing.pop(stream, None)
-        live = self._live[stream] = _Live(actor, world)
-        if actor.owes:
-            self._recover(stream, actor)
-        actor.run()
-        return live
-
-    def _recover(self, stream: StreamId, actor: RunActor) -> None:
-        """Settle what was in flight: the first command of an actor that was loaded."""
-        agent = self._agents[actor.state.agent_id]
-        recovered = actor.ask(
-            Recover(
-                epoch=self.log.epoch,
-                running=self._effects.of(stream),
-                in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
-                clean=self.log.clean,
-                max_recoveries=self._max_recoveries,
-                model=agent.model.name,
-            )
-        )
-
-        def look() -> None:
-            try:
-                recovered.get()
-            except RecoveryExhausted as error:
-                self._stand_still(stream, "quarantined", str(error))
-            except LogError:
-                pass  # `_broken` has been told.
-            except Exception as error:  # noqa: BLE001  # one run's trouble is not the others'
-                self._broken(stream, error)
-
-        recovered.when_set(look)
-
-    def _missing(self, state: RunState) -> str:
-        """Return what an open run needs and this runtime does not have."""
-        if state.status != "running":
-            return ""
-        agent = self._agents.get(state.agent_id)
-        if agent is None:
-            return f"agent {state.agent_id!r} is not registered"
-        tools = [call.name for call in state.calls.values() if call.name not in agent.tools]
-        return f"agent {state.agent_id!r} has no tool {tools[0]!r} any more" if tools else ""
-
-    def _stand_still(self, stream: StreamId, status: str, reason: str) -> None:
-        """Take a run out of memory, with the reason in its row."""
-        live = self._live.pop(stream)
-        live.actor.stop_now()
-        self._timers.set(stream, None)
-        entry = self._mark(stream, status, reason)
-        _answer(live, result_of(id_of(stream), live.actor.state, live.world.transcript, entry))
-
-    def _mark(self, stream: StreamId, status: str, reason: str) -> OpenEntry:
-        """Say in the run's row that it stands still, and why."""
-        before = self.log.open_entry(stream)
-        entry = OpenEntry(
-            kind="run",
-            status=status,
-            wake_at_ns=None if before is None else before.wake_at_ns,
-            owes=before is None or before.owes,
-            reason=reason,
-            summary={} if before is None else before.summary,
-        )
-        self._standing[stream] = entry
-        _log.warning("run_stands_still", stream=stream, status=status, reason=reason)
-        if entry != before:
-            self.log.append(stream, (), expected_version=self.log.version(stream), entry=entry)
-        return entry
-
-    def _wake(self, stream: StreamId, now_ns: int) -> None:
-        """An instant that a run waits for has come."""
-        live = self._live.get(stream) or self._bring(stream)
-        if isinstance(live, _Live):
-            live.actor.tell(Wake(now_ns=now_ns))
-
-    def _at_rest(self, stream: StreamId) -> None:
-        """The run is over, or was not begun: it leaves memory."""
-        live = self._live.pop(stream, None)
-        if live is None:
-            return
-        live.actor.stop_now()
-        if live.waiters:
-            _answer(live, result_of(id_of(stream), live.actor.state, live.world.transcript))
-
-    def _broken(self, stream: StreamId, error: BaseException) -> None:
-        """The run cannot go on in this process: its actor is thrown away."""
-        if self._closing or stream not in self._live:
-            return
-        _log.error("run_broken", stream=stream, exc_info=error)
-        if not isinstance(error, LogError):
-            self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
-            return
-        live = self._live.pop(stream)
-        live.actor.stop_now()
-        _fail(live, error)
-
-
-def _answer(live: _Live, result: RunResult) -> None:
-    for waiter in live.waiters:
-        if not waiter.done():
-            waiter.set_result(result)
-
-
-def _fail(live: _Live, error: OutliveError) -> None:
-    for waiter in live.waiters:
-        if not waiter.done():
-            waiter.set_exception(error)
-            waiter.exception()  # Nobody may be left who awaits it.
+            return await self._runs.outcome(stream)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from outlive.actors.entity import Exhausted
 from outlive.actors.run.commands import (
     CallModel,
     CallTool,
@@ -35,7 +36,6 @@ from outlive.events import (
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
-    Refused,
     RequestedToolCall,
     RunCompleted,
     RunEvent,
@@ -57,17 +57,13 @@ from outlive.events.run.state import request_digest
 Events = tuple[RunEvent, ...]
 
 
-class RecoveryExhausted(Refused):
-    """The run was recovered too often without getting any further."""
-
-
 def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
     """Return the events that `command` causes; none if it is a repeat or comes too late.
 
     Raises:
         RunExists: a start under the same id with another request.
         AttemptEnded: a step or progress of an attempt that is over.
-        RecoveryExhausted: recovered `max_recoveries` times without anything new.
+        Exhausted: recovered `max_recoveries` times without anything new.
     """
     match command:
         case CompleteToolCall():
@@ -251,7 +247,7 @@ def _recover(state: RunState, command: Recover) -> Events:
     if command.clean:
         attempt = 1
     elif command.max_recoveries is not None and state.recoveries >= command.max_recoveries:
-        raise RecoveryExhausted(
+        raise Exhausted(
             f"recovered {state.recoveries} times without getting any further (step {state.step})"
         )
     recovered = RunRecovered(epoch=command.epoch, attempt=attempt, clean=command.clean)

@@ -1,0 +1,255 @@
+"""Where the entities of one kind live: brought into memory when needed, let go when at rest.
+
+An address is a stream id; it stays, actors come and go. Bringing an entity into memory means
+reading its stream, and settling what was in flight when it last left memory (`Recover`)
+before it takes any other command. That is all there is to recovery: opening a log brings in
+every entity whose row says that it owes something, and watches the clock for the others.
+
+An entity that cannot go on stands still, with the reason in its row of the open table:
+`blocked` until what it needs is registered again, `quarantined` until somebody looks into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+import structlog
+
+from outlive.actors.effects import EffectTable
+from outlive.actors.entity import Entity, Exhausted, World
+from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.timers import Timers
+from outlive.events import EventLog, LogError, OpenEntry, OutliveError, StreamId
+
+_log = structlog.stdlib.get_logger("outlive")
+_CHUNK: Final = 32  # entities brought in before the loop gets its turn
+
+S = TypeVar("S")
+C = TypeVar("C")
+X = TypeVar("X")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ActingWorld(World[X], Protocol[S, C, X]):
+    """A world that tells outcomes to an actor."""
+
+    def bind(self, actor: EventSourcedActor[S, C, X]) -> None:
+        """Say whose effects these are."""
+        ...
+
+
+class Kind(Protocol[S, C, X, R_co]):
+    """What one kind of entity adds to its pure parts."""
+
+    @property
+    def name(self) -> str:
+        """The kind, as in the open table."""
+        ...
+
+    @property
+    def entity(self) -> Entity[S, C, X]:
+        """The pure parts."""
+        ...
+
+    def world(self, stream: StreamId) -> ActingWorld[S, C, X]:
+        """Return what the effects of this stream are done to."""
+        ...
+
+    def missing(self, state: S) -> str:
+        """Return what the entity needs and this process does not have; empty if nothing."""
+        ...
+
+    def recover(self, state: S, running: frozenset[X]) -> C:
+        """Return the command that settles what was in flight."""
+        ...
+
+    def wake(self, now_ns: int) -> C:
+        """Return the command for an instant that was waited for."""
+        ...
+
+    def outcome(
+        self, stream: StreamId, state: S, world: ActingWorld[S, C, X], entry: OpenEntry | None
+    ) -> R_co:
+        """Return what those get who wait until the entity is at rest."""
+        ...
+
+
+class Resident(Generic[S, C, X, R]):
+    """An entity in memory."""
+
+    __slots__ = ("actor", "waiters", "world")
+
+    def __init__(self, actor: EventSourcedActor[S, C, X], world: ActingWorld[S, C, X]) -> None:
+        self.actor = actor
+        self.world = world
+        self.waiters: list[asyncio.Future[R]] = []
+
+
+class Addresses(Generic[S, C, X, R]):
+    """The entities of one kind that are in memory, by stream, on one event loop."""
+
+    def __init__(
+        self, kind: Kind[S, C, X, R], log: EventLog, effects: EffectTable, timers: Timers
+    ) -> None:
+        self._kind = kind
+        self._log = log
+        self._effects = effects
+        self._timers = timers
+        self._loop = asyncio.get_running_loop()
+        self._residents: dict[StreamId, Resident[S, C, X, R]] = {}
+        self._standing: dict[StreamId, OpenEntry] = {}
+        self._closed = False
+
+    def bring_in_all(self, rows: Sequence[tuple[StreamId, OpenEntry]]) -> None:
+        """Bring in some of the entities that owe something, the others in the loop's next turn."""
+        if self._closed:
+            return
+        for stream, entry in rows[:_CHUNK]:
+            if stream in self._residents:
+                continue
+            if entry.status == "quarantined":
+                self._standing[stream] = entry
+            elif entry.owes or entry.status == "blocked":
+                self.at(stream)
+            else:
+                self._timers.set(stream, entry.wake_at_ns)
+        if len(rows) > _CHUNK:
+            self._loop.call_soon(self.bring_in_all, rows[_CHUNK:])
+
+    def resident(self, stream: StreamId) -> Resident[S, C, X, R] | None:
+        """Return the entity if it is in memory."""
+        return self._residents.get(stream)
+
+    def at(self, stream: StreamId) -> Resident[S, C, X, R] | OpenEntry:
+        """Return the entity, brought into memory if need be; or the row that says why not."""
+        found = self._residents.get(stream)
+        if found is not None:
+            return found
+        standing = self._standing.get(stream)
+        if standing is not None and standing.status == "quarantined":
+            return standing
+        world = self._kind.world(stream)
+        actor = EventSourcedActor(
+            stream,
+            self._kind.entity,
+            self._log,
+            world,
+            wake_at=self._timers.set,
+            at_rest=lambda: self._at_rest(stream),
+            broken=lambda error: self._broken(stream, error),
+        )
+        world.bind(actor)
+        try:
+            actor.load()
+        except LogError as error:
+            return self._mark(stream, "quarantined", str(error))
+        missing = self._kind.missing(actor.state)
+        if missing:
+            return self._mark(stream, "blocked", missing)
+        self._standing.pop(stream, None)
+        resident = self._residents[stream] = Resident(actor, world)
+        if actor.owes:
+            self._recover(stream, actor)
+        actor.run()
+        return resident
+
+    def _recover(self, stream: StreamId, actor: EventSourcedActor[S, C, X]) -> None:
+        """Settle what was in flight: the first command of an actor that was loaded."""
+        running: frozenset[X] = self._effects.of(stream)
+        recovered = actor.ask(self._kind.recover(actor.state, running))
+
+        def look() -> None:
+            try:
+                recovered.get()
+            except Exhausted as error:
+                self._stand_still(stream, "quarantined", str(error))
+            except LogError:
+                pass  # `_broken` has been told.
+            except Exception as error:  # noqa: BLE001  # one entity's trouble is not the others'
+                self._broken(stream, error)
+
+        recovered.when_set(look)
+
+    def outcome(self, stream: StreamId) -> asyncio.Future[R]:
+        """Return a future of the outcome of an entity in memory, set when it is at rest."""
+        waiter: asyncio.Future[R] = self._loop.create_future()
+        self._residents[stream].waiters.append(waiter)
+        return waiter
+
+    def wake(self, stream: StreamId, now_ns: int) -> None:
+        """An instant that the entity waits for has come."""
+        resident = self.at(stream)
+        if isinstance(resident, Resident):
+            resident.actor.tell(self._kind.wake(now_ns))
+
+    def close(self, error: OutliveError) -> None:
+        """Let go of all. Who waits for an outcome gets `error`."""
+        self._closed = True
+        residents, self._residents = self._residents, {}
+        for resident in residents.values():
+            resident.actor.stop_now()
+            _fail(resident.waiters, error)
+
+    def _at_rest(self, stream: StreamId) -> None:
+        """The entity is over, or was not begun: it leaves memory."""
+        resident = self._residents.pop(stream, None)
+        if resident is not None:
+            resident.actor.stop_now()
+            self._answer(stream, resident, None)
+
+    def _answer(
+        self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry | None
+    ) -> None:
+        if resident.waiters:
+            outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
+            for waiter in resident.waiters:
+                if not waiter.done():
+                    waiter.set_result(outcome)
+
+    def _broken(self, stream: StreamId, error: BaseException) -> None:
+        """The entity cannot go on in this process: its actor is thrown away."""
+        if self._closed or stream not in self._residents:
+            return
+        _log.error("entity_broken", stream=stream, exc_info=error)
+        if not isinstance(error, LogError):
+            self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
+            return
+        resident = self._residents.pop(stream)
+        resident.actor.stop_now()
+        _fail(resident.waiters, error)
+
+    def _stand_still(self, stream: StreamId, status: str, reason: str) -> None:
+        """Take an entity out of memory, with the reason in its row."""
+        resident = self._residents.pop(stream)
+        resident.actor.stop_now()
+        self._timers.set(stream, None)
+        for effect in self._effects.of(stream):
+            resident.world.give_up(effect)
+        self._answer(stream, resident, self._mark(stream, status, reason))
+
+    def _mark(self, stream: StreamId, status: str, reason: str) -> OpenEntry:
+        """Say in the entity's row that it stands still, and why."""
+        before = self._log.open_entry(stream)
+        entry = OpenEntry(
+            kind=self._kind.name,
+            status=status,
+            wake_at_ns=None if before is None else before.wake_at_ns,
+            owes=before is None or before.owes,
+            reason=reason,
+            summary={} if before is None else before.summary,
+        )
+        self._standing[stream] = entry
+        _log.warning("entity_stands_still", stream=stream, status=status, reason=reason)
+        if entry != before:
+            self._log.append(stream, (), expected_version=self._log.version(stream), entry=entry)
+        return entry
+
+
+def _fail(waiters: Sequence[asyncio.Future[R]], error: OutliveError) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)
+            waiter.exception()  # Nobody may be left who awaits it.

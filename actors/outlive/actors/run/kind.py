@@ -1,0 +1,84 @@
+"""The run as a kind of entity: what it needs from its runtime, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from outlive.actors.addresses import ActingWorld, Addresses
+from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
+from outlive.actors.run.entity import RUN, RunEntity
+from outlive.actors.run.world import RunWorld, Surroundings
+from outlive.events import OpenEntry, RunId, RunState, StreamId
+from outlive.events.ids import id_of
+from outlive.projections import RunResult, result_of
+
+
+class RunKind:
+    """`Kind` of runs."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        *,
+        epoch: int,
+        clean: bool,
+        max_recoveries: int | None,
+    ) -> None:
+        self._all = surroundings
+        self._epoch = epoch
+        self._clean = clean
+        self._max_recoveries = max_recoveries
+
+    @property
+    def name(self) -> str:
+        """The kind, as in the open table."""
+        return "run"
+
+    @property
+    def entity(self) -> RunEntity:
+        """The pure parts."""
+        return RUN
+
+    def world(self, stream: StreamId) -> RunWorld:
+        """Return what the effects of this run are done to."""
+        return RunWorld(RunId(id_of(stream)), self._all)
+
+    def missing(self, state: RunState) -> str:
+        """Return what an open run needs and this runtime does not have."""
+        if state.status != "running":
+            return ""
+        agent = self._all.agents.get(state.agent_id)
+        if agent is None:
+            return f"agent {state.agent_id!r} is not registered"
+        tools = [call.name for call in state.calls.values() if call.name not in agent.tools]
+        return f"agent {state.agent_id!r} has no tool {tools[0]!r} any more" if tools else ""
+
+    def recover(self, state: RunState, running: frozenset[Effect]) -> Recover:
+        """Return the command that settles what was in flight."""
+        agent = self._all.agents[state.agent_id]
+        return Recover(
+            epoch=self._epoch,
+            running=running,
+            in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
+            clean=self._clean,
+            max_recoveries=self._max_recoveries,
+            model=agent.model.name,
+        )
+
+    def wake(self, now_ns: int) -> Wake:
+        """Return the command for an instant that was waited for."""
+        return Wake(now_ns=now_ns)
+
+    def outcome(
+        self,
+        stream: StreamId,
+        state: RunState,
+        world: ActingWorld[RunState, RunCommand, Effect],
+        entry: OpenEntry | None,
+    ) -> RunResult:
+        """Return the run's result."""
+        assert isinstance(world, RunWorld)
+        return result_of(id_of(stream), state, world.transcript, entry)
+
+
+Runs: TypeAlias = Addresses[RunState, RunCommand, Effect, RunResult]
