@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Hashable
-from typing import Any
+from typing import Any, Final
 
 from outlive.events import StreamId
+
+_PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go
 
 
 class Running:
@@ -29,6 +31,7 @@ class EffectTable:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running: dict[StreamId, dict[Hashable, Running]] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         """How many effects run."""
@@ -39,12 +42,14 @@ class EffectTable:
         effects = self._running.get(stream, {})
         return frozenset(effect for effect, entry in effects.items() if not entry.given_up)
 
-    def start(self, stream: StreamId, effect: Hashable, body: Coroutine[Any, Any, None]) -> Running:
-        """Perform `effect` by running `body` as a task."""
+    def start(self, stream: StreamId, effect: Hashable, body: Coroutine[Any, Any, None]) -> None:
+        """Perform `effect` by running `body` as a task. Once closed: leave it to recovery."""
+        if self._closed:
+            body.close()
+            return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
-        entry = effects[effect] = Running(self._loop.create_task(body))
-        return entry
+        effects[effect] = Running(self._loop.create_task(body))
 
     def get(self, stream: StreamId, effect: Hashable) -> Running | None:
         """Return the running effect, if it is there."""
@@ -75,18 +80,22 @@ class EffectTable:
                 del self._running[stream]
 
     async def close(self) -> None:
-        """Cancel all that runs, and wait until it has let go. What ignores it is left behind."""
+        """Cancel all that runs, and wait until it has let go, for a second at most."""
+        self._closed = True
         entries = [entry for effects in self._running.values() for entry in effects.values()]
         for entry in entries:
             entry.given_up = True
             entry.task.cancel()
+        deadline = self._loop.time() + _PATIENCE
         for entry in entries:
-            await _ended(self._loop, entry.task)
+            await _ended(self._loop, entry.task, deadline)
         self._running.clear()
 
 
-async def _ended(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    """Wait for a cancelled task, for a second at most: it may refuse to end."""
+async def _ended(
+    loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], deadline: float
+) -> None:
+    """Wait for a cancelled task until `deadline`: it may refuse to end."""
     waiter: asyncio.Future[None] = loop.create_future()
 
     def wake(_: object = None) -> None:
@@ -94,7 +103,7 @@ async def _ended(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> N
             waiter.set_result(None)
 
     task.add_done_callback(wake)
-    timer = loop.call_later(1.0, wake)
+    timer = loop.call_at(deadline, wake)
     await waiter
     timer.cancel()
     if task.done() and not task.cancelled():

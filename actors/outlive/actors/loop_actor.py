@@ -253,12 +253,19 @@ class LoopActor(pykka.Actor):
         mailbox = self.mailbox
         for _ in range(_BURST):
             if self.actor_stopped.is_set():
-                self._actor_loop_teardown()
+                self._refuse_the_rest()
                 return
             if mailbox.empty():
                 break
             self._process(mailbox.get())
         mailbox.rest()
+
+    def _refuse_the_rest(self) -> None:
+        """Answer what came before the stop and was not handled."""
+        while not self.mailbox.empty():
+            reply = cast("LoopFuture[Any] | None", self.mailbox.get().reply_to)
+            if reply is not None:
+                reply.fail(MailboxClosed("the actor stopped before it came to this message"))
 
     def _process(self, envelope: Envelope[Any]) -> None:
         """Handle one message and answer it."""

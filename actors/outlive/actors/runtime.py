@@ -27,6 +27,7 @@ from outlive.events import (
     Clock,
     EventLog,
     InvalidDefinition,
+    LmdbLog,
     LogClosed,
     MemoryLog,
     OpenEntry,
@@ -35,6 +36,7 @@ from outlive.events import (
     RunExists,
     RunId,
     RunNotFound,
+    StreamId,
     SystemClock,
     Value,
     run_stream,
@@ -110,11 +112,18 @@ class Runtime:
         """Open the log and begin to take up what was left unfinished."""
         if self._log is not None:
             raise OutliveError("a Runtime is entered once; make another one")
-        loop = asyncio.get_running_loop()
-        self._loop = loop
-        log = self._given_log or self._open_log()
+        self._loop = asyncio.get_running_loop()
+        self._log = self._given_log or self._open_log()
+        try:
+            self._begin(self._log, self._loop)
+        except BaseException:
+            if self._given_log is None:
+                self._log.close()
+            raise
+        return self
+
+    def _begin(self, log: EventLog, loop: asyncio.AbstractEventLoop) -> None:
         log.deliver_on(loop.call_soon_threadsafe)
-        self._log = log
         if self._executor is None:
             self._executor = self._own_executor = DaemonThreads()
         self._effects = EffectTable(loop)
@@ -135,7 +144,6 @@ class Runtime:
         )
         self._runs: Runs = Addresses(kind, log, self._effects, self._timers)
         self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
-        return self
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
         self._runs.wake(stream, now_ns)
@@ -143,8 +151,6 @@ class Runtime:
     def _open_log(self) -> EventLog:
         if self._path is None:
             return MemoryLog(clock=self._clock)
-        from outlive.events import LmdbLog
-
         return LmdbLog(self._path, clock=self._clock)
 
     async def __aexit__(

@@ -30,6 +30,7 @@ from outlive.events.errors import (
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.feed import Subscription
 from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream
+from outlive.events.lmdb_store import LmdbLog, LmdbReader
 from outlive.events.log import EventLog, LogReader
 from outlive.events.memory import MemoryLog
 from outlive.events.record import Record, Recorded
@@ -71,6 +72,8 @@ __all__ = [
     "InvalidDefinition",
     "InvalidId",
     "InvalidOffset",
+    "LmdbLog",
+    "LmdbReader",
     "LogClosed",
     "LogError",
     "LogFailed",
@@ -92,6 +95,7 @@ __all__ = [
     "Record",
     "Recorded",
     "Refused",
+    "RequestedToolCall",
     "RunCompleted",
     "RunEvent",
     "RunExists",
@@ -105,7 +109,6 @@ __all__ = [
     "StreamId",
     "Subscription",
     "SystemClock",
-    "RequestedToolCall",
     "ToolCallCompleted",
     "ToolCallFailed",
     "ToolCallStarted",

@@ -79,7 +79,7 @@ class Commit:
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
-        entry: OpenEntry | None | UnsetType,
+        entry: OpenEntry | UnsetType | None,
     ) -> None:
         self.stream = stream
         self.events = events
@@ -134,7 +134,13 @@ class Commit:
             if not future.done():
                 future.set_result(None)
 
-        self.then(lambda _: loop.call_soon_threadsafe(wake))
+        def settled(_: Commit) -> None:
+            if _running_loop() is loop:
+                wake()  # Spares a write to the loop's own pipe for each of a batch's commits.
+            else:
+                loop.call_soon_threadsafe(wake)
+
+        self.then(settled)
         yield from future
         return self._unwrap()
 
@@ -160,10 +166,23 @@ def deliver_all(commits: Sequence[Commit], deliver: Deliver) -> None:
     """Hand the settled commits to their callbacks, in order, in one delivery."""
 
     def run() -> None:
+        first: Exception | None = None
         for commit in commits:
-            commit.deliver()
+            try:
+                commit.deliver()
+            except Exception as error:  # noqa: BLE001  # the others must hear of theirs
+                first = first or error
+        if first is not None:
+            raise first
 
     deliver(run)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def at_once(callback: Callable[[], None]) -> None:

@@ -1,28 +1,28 @@
 """Everything that Outlive raises on purpose.
 
-    OutliveError
-    ├── InvalidId                  the caller's id cannot name anything
-    ├── NotFound                   there is no such thing; answered at once
-    │   ├── RunNotFound
-    │   └── AgentNotFound
-    ├── Refused                    the command cannot be obeyed in the present state
-    │   ├── RunExists              same id, other input
-    │   ├── InvalidOffset          an offset beyond the head
-    │   └── AttemptEnded           a tool goes on after its attempt was given up
-    ├── InvalidDefinition          an agent or tool that cannot work, at construction
-    ├── UnserialisableValue        a value that cannot be stored
-    ├── RunUnsuccessful            raised by `RunResult.unwrap()`: failed, or at a standstill
-    ├── StreamBroken               one stream cannot be folded; the others go on
-    └── LogError
-        ├── WrongExpectedVersion   someone appended first
-        ├── LogInUse               another owner holds the folder
-        ├── LogNotWritable         the folder cannot be written
-        ├── LogNotFound            there is no log in the folder
-        ├── NewerFormat            written by a later release
-        ├── CorruptLog             bytes that are not what was written
-        ├── Fenced                 another owner took over
-        ├── LogFailed              the store failed; close and open again
-        └── LogClosed
+OutliveError
+├── InvalidId                  the caller's id cannot name anything
+├── NotFound                   there is no such thing; answered at once
+│   ├── RunNotFound
+│   └── AgentNotFound
+├── Refused                    the command cannot be obeyed in the present state
+│   ├── RunExists              same id, other input
+│   ├── InvalidOffset          an offset beyond the head
+│   └── AttemptEnded           a tool goes on after its attempt was given up
+├── InvalidDefinition          an agent or tool that cannot work, at construction
+├── UnserialisableValue        a value that cannot be stored
+├── RunUnsuccessful            raised by `RunResult.unwrap()`: failed, or at a standstill
+├── StreamBroken               one stream cannot be folded; the others go on
+└── LogError
+    ├── WrongExpectedVersion   someone appended first
+    ├── LogInUse               another owner holds the folder
+    ├── LogNotWritable         the folder cannot be written
+    ├── LogNotFound            there is no log in the folder
+    ├── NewerFormat            written by a later release
+    ├── CorruptLog             bytes that are not what was written
+    ├── Fenced                 another owner took over
+    ├── LogFailed              the store failed; close and open again
+    └── LogClosed
 """
 
 from __future__ import annotations

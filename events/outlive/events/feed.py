@@ -7,6 +7,8 @@ in between is seen twice, once in the log and once in the queue, and passed over
 log again from its cursor: a slow follower costs the writer nothing and loses nothing.
 
 `publish` may be called from any thread; a follower belongs to the event loop that iterates it.
+One that is dropped without `aclose` (a `break` out of an `async for`), or whose loop is gone, is
+taken out with the next call that comes along.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from outlive.events.errors import LogClosed, OutliveError
+from outlive.events.errors import OutliveError
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.record import Record, Recorded
 
@@ -30,67 +32,110 @@ T = TypeVar("T", Record, Recorded)
 class Feed:
     """Hands each committed record to the followers that want it."""
 
-    def __init__(self, *, on_first: Callable[[], None] | None = None) -> None:
+    def __init__(self, *, on_follow: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
         self._by_stream: dict[StreamId, list[_Queue]] = {}
         self._all: list[_Queue] = []
+        self._dropped: deque[tuple[StreamId | None, _Queue]] = deque()
         self._ended: OutliveError | None = None
-        self._on_first = on_first
+        self._on_follow = on_follow
+
+    @property
+    def followed(self) -> bool:
+        """Whether there is any follower."""
+        if self._dropped:
+            with self._lock:
+                self._take_out_dropped()
+        return bool(self._all or self._by_stream)
 
     def wants(self, stream: StreamId) -> bool:
-        """Whether anybody follows this stream: spares building records nobody asked for."""
+        """Whether anybody follows this stream: spares building records nobody asked for.
+
+        Ask once the record can be read: who follows from then on finds it in the log.
+        """
         return bool(self._all) or stream in self._by_stream
 
     def publish(self, records: Sequence[Record]) -> None:
         """Push records, in the order of their positions."""
         woken: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
         with self._lock:
+            self._take_out_dropped()
             for record in records:
                 for queue in (*self._by_stream.get(record.stream, ()), *self._all):
                     if queue.push(record):
                         woken.setdefault(queue.loop, []).append(queue)
-        _wake(woken)
+        self._wake(woken)
 
     def end(self, error: OutliveError) -> None:
         """Tell all followers, present and to come, that no more will follow."""
         woken: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
         with self._lock:
+            self._take_out_dropped()
             self._ended = error
-            for queue in (*self._all, *(q for qs in self._by_stream.values() for q in qs)):
+            for queue in self._queues():
                 queue.ended = error
                 woken.setdefault(queue.loop, []).append(queue)
-        _wake(woken)
+        self._wake(woken)
 
     def register(self, stream: StreamId | None) -> _Queue:
-        """Add a queue for one stream, or for all; belongs to the running event loop."""
+        """Add a queue for one stream, or for all; belongs to the running event loop.
+
+        `on_follow` runs before it returns, and with it before the follower reads the log.
+        """
         queue = _Queue(asyncio.get_running_loop(), self._lock)
         with self._lock:
-            first = not self._all and not self._by_stream
+            self._take_out_dropped()
             if stream is None:
                 self._all.append(queue)
             else:
                 self._by_stream.setdefault(stream, []).append(queue)
             queue.ended = self._ended
-        if first and self._on_first is not None:
-            self._on_first()
+        if self._on_follow is not None:
+            try:
+                self._on_follow()
+            except BaseException:
+                self.unregister(stream, queue)
+                raise
         return queue
 
     def unregister(self, stream: StreamId | None, queue: _Queue) -> None:
         """Take a queue out again. Twice is once."""
         with self._lock:
-            queues = self._all if stream is None else self._by_stream.get(stream, [])
-            if queue in queues:
-                queues.remove(queue)
-            if stream is not None and not queues:
-                self._by_stream.pop(stream, None)
+            self._take_out(stream, queue)
 
+    def drop(self, stream: StreamId | None, queue: _Queue) -> None:
+        """Have a queue taken out later: takes no lock, a finalizer may call it anywhere."""
+        self._dropped.append((stream, queue))
 
-def _wake(woken: dict[asyncio.AbstractEventLoop, list[_Queue]]) -> None:
-    for loop, queues in woken.items():
-        try:
-            loop.call_soon_threadsafe(_wake_all, queues)
-        except RuntimeError:
-            continue  # The loop is closed, and with it went its followers.
+    def _take_out_dropped(self) -> None:
+        while self._dropped:
+            self._take_out(*self._dropped.popleft())
+
+    def _take_out(self, stream: StreamId | None, queue: _Queue) -> None:
+        queues = self._all if stream is None else self._by_stream.get(stream, [])
+        if queue in queues:
+            queues.remove(queue)
+        if stream is not None and not queues:
+            self._by_stream.pop(stream, None)
+
+    def _queues(self) -> list[_Queue]:
+        return [*self._all, *(queue for queues in self._by_stream.values() for queue in queues)]
+
+    def _wake(self, woken: dict[asyncio.AbstractEventLoop, list[_Queue]]) -> None:
+        for loop, queues in woken.items():
+            try:
+                loop.call_soon_threadsafe(_wake_all, queues)
+            except RuntimeError:
+                self._take_out_all_of(loop)  # It is closed, and with it went its followers.
+
+    def _take_out_all_of(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._all = [queue for queue in self._all if queue.loop is not loop]
+            left = {
+                stream: [queue for queue in queues if queue.loop is not loop]
+                for stream, queues in self._by_stream.items()
+            }
+            self._by_stream = {stream: queues for stream, queues in left.items() if queues}
 
 
 def _wake_all(queues: list[_Queue]) -> None:
@@ -117,6 +162,8 @@ class _Queue:
         if len(self._records) >= QUEUE_LIMIT:
             self._records.clear()
             self.lagging = True
+            if self.loop.is_closed():
+                return True  # Nobody will ever take them; waking finds that out.
         self._records.append(record)
         asleep, self._asleep = self._asleep, False
         return asleep
@@ -154,6 +201,7 @@ class Subscription(Generic[T]):
         feed: Feed,
         stream: StreamId | None,
         after: int,
+        *,
         read: Callable[[int], Sequence[T]],
         unpack: Callable[[Record, int], Sequence[T]],
         cursor: Callable[[T], int],
@@ -161,9 +209,9 @@ class Subscription(Generic[T]):
         self._feed = feed
         self._stream = stream
         self._after = after
-        self._read = read
-        self._unpack = unpack
-        self._cursor = cursor
+        self._read: Callable[[int], Sequence[T]] = read
+        self._unpack: Callable[[Record, int], Sequence[T]] = unpack
+        self._cursor: Callable[[T], int] = cursor
         self._queue: _Queue | None = None
         self._ready: deque[T] = deque()
         self._closed = False
@@ -181,7 +229,8 @@ class Subscription(Generic[T]):
                 self._queue = self._feed.register(self._stream)
             if not self._fill(self._queue):
                 if self._queue.ended is not None:
-                    raise self._queue.ended
+                    # One error for all followers: it must not collect their frames.
+                    raise self._queue.ended.with_traceback(None)
                 await self._queue.wait()
         item = self._ready.popleft()
         self._after = self._cursor(item)
@@ -191,7 +240,7 @@ class Subscription(Generic[T]):
         """Move what is there into `_ready`; return whether there was anything."""
         if queue.lagging:
             if queue.ended is not None:
-                raise queue.ended
+                raise queue.ended.with_traceback(None)
             queue.lagging = False  # Before the read: an overflow during it counts again.
             try:
                 found = self._read(self._after)
@@ -217,6 +266,11 @@ class Subscription(Generic[T]):
         if self._queue is not None:
             self._feed.unregister(self._stream, self._queue)
             self._queue.wake()
+
+    def __del__(self) -> None:
+        """Detach, if nobody did."""
+        if self._queue is not None and not self._closed:
+            self._feed.drop(self._stream, self._queue)
 
     async def __aenter__(self) -> Subscription[T]:
         """Return itself."""
@@ -256,6 +310,3 @@ def follow_all(
         unpack=lambda record, position: [record] if record.position > position else [],
         cursor=lambda record: record.position,
     )
-
-
-CLOSED: Final = LogClosed("the log is closed")

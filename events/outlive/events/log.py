@@ -110,7 +110,7 @@ class EventLog(LogReader, Protocol):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
-        entry: OpenEntry | None | UnsetType = UNSET,
+        entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record, and return a future of `Committed`.
 

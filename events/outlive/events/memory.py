@@ -12,7 +12,7 @@ from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Committed, Deliver, OpenEntry, at_once, deliver_all
 from outlive.events.errors import LogClosed, WrongExpectedVersion
 from outlive.events.event import Event
-from outlive.events.feed import CLOSED, Feed, Subscription, follow_all, follow_stream
+from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.record import (
     GENESIS,
@@ -23,7 +23,7 @@ from outlive.events.record import (
     encode_header,
     split,
 )
-from outlive.events.store import check_limit, encode_events, next_commit_id
+from outlive.events.store import admit, check_limit, next_commit_id
 
 
 class _Stream(msgspec.Struct, gc=False):
@@ -100,15 +100,15 @@ class MemoryLog:
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
-        entry: OpenEntry | None | UnsetType = UNSET,
+        entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record. See `EventLog.append`."""
         if self._closed:
             raise LogClosed("the log is closed")
-        commit = Commit(
+        commit, _, _, _, _ = admit(
+            self._codec,
             stream,
-            tuple(events),
-            encode_events(self._codec, events),
+            events,
             expected_version=expected_version,
             recorded_at_ns=self._clock.now_ns(),
             commit_id=commit_id,
@@ -117,24 +117,29 @@ class MemoryLog:
             entry=entry,
         )
         record = self._write(commit)
-        deliver_all((commit,), self._deliver)
+        # Published first: a callback that appends must not get ahead of this record.
         if record is not None and self._feed.wants(stream):
             self._feed.publish((record,))
+        deliver_all((commit,), self._deliver)
         return commit
 
     def _write(self, commit: Commit) -> Record | None:
         known = self._streams.get(commit.stream)
         version = known.version if known else 0
-        if known is not None and commit.commit_id is not None:
-            if known.commit_id == commit.commit_id:
-                commit.outcome = known.answer
-                return None
+        if (
+            known is not None
+            and commit.commit_id is not None
+            and commit.commit_id == known.commit_id
+        ):
+            commit.outcome = known.answer
+            return None
         if commit.expected_version != version:
             commit.error = WrongExpectedVersion(commit.stream, commit.expected_version, version)
             return None
         if commit.entry is None:
             self._open.pop(commit.stream, None)
         elif commit.entry is not UNSET:
+            self._begin(commit.stream)
             self._open[commit.stream] = commit.entry
         if not commit.events:
             commit.outcome = Committed(
@@ -144,12 +149,17 @@ class MemoryLog:
                 recorded_at_ns=commit.recorded_at_ns,
             )
             return None
-        return self._add(commit, known, version)
+        return self._add(commit, version)
 
-    def _add(self, commit: Commit, known: _Stream | None, version: int) -> Record:
+    def _begin(self, stream: StreamId) -> _Stream:
+        known = self._streams.get(stream)
         if known is None:
-            known = self._streams[commit.stream] = _Stream(number=len(self._names) + 1)
-            self._names.append(commit.stream)
+            known = self._streams[stream] = _Stream(number=len(self._names) + 1)
+            self._names.append(stream)
+        return known
+
+    def _add(self, commit: Commit, version: int) -> Record:
+        known = self._begin(commit.stream)
         position = Position(len(self._records) + 1)
         known.commit_id = commit.commit_id or next_commit_id(self._epoch, position)
         header = encode_header(
@@ -224,6 +234,4 @@ class MemoryLog:
     def close(self) -> None:
         """Refuse further appends and end the followers."""
         self._closed = True
-        self._feed.end(CLOSED)
-
-
+        self._feed.end(LogClosed("the log is closed"))

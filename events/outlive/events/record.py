@@ -47,6 +47,7 @@ MessageId = NewType("MessageId", str)
 
 _HEADER: Final = Struct(">BBHHIQQq16s")
 _CAUSE_POSITION, _CAUSE_MESSAGE, _CORRELATION, _TRACE = 1, 2, 4, 8
+_CAUSES: Final = _CAUSE_POSITION | _CAUSE_MESSAGE
 _KNOWN_FLAGS: Final = _CAUSE_POSITION | _CAUSE_MESSAGE | _CORRELATION | _TRACE
 _HASH_BYTES: Final = 32
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,6 +131,22 @@ def encode_header(
     correlation_id: str | None,
 ) -> bytes:
     """Return the header up to the hash."""
+    flags, tail = header_tail(cause, correlation_id)
+    return (
+        pack_header(
+            flags, count, schema, epoch, stream_number, first_version, recorded_at_ns, commit_id
+        )
+        + tail
+    )
+
+
+def header_tail(cause: Position | str | None, correlation_id: str | None) -> tuple[int, bytes]:
+    """Return the flags and the part of the header that follows its fixed fields.
+
+    Raises:
+        UnicodeEncodeError: a lone surrogate.
+        OverflowError: a text of more than 65,535 bytes, or no position.
+    """
     flags, tail = 0, b""
     if cause is not None:
         if isinstance(cause, str):
@@ -138,7 +155,21 @@ def encode_header(
             flags, tail = _CAUSE_POSITION, cause.to_bytes(8, "big")
     if correlation_id is not None:
         flags, tail = flags | _CORRELATION, tail + _text(correlation_id)
-    fixed = _HEADER.pack(
+    return flags, tail
+
+
+def pack_header(  # noqa: PLR0917  # a writer calls it for each record
+    flags: int,
+    count: int,
+    schema: int,
+    epoch: int,
+    stream_number: int,
+    first_version: int,
+    recorded_at_ns: int,
+    commit_id: bytes,
+) -> bytes:
+    """Return the header's fixed fields; `header_tail` follows them."""
+    return _HEADER.pack(
         RECORD_FORMAT,
         flags,
         count,
@@ -149,7 +180,6 @@ def encode_header(
         recorded_at_ns,
         commit_id,
     )
-    return fixed + tail
 
 
 def _text(value: str) -> bytes:
@@ -157,12 +187,21 @@ def _text(value: str) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
+def payload_digest(payload: bytes) -> bytes:
+    """Return what stands for the payload in the chain."""
+    return blake2b(payload, digest_size=_HASH_BYTES).digest()
+
+
+def link_hash(before: bytes, position: int, header: bytes, digest: bytes) -> bytes:
+    """Return the hash of a record whose payload has `digest`, after one with hash `before`."""
+    return blake2b(
+        before + position.to_bytes(8, "big") + header + digest, digest_size=_HASH_BYTES
+    ).digest()
+
+
 def chain_hash(before: bytes, position: int, header: bytes, payload: bytes) -> bytes:
     """Return the hash of a record that follows the one with hash `before`."""
-    inner = blake2b(payload, digest_size=_HASH_BYTES).digest()
-    return blake2b(
-        before + position.to_bytes(8, "big") + header + inner, digest_size=_HASH_BYTES
-    ).digest()
+    return link_hash(before, position, header, payload_digest(payload))
 
 
 class RawRecord(msgspec.Struct, frozen=True, gc=False):
@@ -189,7 +228,7 @@ def split(position: Position, data: bytes) -> RawRecord:
 
     Raises:
         NewerFormat: a format or a flag that this release does not know.
-        CorruptLog: too short to be a record.
+        CorruptLog: it cannot be a record.
     """
     where = f"record {position}"
     try:
@@ -198,8 +237,8 @@ def split(position: Position, data: bytes) -> RawRecord:
         (_, flags, count, schema, epoch, number, first, at_ns, commit_id) = _HEADER.unpack_from(
             data
         )
-        if flags & ~_KNOWN_FLAGS:
-            raise CorruptLog(where, f"unknown flags {flags:#x}")
+        if flags & ~_KNOWN_FLAGS or flags & _CAUSES == _CAUSES:
+            raise CorruptLog(where, f"flags {flags:#x} are not known")
         end = _HEADER.size
         cause: Position | str | None = None
         correlation_id: str | None = None
@@ -244,7 +283,7 @@ def decode(raw: RawRecord, stream: StreamId, codec: Codec) -> Record:
     """Decode the events of a split record. Raises NewerFormat or CorruptLog."""
     where = f"record {raw.position} of stream {stream!r}"
     events = codec.decode(raw.payload, schema=raw.schema, where=where)
-    if len(events) != raw.count:
+    if len(events) != raw.count or not events:
         raise CorruptLog(where, f"it holds {len(events)} events, its header says {raw.count}")
     return Record(
         position=raw.position,

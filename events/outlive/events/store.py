@@ -3,13 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 import msgspec
+from msgspec import UnsetType
 
 from outlive.events.codec import Codec
-from outlive.events.errors import UnserialisableValue
+from outlive.events.commit import Commit, OpenEntry
+from outlive.events.errors import CorruptLog, InvalidId, UnserialisableValue
 from outlive.events.event import Event
-from outlive.events.record import MAX_EVENTS
+from outlive.events.ids import Position, StreamId, Version
+from outlive.events.record import MAX_EVENTS, header_tail, payload_digest
+
+COMMIT_ID_BYTES: Final = 16
+MAX_STREAM_BYTES: Final = 255
+
+_encode_entry: Final = msgspec.msgpack.Encoder().encode
+_decode_entry: Final = msgspec.msgpack.Decoder(OpenEntry).decode
+
+Admitted: TypeAlias = tuple[Commit, bytes, int, bytes, bytes | UnsetType | None]
+"""A commit that can be written: with its payload's digest, its header's flags and tail, and
+its encoded row of the open table. A bare tuple: a writer unpacks a great many of them."""
+
+
+def admit(
+    codec: Codec,
+    stream: StreamId,
+    events: Sequence[Event],
+    *,
+    expected_version: Version,
+    recorded_at_ns: int,
+    commit_id: bytes | None,
+    cause: Position | str | None,
+    correlation_id: str | None,
+    entry: OpenEntry | UnsetType | None,
+) -> Admitted:
+    """Encode an append on its caller's thread, so that nothing can go wrong with it later.
+
+    Raises:
+        InvalidId: `stream` cannot name a stream.
+        UnserialisableValue: something in it cannot be encoded.
+        ValueError: the commit id has not 16 bytes.
+    """
+    _check_stream(stream)
+    if commit_id is not None and len(commit_id) != COMMIT_ID_BYTES:
+        raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
+    payload = encode_events(codec, events)
+    try:
+        flags, tail = header_tail(cause, correlation_id)
+        row = _encode_entry(entry) if isinstance(entry, OpenEntry) else entry
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
+    commit = Commit(
+        stream,
+        tuple(events),
+        payload,
+        expected_version=expected_version,
+        recorded_at_ns=recorded_at_ns,
+        commit_id=commit_id,
+        cause=cause,
+        correlation_id=correlation_id,
+        entry=entry,
+    )
+    return commit, payload_digest(payload), flags, tail, row
 
 
 def encode_events(codec: Codec, events: Sequence[Event]) -> bytes:
@@ -18,8 +74,28 @@ def encode_events(codec: Codec, events: Sequence[Event]) -> bytes:
         raise UnserialisableValue(f"a commit holds at most {MAX_EVENTS} events, not {len(events)}")
     try:
         return codec.encode(events)
-    except (TypeError, ValueError, OverflowError, msgspec.EncodeError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
         raise UnserialisableValue(f"an event cannot be encoded: {error}") from None
+
+
+def _check_stream(stream: StreamId) -> None:
+    if 0 < len(stream) <= MAX_STREAM_BYTES:
+        if stream.isascii():
+            return
+        try:
+            if len(stream.encode()) <= MAX_STREAM_BYTES:
+                return
+        except UnicodeEncodeError:
+            pass
+    raise InvalidId(f"a stream's name has 1 to {MAX_STREAM_BYTES} bytes of UTF-8, not {stream!r}")
+
+
+def decode_entry(data: bytes, stream: StreamId) -> OpenEntry:
+    """Decode a row of the open table. Raises CorruptLog."""
+    try:
+        return _decode_entry(data)
+    except msgspec.DecodeError as error:
+        raise CorruptLog(f"the open row of stream {stream!r}", str(error)) from None
 
 
 def next_commit_id(epoch: int, count: int) -> bytes:
@@ -29,5 +105,5 @@ def next_commit_id(epoch: int, count: int) -> bytes:
 
 def check_limit(limit: int) -> None:
     """Raise ValueError unless `limit` is what a read may return at most."""
-    if not 1 <= limit <= 10_000:  # noqa: PLR2004  # said in the contract
+    if not 1 <= limit <= 10_000:
         raise ValueError(f"a limit is 1 to 10,000, not {limit}")

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.loop_actor import LoopFuture
@@ -37,6 +37,8 @@ from outlive.events import (
 from outlive.events.values import canonical, digest
 
 T = TypeVar("T")
+Facts: TypeAlias = Callable[[], dict[str, Any]]
+"""What a context is told about its call; asked only when the tool wants a context."""
 
 _THROTTLE: Final = 0.5  # seconds between two progress events of one call
 
@@ -144,7 +146,7 @@ class ToolAttempt:
         """Run a synchronous function in a thread."""
         return await self._loop.run_in_executor(self._executor, fn)
 
-    async def run(self, call: RequestedToolCall, facts: dict[str, Any]) -> None:
+    async def run(self, call: RequestedToolCall, facts: Facts) -> None:
         """Call the tool and tell the run's address how it ended. Raises only CancelledError."""
         self._task = asyncio.current_task()
         if self._tool.timeout is not None:
@@ -173,7 +175,7 @@ class ToolAttempt:
         self._home.tell(outcome)
 
     async def _outcome(
-        self, call: RequestedToolCall, facts: dict[str, Any]
+        self, call: RequestedToolCall, facts: Facts
     ) -> CompleteToolCall | FailToolCall:
         try:
             result = await self._call(call, facts)
@@ -200,16 +202,16 @@ class ToolAttempt:
             elapsed_ms=self._elapsed_ms(),
         )
 
-    async def _call(self, call: RequestedToolCall, facts: dict[str, Any]) -> object:
+    async def _call(self, call: RequestedToolCall, facts: Facts) -> object:
         arguments = self._tool.signature.arguments(call.arguments)
         parameter = self._tool.signature.context_parameter
         fn = self._tool.fn
         if self._tool.is_async:
             if parameter is not None:
-                arguments[parameter] = ToolContext(self, **facts)
+                arguments[parameter] = ToolContext(self, **facts())
             return await fn(**arguments)
         if parameter is not None:
-            arguments[parameter] = SyncToolContext(self._loop, self, **facts)
+            arguments[parameter] = SyncToolContext(self._loop, self, **facts())
         context = copy_context()
         self.in_thread_now = True
         result = await self.in_thread(lambda: context.run(fn, **arguments))

@@ -155,14 +155,17 @@ class RunWorld:
             clock=self._all.clock,
             executor=self._all.executor,
         )
-        facts = {
-            "run_id": self._run_id,
-            "agent_id": agent.id,
-            "call_id": effect.call_id,
-            "number": effect.attempt,
-            "idempotency_key": idempotency_key(self._all.log_id, self._run_id, call),
-            "deps": self._all.deps,
-        }
+
+        def facts() -> dict[str, object]:
+            return {
+                "run_id": self._run_id,
+                "agent_id": agent.id,
+                "call_id": effect.call_id,
+                "number": effect.attempt,
+                "idempotency_key": idempotency_key(self._all.log_id, self._run_id, call),
+                "deps": self._all.deps,
+            }
+
         try:
             await attempt.run(call, facts)
         finally:

@@ -1,0 +1,1 @@
+"""How fast is it, and against what: one module a question, each beside a floor."""

@@ -1,0 +1,287 @@
+"""What does a durable run cost: 5 model and 5 tool steps that do nothing, 200 bytes each?
+
+Ours is `Runtime.run` with a scripted model and an async tool, everything durable (fsync on)
+before it is acted upon. The floor is pykka, msgspec and LMDB by hand, 11 durable commits and no
+feature: one by one an actor that commits by itself, at once one actor a run in flight and one
+thread that groups commits (each the faster of the two ways). Times are from the call to the
+result. One by one counts per-run latency; at once counts finished runs a second.
+
+A flush is an `fdatasync` or what the platform has. LMDB makes two a commit (data, then meta):
+flushes are twice the growth of `last_txnid`. Bytes are the growth over many runs of the pages
+in use, and of the file, which includes free pages that the next runs use again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pykka
+
+from benchmarks._bench import (
+    Report,
+    Row,
+    Target,
+    finish,
+    middle,
+    options,
+    percentile,
+    ratio,
+    report,
+    scratch,
+    take_turns,
+)
+from benchmarks._floor import BareStore, GroupStore, Store, begin, go_on
+from benchmarks._profile import profile
+from benchmarks._space import Space, space
+from benchmarks._workload import AGENT, agent
+from outlive.actors import Runtime
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How many runs, for each number of runs at once."""
+
+    one_by_one: int = 300
+    at_once: tuple[int, ...] = (50, 1_000)
+    runs: int = 2_000
+    cost_runs: int = 1_000
+
+
+QUICK: Final = Sizes(one_by_one=100, runs=500, at_once=(50, 200), cost_runs=200)
+
+
+class _Side:
+    """Runs a number of runs, some at once; keeps how long each took."""
+
+    def __init__(self, parent: Path, runs: int, at_once: int) -> None:
+        self._parent = parent
+        self.runs, self.at_once = runs, at_once
+        self.waits_ms: list[float] = []
+
+    def __call__(self) -> float:
+        with scratch(self._parent) as folder:
+            waits_ns, took_ns = self._run(folder)
+        self.waits_ms += [wait / 1e6 for wait in waits_ns]
+        return self.runs * 1e9 / took_ns
+
+    def _run(self, folder: Path) -> tuple[list[int], int]:
+        raise NotImplementedError
+
+    def percentile(self, share: float) -> float:
+        return percentile(self.waits_ms, share)
+
+
+class _Ours(_Side):
+    def _run(self, folder: Path) -> tuple[list[int], int]:
+        return asyncio.run(run_many(folder, self.runs, self.at_once))
+
+
+async def run_many(
+    folder: Path, runs: int, at_once: int, *, warm: bool = True
+) -> tuple[list[int], int]:
+    """Do runs; return what each took, and what all took, in nanoseconds."""
+    waits_ns: list[int] = []
+    left = iter(range(runs))
+    async with Runtime(folder, agents=[agent()]) as runtime:
+
+        async def worker() -> None:
+            for _ in left:
+                asked_ns = time.perf_counter_ns()
+                result = await runtime.run(AGENT, "go")
+                waits_ns.append(time.perf_counter_ns() - asked_ns)
+                assert result.finish_reason == "max_steps", result
+
+        if warm:
+            await runtime.run(AGENT, "go")
+        started_ns = time.perf_counter_ns()
+        await asyncio.gather(*(worker() for _ in range(min(at_once, runs))))
+        return waits_ns, time.perf_counter_ns() - started_ns
+
+
+class _FloorRun(pykka.ThreadingActor):
+    """An actor with a thread of its own, that does one run after another."""
+
+    use_daemon_thread = True
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def on_receive(self, message: range) -> list[int]:
+        """Do the runs of these numbers; answer how long each took."""
+        waits_ns: list[int] = []
+        for number in message:
+            started_ns = time.perf_counter_ns()
+            begin(self._store, number)
+            go_on(self._store, number, 0)
+            waits_ns.append(time.perf_counter_ns() - started_ns)
+        return waits_ns
+
+
+class _Floor(_Side):
+    def _run(self, folder: Path) -> tuple[list[int], int]:
+        return _floor_runs(folder, self.runs, self.at_once)
+
+
+def _floor_runs(folder: Path, runs: int, at_once: int) -> tuple[list[int], int]:
+    """Do runs; return what each took, and what all took, in nanoseconds."""
+    with BareStore(folder) if at_once == 1 else GroupStore(folder) as store:
+        actors = [_FloorRun.start(store) for _ in range(min(at_once, runs))]
+        started_ns = time.perf_counter_ns()
+        if at_once == 1:
+            waits_ns = [_asked(actors[0], number) for number in range(runs)]
+        else:
+            answers = [
+                actor.ask(range(first, runs, len(actors)), block=False)
+                for first, actor in enumerate(actors)
+            ]
+            waits_ns = [wait for answer in answers for wait in answer.get()]
+        took_ns = time.perf_counter_ns() - started_ns
+        for actor in actors:
+            actor.stop()
+    return waits_ns, took_ns
+
+
+def _asked(actor: pykka.ActorRef[_FloorRun], number: int) -> int:
+    asked_ns = time.perf_counter_ns()
+    actor.ask(range(number, number + 1))
+    return time.perf_counter_ns() - asked_ns
+
+
+class _Cost(msgspec.Struct, frozen=True):
+    """What a run leaves in the file, and how often it flushes."""
+
+    commits: float
+    bytes_in_use: float
+    bytes_of_file: float
+
+    def row(self, side: str, at_once: int) -> Row:
+        """Return it as a row of a table."""
+        return {
+            "side": side,
+            "at once": at_once,
+            "commits a run": self.commits,
+            "flushes a run": 2 * self.commits,
+            "bytes in use a run": self.bytes_in_use,
+            "bytes of file a run": self.bytes_of_file,
+        }
+
+
+def _cost(runs: int, before: Space, after: Space, *, besides: int = 0) -> _Cost:
+    """Return the cost of `runs` runs; `besides` transactions were not theirs."""
+    return _Cost(
+        (after.transactions - before.transactions - besides) / runs,
+        (after.used_bytes - before.used_bytes) / runs,
+        (after.file_bytes - before.file_bytes) / runs,
+    )
+
+
+def _our_cost(parent: Path, runs: int, at_once: int) -> _Cost:
+    with scratch(parent) as folder:
+        asyncio.run(run_many(folder, 0, 1))
+        made = space(folder)
+        asyncio.run(run_many(folder, 0, 1, warm=False))
+        opened = space(folder)
+        asyncio.run(run_many(folder, runs, at_once, warm=False))
+        opening = opened.transactions - made.transactions
+        return _cost(runs, opened, space(folder), besides=opening)
+
+
+def _floor_cost(parent: Path, runs: int, at_once: int) -> _Cost:
+    with scratch(parent) as folder:
+        with BareStore(folder):
+            pass
+        before = space(folder)
+        _floor_runs(folder, runs, at_once)
+        return _cost(runs, before, space(folder))
+
+
+def measure(sizes: Sizes, folder: Path, rounds: int) -> Report:
+    """Measure speed for each number of runs at once, then what a run costs."""
+    speed: list[Row] = []
+    figures: dict[int, tuple[float, float]] = {}
+    for at_once in (1, *sizes.at_once):
+        runs = sizes.one_by_one if at_once == 1 else max(sizes.runs, at_once)
+        ours, floor = _Ours(folder, runs, at_once), _Floor(folder, runs, at_once)
+        mine, other = take_turns(rounds, ours, floor)
+        # One by one the time of a run counts: how much longer ours takes. At once the rate.
+        compared = ratio(other, mine) if at_once == 1 else ratio(mine, other)
+        figures[at_once] = middle(mine), compared
+        speed.append(
+            {
+                "at once": at_once,
+                "runs/s": middle(mine),
+                "p50 ms": ours.percentile(0.5),
+                "p99 ms": ours.percentile(0.99),
+                "floor runs/s": middle(other),
+                "floor p50 ms": floor.percentile(0.5),
+                "floor p99 ms": floor.percentile(0.99),
+                "ratio": compared,
+            }
+        )
+    few = sizes.at_once[0]
+    cost = _our_cost(folder, sizes.cost_runs, 1)
+    costs = [cost.row("ours", 1), _floor_cost(folder, sizes.cost_runs, 1).row("floor", 1)]
+    costs.append(_our_cost(folder, sizes.cost_runs, few).row("ours", few))
+    costs.append(_floor_cost(folder, sizes.cost_runs, few).row("floor", few))
+    targets = [
+        Target(
+            what="run of 10 steps: time one by one, beside the floor",
+            unit="x",
+            measured=figures[1][1],
+            target=3.0,
+            aim=1.8,
+        ),
+        Target(
+            what=f"run of 10 steps: rate at {few} at once",
+            unit="runs/s",
+            measured=figures[few][0],
+            target=1_000,
+            aim=2_000,
+            at_most=False,
+        ),
+        Target(
+            what="run of 10 steps: commits",
+            unit="a run",
+            measured=cost.commits,
+            target=12,
+            aim=11,
+        ),
+        Target(
+            what="run of 10 steps: bytes in use",
+            unit="KB a run",
+            measured=cost.bytes_in_use / 1_000,
+            target=6,
+            aim=5,
+        ),
+    ]
+    notes = ["ratio: one by one the time of a run beside the floor's, at once the rate"]
+    tables = {"speed": speed, "what a run costs": costs}
+    return report(
+        "durable_run",
+        __doc__,
+        sizes=sizes,
+        rounds=rounds,
+        folder=folder,
+        tables=tables,
+        targets=targets,
+        notes=notes,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> Report | None:
+    """Measure, or profile, as the command line says."""
+    given = options(__doc__, arguments, profile=True)
+    sizes = QUICK if given.quick else Sizes()
+    if given.profile:
+        profile(run_many, given.folder, sizes.runs)
+        return None
+    return finish(measure(sizes, given.folder, given.rounds or (2 if given.quick else 5)), given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""The log in an LMDB environment: one owner writes, any process reads."""
+
+from outlive.events.lmdb_store.log import LmdbLog
+from outlive.events.lmdb_store.reader import LmdbReader
+
+__all__ = ["LmdbLog", "LmdbReader"]

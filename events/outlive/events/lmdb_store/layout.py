@@ -1,0 +1,145 @@
+"""The tables in the environment, store format 1. Numbers in keys and rows are big-endian.
+
+    table    key                               row
+    meta     `format`, `log_id`,               4 bytes; UTF-8;
+             `epoch`, `clean`                  8 bytes; 1 byte
+    log      position (8)                      link (8), then the record (record.py)
+    streams  number (8)                        position of its last record (8), then its name
+    ids      name                              number (8)
+    entrances number (8), first version (8)    position (8)
+    open     number (8)                        msgpack of its OpenEntry
+
+A record's link is the position of the record before it in the same stream, 0 for the first.
+A stream is read backwards from its last record, and `entrances` leads into the chain at
+each record that holds a version divisible by 64. Against an index of every record, measured
+with 50 streams at once, this writes a tenth of the bytes to disk where streams are long, and
+takes 5 % less room where they are short.
+
+The last commit id of a stream, and what its repeat is answered, are those of its last record.
+Streams are numbered from 1, in the order in which they began.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from struct import Struct
+from typing import Final, NamedTuple
+
+import lmdb
+
+from outlive.events.errors import CorruptLog, LogError, LogFailed, LogInUse, LogNotWritable
+from outlive.events.ids import Position
+
+STORE_FORMAT: Final = 1
+STRIDE: Final = 64
+FORMAT: Final = b"format"
+LOG_ID: Final = b"log_id"
+EPOCH: Final = b"epoch"
+CLEAN: Final = b"clean"
+DATA_FILE: Final = "data.mdb"
+
+MAP_BYTES = 1 << 40
+_LEAST_MAP_BYTES: Final = 1 << 20
+_MAX_READERS: Final = 1_024
+_ENGINE: Final = 0  # LMDB 0.9; the binding holds another engine with another file format
+
+_PAIR: Final = Struct(">QQ")
+
+
+class Tables(NamedTuple):
+    """Handles of the named databases."""
+
+    meta: lmdb._Database
+    log: lmdb._Database
+    streams: lmdb._Database
+    ids: lmdb._Database
+    entrances: lmdb._Database
+    open: lmdb._Database
+
+
+def number_key(number: int) -> bytes:
+    """Return the key of a position or a stream's number."""
+    return number.to_bytes(8, "big")
+
+
+def entrance_key(number: int, version: int) -> bytes:
+    """Return the key of a stream's version in `entrances`."""
+    return _PAIR.pack(number, version)
+
+
+def is_entrance(first_version: int, last_version: int) -> bool:
+    """Whether a record of these versions has a row in `entrances`."""
+    return (first_version - 1) // STRIDE != last_version // STRIDE
+
+
+def open_environment(folder: Path, *, readonly: bool, lock: bool = True) -> lmdb.Environment:
+    """Open the environment in `folder`, with the largest map that the platform grants.
+
+    Raises:
+        CorruptLog: the data file is none of LMDB's.
+        LogInUse: this process has it open already.
+        LogNotWritable: the files cannot be written.
+        LogFailed: with `readonly`, the files cannot be read.
+    """
+    map_bytes = MAP_BYTES
+    while True:
+        try:
+            return lmdb.Environment(
+                str(folder),
+                map_size=map_bytes,
+                readonly=readonly,
+                create=not readonly,
+                lock=lock,
+                mode=0o644,
+                max_readers=_MAX_READERS,
+                max_dbs=16,
+                max_spare_txns=4,
+                lib_version=_ENGINE,
+            )
+        except lmdb.MemoryError as error:
+            if map_bytes <= _LEAST_MAP_BYTES:
+                raise LogNotWritable(str(folder), f"no room for a memory map: {error}") from error
+            map_bytes //= 2
+        except lmdb.Error as error:
+            if "already open" in str(error):
+                raise LogInUse(str(folder.parent), "this process") from None
+            if isinstance(error, (lmdb.InvalidError, lmdb.VersionMismatchError)):
+                raise CorruptLog(str(folder / DATA_FILE), str(error)) from error
+            if readonly:
+                raise LogFailed(f"the log in {str(folder)!r} cannot be opened: {error}") from error
+            raise LogNotWritable(str(folder), str(error)) from error
+
+
+def open_tables(
+    env: lmdb.Environment, txn: lmdb.Transaction[bytes] | None = None, *, create: bool = False
+) -> Tables:
+    """Open, or create, the tables. Raises CorruptLog if one is missing.
+
+    A handle that is opened in a read transaction ends with it: pass one that writes, or none.
+    """
+    try:
+        return Tables(*(env.open_db(name.encode(), txn, create=create) for name in Tables._fields))
+    except lmdb.NotFoundError:
+        raise CorruptLog(env.path(), "a table is missing") from None
+
+
+def translated(error: lmdb.Error, path: str) -> LogError:
+    """Return what an error of LMDB means to those who read a log."""
+    damaged = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError)
+    if isinstance(error, damaged):
+        return CorruptLog(path, str(error))
+    return LogFailed(f"the log in {path!r} cannot be read: {error}")
+
+
+def split_row(position: int, row: bytes) -> tuple[int, bytes]:
+    """Return the link and the record of a row of `log`. Raises CorruptLog."""
+    link = int.from_bytes(row[:8], "big")
+    if len(row) <= 8 or link >= position:
+        raise CorruptLog(f"record {position}", "its link does not lead back")
+    return link, row[8:]
+
+
+def last_position(txn: lmdb.Transaction[bytes], tables: Tables) -> Position:
+    """Return the position of the last record; 0 if there is none."""
+    with txn.cursor(tables.log) as cursor:
+        return Position(int.from_bytes(cursor.key(), "big") if cursor.last() else 0)

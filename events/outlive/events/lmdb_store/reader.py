@@ -1,0 +1,185 @@
+"""Reading and following a log from a process that does not own it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from outlive.events.codec import CODEC, Codec
+from outlive.events.commit import OpenEntry
+from outlive.events.errors import CorruptLog, LogClosed, LogNotFound, OutliveError
+from outlive.events.feed import READ_LIMIT, Feed, Subscription, follow_all, follow_stream
+from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.lmdb_store.folder import Folder, Marker
+from outlive.events.lmdb_store.layout import (
+    Tables,
+    open_environment,
+    open_tables,
+    translated,
+)
+from outlive.events.lmdb_store.opening import check_formats, check_whole
+from outlive.events.lmdb_store.reading import Reading
+from outlive.events.lmdb_store.wake import Bell
+from outlive.events.record import Record, Recorded
+
+_OPEN_TRIES: Final = 100
+
+
+class LmdbReader:
+    """A `LogReader` of a folder, while its owner writes, or when no owner is left.
+
+    Writes nothing but LMDB's table of readers, and a socket while it is followed. On a
+    read-only mount it does without both. Not for use in a process forked off after opening.
+
+    All followers of one reader, on whatever event loop, are fed by one thread that reads what
+    is new once. It runs while there is a follower.
+
+    Raises:
+        LogNotFound: there is no log in the folder. Nothing is made there.
+        LogInUse: this process has it open already; its owner can read as well.
+        CorruptLog: what is there is not what was written.
+        NewerFormat: a later release wrote it.
+        LogFailed: the files cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, codec: Codec = CODEC) -> None:
+        folder = Folder(path)
+        marker = folder.marker()
+        if marker is None:
+            raise LogNotFound(str(folder.path))
+        self._log_id = marker.log_id
+        self._wake_directory = folder.wake
+        locked = _may_lock(folder.environment)
+        with ExitStack() as opened:
+            env = open_environment(folder.environment, readonly=True, lock=locked)
+            opened.callback(env.close)
+            try:
+                check_whole(env, folder.data_file)
+                tables = _tables(env, folder, marker)
+            except lmdb.Error as error:
+                raise translated(error, str(folder.path)) from error
+            self._reading = Reading(env, tables, codec, locked=locked)
+            opened.pop_all()
+        self._feed = Feed(on_follow=self._keep_polling)
+        self._polling = threading.Lock()
+        self._closed = False
+        self._bell: Bell | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def log_id(self) -> str:
+        """The log's name for itself."""
+        return self._log_id
+
+    @property
+    def head(self) -> Position:
+        """The position of the last record."""
+        return self._reading.head()
+
+    def version(self, stream: StreamId) -> Version:
+        """Return the version of the stream's last event."""
+        return self._reading.version(stream)
+
+    def read(
+        self, stream: StreamId, *, after: Version = NO_VERSION, limit: int = 1_000
+    ) -> list[Recorded]:
+        """Return events of one stream. See `LogReader.read`."""
+        return self._reading.read(stream, after, limit)
+
+    def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
+        """Return records of the log. See `LogReader.read_all`."""
+        return self._reading.read_all(after, limit)
+
+    def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
+        """Follow one stream. See `LogReader.follow`."""
+        return follow_stream(self._feed, stream, after, self._reading.read)
+
+    def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
+        """Follow the log. See `LogReader.follow_all`."""
+        return follow_all(self._feed, after, self._reading.read_all)
+
+    def open_entry(self, stream: StreamId) -> OpenEntry | None:
+        """Return the stream's row of the open table."""
+        return self._reading.open_entry(stream)
+
+    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
+        """Return the open table, in the order in which the streams began."""
+        return self._reading.open_entries()
+
+    def close(self) -> None:
+        """End the followers and let go of the log. Twice is once."""
+        if self._reading.in_fork:
+            return
+        with self._polling:
+            self._closed = True
+            bell, thread = self._bell, self._thread
+        if bell is not None:
+            bell.stop()
+        if thread is not None:
+            thread.join()
+        self._feed.end(LogClosed("the log is closed"))
+        self._reading.close()
+
+    def _keep_polling(self) -> None:
+        """See to it that somebody looks for what comes after the present head."""
+        with self._polling:
+            if self._bell is not None or self._closed:
+                return
+            commit = self._reading.last_commit()
+            head = self._reading.head()
+            bell = Bell(self._wake_directory)
+            self._bell = bell
+            self._thread = threading.Thread(
+                target=self._poll, args=(bell, commit, head), name="outlive-reader", daemon=True
+            )
+            self._thread.start()
+
+    def _poll(self, bell: Bell, commit: int, position: Position) -> None:
+        try:
+            while bell.wait():
+                with self._polling:
+                    # Under the lock: who comes now finds this thread, or starts another one.
+                    if not self._feed.followed:
+                        self._bell = None
+                        return
+                now = self._reading.last_commit()
+                if now == commit:
+                    continue
+                commit = now
+                while records := self._reading.read_all(position, READ_LIMIT):
+                    position = records[-1].position
+                    self._feed.publish(records)
+        except OutliveError as error:
+            self._feed.end(error)
+        finally:
+            bell.close()
+
+
+def _may_lock(environment: Path) -> bool:
+    """Whether LMDB can enter this process into its table of readers."""
+    lock_file = environment / "lock.mdb"
+    target = lock_file if lock_file.exists() else environment
+    return os.access(
+        target, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids
+    )
+
+
+def _tables(env: lmdb.Environment, folder: Folder, marker: Marker) -> Tables:
+    for _ in range(_OPEN_TRIES):
+        before = env.info()["last_txnid"]
+        try:
+            tables = open_tables(env)
+            with env.begin() as txn:
+                check_formats(txn, tables, folder, marker)
+        except (CorruptLog, lmdb.Error):
+            if env.info()["last_txnid"] == before:
+                raise
+        else:
+            return tables
+    # Without a lock, what is read can be written over meanwhile. That often, it is not that.
+    raise CorruptLog(str(folder.data_file), "it cannot be read while it is written")

@@ -1,0 +1,284 @@
+"""Reading, the same for the owner and for every other process.
+
+Each read has a snapshot of its own and leaves it before it decodes: a reader that stays in a
+snapshot keeps the owner from using pages again. The environment is closed only when nobody is
+inside of it, as the binding gives up the GIL within its calls.
+
+Where the lock file cannot be written (a read-only mount), LMDB cannot know that somebody
+reads, and the owner may write over the pages of a snapshot two transactions later. So such a
+reader looks whether there was a commit meanwhile, and reads again if there was.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+import lmdb
+
+from outlive.events.codec import Codec
+from outlive.events.commit import OpenEntry
+from outlive.events.errors import CorruptLog, LogClosed, LogError, LogFailed
+from outlive.events.ids import Position, StreamId, Version
+from outlive.events.lmdb_store.layout import (
+    Tables,
+    entrance_key,
+    last_position,
+    number_key,
+    split_row,
+    translated,
+)
+from outlive.events.record import RawRecord, Record, Recorded, decode, split
+from outlive.events.store import check_limit, decode_entry
+
+if TYPE_CHECKING:
+    Txn: TypeAlias = lmdb.Transaction[bytes]
+
+T = TypeVar("T")
+
+_MAX_CACHED: Final = 65_536
+_MAX_TRIES: Final = 1_000
+
+
+class Reading:
+    """Reads of one open environment, from any thread."""
+
+    def __init__(
+        self, env: lmdb.Environment, tables: Tables, codec: Codec, *, locked: bool = True
+    ) -> None:
+        self._env = env
+        self._tables = tables
+        self._codec = codec
+        self._locked = locked
+        self._path = env.path()
+        self._pid = os.getpid()
+        self._gate = threading.Condition()
+        self._inside = 0
+        self._closed = False
+        self._numbers: dict[StreamId, int] = {}
+        self._names: dict[int, StreamId] = {}
+
+    @property
+    def in_fork(self) -> bool:
+        """Whether this process was forked off the one that opened the log."""
+        return os.getpid() != self._pid
+
+    def check_open(self) -> None:
+        """Raise LogClosed if it is closed, or was opened by the process this one came from."""
+        if self._closed:
+            raise LogClosed(f"the log in {self._path!r} is closed")
+        if self.in_fork:
+            raise LogClosed(
+                f"the log in {self._path!r} was opened by process {self._pid}, "
+                "this one was forked off it: open the log here"
+            )
+
+    def close(self) -> None:
+        """Let those inside come out, then close the environment. Twice is once."""
+        if self.in_fork:
+            return  # The environment is the parent's.
+        with self._gate:
+            self._closed = True
+            self._gate.wait_for(lambda: not self._inside)
+            self._env.close()
+
+    @contextmanager
+    def _entered(self) -> Generator[None]:
+        self.check_open()
+        with self._gate:
+            self.check_open()
+            self._inside += 1
+        try:
+            yield
+        except lmdb.MapResizedError:
+            raise
+        except lmdb.Error as error:
+            raise translated(error, self._path) from error
+        finally:
+            with self._gate:
+                self._inside -= 1
+                self._gate.notify_all()
+
+    def _within(self, work: Callable[[Txn], T]) -> T:
+        """Return what `work` finds in a snapshot."""
+        while True:
+            try:
+                with self._entered():
+                    if self._locked:
+                        with self._env.begin() as txn:
+                            return work(txn)
+                    return self._between_commits(work)
+            except lmdb.MapResizedError:
+                with self._gate:
+                    self._gate.wait_for(lambda: not self._inside)
+                    self._env.set_mapsize(0)  # As large as the owner has made it.
+
+    def _between_commits(self, work: Callable[[Txn], T]) -> T:
+        for _ in range(_MAX_TRIES):
+            before = self._env.info()["last_txnid"]
+            try:
+                with self._env.begin() as txn:
+                    found = work(txn)
+            except lmdb.MapResizedError:
+                raise
+            except (lmdb.Error, LogError):
+                if self._env.info()["last_txnid"] == before:
+                    raise
+            else:
+                if self._env.info()["last_txnid"] == before:
+                    return found
+        raise LogFailed(
+            f"the log in {self._path!r} changes faster than it can be read without its lock "
+            "file: ask for less at once, or make the folder writable"
+        )
+
+    def last_commit(self) -> int:
+        """Return a number that is another one after each commit of the owner."""
+        with self._entered():
+            return self._env.info()["last_txnid"]
+
+    def head(self) -> Position:
+        """Return the position of the last record."""
+        return self._within(lambda txn: last_position(txn, self._tables))
+
+    def version(self, stream: StreamId) -> Version:
+        """Return the version of the stream's last event."""
+
+        def work(txn: Txn) -> Version:
+            number = self._number(txn, stream)
+            position = self._last_of(txn, number)
+            if not position:
+                return Version(0)
+            raw, _ = self._raw(txn, position)
+            return Version(raw.first_version + raw.count - 1)
+
+        return self._within(work)
+
+    def read(self, stream: StreamId, after: Version, limit: int) -> list[Recorded]:
+        """Return events of one stream. See `LogReader.read`."""
+        check_limit(limit)
+        found: list[Recorded] = []
+        for raw in reversed(self._within(lambda txn: self._back(txn, stream, after, limit))):
+            found.extend(decode(raw, stream, self._codec).recorded(after=after))
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def _back(self, txn: Txn, stream: StreamId, after: Version, limit: int) -> list[RawRecord]:
+        """Return the records that hold the versions from `after` to `after + limit`, last first."""
+        number = self._number(txn, stream)
+        position = self._entrance(txn, number, after + limit) or self._last_of(txn, number)
+        found: list[RawRecord] = []
+        first_version = 0
+        while position:
+            raw, link = self._raw(txn, position)
+            last_version = raw.first_version + raw.count - 1
+            if raw.stream_number != number or (first_version and last_version + 1 != first_version):
+                raise CorruptLog(f"record {position}", f"it does not belong to {stream!r} there")
+            if last_version <= after:
+                return found
+            first_version = raw.first_version
+            if first_version <= after + limit:
+                found.append(raw)
+            position = link
+        if first_version > 1:
+            raise CorruptLog(f"stream {stream!r}", f"what precedes version {first_version} lacks")
+        return found
+
+    def _entrance(self, txn: Txn, number: int, last: int) -> int:
+        """Return a position of the stream behind which all is beyond version `last`, or 0."""
+        with txn.cursor(self._tables.entrances) as cursor:
+            if cursor.set_range(entrance_key(number, last + 1)):
+                key, row = cursor.item()
+                if key[:8] == number_key(number):
+                    return int.from_bytes(row, "big")
+        return 0
+
+    def _raw(self, txn: Txn, position: int) -> tuple[RawRecord, int]:
+        row = txn.get(number_key(position), db=self._tables.log)
+        if row is None:
+            raise CorruptLog(f"record {position}", "it lacks")
+        link, data = split_row(position, row)
+        return split(Position(position), data), link
+
+    def read_all(self, after: Position, limit: int) -> list[Record]:
+        """Return records of the log. See `LogReader.read_all`."""
+        check_limit(limit)
+
+        def work(txn: Txn) -> list[tuple[RawRecord, StreamId]]:
+            found: list[tuple[RawRecord, StreamId]] = []
+            with txn.cursor(self._tables.log) as cursor:
+                more = cursor.set_range(number_key(after + 1))
+                while more and len(found) < limit:
+                    key, row = cursor.item()
+                    position = int.from_bytes(key, "big")
+                    if position != after + 1 + len(found):
+                        raise CorruptLog(f"record {after + 1 + len(found)}", "it lacks")
+                    raw = split(Position(position), split_row(position, row)[1])
+                    found.append((raw, self._name(txn, raw.stream_number)))
+                    more = cursor.next()
+            return found
+
+        return [decode(raw, stream, self._codec) for raw, stream in self._within(work)]
+
+    def open_entry(self, stream: StreamId) -> OpenEntry | None:
+        """Return the stream's row of the open table."""
+
+        def work(txn: Txn) -> bytes | None:
+            return txn.get(number_key(self._number(txn, stream)), db=self._tables.open)
+
+        row = self._within(work)
+        return None if row is None else decode_entry(row, stream)
+
+    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
+        """Return the open table, in the order in which the streams began."""
+
+        def work(txn: Txn) -> list[tuple[StreamId, bytes]]:
+            with txn.cursor(self._tables.open) as cursor:
+                rows = [(int.from_bytes(key, "big"), row) for key, row in cursor.iternext()]
+            return [(self._name(txn, number), row) for number, row in rows]
+
+        return [(stream, decode_entry(row, stream)) for stream, row in self._within(work)]
+
+    def _number(self, txn: Txn, stream: StreamId) -> int:
+        """Return the stream's number; 0, which no stream has, for an unknown one."""
+        number = self._numbers.get(stream)
+        if number is None:
+            try:
+                row = txn.get(stream.encode() or b"\0", db=self._tables.ids)
+            except (UnicodeEncodeError, lmdb.BadValsizeError):
+                return 0
+            if row is None:
+                return 0
+            number = int.from_bytes(row, "big")
+            self._remember(number, stream)
+        return number
+
+    def _name(self, txn: Txn, number: int) -> StreamId:
+        name = self._names.get(number)
+        if name is None:
+            row = txn.get(number_key(number), db=self._tables.streams)
+            if row is None:
+                raise CorruptLog(f"stream number {number}", "it lacks")
+            try:
+                name = StreamId(row[8:].decode())
+            except UnicodeDecodeError as error:
+                raise CorruptLog(f"stream number {number}", f"its name: {error}") from None
+            self._remember(number, name)
+        return name
+
+    def _remember(self, number: int, name: StreamId) -> None:
+        if not self._locked:
+            return  # What was read is not certain yet.
+        if len(self._names) >= _MAX_CACHED:
+            self._names.clear()
+            self._numbers.clear()
+        self._names[number] = name
+        self._numbers[name] = number
+
+    def _last_of(self, txn: Txn, number: int) -> int:
+        row = txn.get(number_key(number), db=self._tables.streams) if number else None
+        return 0 if row is None else int.from_bytes(row[:8], "big")

@@ -1,0 +1,160 @@
+"""Waking those who follow from other processes: one byte on a socket after a commit.
+
+A process that follows binds a datagram socket with a random name in `wake/`. The owner sees a
+new name by the directory's time of change. A byte that is lost costs a quarter of a second,
+no more: who follows looks at the log by itself that often, and a socket is only there to make
+it look sooner. So nothing here is an error: without sockets, the slow look has to do.
+
+The paths of sockets are limited to about 100 bytes, so they are used through a short alias of
+the directory. Times here are the machine's own, of its file system and sockets; no other clock
+would do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+LOOK_AFTER_S: Final = 0.25
+"""A follower looks at the log that often without being woken."""
+
+_RESCAN_AFTER_S: Final = 0.02
+_SETTLED_AFTER_S: Final = 2.5  # the coarsest time of change of a file system is 2 s
+
+
+class _ShortPath:
+    """A short alias of a directory, for as long as it is open."""
+
+    def __init__(self, directory: Path) -> None:
+        self._descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        self._made: str | None = None
+        self.prefix = f"/proc/self/fd/{self._descriptor}/"
+        if not os.path.isdir(self.prefix):
+            self._made = tempfile.mkdtemp(prefix="outlive-")
+            alias = os.path.join(self._made, "w")
+            os.symlink(directory, alias)
+            self.prefix = alias + "/"
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+
+class Wakers:
+    """The owner's side: knows the sockets and sends the bytes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._names: list[str] = []
+        self._changed_ns = -1
+        self._scan_at = 0.0
+        self._settled_at = 0.0
+        self._short: _ShortPath | None = None
+        self._socket: socket.socket | None = None
+        with suppress(OSError):
+            directory.mkdir(exist_ok=True)
+            self._short = _ShortPath(directory)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+
+    def ring(self) -> None:
+        """Send a byte to each socket; forget those that nobody listens on."""
+        if self._socket is None or self._short is None:
+            return
+        now = monotonic()
+        if now >= self._scan_at:
+            self._scan(now)
+        for name in self._names:
+            path = self._short.prefix + name
+            try:
+                self._socket.sendto(b"\0", path)
+            except BlockingIOError:
+                continue  # It has bytes enough to wake up.
+            except ConnectionRefusedError:
+                with suppress(OSError):
+                    os.unlink(path)  # Its process died.
+                self._names = [other for other in self._names if other != name]
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    self._names = [other for other in self._names if other != name]
+
+    def _scan(self, now: float) -> None:
+        """Look for new names, at most every 20 ms: it gives up the GIL."""
+        self._scan_at = now + _RESCAN_AFTER_S
+        with suppress(OSError):
+            changed_ns = os.stat(self._directory).st_mtime_ns
+            if changed_ns != self._changed_ns:
+                # A later change may bear the same time, if the file system counts coarsely.
+                self._changed_ns, self._settled_at = changed_ns, now + _SETTLED_AFTER_S
+            if now < self._settled_at:
+                self._names = sorted(os.listdir(self._directory))
+
+    def close(self) -> None:
+        """Let go of the socket and the directory."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._short is not None:
+            self._short.close()
+
+
+class Bell:
+    """A follower's side: waits for a byte, or for the time of the next look."""
+
+    def __init__(self, directory: Path) -> None:
+        self._stopped = threading.Event()
+        self._short: _ShortPath | None = None
+        self._socket: socket.socket | None = None
+        self._path = ""
+        with suppress(OSError):
+            self._short = _ShortPath(directory)
+            self._path = self._short.prefix + secrets.token_hex(8)
+            bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                bell.bind(self._path)
+            except OSError:
+                bell.close()  # A read-only folder: the slow look has to do.
+                raise
+            self._socket = bell
+            os.chmod(self._path, 0o666)  # The owner may be another user.
+
+    def wait(self) -> bool:
+        """Return after a byte, or after `LOOK_AFTER_S`; False when stopped."""
+        if self._socket is None:
+            self._stopped.wait(LOOK_AFTER_S)
+            return not self._stopped.is_set()
+        with suppress(OSError):
+            self._socket.settimeout(LOOK_AFTER_S)
+            self._socket.recv(1)
+            self._socket.setblocking(False)
+            while True:  # One look is enough for all bytes that are there.
+                self._socket.recv(1)
+        return not self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Let `wait` return False, soon. From any thread."""
+        self._stopped.set()
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.sendto(b"\0", self._path)
+
+    def close(self) -> None:
+        """Take the socket away. On the thread that waits, when it is done."""
+        if self._socket is not None:
+            self._socket.close()
+            with suppress(OSError):
+                os.unlink(self._path)
+        if self._short is not None:
+            self._short.close()

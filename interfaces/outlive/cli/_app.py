@@ -1,0 +1,121 @@
+"""The commands and their options. What they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from outlive.cli._exit import INTERRUPTED, code_of, complain
+from outlive.events import OutliveError
+
+app: Final = App(
+    name="outlive",
+    help="Durable, event-sourced agents that survive SIGKILL.",
+    help_epilogue=(
+        "Exit codes: 0 fine, 1 a check or the run failed, 2 wrong usage, "
+        "3 the log cannot be opened, 4 there is no such run."
+    ),
+    version=version("outlive"),
+    result_action="return_value",
+    error_console=Console(stderr=True),
+)
+runs: Final = App(
+    name="runs", help="Look at runs. Read-only, also while another process owns the log."
+)
+app.command(runs)
+
+Data = Annotated[Path, Parameter(name="--data", env_var="OUTLIVE_DATA", help="Folder of the log.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")]
+RunId = Annotated[str, Parameter(help="Id of the run.")]
+
+
+@app.command
+def demo(
+    *,
+    source: Annotated[
+        str | None,
+        Parameter(help="Folder of HTML pages, or address of a running site. Default: a handbook."),
+    ] = None,
+    question: Annotated[str | None, Parameter(help="What the brief is to answer.")] = None,
+    data: Annotated[
+        Path | None, Parameter(help="Keep the log in this folder. Default: a temporary one.")
+    ] = None,
+    keep: Annotated[
+        bool, Parameter(negative=(), help="Keep the temporary folder, to look at the run.")
+    ] = False,
+    kill: Annotated[bool, Parameter(help="Kill the worker twice with SIGKILL.")] = True,
+    max_pages: Annotated[int, Parameter(help="Pages that are fetched at most.")] = 40,
+    json: Json = False,
+) -> int:
+    """A research agent reads a site, is killed with SIGKILL twice, and finishes all the same.
+
+    Offline and without a key: the site is served on loopback, the model is built in (it picks
+    sentences from the pages, it is no LLM). This terminal only observes; a worker process does
+    the work, and is really killed, once while it reads and once while it answers.
+    """
+    from outlive.cli._demo.command import play_demo
+
+    return play_demo(
+        source=source,
+        question=question,
+        data=data,
+        keep=keep,
+        kill=kill,
+        max_pages=max_pages,
+        json=json,
+    )
+
+
+@runs.command
+def show(run_id: RunId, /, *, data: Data = Path("outlive-data"), json: Json = False) -> int:
+    """Show what a run came to so far: status, calls, timeline, output."""
+    from outlive.cli._runs import show_run
+
+    return show_run(data, run_id, json=json)
+
+
+@runs.command
+def watch(
+    run_id: RunId,
+    /,
+    *,
+    after: Annotated[int, Parameter(help="Version of the last event already seen.")] = 0,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """Print a run's events, then those that follow, until it is over.
+
+    Exit code 1 when the run has failed.
+    """
+    from outlive.cli._runs import watch_run
+
+    return watch_run(data, run_id, after=after, json=json)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments and return its exit code."""
+    return _ending_well(lambda: app(arguments))
+
+
+def _ending_well(command: Callable[[], object]) -> int:
+    """Return the command's exit code; what a user did wrong is one line, never a traceback."""
+    try:
+        result = command()
+        sys.stdout.flush()
+    except OutliveError as error:
+        complain(error)
+        return code_of(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has gone, `| head` for one. Nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0

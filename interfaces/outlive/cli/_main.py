@@ -1,0 +1,27 @@
+"""The entry point: works without the extra, as far as to say how to install it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+_EXTRA: Final = ("cyclopts", "rich")
+
+
+def main() -> None:
+    """Run the `outlive` command with the arguments of this process, and exit.
+
+    Exit codes: 0 fine, 1 a check or the run failed, 2 wrong usage, 3 the log cannot be opened,
+    4 there is no such run, 130 interrupted.
+    """
+    try:
+        from outlive.cli._app import run
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
+            raise
+        sys.exit(
+            f"outlive: the command line needs {missing!r}, which is not installed: "
+            "pip install 'outlive[cli]'"
+        )
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""Events as lines that a person reads."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.text import Text
+
+from outlive.cli._json import plain
+from outlive.cli._text import counted, duration, printable
+from outlive.events import (
+    Event,
+    ModelAttemptAbandoned,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallStarted,
+    ModelDelta,
+    Recorded,
+    RunCompleted,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    ToolProgressed,
+    ToolResultIgnored,
+    ToolStepCompleted,
+    Value,
+)
+
+
+def event_line(recorded: Recorded, *, width: int) -> Text:
+    """Return version, time (UTC), kind and what matters of an event, in `width` columns."""
+    event = recorded.event
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{recorded.version:>5}  ", style="bold")
+    line.append(f"{recorded.recorded_at:%H:%M:%S.%f}"[:-3] + "Z  ", style="dim")
+    line.append(f"{_kind(event):<23}  ", style=_style(event))
+    line.append(says(event))
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def says(event: Event) -> str:
+    """Return what matters of an event, in one line of any length."""
+    match event:
+        case RunStarted():
+            return f"{printable(event.agent_id)}: {printable(event.input)}"
+        case RunRecovered():
+            ended = "in good order" if event.clean else "without a word"
+            return f"by owner {event.epoch}; the one before ended {ended}"
+        case ModelCallStarted():
+            heard = counted(event.messages, "message")
+            return f"step {event.step} #{event.attempt}  {printable(event.model)}, {heard}"
+        case ModelDelta():
+            text = printable(event.text)
+            thought = "  (reasoning)" if event.kind == "reasoning" else ""
+            return f"step {event.step} #{event.attempt}  {text}{thought}"
+        case ModelCallCompleted():
+            return f"step {event.step} #{event.attempt}  {_answer(event)}"
+        case ModelCallFailed():
+            return f"step {event.step} #{event.attempt}  {_failure(event.error)}"
+        case ModelAttemptAbandoned():
+            return f"step {event.step} #{event.attempt}  cut off: its text is void"
+        case ToolCallStarted():
+            return f"{event.call_id} #{event.attempt}  {printable(event.name)}"
+        case ToolStepCompleted():
+            took = duration(event.elapsed_ms)
+            return f"{event.call_id} #{event.attempt}  {printable(event.key)}  ({took})"
+        case ToolProgressed():
+            total = "" if event.total is None else f" of {event.total:g}"
+            note = printable(event.note)
+            return f"{event.call_id} #{event.attempt}  {event.done:g}{total}  {note}".rstrip()
+        case ToolCallCompleted():
+            result = _short(event.result)
+            return f"{event.call_id} #{event.attempt}  {result}  ({duration(event.elapsed_ms)})"
+        case ToolCallFailed():
+            again = "" if event.retry_at_ns is None else "; tried again later"
+            return f"{event.call_id} #{event.attempt}  {_failure(event.error)}{again}"
+        case ToolResultIgnored():
+            return f"{event.call_id} #{event.attempt}  {event.outcome}, too late to count"
+        case RunCompleted():
+            return printable(event.finish_reason)
+        case RunFailed():
+            return _failure(event.error)
+        case _:
+            return _short(plain(event))
+
+
+def _answer(event: ModelCallCompleted) -> str:
+    calls = ", ".join(f"{call.name}({_short(call.arguments)})" for call in event.tool_calls)
+    text = printable(event.text, limit=60)
+    tokens = counted(event.usage.output_tokens, "token")
+    return f"{calls or text}  ({tokens}, {duration(event.elapsed_ms)})"
+
+
+def _failure(error: object) -> str:
+    kind = getattr(error, "kind", "error")
+    message = getattr(error, "message", "")
+    return f"{printable(kind)}: {printable(message)}".rstrip(": ")
+
+
+def _short(value: Value | object) -> str:
+    """Return a value as JSON; long ones by their size."""
+    data = msgspec.json.encode(value)
+    if len(data) > 120:
+        return f"{len(data):,} bytes"
+    return printable(data.decode())
+
+
+def _kind(event: Event) -> str:
+    return str(event.__struct_config__.tag)
+
+
+def _style(event: Event) -> str:
+    match event:
+        case ModelCallFailed() | ToolCallFailed() | RunFailed():
+            return "bold red"
+        case RunRecovered() | ModelAttemptAbandoned() | ToolResultIgnored():
+            return "yellow"
+        case RunStarted() | RunCompleted():
+            return "bold green"
+        case ModelDelta() | ModelCallStarted() | ModelCallCompleted():
+            return "magenta"
+        case _:
+            return "cyan"

@@ -1,0 +1,229 @@
+"""`outlive runs ...`: read-only, beside whatever process owns the log."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from outlive.cli._exit import FAILED, OK, complain
+from outlive.cli._json import plain, print_json, recorded_object
+from outlive.cli._render import event_line
+from outlive.cli._text import console, counted, duration, printable, printable_lines
+from outlive.cli._timeline import bars
+from outlive.events import (
+    Failure,
+    LogReader,
+    ModelCallCompleted,
+    RunStarted,
+    Usage,
+    Value,
+    run_stream,
+)
+from outlive.projections import RunResult, observe_run, read_run, run_result
+from outlive.projections.timeline import Span, Timeline, timeline
+
+_STATUS_STYLE = {"completed": "bold green", "running": "bold cyan", "failed": "bold red"}
+_PIPE_LINE = 200
+
+
+class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call with all its attempts. `elapsed_ms` is their sum."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Value]
+    attempts: int
+    outcome: str
+    elapsed_ms: int
+    steps: int
+    error: Failure | None = None
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What `runs show` shows."""
+
+    run_id: str
+    status: str
+    agent_id: str
+    model: str
+    input: str
+    metadata: dict[str, Value]
+    finish_reason: str
+    error: Failure | None
+    started_at_ns: int
+    ended_at_ns: int | None
+    elapsed_ms: int
+    version: int
+    steps: int
+    model_attempts: int
+    recoveries: int
+    usage: Usage
+    tool_calls: tuple[ToolCallFacts, ...]
+    timeline: Timeline
+    output: str
+
+
+def run_facts(log: LogReader, run_id: str) -> RunFacts:
+    """Gather what is known of a run. Raises RunNotFound."""
+    events = read_run(log, run_id)
+    result: RunResult = run_result(log, run_id)
+    line = timeline(events)
+    begun = next((r.event for r in events if isinstance(r.event, RunStarted)), None)
+    asked: dict[str, dict[str, Value]] = {
+        call.call_id: call.arguments
+        for recorded in events
+        if isinstance(recorded.event, ModelCallCompleted)
+        for call in recorded.event.tool_calls
+    }
+    models = [span for span in line.spans if span.kind == "model"]
+    by_call: dict[str, list[Span]] = {}
+    for span in line.spans:
+        if span.kind == "tool":
+            by_call.setdefault(span.call_id, []).append(span)
+    return RunFacts(
+        run_id=run_id,
+        status=result.status,
+        agent_id=begun.agent_id if begun else "",
+        model=models[-1].name if models else "",
+        input=begun.input if begun else "",
+        metadata=begun.metadata if begun else {},
+        finish_reason=result.finish_reason,
+        error=result.error,
+        started_at_ns=line.started_at_ns,
+        ended_at_ns=line.ended_at_ns,
+        elapsed_ms=line.elapsed_ms,
+        version=line.head,
+        steps=result.steps,
+        model_attempts=len(models),
+        recoveries=len(line.recoveries),
+        usage=result.usage,
+        tool_calls=tuple(
+            _tool_call(call_id, asked.get(call_id, {}), spans) for call_id, spans in by_call.items()
+        ),
+        timeline=line,
+        output=result.output,
+    )
+
+
+def _tool_call(call_id: str, arguments: dict[str, Value], spans: list[Span]) -> ToolCallFacts:
+    return ToolCallFacts(
+        call_id=call_id,
+        name=spans[-1].name,
+        arguments=arguments,
+        attempts=len(spans),
+        outcome=spans[-1].outcome,
+        elapsed_ms=sum(span.elapsed_ms or 0 for span in spans),
+        steps=sum(len(span.steps) for span in spans),
+        error=spans[-1].error,
+    )
+
+
+@contextmanager
+def opened(data: Path) -> Iterator[LogReader]:
+    """Open a log to read it; it is closed at the end. Raises LogError."""
+    from outlive.events import LmdbReader
+
+    log = LmdbReader(data)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def show_run(data: Path, run_id: str, *, json: bool) -> int:
+    """Print what a run came to so far. Raises RunNotFound, LogError."""
+    with opened(data) as log:
+        facts = run_facts(log, run_id)
+    if json:
+        print_json(plain(facts))
+    else:
+        _print_facts(facts)
+    return OK
+
+
+def _print_facts(facts: RunFacts) -> None:
+    out = console()
+    head = Table.grid(padding=(0, 2, 0, 0))
+    head.add_column(style="dim", no_wrap=True)
+    head.add_column(overflow="fold")
+    status = Text(facts.status, style=_STATUS_STYLE.get(facts.status, "bold yellow"))
+    if facts.finish_reason not in ("", "stop"):
+        status.append(f" ({printable(facts.finish_reason)})", style="default")
+    head.add_row("run", Text(printable(facts.run_id), style="bold"))
+    head.add_row("status", status)
+    if facts.error is not None:
+        reason = f"{facts.error.kind}: {facts.error.message}".rstrip(": ")
+        head.add_row("reason", Text(printable(reason), style="red"))
+    head.add_row("agent", f"{printable(facts.agent_id)}, model {printable(facts.model)}")
+    head.add_row("input", Text(printable(facts.input)))
+    began = plain(facts.timeline)
+    started = began["started_at"] if isinstance(began, dict) else ""
+    head.add_row(
+        "started",
+        f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(facts.elapsed_ms)} so far"
+        if facts.ended_at_ns is None
+        else f"{started:%Y-%m-%d %H:%M:%S} UTC, took {duration(facts.elapsed_ms)}",
+    )
+    head.add_row("events", f"{facts.version:,}")
+    head.add_row(
+        "model",
+        f"{counted(facts.steps, 'answer')} in {counted(facts.model_attempts, 'attempt')}, "
+        f"{facts.usage.input_tokens:,} tokens in, {facts.usage.output_tokens:,} out",
+    )
+    head.add_row("recovered", counted(facts.recoveries, "time"))
+    out.print(head)
+    if facts.tool_calls:
+        out.print("\n[bold]Tool calls[/]")
+        calls = Table.grid(padding=(0, 2, 0, 0))
+        for call in facts.tool_calls:
+            outcome = "in doubt" if call.outcome == "cut_off" else call.outcome
+            note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
+            calls.add_row(
+                Text(call.call_id, style="bold"),
+                Text(printable(call.name, limit=30), style="cyan"),
+                counted(call.attempts, "attempt"),
+                counted(call.steps, "step"),
+                duration(call.elapsed_ms),
+                Text(outcome, style="green" if outcome == "completed" else "yellow"),
+                Text(printable(note, limit=60), style="red"),
+            )
+        out.print(calls)
+    out.print("\n[bold]Timeline[/]")
+    out.print(bars(facts.timeline, out.width))
+    if facts.output:
+        out.print("\n[bold]Output[/]")
+        out.print(Text(printable_lines(facts.output)), soft_wrap=not out.is_terminal)
+
+
+def watch_run(data: Path, run_id: str, *, after: int, json: bool) -> int:
+    """Print a run's events beyond `after`, then live, until it is over.
+
+    Raises:
+        RunNotFound, InvalidOffset, LogError: before anything was printed.
+    """
+    with opened(data) as log:
+        entry = log.open_entry(run_stream(run_id))
+        if entry is not None and entry.reason:
+            complain(f"run {run_id!r} is {entry.status}: {entry.reason}")
+        asyncio.run(_watch(log, run_id, after=after, json=json))
+        failed = run_result(log, run_id).status == "failed"
+    return FAILED if failed else OK
+
+
+async def _watch(log: LogReader, run_id: str, *, after: int, json: bool) -> None:
+    out = console()
+    width = out.width if out.is_terminal else _PIPE_LINE
+    async with aclosing(observe_run(log, run_id, after=after)) as events:  # type: ignore[type-var]
+        async for recorded in events:
+            if json:
+                print_json(recorded_object(recorded))
+            else:
+                out.print(event_line(recorded, width=width), soft_wrap=True)
+                sys.stdout.flush()

@@ -1,0 +1,62 @@
+"""Small texts for a terminal: safe, short, with units."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from rich.console import Console
+
+_PIPE_WIDTH: Final = 100
+_TABLE: Final = {code: " " for code in (0x09, 0x0A, 0x0D)}
+
+
+def printable(text: str, *, limit: int = 0) -> str:
+    """Return a text in one line that cannot steer a terminal, cut at `limit` characters.
+
+    What models and tools wrote is shown to people: escape sequences in it are made visible.
+    """
+    line = " ".join(text.translate(_TABLE).split(" ")).strip()
+    if limit and len(line) > limit:
+        line = line[: limit - 1].rstrip() + "…"
+    return "".join(char if char.isprintable() else _visible(char) for char in line)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines that cannot steer a terminal."""
+    return "\n".join(
+        "".join(char if char.isprintable() else _visible(char) for char in line.expandtabs(4))
+        for line in text.splitlines()
+    )
+
+
+def _visible(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def duration(elapsed_ms: float | None) -> str:
+    """Return a length of time for people: `3 ms`, `1.25 s`, `2 min 05 s`, `3 h 20 min`."""
+    if elapsed_ms is None:
+        return "-"
+    if elapsed_ms < 1_000:
+        return f"{elapsed_ms:.0f} ms"
+    seconds = elapsed_ms / 1_000
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 page`, `24 pages`, `1,200 words`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def console() -> Console:
+    """Return a console on stdout; without a terminal it is plain, and a little wider."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=_PIPE_WIDTH, color_system=None, legacy_windows=False)

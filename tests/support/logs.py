@@ -1,0 +1,208 @@
+"""Logs that do what a test says: die after a commit, settle when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from msgspec import UNSET, UnsetType
+
+from outlive.events import (
+    Commit,
+    Committed,
+    Event,
+    MemoryLog,
+    OpenEntry,
+    OutliveError,
+    Position,
+    Record,
+    Recorded,
+    StreamId,
+    Subscription,
+    Version,
+    WrongExpectedVersion,
+    run_stream,
+)
+
+
+class _Around:
+    """A log that is another one, but for what a subclass does differently."""
+
+    def __init__(self, inner: MemoryLog) -> None:
+        self.inner = inner
+
+    @property
+    def log_id(self) -> str:
+        return self.inner.log_id
+
+    @property
+    def epoch(self) -> int:
+        return self.inner.epoch
+
+    @property
+    def clean(self) -> bool:
+        return self.inner.clean
+
+    @property
+    def head(self) -> Position:
+        return self.inner.head
+
+    def version(self, stream: StreamId) -> Version:
+        return self.inner.version(stream)
+
+    def read(
+        self, stream: StreamId, *, after: Version = Version(0), limit: int = 1_000
+    ) -> list[Recorded]:
+        return self.inner.read(stream, after=after, limit=limit)
+
+    def read_all(self, *, after: Position = Position(0), limit: int = 1_000) -> list[Record]:
+        return self.inner.read_all(after=after, limit=limit)
+
+    def follow(self, stream: StreamId, *, after: Version = Version(0)) -> Subscription[Recorded]:
+        return self.inner.follow(stream, after=after)
+
+    def follow_all(self, *, after: Position = Position(0)) -> Subscription[Record]:
+        return self.inner.follow_all(after=after)
+
+    def open_entry(self, stream: StreamId) -> OpenEntry | None:
+        return self.inner.open_entry(stream)
+
+    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
+        return self.inner.open_entries()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        self.inner.deliver_on(deliver)
+
+
+def _commit(
+    stream: StreamId,
+    events: Sequence[Event],
+    expected_version: Version,
+    cause: Position | str | None,
+    entry: OpenEntry | None | UnsetType,
+) -> Commit:
+    return Commit(
+        stream,
+        tuple(events),
+        b"",
+        expected_version=expected_version,
+        recorded_at_ns=0,
+        cause=cause,
+        entry=entry,
+    )
+
+
+class MortalLog(_Around):
+    """The log of a process that dies after its `commits`-th commit.
+
+    The last commit is durable. With `acknowledged` the process has heard of it and acts on it
+    until it wants to write again; without, it dies before it hears. `dead` is set then, and
+    nothing is written or acknowledged any more.
+    """
+
+    def __init__(self, inner: MemoryLog, commits: int, *, acknowledged: bool = True) -> None:
+        super().__init__(inner)
+        self._left = commits
+        self._acknowledged = acknowledged
+        self._is_dead = False
+        self.dead = asyncio.Event()
+        if commits == 0:
+            self._die()
+
+    def append(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        *,
+        expected_version: Version,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | None | UnsetType = UNSET,
+    ) -> Commit:
+        if self._left == 0 or self._is_dead:
+            self._die()
+            return _commit(stream, events, expected_version, cause, entry)
+        self._left -= 1
+        if self._left == 0 and not self._acknowledged:
+            self.inner.deliver_on(lambda callback: None)
+            self._die()
+        return self.inner.append(
+            stream,
+            events,
+            expected_version=expected_version,
+            commit_id=commit_id,
+            cause=cause,
+            correlation_id=correlation_id,
+            entry=entry,
+        )
+
+    def _die(self) -> None:
+        self._is_dead = True
+        self.dead.set()
+
+
+class ScriptedLog(_Around):
+    """A log whose commits settle when the test says so, oldest first."""
+
+    def __init__(self, inner: MemoryLog | None = None) -> None:
+        super().__init__(MemoryLog() if inner is None else inner)
+        self.waiting: deque[Commit] = deque()
+        self.appended: list[tuple[Event, ...]] = []
+
+    def append(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        *,
+        expected_version: Version,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | None | UnsetType = UNSET,
+    ) -> Commit:
+        commit = _commit(stream, events, expected_version, cause, entry)
+        self.waiting.append(commit)
+        self.appended.append(tuple(events))
+        return commit
+
+    def settle(self) -> Committed | None:
+        """Write the oldest commit, or refuse it if its version does not fit; then tell."""
+        commit = self.waiting.popleft()
+        written = self.inner.append(
+            commit.stream,
+            commit.events,
+            expected_version=commit.expected_version,
+            cause=commit.cause,
+            entry=commit.entry,
+        )
+        commit.outcome, commit.error = written.outcome, written.error
+        commit.deliver()
+        return commit.outcome
+
+    def settle_all(self) -> None:
+        while self.waiting:
+            self.settle()
+
+    def fail(self, error: OutliveError) -> None:
+        """Refuse the oldest commit."""
+        commit = self.waiting.popleft()
+        commit.error = error
+        commit.deliver()
+
+    def intrude(self, stream: StreamId, *events: Event) -> None:
+        """Somebody else appends first."""
+        self.inner.append(stream, events, expected_version=self.inner.version(stream)).result()
+
+    def refused(self) -> WrongExpectedVersion:
+        """Return what an append gets when somebody appended first."""
+        return WrongExpectedVersion("", 0, 0)
+
+
+def events_of(log: MemoryLog | _Around, run_id: str) -> list[Event]:
+    """Return the events of a run."""
+    return [recorded.event for recorded in log.read(run_stream(run_id), limit=10_000)]
