@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from outlive.events import CODEC, Event
 from outlive.events.lmdb_store.layout import (
-    index_key,
+    entrance_key,
     is_entrance,
     number_key,
     open_environment,
@@ -70,6 +70,6 @@ class BareLog:
                 put(key, number_key(last) + header + before + payload, db=tables.log)
                 put(stream_key, key + name, db=tables.streams)
                 if is_entrance(version + 1, version + len(events)):
-                    put(index_key(number, version + 1), key, db=tables.index)
+                    put(entrance_key(number, version + 1), key, db=tables.entrances)
                 self._streams[number] = (version + len(events), position)
         self._position, self._hash = position, before

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import ceil, log10
@@ -96,7 +96,7 @@ def options(
 
 
 @contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
+def scratch(parent: Path) -> Generator[Path]:
     """Give a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="outlive-bench-", dir=parent) as name:
         yield Path(name)
@@ -219,7 +219,7 @@ def number(value: Cell) -> str:
         return value
     if isinstance(value, int) or abs(value) >= 1_000:
         return f"{round(value):,}"
-    digits = 2 if value == 0 else min(max(2 - int(log10(abs(value)) // 1), 0), 4)
+    digits = 2 if not value else min(max(2 - int(log10(abs(value)) // 1), 0), 4)
     return f"{value:.{digits}f}"
 
 

@@ -35,7 +35,7 @@ from benchmarks._bench import (
     scratch,
     take_turns,
 )
-from benchmarks._floor import COMMITS, Answered, BareStore, Done
+from benchmarks._floor import COMMITS, PAYLOAD, Answered, BareStore, Done, FloorEvent
 from benchmarks._history import old_log
 
 _ROOT: Final = Path(__file__).parents[1]
@@ -90,7 +90,7 @@ def _floor_log(folder: Path, events: int) -> int:
     """Write finished runs with about `events` events; return how many runs."""
     runs = events // (2 * COMMITS)
     with BareStore(folder) as store, store.env.begin(write=True) as txn:
-        row = [Answered(0, "x" * 200), Done()]
+        row: list[FloorEvent] = [Answered(0, PAYLOAD), Done()]
         for run in range(runs):
             for number in range(COMMITS):
                 store.put(txn, run, number, row)

@@ -664,9 +664,9 @@ def test_max_delay_bounds_the_wait_however_often() -> None:
 
 
 def test_jitter_spreads_the_wait_by_its_share_and_always_in_the_same_way() -> None:
-    waits = [retry_wait_ns(Retry(9, delay=10, factor=1, jitter=0.5), attempt=n) for n in range(9)]
+    waits = [retry_wait_ns(Retry(9, delay=10, factor=1, jitter=0.5), attempt=n) for n in range(1, 10)]
     assert waits == [
-        retry_wait_ns(Retry(9, delay=10, factor=1, jitter=0.5), attempt=n) for n in range(9)
+        retry_wait_ns(Retry(9, delay=10, factor=1, jitter=0.5), attempt=n) for n in range(1, 10)
     ]
     assert len(set(waits)) == 9
     assert all(wait is not None and 5 * SECOND <= wait <= 15 * SECOND for wait in waits)

@@ -56,6 +56,15 @@ class Kept:
                 raise AssertionError(message)
 
 
+def take_all(pipe: Connection, kept: Kept) -> None:
+    """Take what the process sends, until it ends."""
+    try:
+        while pipe.poll(60):
+            kept.take(pipe.recv())
+    except EOFError:
+        pass
+
+
 def drain(pipe: Connection, kept: Kept) -> None:
     """Take what the process had sent before it died."""
     try:
@@ -76,7 +85,7 @@ def test_whatever_is_killed_whenever_nothing_acknowledged_is_lost_and_nothing_do
     # given: a log, and an observer in a process of its own
     LmdbLog(tmp_path / "data").close()
     here, there = PROCESSES.Pipe()
-    observing = PROCESSES.Process(target=worker.observer, args=(*worker_args, there))
+    observing = PROCESSES.Process(target=worker.observer, args=(*worker_args, there), daemon=True)
     observing.start()
     assert here.recv() == "ready"
 
@@ -84,7 +93,9 @@ def test_whatever_is_killed_whenever_nothing_acknowledged_is_lost_and_nothing_do
     for round in range(kills):
         mine, theirs = PROCESSES.Pipe()
         process = PROCESSES.Process(
-            target=worker.owner, args=(*worker_args, theirs, seed * 100_000 + round, False)
+            target=worker.owner,
+            args=(*worker_args, theirs, seed * 100_000 + round, False),
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -103,12 +114,14 @@ def test_whatever_is_killed_whenever_nothing_acknowledged_is_lost_and_nothing_do
     # then: the last owner brings everything to its end
     (tmp_path / "ids").write_text("\n".join(sorted(kept.started)))
     mine, theirs = PROCESSES.Pipe()
-    process = PROCESSES.Process(target=worker.owner, args=(*worker_args, theirs, 0, True))
+    process = PROCESSES.Process(
+        target=worker.owner, args=(*worker_args, theirs, 0, True), daemon=True
+    )
     process.start()
     theirs.close()
-    process.join(120)
+    take_all(mine, kept)
+    process.join(30)
     assert process.exitcode == 0
-    drain(mine, kept)
     assert kept.opened > 0
     assert set(kept.results) >= kept.started
 

@@ -51,7 +51,7 @@ def agent(account: Account) -> Agent:
     def body(run_id: str, call_id: str, attempt: int, key: str) -> None:
         account.line("body", run_id, call_id, attempt, key)
 
-    @tool(idempotent=True, retry=Retry(3, delay=0.001, jitter=0.5))
+    @tool(idempotent=True, retry=Retry(1_000, delay=0.001, max_delay=0.002))
     async def walk(seed: int, ctx: ToolContext) -> list[int]:
         """Take a few steps, with the loop's turn between them."""
         body(ctx.run_id, ctx.call_id, ctx.attempt, ctx.idempotency_key)
@@ -151,18 +151,28 @@ async def _observer(folder: Path, pipe: Connection) -> None:
     reader = LmdbReader(folder / "data")
     pipe.send("ready")
     last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: last.set_result(pipe.recv()))
-    seen = 0
+
+    def hear() -> None:
+        try:
+            last.set_result(pipe.recv())
+        except EOFError:
+            os._exit(1)  # The test is over, one way or the other.
+
+    asyncio.get_running_loop().add_reader(pipe.fileno(), hear)
     async with reader.follow_all() as records:
-        while not (last.done() and seen >= last.result()):
-            following = asyncio.ensure_future(anext(records))
-            await asyncio.wait({following, last}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done() and last.done() and seen >= last.result():
-                following.cancel()
-                break
-            record = await following
-            seen = record.position
-            for recorded in record.recorded():
-                account.line(recorded.stream, recorded.version, recorded.position)
+
+        async def follow() -> None:
+            async for record in records:
+                for recorded in record.recorded():
+                    account.line(recorded.stream, recorded.version, recorded.position)
+                seen.append(record.position)
+                if last.done() and record.position >= last.result():
+                    return
+
+        seen: list[int] = [0]
+        following = asyncio.create_task(follow())
+        head = await last
+        if seen[-1] < head:
+            await following
     reader.close()
     pipe.send("done")

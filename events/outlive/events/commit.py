@@ -130,15 +130,11 @@ class Commit:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 
-        def wake() -> None:
-            if not future.done():
-                future.set_result(None)
-
         def settled(_: Commit) -> None:
             if _running_loop() is loop:
-                wake()  # Spares a write to the loop's own pipe for each of a batch's commits.
+                _wake(future)  # Spares a write to the loop's own pipe for each commit.
             else:
-                loop.call_soon_threadsafe(wake)
+                loop.call_soon_threadsafe(_wake, future)
 
         self.then(settled)
         yield from future
@@ -176,6 +172,11 @@ def deliver_all(commits: Sequence[Commit], deliver: Deliver) -> None:
             raise first
 
     deliver(run)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -45,12 +45,17 @@ def admit(
         UnserialisableValue: something in it cannot be encoded.
         ValueError: the commit id has not 16 bytes.
     """
-    _check_stream(stream)
+    # What is plain in nearly all appends is seen without a call: this is a hot path.
+    if not (stream and stream.isascii() and len(stream) <= MAX_STREAM_BYTES):
+        _check_stream(stream)
     if commit_id is not None and len(commit_id) != COMMIT_ID_BYTES:
         raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
     payload = encode_events(codec, events)
+    flags, tail = 0, b""
+    row: bytes | UnsetType | None
     try:
-        flags, tail = header_tail(cause, correlation_id)
+        if cause is not None or correlation_id is not None:
+            flags, tail = header_tail(cause, correlation_id)
         row = _encode_entry(entry) if isinstance(entry, OpenEntry) else entry
     except (TypeError, ValueError, OverflowError) as error:
         raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
@@ -79,14 +84,11 @@ def encode_events(codec: Codec, events: Sequence[Event]) -> bytes:
 
 
 def _check_stream(stream: StreamId) -> None:
-    if 0 < len(stream) <= MAX_STREAM_BYTES:
-        if stream.isascii():
+    try:
+        if 0 < len(stream.encode()) <= MAX_STREAM_BYTES:
             return
-        try:
-            if len(stream.encode()) <= MAX_STREAM_BYTES:
-                return
-        except UnicodeEncodeError:
-            pass
+    except UnicodeEncodeError:
+        pass
     raise InvalidId(f"a stream's name has 1 to {MAX_STREAM_BYTES} bytes of UTF-8, not {stream!r}")
 
 

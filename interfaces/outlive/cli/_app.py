@@ -30,6 +30,9 @@ runs: Final = App(
     name="runs", help="Look at runs. Read-only, also while another process owns the log."
 )
 app.command(runs)
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
+    help="Install completion for the shell that is in use, and exit."
+)
 
 Data = Annotated[Path, Parameter(name="--data", env_var="OUTLIVE_DATA", help="Folder of the log.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")]
@@ -113,6 +116,7 @@ def _ending_well(command: Callable[[], object]) -> int:
         complain(error)
         return code_of(error)
     except KeyboardInterrupt:
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # Who read our output has gone, `| head` for one. Nothing more can be said.

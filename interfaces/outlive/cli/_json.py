@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -34,20 +34,20 @@ def plain(value: object) -> object:
                     found[name] = plain(item)
             return found
         case list() | tuple():
-            return [plain(item) for item in value]
+            return [plain(item) for item in cast("list[object]", value)]
         case dict():
-            return {str(key): plain(item) for key, item in value.items()}
+            items = cast("dict[object, object]", value).items()
+            return {str(key): plain(item) for key, item in items}
         case _:
             return value
 
 
 def recorded_object(recorded: Recorded) -> dict[str, object]:
     """Return an event and its place in the log, as `runs watch --json` shows it."""
-    event = plain(recorded.event)
-    kind = event.pop("type") if isinstance(event, dict) else None
+    event = cast("dict[str, object]", plain(recorded.event))
     return {
         "version": recorded.version,
-        "type": kind,
+        "type": event.pop("type", None),
         "recorded_at": recorded.recorded_at,
         "id": recorded.id,
         "stream": recorded.stream,

@@ -47,8 +47,8 @@ def says(event: Event) -> str:
         case RunStarted():
             return f"{printable(event.agent_id)}: {printable(event.input)}"
         case RunRecovered():
-            ended = "in good order" if event.clean else "without a word"
-            return f"by owner {event.epoch}; the one before ended {ended}"
+            end = "a clean end" if event.clean else "an unclean end"
+            return f"by owner {event.epoch}, after {end} of the one before"
         case ModelCallStarted():
             heard = counted(event.messages, "message")
             return f"step {event.step} #{event.attempt}  {printable(event.model)}, {heard}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from outlive.cli._exit import FAILED, OK, complain
-from outlive.cli._json import plain, print_json, recorded_object
+from outlive.cli._json import plain, print_json, recorded_object, utc
 from outlive.cli._render import event_line
-from outlive.cli._text import console, counted, duration, printable, printable_lines
+from outlive.cli._text import console, counted, duration, printable, printable_lines, put
 from outlive.cli._timeline import bars
 from outlive.events import (
     Failure,
@@ -34,7 +34,7 @@ _PIPE_LINE = 200
 
 
 class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool call with all its attempts. `elapsed_ms` is their sum."""
+    """A tool call with all its attempts. `elapsed_ms` is their sum, up to the last event."""
 
     call_id: str
     name: str
@@ -105,28 +105,33 @@ def run_facts(log: LogReader, run_id: str) -> RunFacts:
         recoveries=len(line.recoveries),
         usage=result.usage,
         tool_calls=tuple(
-            _tool_call(call_id, asked.get(call_id, {}), spans) for call_id, spans in by_call.items()
+            _tool_call(call_id, asked.get(call_id, {}), spans, line.last_at_ns)
+            for call_id, spans in by_call.items()
         ),
         timeline=line,
         output=result.output,
     )
 
 
-def _tool_call(call_id: str, arguments: dict[str, Value], spans: list[Span]) -> ToolCallFacts:
+def _tool_call(
+    call_id: str, arguments: dict[str, Value], spans: list[Span], last_at_ns: int
+) -> ToolCallFacts:
+    ended = [span.ended_at_ns or last_at_ns for span in spans]
+    elapsed_ns = sum(end - span.started_at_ns for end, span in zip(ended, spans, strict=True))
     return ToolCallFacts(
         call_id=call_id,
         name=spans[-1].name,
         arguments=arguments,
         attempts=len(spans),
         outcome=spans[-1].outcome,
-        elapsed_ms=sum(span.elapsed_ms or 0 for span in spans),
+        elapsed_ms=elapsed_ns // 1_000_000,
         steps=sum(len(span.steps) for span in spans),
         error=spans[-1].error,
     )
 
 
 @contextmanager
-def opened(data: Path) -> Iterator[LogReader]:
+def opened(data: Path) -> Generator[LogReader, None, None]:
     """Open a log to read it; it is closed at the end. Raises LogError."""
     from outlive.events import LmdbReader
 
@@ -150,6 +155,16 @@ def show_run(data: Path, run_id: str, *, json: bool) -> int:
 
 def _print_facts(facts: RunFacts) -> None:
     out = console()
+    put(out, _head(facts))
+    if facts.tool_calls:
+        put(out, "\n[bold]Tool calls[/]", _tool_calls(facts))
+    put(out, "\n[bold]Timeline[/]", bars(facts.timeline, out.width))
+    if facts.output:
+        put(out, "\n[bold]Output[/]")
+        out.print(Text(printable_lines(facts.output)), soft_wrap=not out.is_terminal)
+
+
+def _head(facts: RunFacts) -> Table:
     head = Table.grid(padding=(0, 2, 0, 0))
     head.add_column(style="dim", no_wrap=True)
     head.add_column(overflow="fold")
@@ -161,16 +176,12 @@ def _print_facts(facts: RunFacts) -> None:
     if facts.error is not None:
         reason = f"{facts.error.kind}: {facts.error.message}".rstrip(": ")
         head.add_row("reason", Text(printable(reason), style="red"))
-    head.add_row("agent", f"{printable(facts.agent_id)}, model {printable(facts.model)}")
+    agent = f"{printable(facts.agent_id)}, model {printable(facts.model)}"
+    head.add_row("agent", Text(agent))
     head.add_row("input", Text(printable(facts.input)))
-    began = plain(facts.timeline)
-    started = began["started_at"] if isinstance(began, dict) else ""
-    head.add_row(
-        "started",
-        f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(facts.elapsed_ms)} so far"
-        if facts.ended_at_ns is None
-        else f"{started:%Y-%m-%d %H:%M:%S} UTC, took {duration(facts.elapsed_ms)}",
-    )
+    took = duration(facts.elapsed_ms)
+    took = f"{took} so far" if facts.ended_at_ns is None else f"took {took}"
+    head.add_row("started", f"{utc(facts.started_at_ns):%Y-%m-%d %H:%M:%S} UTC, {took}")
     head.add_row("events", f"{facts.version:,}")
     head.add_row(
         "model",
@@ -178,28 +189,24 @@ def _print_facts(facts: RunFacts) -> None:
         f"{facts.usage.input_tokens:,} tokens in, {facts.usage.output_tokens:,} out",
     )
     head.add_row("recovered", counted(facts.recoveries, "time"))
-    out.print(head)
-    if facts.tool_calls:
-        out.print("\n[bold]Tool calls[/]")
-        calls = Table.grid(padding=(0, 2, 0, 0))
-        for call in facts.tool_calls:
-            outcome = "in doubt" if call.outcome == "cut_off" else call.outcome
-            note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
-            calls.add_row(
-                Text(call.call_id, style="bold"),
-                Text(printable(call.name, limit=30), style="cyan"),
-                counted(call.attempts, "attempt"),
-                counted(call.steps, "step"),
-                duration(call.elapsed_ms),
-                Text(outcome, style="green" if outcome == "completed" else "yellow"),
-                Text(printable(note, limit=60), style="red"),
-            )
-        out.print(calls)
-    out.print("\n[bold]Timeline[/]")
-    out.print(bars(facts.timeline, out.width))
-    if facts.output:
-        out.print("\n[bold]Output[/]")
-        out.print(Text(printable_lines(facts.output)), soft_wrap=not out.is_terminal)
+    return head
+
+
+def _tool_calls(facts: RunFacts) -> Table:
+    calls = Table.grid(padding=(0, 2, 0, 0))
+    for call in facts.tool_calls:
+        says = {"cut_off": "in doubt", "open": "running"}.get(call.outcome, call.outcome)
+        note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
+        calls.add_row(
+            Text(printable(call.call_id), style="bold"),
+            Text(printable(call.name, limit=30), style="cyan"),
+            counted(call.attempts, "attempt"),
+            counted(call.steps, "step"),
+            duration(call.elapsed_ms),
+            Text(says, style="green" if says == "completed" else "yellow"),
+            Text(printable(note, limit=80), style="red"),
+        )
+    return calls
 
 
 def watch_run(data: Path, run_id: str, *, after: int, json: bool) -> int:
@@ -220,10 +227,9 @@ def watch_run(data: Path, run_id: str, *, after: int, json: bool) -> int:
 async def _watch(log: LogReader, run_id: str, *, after: int, json: bool) -> None:
     out = console()
     width = out.width if out.is_terminal else _PIPE_LINE
-    async with aclosing(observe_run(log, run_id, after=after)) as events:  # type: ignore[type-var]
-        async for recorded in events:
-            if json:
-                print_json(recorded_object(recorded))
-            else:
-                out.print(event_line(recorded, width=width), soft_wrap=True)
-                sys.stdout.flush()
+    async for recorded in observe_run(log, run_id, after=after):
+        if json:
+            print_json(recorded_object(recorded))
+        else:
+            out.print(event_line(recorded, width=width), soft_wrap=True)
+            sys.stdout.flush()

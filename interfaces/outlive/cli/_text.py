@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 _PIPE_WIDTH: Final = 100
-_TABLE: Final = {code: " " for code in (0x09, 0x0A, 0x0D)}
 
 
 def printable(text: str, *, limit: int = 0) -> str:
@@ -16,22 +15,22 @@ def printable(text: str, *, limit: int = 0) -> str:
 
     What models and tools wrote is shown to people: escape sequences in it are made visible.
     """
-    line = " ".join(text.translate(_TABLE).split(" ")).strip()
+    line = " ".join(text.split())
     if limit and len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
-    return "".join(char if char.isprintable() else _visible(char) for char in line)
+    return "".join(map(_visible, line))
 
 
 def printable_lines(text: str) -> str:
     """Return a text of several lines that cannot steer a terminal."""
-    return "\n".join(
-        "".join(char if char.isprintable() else _visible(char) for char in line.expandtabs(4))
-        for line in text.splitlines()
-    )
+    lines = text.splitlines()
+    return "\n".join("".join(map(_visible, line.expandtabs(4))) for line in lines)
 
 
 def _visible(char: str) -> str:
-    return char.encode("unicode_escape").decode()
+    if char.isprintable():
+        return char
+    return " " if char.isspace() else char.encode("unicode_escape").decode()
 
 
 def duration(elapsed_ms: float | None) -> str:
@@ -60,3 +59,14 @@ def console() -> Console:
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, width=_PIPE_WIDTH, color_system=None, legacy_windows=False)
+
+
+def put(out: Console, *parts: RenderableType) -> None:
+    """Print; in a file or pipe without spaces at the ends of lines."""
+    if out.is_terminal:
+        out.print(*parts, sep="\n")
+        return
+    with out.capture() as captured:
+        out.print(*parts, sep="\n")
+    lines = captured.get().splitlines()
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))

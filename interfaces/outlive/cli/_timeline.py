@@ -20,7 +20,7 @@ def bars(line: Timeline, width: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     labels = [_label(span) for span in line.spans]
     notes = [_note(span) for span in line.spans]
-    taken = max(map(len, labels), default=0) + 10 + max(map(len, notes), default=0) + 8
+    taken = max(map(len, labels), default=0) + max(map(len, notes), default=0) + 14
     columns = max(12, min(60, width - taken))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, width=columns)
@@ -52,8 +52,6 @@ def _note(span: Span) -> str:
         says.append(counted(len(span.steps), "step"))
     if span.usage.output_tokens:
         says.append(counted(span.usage.output_tokens, "token"))
-    elif span.characters:
-        says.append(counted(span.characters, "character"))
     if span.error is not None:
         says.append(printable(span.error.kind, limit=20))
     return ", ".join(says)

@@ -184,9 +184,11 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
     if not _is_current(state, command.call_id, command.attempt):
         return ()
     retry_at_ns = None
-    if command.attempt <= command.retry.max_retries and command.retry.covers(command.error):
-        wait_ns = command.retry.delay_ns(command.attempt, command.call_id)
-        retry_at_ns = command.now_ns + wait_ns
+    retry = (
+        state.calls[command.call_id].failures + 1
+    )  # attempts that a crash cut off are no retries
+    if retry <= command.retry.max_retries and command.retry.covers(command.error):
+        retry_at_ns = command.now_ns + command.retry.delay_ns(retry, command.call_id)
     failed = ToolCallFailed(
         call_id=command.call_id,
         attempt=command.attempt,

@@ -19,6 +19,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import lmdb
 from msgspec import UNSET, UnsetType
@@ -82,6 +83,7 @@ class LmdbLog:
         self._codec = codec
         self._feed = Feed()
         folder = Folder(path)
+        self._path = folder.path
         folder.marker()
         with ExitStack() as opened:
             folder.make()
@@ -137,6 +139,11 @@ class LmdbLog:
         self._tables = tables
 
     @property
+    def path(self) -> Path:
+        """The log's folder."""
+        return self._path
+
+    @property
     def log_id(self) -> str:
         """The log's name for itself."""
         return self._log_id
@@ -172,7 +179,7 @@ class LmdbLog:
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record, from any thread. See `EventLog.append`."""
-        self._reading.check_open()
+        self._reading.check_process()
         admitted = admit(
             self._codec,
             stream,

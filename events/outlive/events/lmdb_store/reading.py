@@ -66,11 +66,9 @@ class Reading:
         """Whether this process was forked off the one that opened the log."""
         return os.getpid() != self._pid
 
-    def check_open(self) -> None:
-        """Raise LogClosed if it is closed, or was opened by the process this one came from."""
-        if self._closed:
-            raise LogClosed(f"the log in {self._path!r} is closed")
-        if self.in_fork:
+    def check_process(self) -> None:
+        """Raise LogClosed in a process that was forked off the one that opened the log."""
+        if os.getpid() != self._pid:
             raise LogClosed(
                 f"the log in {self._path!r} was opened by process {self._pid}, "
                 "this one was forked off it: open the log here"
@@ -87,9 +85,10 @@ class Reading:
 
     @contextmanager
     def _entered(self) -> Generator[None]:
-        self.check_open()
+        self.check_process()  # First: a lock that was held while forking stays held.
         with self._gate:
-            self.check_open()
+            if self._closed:
+                raise LogClosed(f"the log in {self._path!r} is closed")
             self._inside += 1
         try:
             yield

@@ -369,11 +369,12 @@ class Writer:
 
     def _fail(self, batch: list[Admitted], error: BaseException) -> None:
         """End it: settle the batch, all that is queued, and all that comes."""
+        reason = _reason(error)
 
         def failure() -> LogError:
             if isinstance(error, Fenced):
                 return Fenced(error.epoch, error.current)
-            failed = LogFailed(f"the log takes no more appends: {_reason(error)}")
+            failed = LogFailed(f"the log takes no more appends: {reason}")
             failed.__cause__ = error
             return failed
 
@@ -410,10 +411,9 @@ def _put_new(
 def _reason(error: BaseException) -> str:
     if isinstance(error, lmdb.MapFullError):
         return "its memory map is full, as large as this platform allows"
-    if isinstance(error, (lmdb.Error, OSError)):
-        code = error.code if isinstance(error, lmdb.Error) else error.errno
-        if code in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full ({error})"
+    code = getattr(error, "code", None) or getattr(error, "errno", None)
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({error})"
     return f"it could not be written ({type(error).__name__}: {error})"
 
 

@@ -41,11 +41,16 @@ class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An open tool call. `attempt` is the last one started, 0 when none was."""
+    """An open tool call. `attempt` is the last one started, 0 when none was.
+
+    `failures` counts attempts that failed and were retried; those that a crash cut off are
+    not among them.
+    """
 
     name: str
     status: CallStatus = "waiting"
     attempt: int = 0
+    failures: int = 0
     wake_at_ns: int | None = None  # set while "retrying"
 
 
@@ -88,7 +93,13 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # noqa: PLR0911  # on
     """Return the state after `event`. Pure and total; raises nothing."""
     match event:
         case ToolCallStarted():
-            call = Call(name=event.name, status="started", attempt=event.attempt)
+            before = state.calls.get(event.call_id)
+            call = Call(
+                name=event.name,
+                status="started",
+                attempt=event.attempt,
+                failures=before.failures if before is not None else 0,
+            )
             return replace(state, calls={**state.calls, event.call_id: call})
         case ToolCallCompleted():
             return _without_call(state, event.call_id)
@@ -131,10 +142,12 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # noqa: PLR0911  # on
         case ToolCallFailed():
             if event.retry_at_ns is None:
                 return _without_call(state, event.call_id)
+            failed = state.calls.get(event.call_id, Call(name=""))
             waiting = Call(
-                name=state.calls[event.call_id].name if event.call_id in state.calls else "",
+                name=failed.name,
                 status="retrying",
                 attempt=event.attempt,
+                failures=failed.failures + 1,
                 wake_at_ns=event.retry_at_ns,
             )
             return replace(state, calls={**state.calls, event.call_id: waiting}, recoveries=0)

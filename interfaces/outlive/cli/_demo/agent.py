@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +21,7 @@ from outlive.cli._demo.fetch import (
 )
 from outlive.cli._demo.model import ExtractiveModel
 
-AGENT_ID: Final = "research"
+AGENT_ID: Final = "demo-research"
 TOOL_NAME: Final = "read_site"
 RULES: Final = "robots.txt"
 """The step that holds a site's wishes; the other steps are paths, and begin with a slash."""
@@ -43,25 +42,23 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...] = ()
 
 
-def research_agent(*, max_pages: int, pause: float, chunk_delay: float) -> Agent:
+def research_agent(*, max_pages: int, pause: float, answer_time: float) -> Agent:
     """Return the agent. Every process that goes on with its runs makes it anew.
 
     Args:
         max_pages: pages that its tool fetches at most.
         pause: seconds that it waits after each page, as a polite crawler does.
-        chunk_delay: seconds between two pieces of its answer.
+        answer_time: seconds over which it streams its answer.
     """
     return Agent(
         AGENT_ID,
-        model=ExtractiveModel(chunk_delay=chunk_delay),
+        model=ExtractiveModel(answer_time=answer_time),
         instructions="Read the site with your tool, then answer with a brief that cites pages.",
         tools=[site_reader(max_pages=max_pages, pause=pause)],
     )
 
 
-def site_reader(
-    *, max_pages: int, pause: float
-) -> Tool[[str, ToolContext], Coroutine[Any, Any, Site]]:
+def site_reader(*, max_pages: int, pause: float) -> Tool[..., Any]:
     """Return the tool that reads a site."""
     retry = Retry(2, delay=0.3, retry_on=("SiteUnreachable",))
 

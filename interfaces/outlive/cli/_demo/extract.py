@@ -13,37 +13,16 @@ reading order.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from outlive.cli._demo.fitness import asks_for_duty, fitness
 from outlive.cli._demo.html import Passage
 from outlive.cli._demo.words import alike, split_sentences, terms_of
 
-_LEANS_BACK: Final = re.compile(
-    r"[\"“]?(?:it|its|they|their|he|she|this|that|these|those|such|so|but|and|or|yet|then|thus|"
-    r"hence|here|there|both|neither|either|another|others?|some|otherwise|therefore|however|"
-    r"instead|moreover|meanwhile|also|again|nor|no|only|for (?:example|instance)|in contrast|"
-    r"the (?:same|former|latter|two|other|first|second|third|last|statement|claim|reasons?|"
-    r"limits|difference|method|result|gap|rule|trick|table)|"
-    r"(?:one|a|the) (?:stronger |coarser |finer )?method|in that|as a result|afterwards|later|"
-    r"consider|guessing|with)\b",
-    re.IGNORECASE,
-)
-"""A sentence that begins like this is about the one before it, and odd by itself."""
-_POINTS_ELSEWHERE: Final = re.compile(
-    r"; see \S|\b(?:described|discussed|explained|given|set out|covered|listed) (?:in|under|on)\b|"
-    r"\b(?:explains|describes|shows how|the subject of|the page on)\b|\bas in\b"
-)
-_ENTRY: Final = re.compile(r"\S+(?: \S+){0,3}: ")
-"""An entry of a list, `Lease: ownership that ends by itself`: a fragment."""
-_DUTY: Final = re.compile(
-    r"\b(?:must|should|has to|have to|needs? to|never|always|only if|requires?|rule|may not)\b"
-)
-_ASKS_FOR_DUTY: Final = re.compile(r"\b(?:must|should|ought|needs?|how (?:to|do|can))\b", re.I)
 _PARAGRAPH: Final = 25
 """Words of an average passage from which on a page is prose; below, it is a list of links."""
 
@@ -176,7 +155,7 @@ class Library:
         top_page = max(pages, default=0.0) or 1.0
         own = self._texts.match(question.weights)
         around = self._passages.match(question.weights)
-        duty = bool(_ASKS_FOR_DUTY.search(question.text))
+        duty = asks_for_duty(question.text)
         scores: list[float] = []
         for sentence in self.sentences:
             score = own[sentence.place]
@@ -187,7 +166,7 @@ class Library:
                 score *= 0.1 + pages[sentence.page] / top_page
                 words = {*sentence.terms, *heading, *self._titles[sentence.page]}
                 score *= 0.3 + sum(not words.isdisjoint(aspect) for aspect in question.aspects)
-                score *= self._lead(sentence) * _fitness(sentence, duty=duty)
+                score *= self._lead(sentence) * fitness(sentence.text, duty=duty)
             scores.append(score)
         return scores, pages
 
@@ -262,26 +241,3 @@ class Library:
 
 def _count(picked: Sequence[Sentence], field: str, like: Sentence) -> int:
     return sum(getattr(sentence, field) == getattr(like, field) for sentence in picked)
-
-
-def _fitness(sentence: Sentence, *, duty: bool) -> float:
-    """Return how well a sentence stands by itself; 1 is an ordinary one."""
-    words = len(sentence.text.split())
-    if words < 5 or sentence.text[-1] not in ".!?\"')\u201d\u2019":
-        return 0.0
-    fitness = 1.0
-    if words < 8:
-        fitness *= 0.6
-    elif words > 45:
-        fitness *= 0.7
-    if _LEANS_BACK.match(sentence.text):
-        fitness *= 0.35
-    if _ENTRY.match(sentence.text):
-        fitness *= 0.5
-    if _POINTS_ELSEWHERE.search(sentence.text):
-        fitness *= 0.2
-    if sentence.text.endswith("?"):
-        fitness *= 0.5
-    if duty and _DUTY.search(sentence.text):
-        fitness *= 1.3
-    return fitness

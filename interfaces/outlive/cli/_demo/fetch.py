@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import IO, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 from urllib.request import (
@@ -149,12 +149,19 @@ _HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "text/html"}
 class _WithinSite(HTTPRedirectHandler):
     """Follows no redirect that leaves the site."""
 
-    def redirect_request(self, req: Request, *args: Any) -> Request | None:
+    def redirect_request(  # noqa: PLR0917  # the signature of the base class
+        self,
+        req: Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> Request | None:
         """Return the request that follows; None ends with the redirect as it came."""
-        target: str = args[-1]
-        if origin_of(target) != origin_of(req.full_url):
+        if origin_of(newurl) != origin_of(req.full_url):
             return None
-        return super().redirect_request(req, *args)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener(url: str, *, anywhere: bool) -> OpenerDirector:

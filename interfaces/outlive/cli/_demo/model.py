@@ -21,6 +21,7 @@ MODEL_SAYS: Final = "built-in extractive model: picks sentences from the pages, 
 _SITE_LINE: Final = re.compile(r"^Site: (\S+)$", re.MULTILINE)
 _WORD: Final = re.compile(r"\S+\s*")
 _CHUNKS: Final = 100  # pieces that an answer is streamed in, about
+_LONGEST_DELAY: Final = 0.15  # seconds between two of them
 
 
 class _Page(msgspec.Struct):
@@ -47,11 +48,11 @@ class ExtractiveModel:
     counted as words.
 
     Args:
-        chunk_delay: seconds before each piece of the answer; it is only there to be seen.
+        answer_time: seconds over which an answer is streamed; it is only there to be seen.
     """
 
-    def __init__(self, *, chunk_delay: float = 0.0) -> None:
-        self._chunk_delay = chunk_delay
+    def __init__(self, *, answer_time: float = 0.0) -> None:
+        self._answer_time = answer_time
 
     @property
     def name(self) -> str:
@@ -67,9 +68,11 @@ class ExtractiveModel:
             yield Usage(input_tokens=heard, output_tokens=1)
             yield Finish("tool_calls")
             return
-        for chunk in chunks_of(answer):
-            if self._chunk_delay:
-                await asyncio.sleep(self._chunk_delay)
+        chunks = chunks_of(answer)
+        delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY)
+        for chunk in chunks:
+            if delay:
+                await asyncio.sleep(delay)
             yield TextDelta(chunk)
         yield Usage(input_tokens=heard, output_tokens=len(answer.split()))
         yield Finish()

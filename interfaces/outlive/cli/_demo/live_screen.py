@@ -1,0 +1,198 @@
+"""Showing the demo on a terminal: progress and the brief live, the deaths to stay."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from outlive.cli._demo.brief_text import brief_lines
+from outlive.cli._demo.moments import (
+    AnswerBegun,
+    Answered,
+    AnswerGrew,
+    AnswerVoid,
+    AnyMoment,
+    Begun,
+    Failed,
+    Killed,
+    PageRecorded,
+    Recovered,
+    Report,
+    WorkerStarted,
+)
+from outlive.cli._demo.report_text import report_text
+from outlive.cli._text import counted, duration, printable
+from outlive.projections.timeline import Timeline
+
+_LABEL: Final = 11  # columns of what stands left
+_NO_OWNER: Final = "nobody works; this terminal goes on following the log"
+
+
+class LiveScreen:
+    """A terminal: what is done scrolls, what is going on stands below it and changes."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=12, transient=True)
+        self._done = 0
+        self._total = 0
+        self._page = ""
+        self._attempt = 0  # of the answer; 0 while pages are read
+        self._answer = ""
+        self._waiting = ""  # why nothing goes on
+        self._spinner = Spinner("dots", style="cyan")
+
+    def __enter__(self) -> LiveScreen:
+        """Begin to show."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the changing part away."""
+        self._live.stop()
+
+    def tell(self, moment: AnyMoment) -> None:
+        """Show a moment."""
+        match moment:
+            case Begun():
+                self._begin(moment)
+            case WorkerStarted():
+                self._say("worker", f"{moment.number} started, pid {moment.pid}", style="cyan")
+                self._waiting = self._waiting or "the worker opens the log"
+            case PageRecorded():
+                self._done, self._total = moment.done, moment.total
+                self._page, self._waiting = printable(moment.title), ""
+            case AnswerBegun():
+                if not self._attempt:
+                    self._say("read", f"{counted(self._done, 'page')}; now the model answers")
+                self._attempt = moment.attempt
+            case AnswerGrew():
+                self._answer += moment.text
+            case AnswerVoid():
+                self._void(moment)
+            case Answered():
+                self._answer, self._waiting = moment.text, "the worker closes the log"
+            case Killed():
+                gone = f"worker {moment.number}, pid {moment.pid}, is dead"
+                self._badge(f" {moment.signal} ", "bold white on red", gone)
+                self._say("", f"in flight: {moment.in_flight}")
+                self._waiting = _NO_OWNER
+            case Recovered():
+                self._recovered(moment)
+            case Failed():
+                reason = f"{moment.what}: {printable(moment.reason)}"
+                self._say("failed", reason, style="bold red")
+            case _:
+                return
+        self._live.update(self._now())
+
+    def finish(self, report: Report, line: Timeline) -> None:
+        """Show the brief and the report."""
+        self._live.stop()
+        out = self._console
+        lines = brief_lines(self._answer, min(out.width - 4, 100))
+        out.print(Padding(Group(*lines), (1, 2)))
+        style = "green" if report.ok else "red"
+        title = "finished all the same" if report.kills else "finished"
+        panel = Panel(
+            report_text(report, line, width=out.width - 6),
+            title=f"[bold {style}]{title if report.ok else 'something did not hold'}[/]",
+            title_align="left",
+            border_style=style,
+            padding=(1, 2),
+        )
+        out.print(panel)
+
+    def _begin(self, moment: Begun) -> None:
+        out = self._console
+        out.print()
+        out.print(Rule("[bold]outlive demo[/]", align="left", style="dim"))
+        does = "is killed twice and finishes all the same" if moment.kills else "reads a site"
+        out.print(Text(f"A research agent {does}.\n", style="dim"))
+        self._say("question", printable(moment.question), text_style="bold")
+        self._say("site", f"{printable(moment.title)}, {printable(moment.site)}")
+        self._say("model", moment.model)
+        kept = "kept" if moment.kept else "removed at the end; --keep keeps it"
+        self._say("log", f"{printable(moment.data)} ({kept})")
+        self._say("run", moment.run_id)
+        out.print()
+
+    def _recovered(self, moment: Recovered) -> None:
+        silent = duration(moment.silent_ms)
+        taken = f"by worker {moment.number}, pid {moment.pid}, {silent} after the last event"
+        self._badge(" TAKEN UP ", "bold black on green", taken)
+        if self._attempt:
+            self._say("", "pages and tool result stand; only the answer is asked for again")
+        else:
+            kept = counted(moment.pages_kept, "page")
+            self._say("", f"{kept} come from the log, none of them is fetched again")
+        self._waiting = ""
+
+    def _void(self, moment: AnswerVoid) -> None:
+        self._answer = ""
+        if moment.characters:
+            characters = counted(moment.characters, "character")
+            says = f"the {characters} shown of attempt {moment.attempt}; the answer starts anew"
+            self._say("void", says, style="bold yellow")
+
+    def _badge(self, badge: str, style: str, text: str) -> None:
+        self._say(badge, text, style=style, text_style="bold")
+
+    def _say(
+        self, label: str, text: str, *, style: str = "dim", text_style: str = "default"
+    ) -> None:
+        """Print a line that stays."""
+        self._console.print(_row(Text(label, style=style), Text(text, style=text_style)))
+
+    def _now(self) -> RenderableType:
+        """Return what is going on, in fewer lines than the terminal has."""
+        parts: list[RenderableType] = []
+        if self._attempt:
+            parts.append(self._answering())
+        elif self._done:
+            parts.append(_row(Text("reading", style="cyan"), self._reading()))
+        if self._waiting:
+            self._spinner.update(text=Text(self._waiting, style="dim"))
+            parts.append(_row(Text(), self._spinner))
+        return Group(*parts)
+
+    def _reading(self) -> RenderableType:
+        columns = Table.grid(padding=(0, 1, 0, 0))
+        columns.add_column(width=24)
+        columns.add_column(no_wrap=True)
+        columns.add_column(no_wrap=True, overflow="ellipsis")
+        bar = ProgressBar(total=self._total, completed=self._done, width=24)
+        columns.add_row(bar, f"{self._done}/{self._total}", Text(self._page, style="dim"))
+        return columns
+
+    def _answering(self) -> RenderableType:
+        """Return the end of the answer so far, as much as fits on the screen."""
+        lines = brief_lines(self._answer, self._console.width - 6)
+        shown = lines[-max(4, self._console.height - 8) :]
+        alive = not self._waiting
+        title = f"answer, attempt {self._attempt}"
+        return Panel(
+            Group(*shown) if shown else Text("…", style="dim"),
+            title=Text(title if alive else f"{title}, cut off", style="magenta" if alive else ""),
+            title_align="left",
+            style="" if alive else "dim",
+            border_style="magenta" if alive else "dim",
+            padding=(0, 2),
+        )
+
+
+def _row(label: Text, content: RenderableType) -> Table:
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_column(width=_LABEL, no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(label, content)
+    return row

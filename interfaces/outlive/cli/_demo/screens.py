@@ -1,0 +1,126 @@
+"""Showing the demo without a terminal: as lines of text, or as lines of JSON."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+from outlive.cli._demo.moments import (
+    Answered,
+    AnswerVoid,
+    AnyMoment,
+    Begun,
+    Failed,
+    Killed,
+    PageRecorded,
+    Recovered,
+    Report,
+    WorkerStarted,
+)
+from outlive.cli._demo.report_text import report_text
+from outlive.cli._json import plain, print_json
+from outlive.cli._text import console, counted, duration, printable, printable_lines, put
+from outlive.projections.timeline import Timeline
+
+
+class Screen(Protocol):
+    """Shows the demo to somebody. Used in `with`."""
+
+    def __enter__(self) -> Screen:
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def tell(self, moment: AnyMoment) -> None:
+        """Show a moment."""
+        ...
+
+    def finish(self, report: Report, line: Timeline) -> None:
+        """Show what came of it."""
+        ...
+
+
+class JsonScreen:
+    """One object a line: the moments, in order."""
+
+    def __enter__(self) -> JsonScreen:
+        """Nothing to begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to leave."""
+
+    def tell(self, moment: AnyMoment) -> None:
+        """Print the moment."""
+        print_json(plain(moment))
+
+    def finish(self, report: Report, line: Timeline) -> None:
+        """The report was the last moment."""
+
+
+class PlainScreen:
+    """Lines of text that make sense in a file. The brief is printed when it is complete."""
+
+    def __init__(self) -> None:
+        self._brief = ""
+
+    def __enter__(self) -> PlainScreen:
+        """Nothing to begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to leave."""
+
+    def tell(self, moment: AnyMoment) -> None:
+        """Print the moment."""
+        for text in self._lines(moment):
+            sys.stdout.write(f"{moment.at_ms / 1000:6.2f} s  {text}\n")
+        sys.stdout.flush()
+
+    def _lines(self, moment: AnyMoment) -> list[str]:
+        match moment:
+            case Begun():
+                return [
+                    f"question  {printable(moment.question)}",
+                    f"site      {printable(moment.title)}, {printable(moment.site)}",
+                    f"model     {moment.model}",
+                    f"log       {printable(moment.data)}, run {moment.run_id}",
+                ]
+            case WorkerStarted():
+                return [f"worker {moment.number} started, pid {moment.pid}"]
+            case PageRecorded():
+                skipped = f"  (skipped: {printable(moment.skipped)})" if moment.skipped else ""
+                return [
+                    f"page {moment.done}/{moment.total}  {printable(moment.path)}  "
+                    f"{printable(moment.title)}{skipped}"
+                ]
+            case Killed():
+                return [
+                    f"{moment.signal} to worker {moment.number}, pid {moment.pid}; "
+                    f"in flight: {moment.in_flight}"
+                ]
+            case Recovered():
+                kept = counted(moment.pages_kept, "page")
+                return [
+                    f"worker {moment.number}, pid {moment.pid}, took the run up after "
+                    f"{duration(moment.silent_ms)} of silence; {kept} kept"
+                ]
+            case AnswerVoid():
+                characters = counted(moment.characters, "character")
+                return [f"void: {characters} of attempt {moment.attempt}; the answer starts anew"]
+            case Answered():
+                self._brief = moment.text
+                return [f"answered, attempt {moment.attempt}"]
+            case Failed():
+                return [f"{moment.what} failed: {printable(moment.reason)}"]
+            case _:
+                return []
+
+    def finish(self, report: Report, line: Timeline) -> None:
+        """Print the brief and the report."""
+        sys.stdout.write(f"\n{printable_lines(self._brief)}\n\n")
+        out = console()
+        put(out, report_text(report, line, width=out.width))

@@ -1,0 +1,384 @@
+"""What holds of every run, whatever happens to it and in whatever order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from outlive.actors import Retry
+from outlive.actors.run.commands import (
+    CompleteModelCall,
+    CompleteStep,
+    CompleteToolCall,
+    FailModelCall,
+    FailToolCall,
+    IgnoreToolResult,
+    PlannedCall,
+    RecordDelta,
+    Recover,
+    ReportProgress,
+    RunCommand,
+    StartRun,
+    Wake,
+)
+from outlive.actors.run.decide import decide
+from outlive.actors.run.entity import open_entry, outstanding
+from outlive.events import (
+    CallId,
+    Failure,
+    ModelCallCompleted,
+    ModelCallStarted,
+    Refused,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunStarted,
+    RunState,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    ToolResultIgnored,
+    Usage,
+)
+from outlive.events.run import evolve
+from outlive.projections import Transcript
+from tests.support import fold, stored
+
+moderate = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+BOOM: Final = Failure(kind="error", message="boom")
+
+
+# -- commands, valid and stale alike --
+
+VALUES: Final = st.sampled_from([None, 1, "x", b"y", [1, {"k": 2.5}], {"a": [True]}])
+RETRIES: Final = st.sampled_from([Retry(0), Retry(1), Retry(2, delay=0), Retry(5, jitter=1)])
+MODEL_KINDS: Final = (Recover, RecordDelta, *[CompleteModelCall] * 4, FailModelCall)
+TOOL_KINDS: Final = (
+    *[Recover, Wake] * 2,
+    CompleteStep,
+    ReportProgress,
+    IgnoreToolResult,
+    *[FailToolCall] * 3,
+    *[CompleteToolCall] * 2,
+)
+ANY_KINDS: Final = (StartRun, *dict.fromkeys((*MODEL_KINDS, *TOOL_KINDS)))
+
+
+def one_of_ten(draw: st.DrawFn) -> bool:
+    return draw(st.integers(0, 9)) == 9
+
+
+def command_for(draw: st.DrawFn, state: RunState, now_ns: int) -> RunCommand:
+    """A command for this state: mostly one that fits, sometimes one that is stale."""
+    kind: type[RunCommand]
+    if one_of_ten(draw):
+        kind = draw(st.sampled_from(ANY_KINDS))
+    else:
+        kind = draw(st.sampled_from(MODEL_KINDS if state.model_attempt else TOOL_KINDS))
+    off = draw(st.integers(-1, 1)) if one_of_ten(draw) else 0
+    attempt = (state.model_attempt.attempt if state.model_attempt else 1) + off
+    call_id, tool_attempt = CallId(f"{state.step}.0"), 1
+    if state.calls:
+        call_id = draw(st.sampled_from(list(state.calls)))
+        tool_attempt = state.calls[call_id].attempt + off
+    match kind.__name__:
+        case "StartRun":
+            return StartRun(agent_id="a", input=draw(st.sampled_from("xy")), model="m")
+        case "Recover":
+            owed = list(outstanding(state))
+            return Recover(
+                epoch=2,
+                running=frozenset(effect for effect in owed if draw(st.booleans())),
+                in_doubt={"t": draw(st.sampled_from(["retry", "fail"]))},
+                clean=draw(st.booleans()),
+                max_recoveries=draw(st.sampled_from([None, 0, 1, 3])),
+                model="m2",
+            )
+        case "Wake":
+            return Wake(now_ns=now_ns + draw(st.sampled_from([0, 10**10, 10**12])))
+        case "RecordDelta":
+            return RecordDelta(step=state.step, attempt=attempt, text="d")
+        case "CompleteModelCall":
+            names = st.sampled_from("tu")
+            planned = tuple(
+                PlannedCall(name=name, arguments={}, problem=BOOM if one_of_ten(draw) else None)
+                for name in draw(st.lists(names, min_size=0 if one_of_ten(draw) else 1, max_size=4))
+            )
+            usage = Usage(input_tokens=1, output_tokens=2)
+            return CompleteModelCall(
+                step=state.step, attempt=attempt, text="m", tool_calls=planned, usage=usage
+            )
+        case "FailModelCall":
+            return FailModelCall(step=state.step, attempt=attempt, error=BOOM)
+        case "CompleteStep":
+            value = draw(VALUES)
+            return CompleteStep(call_id=call_id, attempt=tool_attempt, key="k", value=value)
+        case "ReportProgress":
+            return ReportProgress(call_id=call_id, attempt=tool_attempt, done=1.0)
+        case "IgnoreToolResult":
+            return IgnoreToolResult(call_id=call_id, attempt=tool_attempt, outcome="failed")
+        case "FailToolCall":
+            return FailToolCall(
+                call_id=call_id,
+                attempt=tool_attempt,
+                error=BOOM,
+                now_ns=now_ns,
+                retry=draw(RETRIES),
+            )
+        case _:
+            return CompleteToolCall(call_id=call_id, attempt=tool_attempt, result=draw(VALUES))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[RunEvent, ...]]:
+    """The commits of a run, as random commands have caused them."""
+    state, commits = RunState(), list[tuple[RunEvent, ...]]()
+    command: RunCommand = StartRun(
+        agent_id="a",
+        input="x",
+        model="m",
+        max_steps=draw(st.integers(1, 6)),
+        tool_concurrency=draw(st.integers(1, 3)),
+    )
+    for number in range(draw(st.integers(10, 40))):
+        try:
+            events = decide(state, command)
+        except Refused:
+            events = ()
+        if events:
+            commits.append(events)
+            for event in events:
+                state = evolve(state, event)
+        if state.over and one_of_ten(draw):
+            break
+        command = command_for(draw, state, number * 10**9)
+    return commits
+
+
+def prefixes(commits: Sequence[tuple[RunEvent, ...]]) -> list[tuple[RunEvent, ...]]:
+    """Return the history after each commit."""
+    found: list[tuple[RunEvent, ...]] = [()]
+    for commit in commits:
+        found.append((*found[-1], *commit))
+    return found
+
+
+def flat(commits: Sequence[tuple[RunEvent, ...]]) -> list[RunEvent]:
+    return [event for commit in commits for event in commit]
+
+
+# -- what holds --
+
+
+@moderate
+@given(histories())
+def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    live = RunState()
+    for prefix, commit in zip(prefixes(commits)[1:], commits, strict=True):
+        for event in commit:
+            live = evolve(live, event)
+        assert fold(*prefix) == live
+        assert stored(*prefix) == prefix
+
+
+@moderate
+@given(histories())
+def test_a_run_has_a_row_just_as_long_as_it_is_not_over(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    for prefix in prefixes(commits)[1:]:
+        state = fold(*prefix)
+        ended = any(isinstance(event, RunCompleted | RunFailed) for event in prefix)
+        assert (open_entry(state) is None) is ended is state.over
+
+
+@moderate
+@given(histories())
+def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    for prefix in prefixes(commits)[1:]:
+        state = fold(*prefix)
+        entry = open_entry(state)
+        if entry is None:
+            assert not outstanding(state)
+            assert not state.calls
+            assert state.model_attempt is None
+        else:
+            assert entry.owes is bool(outstanding(state))
+            assert entry.owes or entry.wake_at_ns is not None
+
+
+@moderate
+@given(histories())
+def test_a_call_that_is_over_is_never_owed_and_never_open_again(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    over: set[CallId] = set()
+    state = RunState()
+    for event in flat(commits):
+        state = evolve(state, event)
+        if isinstance(event, ToolCallCompleted) or (
+            isinstance(event, ToolCallFailed) and event.retry_at_ns is None
+        ):
+            over.add(event.call_id)
+        assert not over & set(state.calls)
+        assert not over & {getattr(effect, "call_id", None) for effect in outstanding(state)}
+
+
+@moderate
+@given(histories())
+def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    asked: set[CallId] = set()
+    answered: Counter[CallId] = Counter()
+    for event in flat(commits):
+        match event:
+            case ModelCallCompleted():
+                asked |= {call.call_id for call in event.tool_calls}
+            case ToolCallCompleted() | ToolCallFailed(retry_at_ns=None):
+                assert event.call_id in asked
+                answered[event.call_id] += 1
+            case _:
+                pass
+    assert all(count == 1 for count in answered.values())
+
+
+@moderate
+@given(histories())
+def test_a_run_starts_once_and_ends_at_most_once_and_then_only_late_results_are_recorded(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    events = flat(commits)
+    assert [isinstance(event, RunStarted) for event in events].index(True) == 0
+    assert sum(isinstance(event, RunStarted) for event in events) == 1
+    ends = [n for n, event in enumerate(events) if isinstance(event, RunCompleted | RunFailed)]
+    assert len(ends) <= 1
+    if ends:
+        assert all(isinstance(event, ToolResultIgnored) for event in events[ends[0] + 1 :])
+
+
+@moderate
+@given(histories())
+def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
+    tools: Counter[CallId] = Counter()
+    models: Counter[int] = Counter()
+    for event in flat(commits):
+        match event:
+            case ToolCallStarted():
+                tools[event.call_id] += 1
+                assert event.attempt == tools[event.call_id]
+            case ModelCallStarted():
+                models[event.step] += 1
+                assert event.attempt == models[event.step]
+            case _:
+                pass
+
+
+@moderate
+@given(histories())
+def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    for prefix in prefixes(commits)[1:]:
+        state = fold(*prefix)
+        started = [call for call in state.calls.values() if call.status != "waiting"]
+        assert len(started) <= state.tool_concurrency
+        assert state.step <= state.max_steps
+        # A free place is never left empty while a call waits.
+        if len(started) < state.tool_concurrency:
+            assert len(started) == len(state.calls)
+
+
+@moderate
+@given(histories())
+def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    transcript = Transcript()
+    for event in flat(commits):
+        transcript.apply(event)
+        if isinstance(event, ModelCallStarted):
+            assert event.messages == len(transcript.messages) == len(transcript.all())
+
+
+# -- parallel results, in every order --
+
+
+@st.composite
+def outcomes(draw: st.DrawFn) -> list[str]:
+    """What happens to one call: fails a few times and is tried again, then ends."""
+    return [*["retry"] * draw(st.integers(0, 2)), draw(st.sampled_from(["complete", "fail"]))]
+
+
+def play(
+    plans: Sequence[Sequence[str]], concurrency: int, choose: Callable[[int], int]
+) -> list[RunEvent]:
+    """Let each call of one step come to its outcomes; `choose` says which call is next."""
+    state, events = RunState(), list[RunEvent]()
+
+    def do(command: RunCommand) -> None:
+        nonlocal state
+        decided = decide(state, command)
+        events.extend(decided)
+        state = fold(*decided, state=state)
+
+    do(StartRun(agent_id="a", input="x", model="m", tool_concurrency=concurrency))
+    planned = tuple(PlannedCall(name=f"t{n}", arguments={"n": n}) for n in range(len(plans)))
+    usage = Usage(input_tokens=5, output_tokens=7)
+    do(CompleteModelCall(step=0, attempt=1, tool_calls=planned, usage=usage))
+    left = {CallId(f"0.{n}"): list(plan) for n, plan in enumerate(plans)}
+    now_ns = 0
+    while state.calls:
+        ready = [call_id for call_id, call in state.calls.items() if call.status != "waiting"]
+        call_id = ready[choose(len(ready))]
+        call = state.calls[call_id]
+        if call.wake_at_ns is not None:
+            now_ns = max(now_ns, call.wake_at_ns)
+            do(Wake(now_ns=now_ns))
+            continue
+        outcome = left[call_id].pop(0)
+        if outcome == "complete":
+            do(CompleteToolCall(call_id=call_id, attempt=call.attempt, result={"of": call_id}))
+        else:
+            retry = Retry(9) if outcome == "retry" else Retry(0)
+            error = Failure(kind="error", message=f"{outcome} {call_id}")
+            do(
+                FailToolCall(
+                    call_id=call_id,
+                    attempt=call.attempt,
+                    error=error,
+                    now_ns=now_ns,
+                    retry=retry,
+                )
+            )
+    do(CompleteModelCall(step=1, attempt=1, text="done", usage=usage))
+    return events
+
+
+@moderate
+@given(st.data(), st.lists(outcomes(), min_size=1, max_size=4), st.integers(1, 4))
+def test_parallel_results_come_to_the_same_whatever_their_order(
+    data: st.DataObject, plans: list[list[str]], concurrency: int
+) -> None:
+    in_turn = play(plans, concurrency, lambda _: 0)
+    shuffled = play(plans, concurrency, lambda ready: data.draw(st.integers(0, ready - 1)))
+
+    def told(events: list[RunEvent]) -> tuple[object, RunState]:
+        transcript = Transcript()
+        for event in events:
+            transcript.apply(event)
+        assert transcript.all() == tuple(transcript.messages)
+        return transcript.all(), fold(*events)
+
+    assert told(shuffled) == told(in_turn)
+    assert fold(*shuffled).usage == Usage(input_tokens=10, output_tokens=14)
+    assert fold(*shuffled).status == "completed"

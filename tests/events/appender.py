@@ -1,0 +1,72 @@
+"""A process that appends until it is killed, and tells what was acknowledged.
+
+    python -m tests.events.appender PATH SEED
+
+Prints a line `stream version` for each acknowledged commit. Threads append one by one, an
+event loop appends without waiting; commits have one to four events, rows come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import threading
+
+from outlive.events import Commit, OpenEntry, StreamId, run_stream
+from outlive.events.lmdb_store import LmdbLog
+from tests.events.log_contract import delta
+
+THREADS = 2
+ENTRIES = (None, OpenEntry(kind="run", status="running", summary={"x": "y" * 300}))
+
+
+def tell(stream: StreamId, version: int) -> None:
+    os.write(1, f"{stream} {version}\n".encode())  # one write, whole or not at all
+
+
+def append_one(log: LmdbLog, stream: StreamId, chance: random.Random) -> Commit:
+    count = chance.choice((1, 1, 2, 4))
+    texts = [f"{stream} {chance.randrange(1 << 30)}" * chance.choice((1, 10, 200))] * count
+    version = _versions.setdefault(stream, log.version(stream))
+    _versions[stream] = type(version)(version + count)
+    return log.append(stream, delta(*texts), expected_version=version, entry=chance.choice(ENTRIES))
+
+
+_versions = {StreamId("never"): log_version for log_version in ()}
+
+
+def on_a_thread(log: LmdbLog, number: int, seed: int) -> None:
+    chance = random.Random(f"{seed} {number}")
+    while True:
+        stream = run_stream(f"{number}.{chance.randrange(4)}")
+        tell(stream, append_one(log, stream, chance).result().last_version)
+
+
+async def on_a_loop(log: LmdbLog, seed: int) -> None:
+    chance = random.Random(seed)
+    log.deliver_on(asyncio.get_running_loop().call_soon_threadsafe)
+    room = asyncio.Semaphore(50)
+
+    def settled(commit: Commit) -> None:
+        room.release()
+        assert commit.outcome is not None, commit.error
+        tell(commit.stream, commit.outcome.last_version)
+
+    while True:
+        await room.acquire()
+        append_one(log, run_stream(f"loop.{chance.randrange(8)}"), chance).then(settled)
+
+
+def main() -> None:
+    path, seed = sys.argv[1], int(sys.argv[2])
+    log = LmdbLog(path)
+    tell(StreamId("epoch"), log.epoch)
+    for number in range(THREADS):
+        threading.Thread(target=on_a_thread, args=(log, number, seed), daemon=True).start()
+    asyncio.run(on_a_loop(log, seed))
+
+
+if __name__ == "__main__":
+    main()

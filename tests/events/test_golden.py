@@ -1,0 +1,151 @@
+"""The stored format, byte for byte. A file that is here stays for ever.
+
+To add one for a new format: `python -m tests.events.test_golden` prints it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from outlive.events import (
+    CODEC,
+    EventLog,
+    MemoryLog,
+    ModelCallStarted,
+    ModelDelta,
+    OpenEntry,
+    Position,
+    Record,
+    RunCompleted,
+    RunStarted,
+    ToolCallCompleted,
+    Version,
+    run_stream,
+)
+from outlive.events.ids import CallId
+from outlive.events.lmdb_store import LmdbLog
+from outlive.events.record import decode, split
+from tests.events.lmdb_files import rows
+from tests.events.log_contract import Ticks
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "format-1.json"
+START_NS = 1_700_000_000_000_000_000
+ONE, TWO = run_stream("one"), run_stream("zwei-ü")
+
+
+def write(log: EventLog) -> list[Record]:
+    """Commits with each flag of the header, two streams, rows that stay and go."""
+    for commit in (
+        log.append(
+            ONE,
+            [
+                RunStarted(agent_id="agent", input="go", metadata={"a": [1, 2.5, None, b"\0"]}),
+                ModelCallStarted(model="m", messages=1),
+            ],
+            expected_version=Version(0),
+            entry=OpenEntry(kind="run", status="running", owes=True),
+        ),
+        log.append(
+            TWO,
+            [ModelDelta(text="ü")],
+            expected_version=Version(0),
+            commit_id=bytes(range(16)),
+            cause=Position(1),
+            entry=OpenEntry(kind="run", status="waiting", wake_at_ns=5, summary={"k": "v"}),
+        ),
+        log.append(
+            ONE,
+            [ToolCallCompleted(call_id=CallId("0.0"), result={"k": True}, elapsed_ms=3)],
+            expected_version=Version(2),
+            cause="run-zwei/7",
+            correlation_id="täg",
+        ),
+        log.append(TWO, [], expected_version=Version(1)),
+        log.append(
+            ONE,
+            [ModelDelta(text=str(number)) for number in range(70)],
+            expected_version=Version(3),
+            correlation_id="c",
+            cause=Position(3),
+        ),
+        log.append(ONE, [RunCompleted()], expected_version=Version(73), entry=None),
+    ):
+        commit.result(5)
+    return log.read_all()
+
+
+def written_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record]]:
+    log = LmdbLog(path, clock=Ticks(START_NS), log_id="golden")
+    records = write(log)
+    log.close()
+    tables = {
+        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
+    }
+    return tables, records
+
+
+def written_by_memory() -> tuple[list[bytes], list[Record]]:
+    log = MemoryLog(clock=Ticks(START_NS), log_id="golden")
+    return log._records, write(log)
+
+
+def golden() -> dict[str, list[list[str]]]:
+    tables: dict[str, list[list[str]]] = json.loads(GOLDEN.read_text())
+    return tables
+
+
+def test_lmdb_writes_the_bytes_of_format_1(tmp_path: Path) -> None:
+    assert written_by_lmdb(tmp_path)[0] == golden()
+
+
+def test_a_log_in_memory_has_the_same_records() -> None:
+    stored = [bytes.fromhex(row)[8:] for _, row in golden()["log"]]
+    assert written_by_memory()[0] == stored
+
+
+def test_records_of_format_1_are_decoded(tmp_path: Path) -> None:
+    names = {
+        int(number, 16): bytes.fromhex(row)[8:].decode() for number, row in golden()["streams"]
+    }
+    found: list[Record] = []
+    for key, row in golden()["log"]:
+        raw = split(Position(int(key, 16)), bytes.fromhex(row)[8:])
+        stream = run_stream(names[raw.stream_number].removeprefix("run-"))
+        found.append(decode(raw, stream, CODEC))
+    assert found == written_by_memory()[1] == written_by_lmdb(tmp_path)[1]
+
+
+def test_a_log_of_format_1_is_opened_and_goes_on(tmp_path: Path) -> None:
+    """Made from the rows: the file around them is LMDB's own."""
+    import lmdb
+
+    records = written_by_memory()[1]
+    (tmp_path / "log").mkdir()
+    with lmdb.Environment(str(tmp_path / "log"), map_size=1 << 30, max_dbs=16) as env:
+        for name, table in golden().items():
+            handle = env.open_db(name.encode())
+            with env.begin(write=True) as txn:
+                for key, row in table:
+                    txn.put(bytes.fromhex(key), bytes.fromhex(row), db=handle)
+    (tmp_path / "log.json").write_text('{"log_id":"golden","store_format":1}')
+    log = LmdbLog(tmp_path)
+    assert (log.log_id, log.epoch, log.clean) == ("golden", 2, True)
+    assert log.read_all() == records
+    assert log.version(ONE) == 74
+    assert [stream for stream, _ in log.open_entries()] == [TWO]
+    log.append(TWO, [ModelDelta(text="more")], expected_version=Version(1)).result(5)
+    log.close()
+
+
+def print_golden(show: Callable[[str], object]) -> None:
+    with TemporaryDirectory() as name:
+        tables, _ = written_by_lmdb(Path(name))
+    show(json.dumps(tables, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    print_golden(sys.stdout.write)

@@ -1,0 +1,73 @@
+"""A process that appends is killed at random instants; what it had acknowledged is there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from outlive.events import Position, StreamId, Version
+from outlive.events.lmdb_store import LmdbLog
+from tests.events.chain import first_broken
+from tests.events.lmdb_files import stored_records
+from tests.events.programs import ROOT
+
+ROUNDS = 20
+
+
+def killed_after(path: Path, seed: int, lines: int) -> dict[StreamId, int]:
+    """Let it append, kill it once it has told that many commits, return what it told."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.events.appender", str(path), str(seed)],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "events"), str(ROOT)])},
+    )
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in range(lines)]
+    process.send_signal(signal.SIGKILL)
+    told += process.stdout.readlines()
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    acknowledged: dict[StreamId, int] = {}
+    for line in told:
+        if line.endswith(b"\n"):
+            stream, _, version = line.decode().rpartition(" ")
+            acknowledged[StreamId(stream)] = max(
+                acknowledged.get(StreamId(stream), 0), int(version)
+            )
+    return acknowledged
+
+
+def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    acknowledged: dict[StreamId, int] = {}
+    for round_number in range(ROUNDS):
+        # From before the first append on: the line of the epoch is the first.
+        told = killed_after(tmp_path, round_number, chance.choice((1, 2, 20, 200, 400)))
+        assert told.pop(StreamId("epoch")) == 2 * round_number + 1
+        acknowledged.update(told)
+
+        log = LmdbLog(tmp_path)
+        assert not log.clean or round_number == 0
+        assert log.epoch == 2 * round_number + 2
+        for stream, version in acknowledged.items():
+            assert log.version(stream) >= version
+        versions: dict[StreamId, Version] = {}
+        position, count = Position(0), 0
+        while records := log.read_all(after=position, limit=10_000):
+            position = records[-1].position
+            for record in records:
+                count += 1
+                assert record.first_version == versions.get(record.stream, 0) + 1
+                versions[record.stream] = record.last_version
+        assert count == log.head
+        for stream, version in versions.items():
+            assert log.version(stream) == version
+            found = log.read(stream, after=Version(max(version - 100, 0)))
+            assert found[-1].version == version
+        log.close()
+        assert first_broken(stored_records(tmp_path)) is None
