@@ -8,8 +8,7 @@ from outlive.actors import Agent, ScriptedModel, Tool, ToolCall, Turn, tool
 
 STEPS: Final = 5
 PAYLOAD: Final = "x" * 200
-EVENTS: Final = 4 * STEPS + 2  # a run's; in one commit for the start and one for each step
-COMMITS: Final = 2 * STEPS + 1
+EVENTS: Final = 4 * STEPS + 2  # of a run: start and end, and each step's intent and result
 AGENT: Final = "bench"
 
 TURN: Final = Turn(chunks=[PAYLOAD], tool_calls=[ToolCall("look")])

@@ -6,8 +6,9 @@ feature: one by one an actor that commits by itself, at once one actor a run in 
 thread that groups commits (each the faster of the two ways). Times are from the call to the
 result. One by one counts per-run latency; at once counts finished runs a second.
 
-A flush is an `fdatasync` or what the platform has. LMDB makes two a commit (data, then meta):
-flushes are twice the growth of `last_txnid`. Bytes are the growth over many runs of the pages
+LMDB makes two flushes a commit: an `fdatasync` of the data, then the meta page, written through
+a descriptor opened with O_DSYNC. So flushes are twice the growth of `last_txnid`, and
+`strace -f -c` counts half as many `fdatasync`. Bytes are the growth over many runs of the pages
 in use, and of the file, which includes free pages that the next runs use again.
 """
 

@@ -4,7 +4,7 @@
 own and 1, 10 or 100 events a commit (`ModelDelta`, 200 characters). fsync is on: an
 acknowledged event survives power loss. Beside it bare LMDB in one thread, without any waiting:
 the same rows, hashes included, as many commits a transaction as there are writers. `ratio` is
-ours / bare in the same round. `commits a flush` says how well waiting commits were grouped.
+ours / bare in the same round. `commits a transaction` says how well waiting commits were grouped.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def measure(sizes: Sizes, folder: Path, rounds: int) -> Report:
                     "ratio": ratios[writers, batch],
                     "p50 ms": percentile(ours.waits_ms, 0.5),
                     "p99 ms": percentile(ours.waits_ms, 0.99),
-                    "commits a flush": middle(ours.flushes),
+                    "commits a transaction": middle(ours.flushes),
                 }
             )
     most, least = max(sizes.writers), min(sizes.batches)

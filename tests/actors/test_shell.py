@@ -7,25 +7,21 @@ the log settles its commits when the test says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
-from msgspec import UNSET, Struct
-from msgspec.structs import replace
+from msgspec import UNSET
 
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.events import (
-    Codec,
     CorruptLog,
     Event,
     LogClosed,
     LogError,
     LogFailed,
     MemoryLog,
-    OpenEntry,
     Position,
     Recorded,
     Refused,
@@ -35,139 +31,23 @@ from outlive.events import (
     WrongExpectedVersion,
 )
 from tests.support import ScriptedLog, run_virtual
-
-# -- a tally --
-
-
-class Added(Event, tag="added", frozen=True, kw_only=True):
-    by: int
-
-
-class Wanted(Event, tag="wanted", frozen=True, kw_only=True):
-    effect: str
-
-
-class Performed(Event, tag="performed", frozen=True, kw_only=True):
-    effect: str
-
-
-class Slept(Event, tag="slept", frozen=True, kw_only=True):
-    until_ns: int | None
-
-
-class Ended(Event, tag="ended", frozen=True, kw_only=True):
-    pass
-
-
-class Cursed(Event, tag="cursed", frozen=True, kw_only=True):
-    pass
-
-
-CODEC: Final = Codec([Added, Wanted, Performed, Slept, Ended, Cursed])
-
-
-class Tally(Struct, frozen=True):
-    """Two totals of the same: `added` as numbers, `history` to see their order."""
-
-    begun: bool = False
-    over: bool = False
-    history: tuple[int, ...] = ()
-    owed: tuple[str, ...] = ()
-    wake_at_ns: int | None = None
-
-
-@dataclass(frozen=True)
-class Do:
-    """Causes these events."""
-
-    events: tuple[Event, ...]
-
-    def __init__(self, *events: Event) -> None:
-        object.__setattr__(self, "events", events)
-
-
-class Look:
-    """Causes nothing."""
-
-
-class Refuse:
-    """Is refused."""
-
-
-class AddOne:
-    """Adds one more than was added last: shows upon what it was decided."""
-
-
-Command = Do | Look | Refuse | AddOne
-
-
-class TallyEntity:
-    @property
-    def initial(self) -> Tally:
-        return Tally()
-
-    def decide(self, state: Tally, command: Command) -> tuple[Event, ...]:
-        match command:
-            case Do():
-                return command.events
-            case Look():
-                return ()
-            case Refuse():
-                raise Refused("no")
-            case AddOne():
-                return (Added(by=(state.history or (0,))[-1] + 1),)
-
-    def evolve(self, state: Tally, event: Event) -> Tally:
-        state = replace(state, begun=True)
-        match event:
-            case Added():
-                return replace(state, history=(*state.history, event.by))
-            case Wanted():
-                return replace(state, owed=(*state.owed, event.effect))
-            case Performed():
-                return replace(
-                    state, owed=tuple(owed for owed in state.owed if owed != event.effect)
-                )
-            case Slept():
-                return replace(state, wake_at_ns=event.until_ns)
-            case Ended():
-                return replace(state, over=True, owed=(), wake_at_ns=None)
-            case _:
-                raise ValueError("cursed")
-
-    def outstanding(self, state: Tally) -> dict[str, None]:
-        return dict.fromkeys(state.owed)
-
-    def open_entry(self, state: Tally) -> OpenEntry | None:
-        if state.over or not state.begun:
-            return None
-        return OpenEntry(
-            kind="tally", status="open", wake_at_ns=state.wake_at_ns, owes=bool(state.owed)
-        )
-
-
-class FakeWorld:
-    """Notes what it is asked to do, in order."""
-
-    def __init__(self) -> None:
-        self.noted: list[Event] = []
-        self.done: list[str] = []
-        self.causes: list[int] = []
-        self.resets = 0
-
-    def reset(self) -> None:
-        self.noted, self.resets = [], self.resets + 1
-
-    def committed(self, events: Sequence[Event]) -> None:
-        self.noted += events
-
-    def perform(self, effect: str, cause: Position) -> None:
-        self.done.append(f"+{effect}")
-        self.causes.append(cause)
-
-    def give_up(self, effect: str) -> None:
-        self.done.append(f"-{effect}")
-
+from tests.support.tally import (
+    TALLY_CODEC,
+    Added,
+    AddOne,
+    Command,
+    Cursed,
+    Do,
+    Ended,
+    FakeWorld,
+    Look,
+    Performed,
+    Refuse,
+    Slept,
+    Tally,
+    TallyEntity,
+    Wanted,
+)
 
 STREAM: Final = StreamId("tally-1")
 
@@ -176,7 +56,7 @@ class Scene:
     """An actor, its scripted log, and what it told its surroundings."""
 
     def __init__(self, log: ScriptedLog | None = None) -> None:
-        self.log = log or ScriptedLog(MemoryLog(codec=CODEC))
+        self.log = log or ScriptedLog(MemoryLog(codec=TALLY_CODEC))
         self.world = FakeWorld()
         self.wakes: list[int | None] = []
         self.rests = 0
@@ -728,7 +608,7 @@ def test_a_stream_that_cannot_be_read_anew_is_told_to_be_broken() -> None:
             return super().read(stream, after=after, limit=limit)
 
     async def play() -> None:
-        log = Damaged(MemoryLog(codec=CODEC))
+        log = Damaged(MemoryLog(codec=TALLY_CODEC))
         scene = Scene(log)
         log.intrude(STREAM, Added(by=100))
         await scene.ask(Do(Added(by=1)))
@@ -785,12 +665,12 @@ def test_a_log_that_is_closed_refuses_the_command_at_once() -> None:
             raise LogClosed("closed")
 
     async def play() -> None:
-        scene = Scene(Closed(MemoryLog(codec=CODEC)))
+        scene = Scene(Closed(MemoryLog(codec=TALLY_CODEC)))
         asked = await scene.ask(Do(Added(by=1)))
         assert isinstance(asked.error, LogClosed)
         assert scene.broken == []
 
-        other = Scene(Closed(MemoryLog(codec=CODEC)))
+        other = Scene(Closed(MemoryLog(codec=TALLY_CODEC)))
         await other.tell(Do(Added(by=1)))
         assert [type(error) for error in other.broken] == [LogClosed]
 
@@ -844,7 +724,7 @@ def test_an_outcome_that_cannot_be_applied_is_told_to_be_broken() -> None:
 
 def test_an_event_that_cannot_be_encoded_is_refused_before_anything_is_written() -> None:
     async def play() -> None:
-        log = MemoryLog(codec=CODEC)
+        log = MemoryLog(codec=TALLY_CODEC)
         scene = Scene(log)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         asked = await scene.ask(Do(Added(by=2**70)))
         assert isinstance(asked.error, UnserialisableValue)
@@ -864,7 +744,7 @@ def test_whatever_deciding_raises_goes_to_who_asked(error: BaseException) -> Non
         actor = EventSourcedActor[Tally, Command, str](
             STREAM,
             Raising(),
-            ScriptedLog(MemoryLog(codec=CODEC)),
+            ScriptedLog(MemoryLog(codec=TALLY_CODEC)),
             FakeWorld(),
             wake_at=lambda *_: None,
             at_rest=lambda: None,

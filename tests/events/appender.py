@@ -14,12 +14,13 @@ import random
 import sys
 import threading
 
-from outlive.events import Commit, OpenEntry, StreamId, run_stream
+from outlive.events import Commit, OpenEntry, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog
 from tests.events.log_contract import delta
 
 THREADS = 2
 ENTRIES = (None, OpenEntry(kind="run", status="running", summary={"x": "y" * 300}))
+_versions: dict[StreamId, Version] = {}
 
 
 def tell(stream: StreamId, version: int) -> None:
@@ -30,11 +31,8 @@ def append_one(log: LmdbLog, stream: StreamId, chance: random.Random) -> Commit:
     count = chance.choice((1, 1, 2, 4))
     texts = [f"{stream} {chance.randrange(1 << 30)}" * chance.choice((1, 10, 200))] * count
     version = _versions.setdefault(stream, log.version(stream))
-    _versions[stream] = type(version)(version + count)
+    _versions[stream] = Version(version + count)
     return log.append(stream, delta(*texts), expected_version=version, entry=chance.choice(ENTRIES))
-
-
-_versions = {StreamId("never"): log_version for log_version in ()}
 
 
 def on_a_thread(log: LmdbLog, number: int, seed: int) -> None:

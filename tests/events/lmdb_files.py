@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from struct import unpack_from
 
 import lmdb
 
+from outlive.events import Commit, Version, run_stream
+from outlive.events.commit import at_once
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.layout import CLEAN, Tables
 
@@ -25,7 +31,44 @@ def rows(path: Path) -> dict[str, list[tuple[bytes, bytes]]]:
 
 def stored_records(path: Path) -> list[bytes]:
     """The records, without their links, in the order of their positions."""
-    return [row[8:] for _, row in rows(path)["log"]]
+    return records_of(rows(path)["log"])
+
+
+def records_of(table: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """The records in the rows of `log`, without their links."""
+    found: list[bytes] = []
+    for key, row in table:
+        assert int.from_bytes(key, "big") == len(found) + 1
+        if row[0] == 0:
+            found.append(row[8:])
+            continue
+        assert row[0] == 1
+        (count,) = unpack_from(">H", row, 1)
+        ends = (0, *unpack_from(f">{count}I", row, 3))
+        parts = row[3 + 4 * count :]
+        assert ends[-1] == len(parts)
+        found += [parts[start + 8 : end] for start, end in pairwise(ends)]
+    return found
+
+
+def appended_together(log: LmdbLog, append: Callable[[], list[Commit]]) -> list[Commit]:
+    """Have the writer find all that `append` queues at once, and wait for it."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(deliver: Callable[[], None]) -> None:
+        entered.set()
+        go_on.wait(20)
+        deliver()
+
+    log.deliver_on(hold)
+    log.append(run_stream("hold"), [], expected_version=Version(0))
+    entered.wait(20)
+    log.deliver_on(at_once)
+    commits = append()
+    go_on.set()
+    for commit in commits:
+        commit.result(20)
+    return commits
 
 
 def write_row(path: Path, table: str, key: bytes, row: bytes) -> None:

@@ -43,7 +43,8 @@ T = TypeVar("T")
 class Store(Protocol):
     """A log, and what another process would find after it."""
 
-    log: EventLog
+    @property
+    def log(self) -> EventLog: ...
 
     def reopen(self, *, clean: bool) -> None:
         """Close the log, or let its process die, and open it again."""
@@ -89,6 +90,11 @@ def run(work: Coroutine[object, object, T]) -> T:
 
 async def take(subscription: Subscription[Recorded], count: int) -> list[Recorded]:
     return [await anext(subscription) for _ in range(count)]
+
+
+def note(order: list[int], number: int) -> Callable[[Commit], None]:
+    """A callback that notes that it ran."""
+    return lambda _: order.append(number)
 
 
 class Filler:
@@ -434,7 +440,7 @@ class LogContract:
             done = asyncio.Event()
             for number in range(100):
                 commit = log.append(A, delta("x"), expected_version=Version(number))
-                commit.then(lambda _, number=number: order.append(number))
+                commit.then(note(order, number))
             last = log.append(A, [], expected_version=Version(100))
             last.then(lambda _: done.set())
             await done.wait()

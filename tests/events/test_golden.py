@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from outlive.events import (
     CODEC,
+    Commit,
     EventLog,
     MemoryLog,
     ModelCallStarted,
@@ -29,7 +30,7 @@ from outlive.events import (
 from outlive.events.ids import CallId
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.record import decode, split
-from tests.events.lmdb_files import rows
+from tests.events.lmdb_files import appended_together, records_of, rows
 from tests.events.log_contract import Ticks
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "format-1.json"
@@ -37,10 +38,10 @@ START_NS = 1_700_000_000_000_000_000
 ONE, TWO = run_stream("one"), run_stream("zwei-ü")
 
 
-def write(log: EventLog) -> list[Record]:
+def commits(log: EventLog) -> list[Callable[[], Commit]]:
     """Commits with each flag of the header, two streams, rows that stay and go."""
-    for commit in (
-        log.append(
+    return [
+        lambda: log.append(
             ONE,
             [
                 RunStarted(agent_id="agent", input="go", metadata={"a": [1, 2.5, None, b"\0"]}),
@@ -49,7 +50,7 @@ def write(log: EventLog) -> list[Record]:
             expected_version=Version(0),
             entry=OpenEntry(kind="run", status="running", owes=True),
         ),
-        log.append(
+        lambda: log.append(
             TWO,
             [ModelDelta(text="ü")],
             expected_version=Version(0),
@@ -57,30 +58,33 @@ def write(log: EventLog) -> list[Record]:
             cause=Position(1),
             entry=OpenEntry(kind="run", status="waiting", wake_at_ns=5, summary={"k": "v"}),
         ),
-        log.append(
+        lambda: log.append(
             ONE,
             [ToolCallCompleted(call_id=CallId("0.0"), result={"k": True}, elapsed_ms=3)],
             expected_version=Version(2),
             cause="run-zwei/7",
             correlation_id="täg",
         ),
-        log.append(TWO, [], expected_version=Version(1)),
-        log.append(
+        lambda: log.append(TWO, [], expected_version=Version(1)),
+        lambda: log.append(
             ONE,
             [ModelDelta(text=str(number)) for number in range(70)],
             expected_version=Version(3),
             correlation_id="c",
             cause=Position(3),
         ),
-        log.append(ONE, [RunCompleted()], expected_version=Version(73), entry=None),
-    ):
-        commit.result(5)
-    return log.read_all()
+        lambda: log.append(ONE, [RunCompleted()], expected_version=Version(73), entry=None),
+    ]
 
 
 def written_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record]]:
+    """The first two one by one, the others in one batch."""
     log = LmdbLog(path, clock=Ticks(START_NS), log_id="golden")
-    records = write(log)
+    alone, together = commits(log)[:2], commits(log)[2:]
+    for append in alone:
+        append().result(5)
+    appended_together(log, lambda: [append() for append in together])
+    records = log.read_all()
     log.close()
     tables = {
         name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
@@ -90,7 +94,13 @@ def written_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record
 
 def written_by_memory() -> tuple[list[bytes], list[Record]]:
     log = MemoryLog(clock=Ticks(START_NS), log_id="golden")
-    return log._records, write(log)
+    alone, together = commits(log)[:2], commits(log)[2:]
+    for append in alone:
+        append()
+    log.append(run_stream("hold"), [], expected_version=Version(0))  # a tick of the clock
+    for append in together:
+        append()
+    return log._records, log.read_all()  # pyright: ignore[reportPrivateUsage]  # as stored
 
 
 def golden() -> dict[str, list[list[str]]]:
@@ -98,13 +108,16 @@ def golden() -> dict[str, list[list[str]]]:
     return tables
 
 
+def golden_records() -> list[bytes]:
+    return records_of([(bytes.fromhex(key), bytes.fromhex(row)) for key, row in golden()["log"]])
+
+
 def test_lmdb_writes_the_bytes_of_format_1(tmp_path: Path) -> None:
     assert written_by_lmdb(tmp_path)[0] == golden()
 
 
 def test_a_log_in_memory_has_the_same_records() -> None:
-    stored = [bytes.fromhex(row)[8:] for _, row in golden()["log"]]
-    assert written_by_memory()[0] == stored
+    assert written_by_memory()[0] == golden_records()
 
 
 def test_records_of_format_1_are_decoded(tmp_path: Path) -> None:
@@ -112,8 +125,8 @@ def test_records_of_format_1_are_decoded(tmp_path: Path) -> None:
         int(number, 16): bytes.fromhex(row)[8:].decode() for number, row in golden()["streams"]
     }
     found: list[Record] = []
-    for key, row in golden()["log"]:
-        raw = split(Position(int(key, 16)), bytes.fromhex(row)[8:])
+    for number, data in enumerate(golden_records(), 1):
+        raw = split(Position(number), data)
         stream = run_stream(names[raw.stream_number].removeprefix("run-"))
         found.append(decode(raw, stream, CODEC))
     assert found == written_by_memory()[1] == written_by_lmdb(tmp_path)[1]

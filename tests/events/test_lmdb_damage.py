@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import lmdb
 import pytest
@@ -11,8 +13,15 @@ import pytest
 from outlive.events import CorruptLog, OpenEntry, Position, Version
 from outlive.events.lmdb_store import LmdbLog, LmdbReader
 from tests.events.chain import first_broken
-from tests.events.lmdb_files import DATA, delete_row, rows, stored_records, write_row
-from tests.events.log_contract import NONE, A, B, Filler, delta, texts
+from tests.events.lmdb_files import (
+    DATA,
+    appended_together,
+    delete_row,
+    rows,
+    stored_records,
+    write_row,
+)
+from tests.events.log_contract import A, B, Filler, delta, texts
 from tests.events.programs import Program
 
 READ_EVERYTHING = """
@@ -34,8 +43,10 @@ READ_EVERYTHING = """
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "log"
     log = LmdbLog(path)
-    Filler(log, A).numbered(300)
-    Filler(log, B).numbered(300)
+    for stream in (A, B):
+        filler = Filler(log, stream)
+        for number in range(300):
+            filler.append(str(number + 1)).result(5)  # one by one: each has a row of its own
     log.close()
     return path
 
@@ -48,8 +59,8 @@ def test_a_file_that_was_cut_off_is_found_out_before_it_is_read(path: Path, page
     with Program(READ_EVERYTHING, path) as program:
         found = program.lines()
         assert program.end() == 0
-    if pages >= -1:
-        # Unless the page that lacks holds nothing: then nothing may be missing.
+    if pages < 0:
+        # Unless the pages that lack hold nothing: then nothing may be missing.
         assert found in (["corrupt True"] * 2, ["600 600"] * 2)
     else:
         assert found == ["corrupt True"] * 2
@@ -108,30 +119,58 @@ def test_a_flipped_bit_in_a_payload_breaks_the_chain_where_it_is(path: Path) -> 
     reader.close()
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda row: row[:8] + row[8:60], "cut off"),
-        (lambda row: row[:4], "link"),
-        (lambda row: (10).to_bytes(8, "big") + row[8:], "link"),
-        (lambda row: row[:9] + b"\x80" + row[10:], "flags"),
-        (lambda row: row[:10] + b"\0\2" + row[12:], "does not belong"),
-        (lambda row: row[:-3] + b"\xc1" + row[-2:], "record 10"),
-        (lambda row: (8).to_bytes(8, "big") + row[8:], "does not belong"),
-        (lambda row: bytes(8) + row[8:], "precedes"),
-    ],
-)
-def test_a_damaged_row_is_named_and_not_passed_over(
-    path: Path, damage: object, message: str
-) -> None:
+Damage: TypeAlias = Callable[[bytes], bytes]
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "cut in its header": (lambda row: row[:60], "cut off"),
+    "cut in its link": (lambda row: row[:4], "link"),
+    "linked to itself": (lambda row: (10).to_bytes(8, "big") + row[8:], "link"),
+    "unknown flags": (lambda row: row[:9] + b"\x80" + row[10:], "flags"),
+    "another count": (lambda row: row[:10] + b"\0\2" + row[12:], "does not belong"),
+    "another payload": (lambda row: row[:-3] + b"\xc1" + row[-2:], "record 10"),
+    "a link that leaves one out": (lambda row: (8).to_bytes(8, "big") + row[8:], "not belong"),
+    "a link to nothing": (lambda row: bytes(8) + row[8:], "precedes"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_row_is_named_and_not_passed_over(path: Path, name: str) -> None:
+    damage, message = DAMAGES[name]
     key, row = rows(path)["log"][9]
-    assert callable(damage)
     write_row(path, "log", key, damage(row))
     log = LmdbLog(path)
     with pytest.raises(CorruptLog, match=message):
         log.read(A)
     assert texts(log.read(B, limit=2)) == ["1", "2"]
     assert texts(log.read(A, after=Version(200), limit=2)) == ["201", "202"]
+    log.close()
+
+
+SHARED_DAMAGES: dict[str, tuple[Damage, str]] = {
+    "cut at its end": (lambda row: row[:-1], "another length"),
+    "cut in its table": (lambda row: row[:20], "cut off"),
+    "cut in its head": (lambda row: row[:2], "cut off"),
+    "fewer than there are": (lambda row: row[:1] + b"\0\1" + row[3:], "another length"),
+    "more than there are": (lambda row: row[:1] + b"\xff\xff" + row[3:], "cut off|length"),
+    "an end before its start": (lambda row: row[:3] + b"\xff" + row[4:], "link"),
+    "another form": (lambda row: b"\2" + row[1:], "link|lacks"),
+}
+
+
+@pytest.mark.parametrize("name", SHARED_DAMAGES)
+def test_a_damaged_row_of_several_records_is_named(tmp_path: Path, name: str) -> None:
+    damage, message = SHARED_DAMAGES[name]
+    log = LmdbLog(tmp_path)
+    filler = Filler(log)
+    appended_together(log, lambda: [filler.append("x") for _ in range(10)])
+    filler.append("last").result(5)
+    log.close()
+    (key, row), _ = rows(tmp_path)["log"]
+    write_row(tmp_path, "log", key, damage(row))
+    log = LmdbLog(tmp_path)
+    for read in (lambda: log.read(A, limit=5), log.read_all):
+        with pytest.raises(CorruptLog, match=message):
+            read()
+    assert texts(log.read(A, after=Version(10))) == ["last"]
     log.close()
 
 

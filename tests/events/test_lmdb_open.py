@@ -51,7 +51,8 @@ TRY_TO_OPEN = """
 
 def filled(path: Path, count: int = 3) -> Path:
     log = LmdbLog(path)
-    Filler(log).numbered(count)
+    for _ in range(count):
+        Filler(log).numbered(1)  # one by one: each has a row of its own
     log.close()
     return path
 
@@ -110,7 +111,7 @@ def test_a_log_opened_before_a_fork_is_closed_in_the_child_and_free_after_the_pa
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        found = []
+        found: list[bool] = []
         for work in (
             lambda: log.read(A),
             lambda: log.append(A, [ModelDelta(text="x")], expected_version=Version(1)),
@@ -137,14 +138,16 @@ def test_a_child_does_not_keep_the_lock_of_a_dead_owner(tmp_path: Path) -> None:
         import os, sys, time
         from outlive.events.lmdb_store import LmdbLog
         log = LmdbLog(sys.argv[1])
-        child = os.fork()
-        if child:
-            print(child, flush=True)
+        reading, writing = os.pipe()
+        if os.fork():
+            os.read(reading, 1)
+            print("forked", flush=True)
             os._exit(9)
+        os.write(writing, b"x")
         sys.stdin.readline()
     """
     with Program(fork_and_die, tmp_path) as owner:
-        assert int(owner.line())
+        assert owner.line() == "forked"
         assert owner.end() == 9
         log = LmdbLog(tmp_path)  # The child still waits for its line.
         assert (log.epoch, log.clean) == (2, False)

@@ -122,9 +122,9 @@ def test_the_socket_of_a_dead_process_is_taken_away(tmp_path: Path) -> None:
         assert len(os.listdir(tmp_path / "wake")) == 1
         program.kill()
     wakers = Wakers(tmp_path / "wake")
-    wakers.ring()
+    assert wakers.ring()
     assert os.listdir(tmp_path / "wake") == []
-    wakers.ring()
+    assert not wakers.ring()
     wakers.close()
     append(log, 4)
     log.close()

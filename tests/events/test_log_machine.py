@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -18,7 +19,7 @@ from outlive.events import (
     WrongExpectedVersion,
     run_stream,
 )
-from tests.events.chain import chain, first_broken
+from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
 from tests.events.log_contract import Store, delta, texts
 from tests.events.test_lmdb_log import LmdbStore
@@ -61,12 +62,9 @@ class LogMachine(RuleBasedStateMachine):
         if commit_id is not None and self.last.get(stream, (b"",))[0] == commit_id:
             assert commit.result(5) == self.last[stream][1]
         elif off:
-            try:
+            with pytest.raises(WrongExpectedVersion) as refused:
                 commit.result(5)
-            except WrongExpectedVersion as refused:
-                assert refused.actual == len(known)
-            else:
-                raise AssertionError("taken at a wrong version")
+            assert refused.value.actual == len(known)
         else:
             done = commit.result(5)
             assert done.last_version == len(known) + len(new)
@@ -143,15 +141,12 @@ class LmdbLogMachine(LogMachine):
         self.store = LmdbStore(self._path)
 
     def teardown(self) -> None:
-        records = self.store.log.read_all()
-        if not any(stream not in self.known for stream in self.order):
-            assert [one.hash for one in records] == chain(records)
         self.store.log.close()
         assert first_broken(stored_records(self._path)) is None
         shutil.rmtree(self._path)
 
 
 TestMemoryLogMachine = MemoryLogMachine.TestCase
-TestMemoryLogMachine.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestMemoryLogMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestLmdbLogMachine = LmdbLogMachine.TestCase
-TestLmdbLogMachine.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestLmdbLogMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
+from typing import Any, Final, Self, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -96,11 +96,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         with self._lock:
             return bool(self._working)
 
-    def run_in_executor(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # its own overloads say no more
+    def run_in_executor(  # type: ignore[override]  # its own overloads say no more
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         work = _Work(self)
-        self._begin(work)
 
         def run() -> T:
             _here.work = work
@@ -109,7 +108,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             finally:
                 _here.work = None
 
-        future = cast("asyncio.Future[T]", super().run_in_executor(executor, run))
+        self._begin(work)
+        if executor is None:
+            future = super().run_in_executor(None, run)
+            future.add_done_callback(lambda _: self._end(work))
+            return future
+        submitted = executor.submit(run)
+        future = asyncio.wrap_future(submitted, loop=self)
+        # In this order: the loop hears of the outcome before it hears that the thread is done.
+        submitted.add_done_callback(lambda _: self._end(work))
         future.add_done_callback(lambda _: self._end(work))
         return future
 
@@ -124,8 +131,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def pause_thread(self, work: object) -> None:
         with self._lock:
             self._working.discard(work)
-        if not self.is_closed():
-            self.call_soon_threadsafe(lambda: None)
+        try:
+            self.call_soon_threadsafe(_nothing_to_do)
+        except RuntimeError:
+            pass  # The loop is closed: nobody waits for this thread any more.
 
     def resume_thread(self, work: _Work) -> None:
         if not work.ended:
@@ -243,6 +252,10 @@ async def _nothing() -> None:
     pass
 
 
+def _nothing_to_do() -> None:
+    pass
+
+
 def _end(loop: VirtualLoop) -> None:
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
@@ -258,5 +271,5 @@ def _end(loop: VirtualLoop) -> None:
             loop.run_until_complete(settle())
             loop.run_until_complete(loop.shutdown_default_executor())
     finally:
-        loop.set_exception_handler(lambda *_: None)  # tasks that would not end
+        loop.set_exception_handler(lambda _loop, _context: None)  # tasks that would not end
         loop.close()

@@ -19,9 +19,19 @@ import structlog
 
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Entity, Exhausted, World
-from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.event_sourced import CommandEnvelope, EventSourcedActor
+from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.timers import Timers
-from outlive.events import EventLog, LogError, OpenEntry, OutliveError, StreamId
+from outlive.events import (
+    CorruptLog,
+    EventLog,
+    LogError,
+    NewerFormat,
+    OpenEntry,
+    OutliveError,
+    Position,
+    StreamId,
+)
 
 _log = structlog.stdlib.get_logger("outlive")
 _CHUNK: Final = 32  # entities brought in before the loop gets its turn
@@ -31,14 +41,6 @@ C = TypeVar("C")
 X = TypeVar("X")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-
-class ActingWorld(World[X], Protocol[S, C, X]):
-    """A world that tells outcomes to an actor."""
-
-    def bind(self, actor: EventSourcedActor[S, C, X]) -> None:
-        """Say whose effects these are."""
-        ...
 
 
 class Kind(Protocol[S, C, X, R_co]):
@@ -54,7 +56,7 @@ class Kind(Protocol[S, C, X, R_co]):
         """The pure parts."""
         ...
 
-    def world(self, stream: StreamId) -> ActingWorld[S, C, X]:
+    def world(self, stream: StreamId) -> World[X]:
         """Return what the effects of this stream are done to."""
         ...
 
@@ -70,9 +72,7 @@ class Kind(Protocol[S, C, X, R_co]):
         """Return the command for an instant that was waited for."""
         ...
 
-    def outcome(
-        self, stream: StreamId, state: S, world: ActingWorld[S, C, X], entry: OpenEntry | None
-    ) -> R_co:
+    def outcome(self, stream: StreamId, state: S, world: World[X], entry: OpenEntry | None) -> R_co:
         """Return what those get who wait until the entity is at rest."""
         ...
 
@@ -82,7 +82,7 @@ class Resident(Generic[S, C, X, R]):
 
     __slots__ = ("actor", "waiters", "world")
 
-    def __init__(self, actor: EventSourcedActor[S, C, X], world: ActingWorld[S, C, X]) -> None:
+    def __init__(self, actor: EventSourcedActor[S, C, X], world: World[X]) -> None:
         self.actor = actor
         self.world = world
         self.waiters: list[asyncio.Future[R]] = []
@@ -107,8 +107,9 @@ class Addresses(Generic[S, C, X, R]):
         """Bring in some of the entities that owe something, the others in the loop's next turn."""
         if self._closed:
             return
-        for stream, entry in rows[:_CHUNK]:
-            if stream in self._residents:
+        for stream, _ in rows[:_CHUNK]:
+            entry = self._log.open_entry(stream)  # rows of later turns may be out of date
+            if stream in self._residents or entry is None:
                 continue
             if entry.status == "quarantined":
                 self._standing[stream] = entry
@@ -141,7 +142,6 @@ class Addresses(Generic[S, C, X, R]):
             at_rest=lambda: self._at_rest(stream),
             broken=lambda error: self._broken(stream, error),
         )
-        world.bind(actor)
         try:
             actor.load()
         except LogError as error:
@@ -151,9 +151,10 @@ class Addresses(Generic[S, C, X, R]):
             return self._mark(stream, "blocked", missing)
         self._standing.pop(stream, None)
         resident = self._residents[stream] = Resident(actor, world)
-        if actor.owes:
+        if actor.owes or (actor.is_open and actor.epoch != self._log.epoch):
             self._recover(stream, actor)
         actor.run()
+        actor.watch_clock()
         return resident
 
     def _recover(self, stream: StreamId, actor: EventSourcedActor[S, C, X]) -> None:
@@ -173,6 +174,26 @@ class Addresses(Generic[S, C, X, R]):
 
         recovered.when_set(look)
 
+    def send(
+        self,
+        stream: StreamId,
+        command: C,
+        *,
+        reply: LoopFuture[S] | None = None,
+        cause: Position | None = None,
+    ) -> None:
+        """Put a command into the mailbox of an entity, brought into memory if need be.
+
+        Where it stands still, or all is closed, the command is dropped and the reply fails.
+        """
+        resident = None if self._closed else self.at(stream)
+        if isinstance(resident, Resident):
+            resident.actor.mailbox.put(CommandEnvelope(command, reply, cause))
+            return
+        _log.info("command_dropped", stream=stream, command=type(command).__name__)
+        if reply is not None:
+            reply.fail(MailboxClosed(f"{stream!r} takes no commands now"))
+
     def outcome(self, stream: StreamId) -> asyncio.Future[R]:
         """Return a future of the outcome of an entity in memory, set when it is at rest."""
         waiter: asyncio.Future[R] = self._loop.create_future()
@@ -181,9 +202,7 @@ class Addresses(Generic[S, C, X, R]):
 
     def wake(self, stream: StreamId, now_ns: int) -> None:
         """An instant that the entity waits for has come."""
-        resident = self.at(stream)
-        if isinstance(resident, Resident):
-            resident.actor.tell(self._kind.wake(now_ns))
+        self.send(stream, self._kind.wake(now_ns))
 
     def close(self, error: OutliveError) -> None:
         """Let go of all. Who waits for an outcome gets `error`."""
@@ -214,7 +233,7 @@ class Addresses(Generic[S, C, X, R]):
         if self._closed or stream not in self._residents:
             return
         _log.error("entity_broken", stream=stream, exc_info=error)
-        if not isinstance(error, LogError):
+        if not isinstance(error, LogError) or isinstance(error, (CorruptLog, NewerFormat)):
             self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
             return
         resident = self._residents.pop(stream)
@@ -225,7 +244,6 @@ class Addresses(Generic[S, C, X, R]):
         """Take an entity out of memory, with the reason in its row."""
         resident = self._residents.pop(stream)
         resident.actor.stop_now()
-        self._timers.set(stream, None)
         for effect in self._effects.of(stream):
             resident.world.give_up(effect)
         self._answer(stream, resident, self._mark(stream, status, reason))
@@ -242,6 +260,7 @@ class Addresses(Generic[S, C, X, R]):
             summary={} if before is None else before.summary,
         )
         self._standing[stream] = entry
+        self._timers.set(stream, None)
         _log.warning("entity_stands_still", stream=stream, status=status, reason=reason)
         if entry != before:
             self._log.append(stream, (), expected_version=self._log.version(stream), entry=entry)

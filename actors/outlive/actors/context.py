@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hint
 
 import structlog
 
-from outlive.events import CallId, OutliveError, RunId, Value, from_plain, to_plain
+from outlive.events import AttemptEnded, CallId, OutliveError, RunId, Value, from_plain, to_plain
 from outlive.events.values import digest
 
 P = ParamSpec("P")
@@ -198,8 +198,7 @@ class SyncToolContext(_Context):
         """Do `fn(*args, **kwargs)` once, in this thread. See `ToolContext.step`."""
         step = self._begin(key, fn, result_type)
         if not step.known:
-            recording = step.record(fn(*args, **kwargs))
-            asyncio.run_coroutine_threadsafe(recording, self._loop).result()
+            self._wait_for(step.record(fn(*args, **kwargs)))
         return cast("T", step.value())
 
     def progress(self, *, done: float, total: float | None = None, note: str = "") -> None:
@@ -208,7 +207,16 @@ class SyncToolContext(_Context):
         async def report() -> None:
             self._attempt.report_progress(done, total, note)
 
-        asyncio.run_coroutine_threadsafe(report(), self._loop).result()
+        self._wait_for(report())
+
+    def _wait_for(self, body: Coroutine[Any, Any, None]) -> None:
+        """Run something short on the loop. Raises AttemptEnded when that has ended."""
+        try:
+            done = asyncio.run_coroutine_threadsafe(body, self._loop)
+        except RuntimeError:
+            body.close()
+            raise AttemptEnded(self.call_id, self.attempt) from None
+        done.result()
 
 
 def _return_type(fn: Any) -> Any:

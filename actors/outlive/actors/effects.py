@@ -7,12 +7,12 @@ effect stays until the commit that records its outcome is acknowledged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Final
 
 from outlive.events import StreamId
 
-_PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go
+_PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go, and their loop to end
 
 
 class Running:
@@ -42,14 +42,36 @@ class EffectTable:
         effects = self._running.get(stream, {})
         return frozenset(effect for effect, entry in effects.items() if not entry.given_up)
 
-    def start(self, stream: StreamId, effect: Hashable, body: Coroutine[Any, Any, None]) -> None:
-        """Perform `effect` by running `body` as a task. Once closed: leave it to recovery."""
+    def start(
+        self,
+        stream: StreamId,
+        effect: Hashable,
+        body: Coroutine[Any, Any, None],
+        *,
+        cancelled: Callable[[], None],
+    ) -> None:
+        """Perform `effect` by running `body` as a task. Once closed: leave it to recovery.
+
+        `cancelled` is called when somebody else has cancelled the task, a second later: at the
+        end of its loop all tasks are cancelled, and that is no more an outcome than a crash.
+        """
         if self._closed:
             body.close()
             return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
-        effects[effect] = Running(self._loop.create_task(body))
+        entry = effects[effect] = Running(self._loop.create_task(body))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() and not (entry.given_up or self._closed):
+                self._loop.call_later(_PATIENCE, cancelled)
+
+        entry.task.add_done_callback(ended)
+
+    def given_up(self, stream: StreamId, effect: Hashable) -> bool:
+        """Whether nobody waits for the effect's outcome any more."""
+        entry = self.get(stream, effect)
+        return self._closed or entry is None or entry.given_up
 
     def get(self, stream: StreamId, effect: Hashable) -> Running | None:
         """Return the running effect, if it is there."""
@@ -65,7 +87,7 @@ class EffectTable:
         if entry is None:
             return
         entry.given_up = True
-        if entry.task.done() or entry.task is asyncio.current_task(self._loop):
+        if entry.task.done():
             self._forget(stream, effect)
         else:
             entry.task.add_done_callback(lambda _: self._forget(stream, effect))

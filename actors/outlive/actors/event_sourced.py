@@ -28,14 +28,14 @@ from msgspec import UNSET
 from pykka._envelope import Envelope
 
 from outlive.actors.entity import Entity, S, World, X
-from outlive.actors.loop_actor import LoopActor, LoopFuture
+from outlive.actors.loop_actor import LoopActor, LoopFuture, MailboxClosed
 from outlive.events import (
     Commit,
     Event,
     EventLog,
-    LogError,
     OpenEntry,
     Position,
+    Refused,
     StreamId,
     Version,
     WrongExpectedVersion,
@@ -66,13 +66,31 @@ class CommandEnvelope(Envelope[Any]):
 class _Pending(Generic[S]):
     """A commit on its way, and who waits for it."""
 
-    __slots__ = ("envelope", "events", "replies", "state")
+    __slots__ = ("envelope", "events", "state", "waiting")
 
     def __init__(self, envelope: Envelope[Any], events: tuple[Event, ...], state: S) -> None:
         self.envelope = envelope
         self.events = events
         self.state = state  # after the commit
-        self.replies: list[tuple[LoopFuture[Any], object, BaseException | None]] = []
+        self.waiting: list[_Answer] = []  # decided upon this state, without events
+
+
+class _Answer:
+    """A reply that waits for the commit before it."""
+
+    __slots__ = ("_error", "_value", "envelope")
+
+    def __init__(self, envelope: Envelope[Any], value: object, error: BaseException | None) -> None:
+        self.envelope = envelope
+        self._value = value
+        self._error = error
+
+    def give(self) -> None:
+        reply = cast("LoopFuture[Any]", self.envelope.reply_to)
+        if self._error is not None:
+            reply.fail(self._error)
+        else:
+            reply.set(self._value)
 
 
 class EventSourcedActor(LoopActor, Generic[S, C, X]):
@@ -113,7 +131,10 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._owed: dict[X, None] = {}
         self._read_to: Position = NO_POSITION
         self._pending: deque[_Pending[S]] = deque()
-        self._again: deque[Envelope[Any]] | None = None  # set while writes are being refused
+        self._refusal: BaseException | None = None  # set while writes are being refused
+        self._again: list[Envelope[Any]] = []  # to be decided again then
+        self._held: list[Envelope[Any]] = []  # arrived meanwhile
+        self.epoch = 0  # of the owner that wrote the last event that was read
 
     @property
     def state(self) -> S:
@@ -129,6 +150,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def busy(self) -> bool:
         """Whether something is on its way: a commit or a message."""
         return bool(self._pending) or not self.mailbox.empty()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the entity has begun and is not over."""
+        return self._entity.open_entry(self._state) is not None
 
     @property
     def owes(self) -> bool:
@@ -165,18 +191,20 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             for recorded in page:
                 state = self._entity.evolve(state, recorded.event)
             self._world.committed([recorded.event for recorded in page])
-            version, read_to = page[-1].version, page[-1].position
+            version, read_to, self.epoch = page[-1].version, page[-1].position, page[-1].epoch
             if len(page) < _PAGE:
                 break
         self._state, self._version, self._read_to = state, version, read_to
         self._entry = self._log.open_entry(self.stream)
         self._owed = self._entity.outstanding(state)
-        entry = self._entity.open_entry(state)
-        self._watch(entry)
+
+    def watch_clock(self) -> None:
+        """Say when the entity wants to be woken."""
+        self._watch(self._entity.open_entry(self._state))
 
     def _process(self, envelope: Envelope[Any]) -> None:
-        if self._again is not None:
-            self._again.append(envelope)
+        if self._refusal is not None:
+            self._held.append(envelope)
             return
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         try:
@@ -186,7 +214,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 state = self._entity.evolve(state, event)
             if not events:
                 if reply is not None:
-                    self._answer(reply, state, None)
+                    self._answer(_Answer(envelope, state, None))
                 return
             entry = self._entity.open_entry(state)
             commit = self._log.append(
@@ -198,7 +226,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             )
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
             if reply is not None:
-                self._answer(reply, None, error)
+                self._answer(_Answer(envelope, None, error))
+            elif isinstance(error, Refused):
+                _log.info("command_refused", stream=self.stream, reason=str(error))
             else:
                 self._broken(error)
             return
@@ -207,26 +237,27 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._pending.append(_Pending(envelope, events, state))
         commit.then(self._settled)
 
-    def _answer(self, reply: LoopFuture[Any], value: object, error: BaseException | None) -> None:
+    def _answer(self, answer: _Answer) -> None:
         """Answer once the last pending commit is acknowledged."""
         if self._pending:
-            self._pending[-1].replies.append((reply, value, error))
+            self._pending[-1].waiting.append(answer)
         else:
-            _reply(reply, value, error)
+            answer.give()
 
     def _settled(self, commit: Commit) -> None:
         """The oldest pending commit is acknowledged or refused."""
         pending = self._pending.popleft()
-        if commit.outcome is None:
-            self._refused(pending, commit.error)
+        if commit.outcome is None or self._refusal is not None:
+            self._unwind(pending, commit)
             return
-        self._world.committed(pending.events)
-        self._act(pending.state, commit.outcome.position)
+        if not self.actor_stopped.is_set():
+            self._world.committed(pending.events)
+            self._act(pending.state, commit.outcome.position)
         reply = cast("LoopFuture[Any] | None", pending.envelope.reply_to)
         if reply is not None:
             reply.set(pending.state)
-        for waiting, value, error in pending.replies:
-            _reply(waiting, value, error)
+        for answer in pending.waiting:
+            answer.give()
         self._rest_if_over()
 
     def _drain(self) -> None:
@@ -255,48 +286,60 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._wake_at_ns = wake_at_ns
             self._wake_at(self.stream, wake_at_ns)
 
-    def _refused(self, pending: _Pending[S], error: LogError | BaseException | None) -> None:
-        """This command gets the error; those decided upon it are decided again."""
-        assert error is not None
+    def _unwind(self, pending: _Pending[S], commit: Commit) -> None:
+        """A write was refused, this one or one before it.
+
+        The command that was refused first gets the error, alone; what was decided upon it is
+        decided again. One that got in all the same is answered: its events are durable.
+        """
         reply = cast("LoopFuture[Any] | None", pending.envelope.reply_to)
-        first = self._again is None
-        if first:
-            self._again = deque()
-            _log.error("commit_refused", stream=self.stream, exc_info=error)
+        if commit.outcome is not None:
             if reply is not None:
-                reply.fail(error)
-            if reply is None and isinstance(error, WrongExpectedVersion):
+                reply.set(pending.state)
+        elif self._refusal is None:
+            assert commit.error is not None
+            self._refusal = commit.error
+            _log.error("commit_refused", stream=self.stream, exc_info=commit.error)
+            if reply is not None:
+                reply.fail(commit.error)
+            else:
                 self._again.append(pending.envelope)  # An outcome must not be lost.
         else:
-            assert self._again is not None
             self._again.append(pending.envelope)
-        assert self._again is not None
-        for waiting, value, refusal in pending.replies:
-            # Decided upon a state that never was: the asker decides what to do next.
-            _reply(waiting, None if refusal is None else value, refusal or error)
+        self._again += (answer.envelope for answer in pending.waiting)
         if not self._pending:
-            self._rebuild(error)
+            self._rebuild()
 
-    def _rebuild(self, error: BaseException) -> None:
+    def _rebuild(self) -> None:
         """Read the stream anew, now that all queued appends are settled, and go on."""
-        again, self._again = self._again or deque[Envelope[Any]](), None
-        if not isinstance(error, WrongExpectedVersion):
-            for envelope in again:  # The log has failed or closed: nobody can go on.
-                reply = cast("LoopFuture[Any] | None", envelope.reply_to)
-                if reply is not None:
-                    reply.fail(error)
-            self._broken(error)
+        refusal, self._refusal = self._refusal, None
+        assert refusal is not None
+        if self.actor_stopped.is_set() or not isinstance(refusal, WrongExpectedVersion):
+            self._refuse(refusal)  # The log has failed or is closed: nobody can go on.
+            self._broken(refusal)
             return
         owed = self._owed
-        self.load()
+        try:
+            self.load()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, nobody is left waiting
+            self._refuse(error)
+            self._broken(error)
+            return
         self._owed = owed
         self._act(self._state, self._read_to)
-        for envelope in again:
+        envelopes = [*self._again, *self._held]
+        self._again, self._held = [], []
+        for envelope in envelopes:
             self._process(envelope)
+        self._rest_if_over()
 
+    def on_stop(self) -> None:
+        """Answer those whose commands are not decided any more."""
+        self._refuse(MailboxClosed("the actor stopped before it came to this message"))
 
-def _reply(reply: LoopFuture[Any], value: object, error: BaseException | None) -> None:
-    if error is not None:
-        reply.fail(error)
-    else:
-        reply.set(value)
+    def _refuse(self, error: BaseException) -> None:
+        envelopes = [*self._again, *self._held]
+        self._again, self._held = [], []
+        for envelope in envelopes:
+            if envelope.reply_to is not None:
+                cast("LoopFuture[Any]", envelope.reply_to).fail(error)

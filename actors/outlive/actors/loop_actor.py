@@ -90,6 +90,8 @@ class LoopFuture(pykka.Future[T]):
             BlockingAskRefused: called on a thread that runs an event loop.
             pykka.Timeout: no answer within `timeout` seconds.
         """
+        if self._get_hook is not None:
+            return super().get(timeout=timeout)  # made by `map`, `filter`, `join` or `reduce`
         if self._value is _UNSET:
             if asyncio._get_running_loop() is not None:  # noqa: SLF001  # public, but for its name
                 raise BlockingAskRefused("await the future: get() would block the event loop")
@@ -101,6 +103,8 @@ class LoopFuture(pykka.Future[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the answer on the running event loop."""
+        if self._get_hook is not None:
+            return self.get()  # Pykka's own combinations are not awaitable, only answered ones.
         if self._value is _UNSET:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()

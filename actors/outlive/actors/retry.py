@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -14,10 +14,20 @@ from outlive.events.errors import InvalidDefinition
 _NS: Final = 1_000_000_000
 
 
+_MAX_RETRIES: Final = 1_000_000
+_MAX_DELAY: Final = 366 * 24 * 3600.0  # a year
+_MAX_FACTOR: Final = 1_000
+
+
+def _require(name: str, value: object, least: float, most: float) -> None:
+    if type(value) not in (int, float) or not least <= cast("float", value) <= most:
+        raise InvalidDefinition(f"{name} is a number from {least:g} to {most:g}, not {value!r}")
+
+
 def seconds(name: str, value: float | timedelta) -> float:
     """Return a duration in seconds. Raises InvalidDefinition unless it is above zero."""
-    length = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 < length < float("inf"):
+    length = value.total_seconds() if isinstance(value, timedelta) else value
+    if type(length) not in (int, float) or not 0 < length < float("inf"):
         raise InvalidDefinition(f"{name} is a duration above zero in seconds, not {value!r}")
     return length
 
@@ -44,12 +54,14 @@ class Retry(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
-        if not 0 <= self.max_retries <= 1_000_000:
-            raise InvalidDefinition(f"max_retries is 0 to 1,000,000, not {self.max_retries!r}")
-        if self.delay < 0 or self.max_delay < 0 or self.factor < 1:
-            raise InvalidDefinition("delay and max_delay are 0 or more, factor is 1 or more")
-        if not 0 <= self.jitter <= 1:
-            raise InvalidDefinition(f"jitter is a share from 0 to 1, not {self.jitter!r}")
+        if type(self.max_retries) is not int or not 0 <= self.max_retries <= _MAX_RETRIES:
+            raise InvalidDefinition(
+                f"max_retries is a count from 0 to {_MAX_RETRIES:,}, not {self.max_retries!r}"
+            )
+        _require("delay", self.delay, 0, _MAX_DELAY)
+        _require("max_delay", self.max_delay, 0, _MAX_DELAY)
+        _require("factor", self.factor, 1, _MAX_FACTOR)
+        _require("jitter", self.jitter, 0, 1)
         if not isinstance(self.retry_on, tuple):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidDefinition("retry_on is a tuple of names, such as ('timeout',)")
 
@@ -73,5 +85,9 @@ NO_RETRY: Final = Retry(0)
 
 
 def as_retry(value: int | Retry) -> Retry:
-    """Return a `Retry`; an int means that many retries with the default waits."""
+    """Return a `Retry`; an int means that many retries with the default waits.
+
+    Raises:
+        InvalidDefinition: it is neither.
+    """
     return value if isinstance(value, Retry) else Retry(value)

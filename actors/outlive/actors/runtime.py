@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -15,6 +16,7 @@ from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.ids import Ids, RandomIds
+from outlive.actors.loop_actor import MailboxClosed
 from outlive.actors.run.commands import StartRun
 from outlive.actors.run.decide import decide
 from outlive.actors.run.handle import Run
@@ -37,17 +39,21 @@ from outlive.events import (
     RunId,
     RunNotFound,
     StreamId,
+    Subscription,
     SystemClock,
     Value,
+    Version,
     run_stream,
     to_plain,
 )
+from outlive.events.ids import id_of
 from outlive.projections import (
     RunResult,
     fold_run,
     observe_run,
     read_run,
     run_result,
+    standing_result,
 )
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -107,6 +113,7 @@ class Runtime:
         self._given_log = log
         self._log: EventLog | None = None
         self._closing = False
+        self._observers: weakref.WeakSet[Subscription[Recorded]] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
         """Open the log and begin to take up what was left unfinished."""
@@ -143,6 +150,7 @@ class Runtime:
             max_recoveries=self._max_recoveries,
         )
         self._runs: Runs = Addresses(kind, log, self._effects, self._timers)
+        surroundings.post = self._runs
         self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
@@ -173,7 +181,10 @@ class Runtime:
         self._closing = True
         self._timers.close()
         await self._effects.close()
-        self._runs.close(LogClosed("the runtime was closed before the run was over"))
+        closed = LogClosed("the runtime was closed before the run was over")
+        self._runs.close(closed)
+        for observer in list(self._observers):
+            observer.end(closed)
         if self._own_executor is not None:
             self._own_executor.shutdown()
         if self._given_log is None:
@@ -209,7 +220,7 @@ class Runtime:
             RunExists: there is a run with this id and another agent, input or metadata.
             InvalidId, UnserialisableValue, TypeError: before anything was written.
         """
-        log = self.log
+        self.log  # noqa: B018  # raises LogClosed unless open
         agent_id = agent.id if isinstance(agent, Agent) else agent
         registered = self._agents.get(agent_id)
         if registered is None or (isinstance(agent, Agent) and registered is not agent):
@@ -228,15 +239,25 @@ class Runtime:
             tool_concurrency=registered.tool_concurrency,
             metadata=cast("dict[str, Value]", plain),
         )
-        run = self._runs.at(stream)
         try:
-            if isinstance(run, OpenEntry):
-                decide(fold_run(recorded.event for recorded in read_run(log, id))[0], command)
-            else:
-                await run.actor.ask(command)
+            await self._ask(stream, command)
         except RunExists:
             raise RunExists(id) from None
         return Run(self, id)
+
+    async def _ask(self, stream: StreamId, command: StartRun) -> None:
+        while True:
+            run = self._runs.at(stream)
+            if isinstance(run, OpenEntry):  # It stands still: nobody but the log can tell.
+                events = (recorded.event for recorded in read_run(self.log, id_of(stream)))
+                decide(fold_run(events)[0], command)
+                return
+            try:
+                await run.actor.ask(command)
+            except MailboxClosed:
+                self.log  # noqa: B018  # raises LogClosed when that is why
+            else:
+                return
 
     async def run(
         self,
@@ -255,7 +276,13 @@ class Runtime:
 
         See `outlive.projections.observe_run` for the order, and for what it raises.
         """
-        return observe_run(self.log, run_id, after=after)
+        return observe_run(self.log, run_id, after=after, follow=self._follow)
+
+    def _follow(self, stream: StreamId, after: Version) -> Subscription[Recorded]:
+        """Follow a stream until the runtime is closed, whoever owns the log."""
+        subscription = self.log.follow(stream, after=after)
+        self._observers.add(subscription)
+        return subscription
 
     async def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
         """Wait until the run is at rest and return what it came to.
@@ -274,6 +301,6 @@ class Runtime:
                 return run_result(log, run_id)
             found = self._runs.at(stream)
             if isinstance(found, OpenEntry):
-                return run_result(log, run_id, entry=found)
+                return standing_result(log, run_id, found)
         async with asyncio.timeout(timeout):
             return await self._runs.outcome(stream)

@@ -33,7 +33,7 @@ class Signature:
         self._name = name
         try:
             hints = get_type_hints(fn, include_extras=True)
-        except (NameError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  # an annotation is any expression
             raise InvalidDefinition(
                 f"tool {name!r}: its annotations cannot be read: {error}"
             ) from None

@@ -79,6 +79,8 @@ class SyncRuntime:
 
     def __enter__(self) -> Self:
         """Start the loop, open the log, and begin to take up what was left unfinished."""
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001  # public, but for its name
+            raise BlockingAskRefused("SyncRuntime would block the event loop: use Runtime")
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="outlive-loop", daemon=True)
         thread.start()
@@ -86,6 +88,7 @@ class SyncRuntime:
         try:
             self._await(self._runtime.__aenter__())
         except BaseException:
+            self._loop = None
             self._end_loop(loop)
             raise
         return self

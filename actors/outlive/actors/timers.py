@@ -57,9 +57,12 @@ class Timers:
     def _ring(self) -> None:
         self._handle = None
         now_ns = self._clock.now_ns()
+        ringing: list[StreamId] = []
         while self._heap and self._heap[0][0] <= now_ns:
             wake_at_ns, stream = heapq.heappop(self._heap)
             if self._due.get(stream) == wake_at_ns:
                 del self._due[stream]
-                self._wake(stream, now_ns)
+                ringing.append(stream)
+        for stream in ringing:
+            self._wake(stream, now_ns)  # What it sets anew rings another time.
         self._arm()

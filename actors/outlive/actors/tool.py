@@ -69,12 +69,13 @@ class Tool(Generic[P, R]):
             output=self.signature.output,
         )
         if not (read_only or idempotent or in_doubt):
-            warnings.warn(
+            warnings.warn_explicit(
                 f"tool {self.name!r} will be called again when a crash leaves its outcome "
                 "unknown: say read_only=True, idempotent=True or in_doubt='retry' if that is "
                 "fine, in_doubt='fail' if not",
                 RepeatedAfterCrash,
-                stacklevel=3,
+                filename=inspect.getsourcefile(fn) or "<unknown>",
+                lineno=fn.__code__.co_firstlineno if hasattr(fn, "__code__") else 1,
             )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

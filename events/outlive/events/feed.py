@@ -215,6 +215,7 @@ class Subscription(Generic[T]):
         self._queue: _Queue | None = None
         self._ready: deque[T] = deque()
         self._closed = False
+        self._ended: OutliveError | None = None
 
     def __aiter__(self) -> Subscription[T]:
         """Return itself."""
@@ -225,6 +226,8 @@ class Subscription(Generic[T]):
         while not self._ready:
             if self._closed:
                 raise StopAsyncIteration
+            if self._ended is not None:
+                raise self._ended
             if self._queue is None:
                 self._queue = self._feed.register(self._stream)
             if not self._fill(self._queue):
@@ -258,6 +261,12 @@ class Subscription(Generic[T]):
                     break
                 record = queue.take()
         return bool(self._ready) or queue.lagging
+
+    def end(self, error: OutliveError) -> None:
+        """Raise `error` to who iterates, once what was handed over is used up. On its loop."""
+        self._ended = error
+        if self._queue is not None:
+            self._queue.wake()
 
     async def aclose(self) -> None:
         """Detach. Twice is once."""

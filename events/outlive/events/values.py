@@ -8,7 +8,7 @@ crash has the same type as the one that was never lost.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,10 @@ else:
     Value = Any  # msgspec knows no recursive alias; `to_plain` is the guard.
 
 
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+
 def to_plain(value: object) -> Value:
     """Return `value` as None, bool, int, float, str, bytes, list and dict with text keys.
 
@@ -29,11 +33,13 @@ def to_plain(value: object) -> Value:
         UnserialisableValue: something in it has no plain form; the message says what.
     """
     try:
-        plain: Value = msgspec.to_builtins(value, builtin_types=(bytes,), str_keys=True)
-        msgspec.msgpack.encode(plain)  # integers past 64 bits, lone surrogates
+        builtins = msgspec.to_builtins(value, builtin_types=(bytes,), str_keys=True)
+        # There and back: refuses integers past 64 bits and lone surrogates, turns tuples into
+        # lists, and shares nothing with the caller, who may change his value later.
+        plain: Value = _decode(_encode(builtins))
     except RecursionError:
         raise UnserialisableValue("the value contains itself or is nested too deeply") from None
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise UnserialisableValue(f"{type(value).__name__}: {error}") from None
     return plain
 

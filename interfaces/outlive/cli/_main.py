@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Final
 
@@ -24,4 +25,9 @@ def main() -> None:
             f"outlive: the command line needs {missing!r}, which is not installed: "
             "pip install 'outlive[cli]'"
         )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # A stream that knows ASCII only is no reason to end.
     sys.exit(run(sys.argv[1:]))

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console, RenderableType
 
-_PIPE_WIDTH: Final = 100
+_PIPE_WIDTH: Final = 80
 
 
 def printable(text: str, *, limit: int = 0) -> str:
@@ -55,7 +55,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def console() -> Console:
-    """Return a console on stdout; without a terminal it is plain, and a little wider."""
+    """Return a console on stdout; without a terminal it is plain."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, width=_PIPE_WIDTH, color_system=None, legacy_windows=False)

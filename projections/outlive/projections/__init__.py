@@ -9,7 +9,14 @@ from outlive.projections.messages import (
     messages_of,
 )
 from outlive.projections.observe import TextReset, observe_run, text_of
-from outlive.projections.run_summary import RunResult, fold_run, read_run, result_of, run_result
+from outlive.projections.run_summary import (
+    RunResult,
+    fold_run,
+    read_run,
+    result_of,
+    run_result,
+    standing_result,
+)
 
 __all__ = [
     "AssistantMessage",
@@ -25,5 +32,6 @@ __all__ = [
     "read_run",
     "result_of",
     "run_result",
+    "standing_result",
     "text_of",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,20 +17,27 @@ from outlive.events import (
     RunCompleted,
     RunFailed,
     RunNotFound,
+    StreamId,
+    Subscription,
     Version,
     run_stream,
 )
+
+Follow: TypeAlias = Callable[[StreamId, Version], Subscription[Recorded]]
 
 
 class TextReset(msgspec.Struct, frozen=True):
     """What was yielded of this answer is void: a crash cut it off, and it begins anew."""
 
 
-async def observe_run(log: LogReader, run_id: str, *, after: int = 0) -> AsyncIterator[Recorded]:
+async def observe_run(
+    log: LogReader, run_id: str, *, after: int = 0, follow: Follow | None = None
+) -> AsyncIterator[Recorded]:
     """Yield a run's events beyond version `after`, in order, once, then live, until its end.
 
     Works in the owner's process and in any other, for running and finished runs alike. Any
-    number may observe at the same time; leaving the loop touches nobody else.
+    number may observe at the same time; leaving the loop touches nobody else. `follow` stands
+    in for `log.follow`.
 
     Raises:
         RunNotFound: at once, when there is no such run.
@@ -42,15 +50,21 @@ async def observe_run(log: LogReader, run_id: str, *, after: int = 0) -> AsyncIt
         raise RunNotFound(run_id)
     if not 0 <= after <= head:
         raise InvalidOffset(after, head)
-    if after == head:
-        last = log.read(stream, after=Version(head - 1), limit=1)
-        if last and isinstance(last[0].event, RunCompleted | RunFailed):
-            return
-    async with log.follow(stream, after=Version(after)) as subscription:
+    over = log.open_entry(stream) is None  # Its end is somewhere in the log already.
+    head = log.version(stream)
+    if over and after >= head:
+        return
+    async with (follow or _follow(log))(stream, Version(after)) as subscription:
         async for recorded in subscription:
             yield recorded
             if isinstance(recorded.event, RunCompleted | RunFailed):
                 return
+            if over and recorded.version >= head:
+                return
+
+
+def _follow(log: LogReader) -> Follow:
+    return lambda stream, after: log.follow(stream, after=after)
 
 
 async def text_of(events: AsyncIterator[Recorded]) -> AsyncIterator[str | TextReset]:

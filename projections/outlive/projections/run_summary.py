@@ -10,6 +10,7 @@ import msgspec
 from outlive.events import (
     Event,
     Failure,
+    LogError,
     LogReader,
     OpenEntry,
     Recorded,
@@ -100,6 +101,15 @@ def read_run(log: LogReader, run_id: str) -> list[Recorded]:
     if not found:
         raise RunNotFound(run_id)
     return found
+
+
+def standing_result(log: LogReader, run_id: str, entry: OpenEntry) -> RunResult:
+    """Return what a run that stands still came to so far, as far as it can be read."""
+    try:
+        return run_result(log, run_id, entry=entry)
+    except LogError:
+        error = Failure(kind=entry.status, message=entry.reason)
+        return RunResult(run_id=run_id, status=entry.status, error=error)
 
 
 def run_result(log: LogReader, run_id: str, *, entry: OpenEntry | None = None) -> RunResult:

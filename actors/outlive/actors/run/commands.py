@@ -122,13 +122,18 @@ class CompleteToolCall(Command, kw_only=True, frozen=True, gc=False):
 
 
 class FailToolCall(Command, kw_only=True, frozen=True, gc=False):
-    """An attempt of a tool call has failed. `retry` is the tool's policy as of now."""
+    """An attempt of a tool call has failed. `retry` is the tool's policy as of now.
+
+    `spread_by` is what the jitter of its waits is drawn from: the same for the same call of
+    the same run, another one for every other.
+    """
 
     call_id: CallId
     attempt: int
     error: Failure
     now_ns: int
     retry: Retry = NO_RETRY
+    spread_by: str = ""
     elapsed_ms: int = 0
 
 

@@ -120,6 +120,8 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
             )
             return (failed, RunFailed(error=command.error))
         case IgnoreToolResult():
+            if state.status == "none":
+                return ()
             ignored = ToolResultIgnored(
                 call_id=command.call_id, attempt=command.attempt, outcome=command.outcome
             )
@@ -188,7 +190,7 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
         state.calls[command.call_id].failures + 1
     )  # attempts that a crash cut off are no retries
     if retry <= command.retry.max_retries and command.retry.covers(command.error):
-        retry_at_ns = command.now_ns + command.retry.delay_ns(retry, command.call_id)
+        retry_at_ns = command.now_ns + command.retry.delay_ns(retry, command.spread_by)
     failed = ToolCallFailed(
         call_id=command.call_id,
         attempt=command.attempt,
@@ -252,7 +254,12 @@ def _recover(state: RunState, command: Recover) -> Events:
         raise Exhausted(
             f"recovered {state.recoveries} times without getting any further (step {state.step})"
         )
-    recovered = RunRecovered(epoch=command.epoch, attempt=attempt, clean=command.clean)
+    recovered = RunRecovered(
+        epoch=command.epoch,
+        attempt=attempt,
+        clean=command.clean,
+        model="" if command.model == state.model else command.model,
+    )
     return _go_on(state, recovered, *cut_off)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from outlive.actors.addresses import ActingWorld, Addresses
+from outlive.actors.addresses import Addresses
+from outlive.actors.entity import World
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN, RunEntity
 from outlive.actors.run.world import RunWorld, Surroundings
@@ -73,7 +74,7 @@ class RunKind:
         self,
         stream: StreamId,
         state: RunState,
-        world: ActingWorld[RunState, RunCommand, Effect],
+        world: World[Effect],
         entry: OpenEntry | None,
     ) -> RunResult:
         """Return the run's result."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Literal
 
 import msgspec
+import structlog
 
 from outlive.actors.agent import Agent
 from outlive.actors.model import (
     Finish,
+    ModelPart,
     ModelRequest,
     ReasoningDelta,
     TextDelta,
@@ -28,6 +30,9 @@ from outlive.events import Clock, Failure, UnserialisableValue, Usage, Value, to
 _WAIT: Final = 0.025  # seconds a piece waits for more
 _SIZE: Final = 1_024  # characters that are enough to be recorded at once
 MAX_MESSAGE: Final = 2_000
+_COUNT_BOUND: Final = 1 << 53
+
+_log = structlog.stdlib.get_logger("outlive")
 
 
 def failure(kind: str, error: BaseException) -> Failure:
@@ -97,11 +102,14 @@ async def call_model(
     effect: CallModel,
     request: ModelRequest,
     clock: Clock,
+    *,
     record: Callable[[RecordDelta], None],
+    given_up: Callable[[], bool],
 ) -> CompleteModelCall | FailModelCall:
-    """Call the agent's model and return the outcome. Raises nothing but CancelledError.
+    """Call the agent's model and return the outcome.
 
-    `record` is given pieces of the answer as they come.
+    `record` is given pieces of the answer as they come. `given_up` says whether nobody wants
+    the outcome any more; CancelledError is raised then, and nothing else ever.
     """
     started_ns = clock.monotonic_ns()
     deltas = _Deltas(effect, record)
@@ -111,8 +119,12 @@ async def call_model(
     usage = Usage()
     finish: Finish | None = None
     error: Failure | None = None
+    parts: AsyncIterator[ModelPart] | None = None
     try:
-        async for part in agent.model.stream(request):
+        parts = agent.model.stream(request)
+        async for part in parts:
+            if finish is not None:
+                raise TypeError(f"nothing comes after Finish, but {part!r} did")
             match part:
                 case TextDelta():
                     text.append(part.text)
@@ -123,20 +135,17 @@ async def call_model(
                 case ToolCallPart():
                     calls.append(_plan(agent, part))
                 case Usage():
-                    usage += part
-                case Finish():
+                    usage += _checked(part)
+                case Finish(reason=str()):
                     finish = part
                 case _:  # a model from outside, unchecked until here
                     raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore[reportUnreachable]
-        whole, thought = "".join(text), "".join(reasoning)
-        to_plain([whole, thought])
-    except asyncio.CancelledError as cancelled:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        error = failure("error", cancelled)
-    except BaseException as raised:  # noqa: BLE001  # a model's end is not the runtime's
+        to_plain("".join((*text, *reasoning)))
+    except BaseException as raised:  # a model's end is not the runtime's
+        if given_up() or cancelled_from_outside():
+            raise asyncio.CancelledError from raised
         error = failure("error", raised)
+        await _close(parts)
     finally:
         deltas.stop()
     elapsed_ms = (clock.monotonic_ns() - started_ns) // 1_000_000
@@ -160,8 +169,34 @@ async def call_model(
     )
 
 
+def cancelled_from_outside() -> bool:
+    """Whether somebody has asked the running task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _close(parts: AsyncIterator[ModelPart] | None) -> None:
+    """End an iterator that is not read to its end, so that it lets go of what it holds now."""
+    close = getattr(parts, "aclose", None)
+    if close is not None:
+        try:
+            await close()
+        except Exception as error:  # noqa: BLE001  # the call has failed already
+            _log.warning("model_stream_not_closed", exc_info=error)
+
+
+def _checked(usage: Usage) -> Usage:
+    """Refuse what is no count: what a model says is not checked until here."""
+    for count in (usage.input_tokens, usage.output_tokens):
+        if type(count) is not int or not 0 <= count < _COUNT_BOUND:
+            raise TypeError(f"a usage counts tokens, not {count!r}")
+    return usage
+
+
 def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
     """Look the tool up and check the arguments; what is wrong goes back to the model."""
+    if not all(isinstance(text, str) for text in (part.name, part.id)):  # pyright: ignore[reportUnnecessaryIsInstance]  # a model from outside
+        raise TypeError(f"a tool call's name and id are text: {part!r}")
     arguments, problem = _arguments(part)
     if problem is None:
         tool = agent.tools.get(part.name)
@@ -172,7 +207,7 @@ def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
         else:
             problem = tool.problem_with(arguments)
     return PlannedCall(
-        name=cut(part.name), arguments=arguments, provider_id=part.id, problem=problem
+        name=cut(part.name), arguments=arguments, provider_id=cut(part.id), problem=problem
     )
 
 

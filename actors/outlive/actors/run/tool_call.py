@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.loop_actor import LoopFuture
@@ -21,7 +21,7 @@ from outlive.actors.run.commands import (
     ReportProgress,
     RunCommand,
 )
-from outlive.actors.run.model_call import cut, failure
+from outlive.actors.run.model_call import cancelled_from_outside, cut, failure
 from outlive.actors.tool import Tool
 from outlive.events import (
     AttemptEnded,
@@ -72,20 +72,23 @@ class ToolAttempt:
         effect: CallTool,
         tool: Tool[..., Any],
         home: Home,
+        spread_by: str,
         memos: dict[str, Value],
         *,
         clock: Clock,
         executor: Executor,
+        given_up: Callable[[], bool],
     ) -> None:
         self.effect: Final = effect
+        self._given_up = given_up
         self._tool = tool
+        self._spread_by = spread_by
         self._home = home
         self._memos = memos
         self._clock = clock
         self._executor = executor
         self._loop = asyncio.get_running_loop()
         self._started_ns = clock.monotonic_ns()
-        self._task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._over = False
         self._held: ReportProgress | None = None  # progress waiting for the throttle
@@ -144,11 +147,20 @@ class ToolAttempt:
 
     async def in_thread(self, fn: Callable[[], T]) -> T:
         """Run a synchronous function in a thread."""
-        return await self._loop.run_in_executor(self._executor, fn)
+
+        def call() -> tuple[T, None] | tuple[None, BaseException]:
+            try:
+                return fn(), None
+            except BaseException as error:  # noqa: BLE001  # a future cannot hold them all
+                return None, error
+
+        result, error = await self._loop.run_in_executor(self._executor, call)
+        if error is not None:
+            raise error
+        return cast("T", result)
 
     async def run(self, call: RequestedToolCall, facts: Facts) -> None:
         """Call the tool and tell the run's address how it ended. Raises only CancelledError."""
-        self._task = asyncio.current_task()
         if self._tool.timeout is not None:
             self._deadline = self._loop.call_later(self._tool.timeout, self._out_of_time)
         try:
@@ -158,17 +170,18 @@ class ToolAttempt:
             raise
         finally:
             self.in_thread_now = False
+            late, self._over = self._over, True
             if self._deadline is not None:
                 self._deadline.cancel()
             if self._throttle is not None:
                 self._throttle.cancel()
-        if self._over:
-            late = IgnoreToolResult(
+        if late:
+            ignored = IgnoreToolResult(
                 call_id=self.effect.call_id,
                 attempt=self.effect.attempt,
                 outcome="completed" if isinstance(outcome, CompleteToolCall) else "failed",
             )
-            self._home.tell(late)
+            self._home.tell(ignored)
             return
         if self._held is not None:
             self._home.tell(self._held)
@@ -179,11 +192,9 @@ class ToolAttempt:
     ) -> CompleteToolCall | FailToolCall:
         try:
             result = await self._call(call, facts)
-        except asyncio.CancelledError as cancelled:
-            if self._task is not None and self._task.cancelling():
-                raise
-            return self._failed(failure("error", cancelled))
-        except BaseException as raised:  # noqa: BLE001  # a tool's end is not the runtime's
+        except BaseException as raised:  # a tool's end is not the runtime's
+            if self._given_up() or cancelled_from_outside():
+                raise asyncio.CancelledError from raised
             return self._failed(failure("error", raised))
         try:
             plain = to_plain(result)
@@ -238,6 +249,7 @@ class ToolAttempt:
                 error=Failure(kind="timeout", message=message),
                 now_ns=self._clock.now_ns(),
                 retry=self._tool.retry if repeat else NO_RETRY,
+                spread_by=self._spread_by,
                 elapsed_ms=self._elapsed_ms(),
             )
         )
@@ -253,6 +265,7 @@ class ToolAttempt:
             error=error,
             now_ns=self._clock.now_ns(),
             retry=self._tool.retry,
+            spread_by=self._spread_by,
             elapsed_ms=self._elapsed_ms(),
         )
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
-
-import structlog
+from typing import Final, Protocol
 
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import EventSourcedActor
-from outlive.actors.loop_actor import LoopFuture, MailboxClosed
+from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.model import ModelRequest
-from outlive.actors.run.commands import CallModel, CallTool, Effect, RunCommand
+from outlive.actors.run.commands import (
+    CallModel,
+    CallTool,
+    Effect,
+    FailModelCall,
+    FailToolCall,
+    RunCommand,
+)
 from outlive.actors.run.model_call import call_model
 from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
 from outlive.events import (
     CallId,
     Clock,
     Event,
+    Failure,
     Position,
     RunId,
     RunStarted,
     RunState,
+    StreamId,
     ToolCallCompleted,
     ToolCallFailed,
     ToolStepCompleted,
@@ -32,13 +38,26 @@ from outlive.events import (
 )
 from outlive.projections import Transcript
 
-_log = structlog.stdlib.get_logger("outlive")
 
-RunActor = EventSourcedActor[RunState, RunCommand, Effect]
+class Post(Protocol):
+    """Delivers commands to runs, wherever their actors are by now."""
+
+    def send(
+        self,
+        stream: StreamId,
+        command: RunCommand,
+        *,
+        reply: LoopFuture[RunState] | None = None,
+        cause: Position | None = None,
+    ) -> None:
+        """Put a command into the mailbox of a run, brought into memory if need be."""
+        ...
 
 
 class Surroundings:
     """What all runs of a runtime share."""
+
+    post: Post  # said by the runtime, once there is one
 
     def __init__(
         self,
@@ -58,23 +77,23 @@ class Surroundings:
         self.deps: Final = deps
 
 
-class _Caused:
+class _Home:
     """The run's address, for what the commit at `cause` has set going."""
 
-    __slots__ = ("_actor", "_cause")
+    __slots__ = ("_cause", "_post", "_stream")
 
-    def __init__(self, actor: RunActor, cause: Position) -> None:
-        self._actor = actor
+    def __init__(self, post: Post, stream: StreamId, cause: Position) -> None:
+        self._post = post
+        self._stream = stream
         self._cause = cause
 
     def tell(self, command: RunCommand) -> None:
-        try:
-            self._actor.tell(command, cause=self._cause)
-        except MailboxClosed:
-            _log.info("came_too_late", stream=self._actor.stream, command=type(command).__name__)
+        self._post.send(self._stream, command, cause=self._cause)
 
     def ask(self, command: RunCommand) -> LoopFuture[RunState]:
-        return self._actor.ask(command, cause=self._cause)
+        reply = LoopFuture[RunState]()
+        self._post.send(self._stream, command, reply=reply, cause=self._cause)
+        return reply
 
 
 class RunWorld:
@@ -88,13 +107,8 @@ class RunWorld:
         self._run_id = run_id
         self._stream = run_stream(run_id)
         self._all = surroundings
-        self._actor: RunActor | None = None
         self._attempts: dict[CallTool, ToolAttempt] = {}
         self.reset()
-
-    def bind(self, actor: RunActor) -> None:
-        """Say whose effects these are."""
-        self._actor = actor
 
     @property
     def transcript(self) -> Transcript:
@@ -123,17 +137,36 @@ class RunWorld:
 
     def perform(self, effect: Effect, cause: Position) -> None:
         """Start an effect, unless it runs already."""
-        assert self._actor is not None
         if self._all.effects.get(self._stream, effect) is not None:
             return
-        agent, home = self._all.agents[self._agent_id], _Caused(self._actor, cause)
+        agent = self._all.agents[self._agent_id]
+        home = _Home(self._all.post, self._stream, cause)
         if isinstance(effect, CallModel):
             body = self._call_model(agent, effect, home)
         else:
             body = self._call_tool(agent, effect, home)
-        self._all.effects.start(self._stream, effect, body)
+        self._all.effects.start(
+            self._stream, effect, body, cancelled=lambda: self._cancelled(effect, home)
+        )
 
-    async def _call_model(self, agent: Agent, effect: CallModel, home: _Caused) -> None:
+    def _cancelled(self, effect: Effect, home: _Home) -> None:
+        """The effect's task was cancelled by somebody else: that is how it ended."""
+        if self._all.effects.given_up(self._stream, effect):
+            return
+        error = Failure(kind="error", message="its task was cancelled")
+        if isinstance(effect, CallModel):
+            home.tell(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
+        else:
+            home.tell(
+                FailToolCall(
+                    call_id=effect.call_id,
+                    attempt=effect.attempt,
+                    error=error,
+                    now_ns=self._all.clock.now_ns(),
+                )
+            )
+
+    async def _call_model(self, agent: Agent, effect: CallModel, home: _Home) -> None:
         request = ModelRequest(
             run_id=self._run_id,
             agent_id=agent.id,
@@ -143,17 +176,27 @@ class RunWorld:
             messages=tuple(self._transcript.messages),
             tools=agent.tool_schemas,
         )
-        home.tell(await call_model(agent, effect, request, self._all.clock, home.tell))
+        outcome = await call_model(
+            agent,
+            effect,
+            request,
+            self._all.clock,
+            record=home.tell,
+            given_up=lambda: self._all.effects.given_up(self._stream, effect),
+        )
+        home.tell(outcome)
 
-    async def _call_tool(self, agent: Agent, effect: CallTool, home: _Caused) -> None:
+    async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home) -> None:
         call = self._transcript.calls[effect.call_id]
         attempt = self._attempts[effect] = ToolAttempt(
             effect,
             agent.tools[effect.name],
             home,
+            f"{self._run_id}/{effect.call_id}",
             self._memos.get(effect.call_id, {}),
             clock=self._all.clock,
             executor=self._all.executor,
+            given_up=lambda: self._all.effects.given_up(self._stream, effect),
         )
 
         def facts() -> dict[str, object]:

@@ -3,7 +3,7 @@
     table    key                               row
     meta     `format`, `log_id`,               4 bytes; UTF-8;
              `epoch`, `clean`                  8 bytes; 1 byte
-    log      position (8)                      link (8), then the record (record.py)
+    log      position of the first one (8)     records with their links (rows.py)
     streams  number (8)                        position of its last record (8), then its name
     ids      name                              number (8)
     entrances number (8), first version (8)    position (8)
@@ -28,7 +28,6 @@ from typing import Final, NamedTuple
 import lmdb
 
 from outlive.events.errors import CorruptLog, LogError, LogFailed, LogInUse, LogNotWritable
-from outlive.events.ids import Position
 
 STORE_FORMAT: Final = 1
 STRIDE: Final = 64
@@ -129,17 +128,3 @@ def translated(error: lmdb.Error, path: str) -> LogError:
     if isinstance(error, damaged):
         return CorruptLog(path, str(error))
     return LogFailed(f"the log in {path!r} cannot be read: {error}")
-
-
-def split_row(position: int, row: bytes) -> tuple[int, bytes]:
-    """Return the link and the record of a row of `log`. Raises CorruptLog."""
-    link = int.from_bytes(row[:8], "big")
-    if len(row) <= 8 or link >= position:
-        raise CorruptLog(f"record {position}", "its link does not lead back")
-    return link, row[8:]
-
-
-def last_position(txn: lmdb.Transaction[bytes], tables: Tables) -> Position:
-    """Return the position of the last record; 0 if there is none."""
-    with txn.cursor(tables.log) as cursor:
-        return Position(int.from_bytes(cursor.key(), "big") if cursor.last() else 0)

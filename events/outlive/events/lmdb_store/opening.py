@@ -21,15 +21,14 @@ from typing import Final
 import lmdb
 
 from outlive.events.errors import CorruptLog, NewerFormat
-from outlive.events.ids import Position
 from outlive.events.lmdb_store.folder import Folder, Marker
 from outlive.events.lmdb_store.layout import (
     FORMAT,
     LOG_ID,
     STORE_FORMAT,
     Tables,
-    split_row,
 )
+from outlive.events.lmdb_store.rows import last_record
 from outlive.events.record import split
 
 _MAGIC: Final = 0xBEEFC0DE
@@ -118,8 +117,6 @@ def check_formats(
     log_id = txn.get(LOG_ID, b"", db=tables.meta)
     if not found or (marker is not None and marker.log_id.encode() != log_id):
         raise CorruptLog(str(folder.data_file), "it does not belong to this log")
-    with txn.cursor(tables.log) as cursor:
-        if cursor.last():
-            key, row = cursor.item()
-            position = Position(int.from_bytes(key, "big"))
-            split(position, split_row(position, row)[1])
+    last = last_record(txn, tables)
+    if last is not None:
+        split(*last)

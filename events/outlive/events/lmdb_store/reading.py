@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import lmdb
@@ -26,11 +27,10 @@ from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.layout import (
     Tables,
     entrance_key,
-    last_position,
     number_key,
-    split_row,
     translated,
 )
+from outlive.events.lmdb_store.rows import last_record, record_at, records_after
 from outlive.events.record import RawRecord, Record, Recorded, decode, split
 from outlive.events.store import check_limit, decode_entry
 
@@ -41,6 +41,17 @@ T = TypeVar("T")
 
 _MAX_CACHED: Final = 65_536
 _MAX_TRIES: Final = 1_000
+
+
+_forks = 0  # between this process and the first one; asking the kernel costs more
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603  # there is one of it in a process
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 class Reading:
@@ -55,6 +66,7 @@ class Reading:
         self._locked = locked
         self._path = env.path()
         self._pid = os.getpid()
+        self._forks = _forks
         self._gate = threading.Condition()
         self._inside = 0
         self._closed = False
@@ -64,11 +76,11 @@ class Reading:
     @property
     def in_fork(self) -> bool:
         """Whether this process was forked off the one that opened the log."""
-        return os.getpid() != self._pid
+        return _forks != self._forks
 
     def check_process(self) -> None:
         """Raise LogClosed in a process that was forked off the one that opened the log."""
-        if os.getpid() != self._pid:
+        if _forks != self._forks:
             raise LogClosed(
                 f"the log in {self._path!r} was opened by process {self._pid}, "
                 "this one was forked off it: open the log here"
@@ -141,7 +153,8 @@ class Reading:
 
     def head(self) -> Position:
         """Return the position of the last record."""
-        return self._within(lambda txn: last_position(txn, self._tables))
+        last = self._within(lambda txn: last_record(txn, self._tables))
+        return Position(0) if last is None else last[0]
 
     def version(self, stream: StreamId) -> Version:
         """Return the version of the stream's last event."""
@@ -167,7 +180,7 @@ class Reading:
         return found[:limit]
 
     def _back(self, txn: Txn, stream: StreamId, after: Version, limit: int) -> list[RawRecord]:
-        """Return the records that hold the versions from `after` to `after + limit`, last first."""
+        """Return the records with the versions beyond `after` to `after + limit`, last first."""
         number = self._number(txn, stream)
         position = self._entrance(txn, number, after + limit) or self._last_of(txn, number)
         found: list[RawRecord] = []
@@ -182,6 +195,8 @@ class Reading:
             first_version = raw.first_version
             if first_version <= after + limit:
                 found.append(raw)
+            if first_version <= after + 1:
+                return found
             position = link
         if first_version > 1:
             raise CorruptLog(f"stream {stream!r}", f"what precedes version {first_version} lacks")
@@ -197,10 +212,7 @@ class Reading:
         return 0
 
     def _raw(self, txn: Txn, position: int) -> tuple[RawRecord, int]:
-        row = txn.get(number_key(position), db=self._tables.log)
-        if row is None:
-            raise CorruptLog(f"record {position}", "it lacks")
-        link, data = split_row(position, row)
+        link, data = record_at(txn, self._tables, position)
         return split(Position(position), data), link
 
     def read_all(self, after: Position, limit: int) -> list[Record]:
@@ -209,16 +221,9 @@ class Reading:
 
         def work(txn: Txn) -> list[tuple[RawRecord, StreamId]]:
             found: list[tuple[RawRecord, StreamId]] = []
-            with txn.cursor(self._tables.log) as cursor:
-                more = cursor.set_range(number_key(after + 1))
-                while more and len(found) < limit:
-                    key, row = cursor.item()
-                    position = int.from_bytes(key, "big")
-                    if position != after + 1 + len(found):
-                        raise CorruptLog(f"record {after + 1 + len(found)}", "it lacks")
-                    raw = split(Position(position), split_row(position, row)[1])
-                    found.append((raw, self._name(txn, raw.stream_number)))
-                    more = cursor.next()
+            for position, data in islice(records_after(txn, self._tables, after), limit):
+                raw = split(position, data)
+                found.append((raw, self._name(txn, raw.stream_number)))
             return found
 
         return [decode(raw, stream, self._codec) for raw, stream in self._within(work)]

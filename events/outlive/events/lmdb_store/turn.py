@@ -31,7 +31,6 @@ class Turn:
         self._writer = writer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settled_count = 0
-        self.stood_aside = 0
 
     def appended(self) -> None:
         """Begin to look, if this thread runs an event loop and does not yet."""
@@ -50,7 +49,6 @@ class Turn:
             self._loop = None
             return
         if writer.settled_count == self._settled_count:
-            self.stood_aside += 1
             writer.batch_done.clear()
             if writer.settled_count == self._settled_count:
                 flushing = writer.flushing

@@ -69,10 +69,11 @@ class Wakers:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
 
-    def ring(self) -> None:
-        """Send a byte to each socket; forget those that nobody listens on."""
+    def ring(self) -> bool:
+        """Send a byte to each socket; return whether one of their processes was found dead."""
         if self._socket is None or self._short is None:
-            return
+            return False
+        dead = False
         now = monotonic()
         if now >= self._scan_at:
             self._scan(now)
@@ -83,12 +84,14 @@ class Wakers:
             except BlockingIOError:
                 continue  # It has bytes enough to wake up.
             except ConnectionRefusedError:
+                dead = True
                 with suppress(OSError):
-                    os.unlink(path)  # Its process died.
+                    os.unlink(path)
                 self._names = [other for other in self._names if other != name]
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     self._names = [other for other in self._names if other != name]
+        return dead
 
     def _scan(self, now: float) -> None:
         """Look for new names, at most every 20 ms: it gives up the GIL."""

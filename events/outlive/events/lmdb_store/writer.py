@@ -59,8 +59,8 @@ from outlive.events.lmdb_store.layout import (
     entrance_key,
     is_entrance,
     number_key,
-    split_row,
 )
+from outlive.events.lmdb_store.rows import last_record, pack, record_at
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.record import GENESIS, Record, link_hash, pack_header, split
 from outlive.events.store import Admitted, next_commit_id
@@ -124,11 +124,9 @@ class Writer:
             self._look_up_head(txn)
 
     def _look_up_head(self, txn: lmdb.Transaction[bytes]) -> None:
-        with txn.cursor(self._tables.log) as cursor:
-            if cursor.last():
-                key, row = cursor.item()
-                self.head = Position(int.from_bytes(key, "big"))
-                self._hash = split(self.head, split_row(self.head, row)[1]).hash
+        last = last_record(txn, self._tables)
+        if last is not None:
+            self.head, self._hash = last[0], split(*last).hash
         with txn.cursor(self._tables.streams) as cursor:
             if cursor.last():
                 self._stream_count = int.from_bytes(cursor.key(), "big")
@@ -199,8 +197,8 @@ class Writer:
         self._hand_out(commits)
         if written and self._feed.followed:
             self._publish(written)
-        if written:
-            self._wakers.ring()
+        if written and self._wakers.ring():
+            self._env.reader_check()  # The dead one may have been reading: free its snapshot.
         self.settled_count += len(commits)
         self.batch_done.set()
 
@@ -214,7 +212,7 @@ class Writer:
         position, before, stream_count = int(self.head), self._hash, self._stream_count
         answers: list[Committed | WrongExpectedVersion] = []
         written: list[_Written] = []
-        records: list[tuple[bytes, bytes]] = []
+        records: list[bytes] = []
         entrances: list[tuple[bytes, bytes]] = []
         begun: list[tuple[bytes, bytes]] = []
         moved: dict[bytes, StreamId] = {}
@@ -270,7 +268,7 @@ class Writer:
                 )
                 before = link_hash(before, position, header, digest)
                 key = position.to_bytes(8, "big")
-                records.append((key, end.position_key + header + before + commit.payload))
+                records.append(end.position_key + header + before + commit.payload)
                 end.answer = answer = Committed(
                     position=Position(position),
                     first_version=Version(version + 1),
@@ -285,11 +283,19 @@ class Writer:
                     entrances.append((entrance_key(end.number, version + 1), key))
                 answers.append(answer)
                 written.append((commit, answer, commit_id, before))
-            _put_new(txn, tables.log, records, append=True)
+            first = position - len(records) + 1
+            packed = [(number_key(first + index), row) for index, row in pack(records)]
+            _put_new(txn, tables.log, packed, append=True)
             _put_new(txn, tables.ids, begun)
             _put_new(txn, tables.entrances, entrances)
-            for key, stream in moved.items():
-                txn.put(key, ends[stream].position_key + stream.encode(), db=tables.streams)
+            if moved:
+                with txn.cursor(tables.streams) as cursor:
+                    cursor.putmulti(
+                        [
+                            (key, ends[stream].position_key + stream.encode())
+                            for key, stream in moved.items()
+                        ]
+                    )
             for key, row in rows.items():
                 if row is None:
                     txn.delete(key, db=tables.open)
@@ -317,8 +323,7 @@ class Writer:
                 end.position_key = txn.get(key, b"", db=tables.streams)[:8]
                 position = int.from_bytes(end.position_key, "big")
                 if position:
-                    row = txn.get(end.position_key, b"", db=tables.log)
-                    raw = split(Position(position), split_row(position, row)[1])
+                    raw = split(Position(position), record_at(txn, tables, position)[1])
                     end.version = raw.first_version + raw.count - 1
                     end.commit_id = raw.commit_id
                     end.answer = Committed(

@@ -29,6 +29,7 @@ class RunRecovered(Event, tag="run-recovered", frozen=True, kw_only=True):
     epoch: int  # of the owner that goes on with it
     attempt: int = 1  # recoveries after an unclean end, without anything new between them
     clean: bool = False  # the owner before had closed in good order
+    model: str = ""  # the model that is called from now on, if it is another one
 
 
 class ModelCallStarted(Event, tag="model-call-started", frozen=True, kw_only=True):

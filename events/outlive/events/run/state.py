@@ -89,7 +89,7 @@ def request_digest(agent_id: str, input: str, metadata: dict[str, Value]) -> str
     return digest(agent_id.encode(), input.encode(), canonical(metadata))
 
 
-def evolve(state: RunState, event: RunEvent) -> RunState:  # noqa: PLR0911  # one arm an event
+def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
     """Return the state after `event`. Pure and total; raises nothing."""
     match event:
         case ToolCallStarted():
@@ -136,7 +136,11 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # noqa: PLR0911  # on
                 messages=1,
             )
         case RunRecovered():
-            return state if event.clean else replace(state, recoveries=event.attempt)
+            return replace(
+                state,
+                model=event.model or state.model,
+                recoveries=state.recoveries if event.clean else event.attempt,
+            )
         case ModelAttemptAbandoned() | ModelCallFailed():
             return replace(state, model_attempt=None)
         case ToolCallFailed():

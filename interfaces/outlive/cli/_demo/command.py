@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import signal
@@ -86,7 +87,8 @@ def play_demo(
             pause=_PAUSE,
             answer_time=_ANSWER_TIME,
         )
-        story = Story(job, kill=kill, tell=screen.tell, counts=counts)
+        complaints = stack.enter_context(tempfile.TemporaryFile())
+        story = Story(job, kill=kill, complaints=complaints, tell=screen.tell, counts=counts)
         report, line = asyncio.run(_interruptible(story.play()))
         screen.finish(report, line)
     return OK if report.ok else FAILED
@@ -144,7 +146,7 @@ def _refuse_runs_of_others(data: Path) -> None:
 def _screen(*, json: bool) -> Screen:
     if json:
         return JsonScreen()
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from outlive.cli._demo.live_screen import LiveScreen
 
         return LiveScreen()

@@ -25,6 +25,8 @@ from outlive.cli._demo.words import alike, split_sentences, terms_of
 
 _PARAGRAPH: Final = 25
 """Words of an average passage from which on a page is prose; below, it is a list of links."""
+_CANDIDATES: Final = 200
+"""Sentences that are compared with each other, at most: it takes their number squared."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -213,7 +215,9 @@ class Library:
             a_page, a_passage: how many of one page or passage at most.
         """
         left = [sentence for sentence in candidates if scores[sentence.place] > 0]
-        top = max((scores[sentence.place] for sentence in left), default=1.0)
+        left.sort(key=lambda sentence: (-scores[sentence.place], sentence.place))
+        del left[_CANDIDATES:]
+        top = scores[left[0].place] if left else 1.0
         picked: list[Sentence] = []
         while left and len(picked) < count:
             best, best_value = None, -math.inf

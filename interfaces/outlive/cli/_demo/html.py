@@ -75,6 +75,10 @@ class _Reader(HTMLParser):
             self._permalink = "headerlink" in (attributes.get("class") or "")
         if tag in _BLOCKS or tag in _HEADINGS or tag in _FURNITURE:
             self._flush()
+        innermost = self._inside[-1] if self._inside else ""
+        ends = innermost in _HEADINGS or innermost == "dt"
+        if ends and (tag in _BLOCKS or tag in _HEADINGS):
+            self._inside.pop()  # It holds no blocks: its end was left out.
         if tag in _HEADINGS or tag in _FURNITURE or tag in ("title", "main", "article", "dt"):
             self._inside.append(tag)
 

@@ -48,7 +48,7 @@ class ExtractiveModel:
     counted as words.
 
     Args:
-        answer_time: seconds over which an answer is streamed; it is only there to be seen.
+        answer_time: seconds over which a brief is streamed; it is only there to be seen.
     """
 
     def __init__(self, *, answer_time: float = 0.0) -> None:
@@ -61,7 +61,7 @@ class ExtractiveModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
         """Stream a tool call, or the brief."""
-        answer = answer_to(request.messages)
+        answer = await asyncio.to_thread(answer_to, request.messages)
         heard = sum(_words(message) for message in request.messages)
         if isinstance(answer, ToolCallPart):
             yield answer
@@ -69,7 +69,8 @@ class ExtractiveModel:
             yield Finish("tool_calls")
             return
         chunks = chunks_of(answer)
-        delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY)
+        is_brief = answer.startswith("# ")  # and no complaint
+        delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY) if is_brief else 0.0
         for chunk in chunks:
             if delay:
                 await asyncio.sleep(delay)

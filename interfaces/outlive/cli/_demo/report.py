@@ -35,6 +35,7 @@ def report_of(
     kills: Sequence[Killed],
     planned_kills: int,
     next_pids: Sequence[int],
+    last_status: int,
     counts: Counts | None,
 ) -> Report:
     """Return the report on a run.
@@ -48,6 +49,7 @@ def report_of(
         kills: those that were made, and how many were planned.
         planned_kills: see `kills`.
         next_pids: the process that followed on each kill.
+        last_status: how the last process ended.
         counts: what the server counted; None if it was not ours.
     """
     state, transcript = fold_run(recorded.event for recorded in events)
@@ -66,6 +68,7 @@ def report_of(
         _recovered(line, len(kills)),
         _seen_once(seen, events),
         _cited(transcript.output, pages),
+        _ended(last_status),
     ]
     silent = [
         (recovery.recorded_at_ns - recovery.silent_since_ns) // 1_000_000
@@ -188,3 +191,10 @@ def _cited(output: str, pages: Sequence[ToolStepCompleted]) -> Check:
     if not holds:
         says = "the brief cites what was not read, or lists what it does not cite"
     return Check(name="cited", holds=holds, says=says)
+
+
+def _ended(status: int) -> Check:
+    says = "the last worker ended by itself, in good order"
+    if status:
+        says = f"the last worker ended with status {status}"
+    return Check(name="ended", holds=status == 0, says=says)

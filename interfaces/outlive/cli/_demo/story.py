@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from outlive.cli._demo.agent import RULES
 from outlive.cli._demo.moments import AnyMoment, Killed, Report, WorkerStarted
@@ -37,6 +37,7 @@ class Story:
     Args:
         job: what the workers are to do.
         kill: whether to kill them.
+        complaints: where the workers' stderr goes.
         tell: is given every moment as it comes.
         counts: what the server has counted; None if the site is not ours.
     """
@@ -46,10 +47,12 @@ class Story:
         job: Job,
         *,
         kill: bool,
+        complaints: IO[bytes],
         tell: Callable[[AnyMoment], None],
         counts: Callable[[], Counts] | None,
     ) -> None:
         self._job = job
+        self._complaints = complaints
         self._tell = tell
         self._counts = counts
         self._began_s = time.monotonic()
@@ -82,8 +85,8 @@ class Story:
                         self._tell(moment)
                     if self._is_time_to_kill(recorded):
                         await self._kill(log)
-                await self._workers[-1].finish()
-                return self._report(log)
+                status = await self._workers[-1].finish()
+                return self._report(log, last_status=status)
             finally:
                 log.close()
         finally:
@@ -91,9 +94,7 @@ class Story:
                 await worker.end()
 
     async def _start_worker(self) -> WorkerProcess:
-        complaints = Path(self._job.data) / "worker.log"
-        complaints.parent.mkdir(parents=True, exist_ok=True)
-        worker = await WorkerProcess.start(self._job, complaints)
+        worker = await WorkerProcess.start(self._job, self._complaints)
         self._workers.append(worker)
         self._tell(WorkerStarted(at_ms=self._now_ms(), number=len(self._workers), pid=worker.pid))
         return worker
@@ -113,12 +114,11 @@ class Story:
                 if not upcoming.done():
                     # What it has written last may still be on its way to us.
                     await asyncio.wait({upcoming}, timeout=2.0)
+                if not upcoming.done() and worker.ended.done():
+                    await worker.ready()  # It may have said why.
+                    raise worker.gone()
                 if not upcoming.done():
-                    raise (
-                        worker.gone()
-                        if worker.ended.done()
-                        else Wrong(f"nothing happened for {_SILENCE:.0f} s", code=FAILED)
-                    )
+                    raise Wrong(f"nothing happened for {_SILENCE:.0f} s", code=FAILED)
                 recorded = upcoming.result()
                 if recorded is None:
                     return
@@ -179,7 +179,7 @@ class Story:
         self._tell(killed)
         await self._start_worker()
 
-    def _report(self, log: LogReader) -> tuple[Report, Timeline]:
+    def _report(self, log: LogReader, *, last_status: int) -> tuple[Report, Timeline]:
         events = read_run(log, self._job.run_id)
         line = timeline(events)
         report = report_of(
@@ -190,6 +190,7 @@ class Story:
             seen=self._seen,
             kills=self._kills,
             planned_kills=self._planned,
+            last_status=last_status,
             next_pids=[worker.pid for worker in self._workers[1:]],
             counts=None if self._counts is None else self._counts(),
         )

@@ -64,6 +64,7 @@ _ENDINGS: Final = (
     ("ings", ""),
     ("edly", ""),
     ("ies", "y"),
+    ("ied", "y"),
     ("ing", ""),
     ("ure", ""),
     ("als", ""),

@@ -6,8 +6,7 @@ import asyncio
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import msgspec
 
@@ -25,25 +24,25 @@ class WorkerProcess:
     however it dies, and then the worker ends as well.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, complaints: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, complaints: IO[bytes]) -> None:
         self._process = process
         self._complaints = complaints
         self.ended = asyncio.create_task(process.wait())
 
     @classmethod
-    async def start(cls, job: Job, complaints: Path) -> Self:
-        """Start a worker. What it writes to stderr is added to the file `complaints`."""
-        with complaints.open("ab") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "outlive.cli._demo.worker",
-                msgspec.json.encode(job).decode(),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-                start_new_session=True,
-            )
+    async def start(cls, job: Job, complaints: IO[bytes]) -> Self:
+        """Start a worker. What it writes to stderr goes to the file `complaints`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # The folder that the user stands in holds no modules for us.
+            "-m",
+            "outlive.cli._demo.worker",
+            msgspec.json.encode(job).decode(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=complaints,
+            start_new_session=True,
+        )
         return cls(process, complaints)
 
     @property
@@ -65,6 +64,7 @@ class WorkerProcess:
             message = f"worker {self.pid} said nothing within {_STARTS_WITHIN:.0f} s"
             raise Wrong(message, code=FAILED) from None
         if not line:
+            await self.finish()
             raise self.gone()
         told = msgspec.json.decode(line, type=Ready | Refusal)
         if isinstance(told, Refusal):
@@ -72,7 +72,8 @@ class WorkerProcess:
 
     def gone(self) -> Wrong:
         """Return what to say of a worker that ended and was not killed."""
-        lines = self._complaints.read_text(errors="replace").strip().splitlines()
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
         last = f": {lines[-1]}" if lines else ""
         code = self._process.returncode
         return Wrong(f"worker {self.pid} ended by itself (status {code}){last}", code=FAILED)

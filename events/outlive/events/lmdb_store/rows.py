@@ -1,0 +1,152 @@
+"""Rows of `log`: one record, or several that follow one another.
+
+    one record    link (8), record
+    several       1 (1), count (2), the ends of the records (4 each), then link and record each
+
+The first byte of a link is 0. A row's key is the position of its first record; the ends are
+counted from behind the last of them.
+
+A batch is written in few rows, because each of LMDB's calls gives up the GIL, and because the
+larger ones fill their pages: beyond half a page a value has pages of its own, so a row is cut
+where it fills the last of them best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from struct import Struct
+from struct import error as StructError
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import lmdb
+
+from outlive.events.errors import CorruptLog
+from outlive.events.ids import Position
+from outlive.events.lmdb_store.layout import Tables, number_key
+
+if TYPE_CHECKING:
+    Txn: TypeAlias = lmdb.Transaction[bytes]
+
+_SEVERAL: Final = 1
+_SEVERAL_BYTE: Final = bytes([_SEVERAL])
+_HEAD: Final = Struct(">BH")
+_END: Final = Struct(">I")
+_PAGE_BYTES: Final = 4_096
+_PAGE_HEADER_BYTES: Final = 16
+_NODE_BYTES: Final = 18  # of LMDB's own for a row in a shared page
+_MOST_BYTES: Final = 16 * _PAGE_BYTES - _PAGE_HEADER_BYTES
+_SHARED_BYTES: Final = 2_016
+"""A row of this length can share a page with another one: LMDB wants two on each."""
+
+
+def pack(parts: Sequence[bytes]) -> Generator[tuple[int, bytes]]:
+    """Return rows for records that follow one another, each part a link and a record.
+
+    Each row comes with the index of its first part.
+    """
+    start = 0
+    while start < len(parts):
+        end = _cut(parts, start)
+        if end == start + 1:
+            yield start, parts[start]
+        else:
+            chosen = parts[start:end]
+            ends: list[int] = []
+            total = 0
+            for part in chosen:
+                total += len(part)
+                ends.append(total)
+            head = Struct(f">BH{len(chosen)}I").pack(_SEVERAL, len(chosen), *ends)
+            yield start, head + b"".join(chosen)
+        start = end
+
+
+def _cut(parts: Sequence[bytes], start: int) -> int:
+    """Return the end of the row that begins with part `start`: the one that wastes least."""
+    best, best_end = 1e9, start + 1
+    total = _HEAD.size
+    for end in range(start, len(parts)):
+        total += len(parts[end]) + _END.size
+        if total <= _SHARED_BYTES:
+            waste = _NODE_BYTES + total // 16  # Shared pages are seldom quite full.
+        elif total <= _MOST_BYTES or end == start:
+            waste = -(total + _PAGE_HEADER_BYTES) % _PAGE_BYTES
+        else:
+            break
+        if waste <= best * total:
+            best, best_end = waste / total, end + 1
+    return best_end
+
+
+def record_at(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes]:
+    """Return the link and the record at a position. Raises CorruptLog."""
+    key = number_key(position)
+    with txn.cursor(tables.log) as cursor:
+        if cursor.set_range(key) and cursor.key() == key:
+            return _part(position, cursor.value(), 0)
+        # Not the first one of its row: then it is in the row before, which may be the last.
+        if cursor.prev() if cursor.key() else cursor.last():
+            first = int.from_bytes(cursor.key(), "big")
+            return _part(first, cursor.value(), position - first)
+    raise CorruptLog(f"record {position}", "it lacks")
+
+
+def last_record(txn: Txn, tables: Tables) -> tuple[Position, bytes] | None:
+    """Return the last record and its position; None if there is none. Raises CorruptLog."""
+    with txn.cursor(tables.log) as cursor:
+        if not cursor.last():
+            return None
+        first, row = int.from_bytes(cursor.key(), "big"), cursor.value()
+        last = _count(first, row) - 1
+        return Position(first + last), _part(first, row, last)[1]
+
+
+def records_after(txn: Txn, tables: Tables, after: int) -> Generator[tuple[Position, bytes]]:
+    """Return the records beyond a position, in order. Raises CorruptLog if one lacks."""
+    expected = after + 1
+    with txn.cursor(tables.log) as cursor:
+        if not (cursor.set_range(number_key(expected)) and cursor.key() == number_key(expected)):
+            more = cursor.prev() if cursor.key() else cursor.last()
+            more = more or cursor.first()
+        else:
+            more = True
+        while more:
+            first, row = int.from_bytes(cursor.key(), "big"), cursor.value()
+            count = _count(first, row)
+            if first > expected:
+                raise CorruptLog(f"record {expected}", "it lacks")
+            for index in range(expected - first, count):
+                yield Position(first + index), _part(first, row, index)[1]
+            expected = max(expected, first + count)
+            more = cursor.next()
+
+
+def _count(first: int, row: bytes) -> int:
+    if row[:1] != _SEVERAL_BYTE:
+        return 1
+    try:
+        number = int(_HEAD.unpack_from(row)[1])
+        (end,) = _END.unpack_from(row, _HEAD.size + _END.size * (number - 1))
+    except StructError:
+        raise CorruptLog(f"record {first}", "its row is cut off") from None
+    if number < 2 or len(row) != _HEAD.size + _END.size * number + end:
+        raise CorruptLog(f"record {first}", "its row has another length than it says")
+    return number
+
+
+def _part(first: int, row: bytes, index: int) -> tuple[int, bytes]:
+    """Return link and record of one part of a row. Raises CorruptLog."""
+    count = _count(first, row)
+    position = first + index
+    if index >= count:
+        raise CorruptLog(f"record {position}", "it lacks")
+    if count > 1:
+        base = _HEAD.size + _END.size * count
+        start, end = 0, _END.unpack_from(row, _HEAD.size + _END.size * index)[0]
+        if index:
+            (start,) = _END.unpack_from(row, _HEAD.size + _END.size * (index - 1))
+        row = row[base + start : base + end]
+    link = int.from_bytes(row[:8], "big")
+    if len(row) <= 8 or link >= position:
+        raise CorruptLog(f"record {position}", "its link does not lead back")
+    return link, row[8:]

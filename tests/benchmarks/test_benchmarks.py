@@ -1,0 +1,127 @@
+"""Each benchmark runs, at sizes too small to mean anything, and tells what it promises to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import bench_durable_run, bench_log, bench_observe, bench_recovery
+from benchmarks._bench import Cell, Options, Report, Target, finish, number, percentile, table
+from benchmarks._machine import Machine
+from benchmarks._profile import profile
+from benchmarks.report import markdown, names
+
+Measure = Callable[[Path], Report]
+
+
+def log(folder: Path) -> Report:
+    sizes = bench_log.Sizes(commits=20, writers=(1, 2), batches=(1, 3))
+    return bench_log.measure(sizes, folder, rounds=1)
+
+
+def durable_run(folder: Path) -> Report:
+    sizes = bench_durable_run.Sizes(one_by_one=2, at_once=(2,), runs=4, cost_runs=2)
+    return bench_durable_run.measure(sizes, folder, rounds=1)
+
+
+def recovery(folder: Path) -> Report:
+    sizes = bench_recovery.Sizes(runs=(3,), old_events=440)
+    return bench_recovery.measure(sizes, folder, rounds=1)
+
+
+def observe(folder: Path) -> Report:
+    sizes = bench_observe.Sizes(events=4, observers=(2,))
+    return bench_observe.measure(sizes, folder, rounds=1)
+
+
+MEASURES: dict[str, tuple[Measure, set[str], int]] = {
+    "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
+    "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
+    "recovery": (recovery, {"interrupted runs", "all finished after, s", "floor, s"}, 0),
+    "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
+}
+
+
+def test_every_benchmark_is_tried_here() -> None:
+    assert names() == sorted(MEASURES)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_benchmark_writes_its_figures_down(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure, columns, targets = MEASURES[name]
+    file = tmp_path / "results" / f"{name}.json"
+    given = Options(json=file, quick=True, rounds=1, folder=tmp_path, profile=False)
+
+    told = finish(measure(tmp_path), given)
+    kept = msgspec.json.decode(file.read_bytes(), type=Report)
+
+    assert kept == told
+    assert kept.benchmark == name
+    assert kept.question.endswith("?")
+    assert kept.machine.cores >= 1
+    assert {"python", "outlive", "liblmdb"} <= kept.versions.keys()
+    assert len(kept.targets) == targets
+    first = next(iter(kept.tables.values()))
+    assert all(columns <= row.keys() for row in first)
+    assert all(value > 0 for row in first for value in row.values() if isinstance(value, int))
+    assert kept.question in capsys.readouterr().out
+
+
+def test_a_run_is_eleven_commits_one_by_one(tmp_path: Path) -> None:
+    cost = durable_run(tmp_path).tables["what a run costs"]
+    assert [row["commits a run"] for row in cost if row["at once"] == 1] == [11.0, 11.0]
+
+
+def test_the_profile_tells_the_threads_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile(bench_durable_run.run_many, tmp_path, runs=2)
+    out = capsys.readouterr().out
+    assert "loop thread" in out
+    assert "event_sourced.py" in out
+
+
+def test_the_report_says_which_promise_was_missed() -> None:
+    found = Report(
+        benchmark="log",
+        question="How fast?",
+        tables={},
+        targets=[
+            Target(what="slow", unit="ms", measured=7.0, target=5.0, aim=2.0),
+            Target(what="fast", unit="x", measured=0.8, target=0.5, at_most=False),
+        ],
+        sizes={},
+        rounds=1,
+        machine=Machine(cpu="c", cores=2, memory_gib=8.0, kernel="k", filesystem="ext4"),
+        versions={"python": "3.11"},
+        date="2026-01-01T00:00:00+00:00",
+    )
+    lines = markdown([found]).splitlines()
+    source = "[log](benchmarks/bench_log.py)"
+    assert lines[2] == f"| slow | ≤ 5.00 ms | ≤ 2.00 | **7.00 ms** (missed) | {source} |"
+    assert lines[3] == f"| fast | ≥ 0.500 x |  | 0.800 x | {source} |"
+    assert lines[-1] == "c, 2 cores, 8 GiB, Linux k, ext4; python 3.11; 2026-01-01."
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.01234, "0.0123"), (0.5, "0.500"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12,346")],
+)
+def test_a_number_has_three_digits_that_say_something(value: Cell, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_percentile_is_one_of_the_samples() -> None:
+    assert percentile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.0
+    assert percentile([4.0, 1.0, 3.0, 2.0], 0.99) == 4.0
+    assert percentile([1.0], 0.5) == 1.0
+
+
+def test_a_table_has_numbers_to_the_right() -> None:
+    rows: list[dict[str, Cell]] = [{"name": "a", "n": 1}, {"name": "bb", "n": 1000}]
+    assert table(rows).splitlines() == ["name      n", "----  -----", "a         1", "bb    1,000"]

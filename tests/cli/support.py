@@ -1,0 +1,125 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from outlive.actors import (
+    Agent,
+    Finish,
+    ModelPart,
+    ModelRequest,
+    Runtime,
+    ScriptedModel,
+    TextDelta,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
+from outlive.cli._demo.brief import Source
+from outlive.cli._demo.html import read_html
+from outlive.events import Usage
+
+HANDBOOK = Path(__file__).parents[2] / "interfaces/outlive/cli/_demo/site"
+
+
+def outlive(*arguments: str) -> list[str]:
+    """Return the command line that runs `outlive` in a process of its own."""
+    return [sys.executable, "-c", "from outlive.cli import main; main()", *arguments]
+
+
+def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start `outlive` in a process of its own, its output to be read line by line."""
+    return subprocess.Popen(
+        outlive(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """Return the objects of lines of JSON; each line is one."""
+    found = [json.loads(line) for line in text.splitlines()]
+    assert all(isinstance(one, dict) for one in found)
+    return found
+
+
+def handbook() -> list[Source]:
+    """Return the pages of the handbook, by name."""
+    pages: list[Source] = []
+    for file in sorted(HANDBOOK.glob("*.html")):
+        content = read_html(file.read_text(encoding="utf-8"))
+        pages.append(Source(content.title, f"http://site/{file.name}", content.passages))
+    return pages
+
+
+def closed_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def write_site(folder: Path, pages: Mapping[str, str]) -> Path:
+    """Write files into a new folder."""
+    for name, text in pages.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return folder
+
+
+def page(title: str, *paragraphs: str, links: Sequence[str] = ()) -> str:
+    """Return an HTML page."""
+    body = "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+    anchors = "".join(f'<a href="{link}">{link}</a>' for link in links)
+    return f"<html><title>{title}</title><main><h1>{title}</h1>{body}{anchors}</main></html>"
+
+
+@tool(read_only=True)
+async def fingerprint(text: str, ctx: ToolContext) -> bytes:
+    """Return some bytes."""
+    await ctx.progress(done=1, total=1, note="done")
+    return await ctx.step("bytes", str.encode, text, result_type=bytes)
+
+
+def agent() -> Agent:
+    """Return an agent whose run has a tool call with bytes, and an answer in two deltas."""
+    turns = [
+        Turn(tool_calls=[ToolCall("fingerprint", {"text": "\x00\x01"})]),
+        Turn("All \x1b[31mdone\x1b[0m.", usage=Usage(input_tokens=7, output_tokens=2)),
+    ]
+    return Agent("writer", model=ScriptedModel(turns), tools=[fingerprint])
+
+
+async def make_run(data: Path, run_id: str, *, agent: Agent) -> None:
+    """Let a run happen in a log."""
+    async with Runtime(data, agents=[agent]) as rt:
+        await rt.run(agent, "Take the fingerprint.", run_id=run_id)
+
+
+class Gated:
+    """A model that answers when a gate is open."""
+
+    name = "gated"
+
+    def __init__(self, gate: asyncio.Event) -> None:
+        self._gate = gate
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+        await self._gate.wait()
+        yield TextDelta(f"{request.run_id} may go.")
+        yield Finish()

@@ -1,0 +1,189 @@
+"""A timeline shows each attempt with its time, and what a crash cut off."""
+
+from collections.abc import Sequence
+
+from outlive.events import (
+    CallId,
+    Event,
+    Failure,
+    MemoryLog,
+    ModelAttemptAbandoned,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallStarted,
+    ModelDelta,
+    Recorded,
+    RequestedToolCall,
+    RunCompleted,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    ToolStepCompleted,
+    Usage,
+    run_stream,
+)
+from outlive.projections.timeline import Timeline, timeline
+
+MS = 1_000_000
+CALL = CallId("0.0")
+STREAM = run_stream("r")
+
+
+class SteppingClock:
+    """A clock that goes on by 10 ms each time that it is read."""
+
+    def __init__(self) -> None:
+        self._now_ns = 0
+
+    def now_ns(self) -> int:
+        self._now_ns += 10 * MS
+        return self._now_ns
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns()
+
+
+def recorded(*commits: Sequence[Event]) -> list[Recorded]:
+    """Return events as a log records them: one commit each 10 ms."""
+    log = MemoryLog(clock=SteppingClock())
+    for events in commits:
+        log.append(STREAM, events, expected_version=log.version(STREAM))
+    return log.read(STREAM)
+
+
+ASKED = ModelCallCompleted(
+    tool_calls=(RequestedToolCall(call_id=CALL, name="read"),), usage=Usage(output_tokens=3)
+)
+BEGIN: list[Sequence[Event]] = [
+    [RunStarted(agent_id="a", input="?"), ModelCallStarted(model="m")],
+    [ASKED, ToolCallStarted(call_id=CALL, name="read")],
+]
+
+
+def test_no_events_have_an_empty_timeline() -> None:
+    assert timeline([]) == Timeline()
+
+
+def test_a_call_is_a_span_from_its_start_to_its_end() -> None:
+    line = timeline(
+        recorded(
+            *BEGIN,
+            [ToolStepCompleted(call_id=CALL, key="page", elapsed_ms=4)],
+            [ToolCallCompleted(call_id=CALL), ModelCallStarted(step=1, model="m")],
+            [ModelDelta(step=1, text="Hel")],
+            [ModelDelta(step=1, text="lo")],
+            [ModelCallCompleted(step=1, text="Hello"), RunCompleted()],
+        )
+    )
+
+    model, tool, answer = line.spans
+    assert (model.kind, model.step, model.outcome, model.elapsed_ms) == (
+        "model",
+        0,
+        "completed",
+        10,
+    )
+    assert model.usage == Usage(output_tokens=3)
+    assert (tool.kind, tool.name, tool.call_id, tool.elapsed_ms) == ("tool", "read", "0.0", 20)
+    assert [(mark.key, mark.elapsed_ms) for mark in tool.steps] == [("page", 4)]
+    assert (answer.deltas, answer.characters, answer.outcome) == (2, 5, "completed")
+    assert (line.started_at_ns, line.ended_at_ns) == (10 * MS, 70 * MS)
+    assert (line.elapsed_ms, line.head) == (60, 11)
+
+
+def test_an_attempt_that_a_crash_cut_off_ends_at_the_last_sign_of_life() -> None:
+    line = timeline(
+        recorded(
+            *BEGIN,
+            [ToolStepCompleted(call_id=CALL, key="one")],
+            [RunRecovered(epoch=2), ToolCallStarted(call_id=CALL, name="read", attempt=2)],
+            [ToolStepCompleted(call_id=CALL, key="two", attempt=2)],
+        )
+    )
+
+    _, cut_off, again = line.spans
+    assert (cut_off.outcome, cut_off.ended_at_ns, cut_off.ended_version) == ("cut_off", 30 * MS, 5)
+    assert [mark.key for mark in cut_off.steps] == ["one"]
+    assert (again.attempt, again.outcome, again.ended_at_ns) == (2, "open", None)
+    assert [mark.key for mark in again.steps] == ["two"]
+    (recovery,) = line.recoveries
+    assert (recovery.epoch, recovery.silent_since_ns, recovery.recorded_at_ns) == (
+        2,
+        30 * MS,
+        40 * MS,
+    )
+
+
+def test_an_abandoned_answer_is_cut_off_and_the_next_attempt_a_span_of_its_own() -> None:
+    line = timeline(
+        recorded(
+            [RunStarted(agent_id="a", input="?"), ModelCallStarted(model="m")],
+            [ModelDelta(text="Hel")],
+            [
+                RunRecovered(epoch=2),
+                ModelAttemptAbandoned(),
+                ModelCallStarted(model="m", attempt=2),
+            ],
+            [ModelCallCompleted(attempt=2, text="Hello"), RunCompleted()],
+        )
+    )
+
+    first, second = line.spans
+    assert (first.outcome, first.elapsed_ms, first.characters) == ("cut_off", 10, 3)
+    assert (second.outcome, second.attempt, second.elapsed_ms) == ("completed", 2, 10)
+
+
+def test_calls_that_others_still_run_stay_open_through_a_recovery() -> None:
+    other = CallId("0.1")
+    line = timeline(
+        recorded(
+            *BEGIN,
+            [ToolCallStarted(call_id=other, name="write")],
+            [RunRecovered(epoch=2), ToolCallStarted(call_id=CALL, name="read", attempt=2)],
+        )
+    )
+
+    assert [span.outcome for span in line.spans] == ["completed", "cut_off", "open", "open"]
+
+
+def test_a_call_in_doubt_that_may_not_be_repeated_is_cut_off_with_its_error() -> None:
+    doubt = Failure(kind="in_doubt")
+    line = timeline(
+        recorded(
+            *BEGIN,
+            [RunRecovered(epoch=2), ToolCallFailed(call_id=CALL, error=doubt)],
+        )
+    )
+
+    assert (line.spans[1].outcome, line.spans[1].error) == ("cut_off", doubt)
+    assert line.spans[1].ended_at_ns == 20 * MS
+
+
+def test_failures_are_kept_with_their_reason() -> None:
+    error = Failure(kind="error", message="no")
+    line = timeline(
+        recorded(
+            *BEGIN,
+            [ToolCallFailed(call_id=CALL, error=error, retry_at_ns=99 * MS)],
+            [ToolCallStarted(call_id=CALL, name="read", attempt=2)],
+            [ToolCallFailed(call_id=CALL, attempt=2, error=error)],
+            [ModelCallStarted(step=1, model="m")],
+            [ModelCallFailed(step=1, error=error), RunFailed(error=error)],
+        )
+    )
+
+    _, first, second, model = line.spans
+    assert (first.outcome, first.retry_at_ns, first.elapsed_ms) == ("failed", 99 * MS, 10)
+    assert (second.outcome, second.retry_at_ns) == ("failed", None)
+    assert (model.outcome, model.error) == ("failed", error)
+
+
+def test_an_end_without_a_start_is_passed_over() -> None:
+    unknown = CallId("7.0")
+    line = timeline(recorded([ToolCallCompleted(call_id=unknown), ModelDelta(text="?")]))
+
+    assert line.spans == ()
+    assert line.head == 2

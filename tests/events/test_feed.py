@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from outlive.events import LogClosed, Position, Record, Recorded, StreamId, Subscription, Version
+from outlive.events.feed import QUEUE_LIMIT, Feed, follow_stream
+from tests.events.log_contract import A, delta, run, versions
+
+
+def record(number: int) -> Record:
+    return Record(
+        position=Position(number),
+        stream=A,
+        first_version=Version(number),
+        recorded_at_ns=0,
+        epoch=1,
+        commit_id=bytes(16),
+        events=tuple(delta(str(number))),
+        hash=bytes(32),
+    )
+
+
+class Source:
+    """A feed with the log behind it, as a store publishes: written first, then pushed."""
+
+    def __init__(self) -> None:
+        self.feed = Feed()
+        self.records: list[Record] = []
+        self.reads = 0
+        self.before_read: list[Callable[[], None]] = []  # each is done once
+        self.after_read: list[Callable[[], None]] = []
+
+    def publish(self, count: int) -> None:
+        new = [record(len(self.records) + number + 1) for number in range(count)]
+        self.records += new
+        self.feed.publish(new)
+
+    def follow(self) -> Subscription[Recorded]:
+        return follow_stream(self.feed, A, Version(0), self.read)
+
+    def read(self, _: StreamId, after: Version, limit: int) -> list[Recorded]:
+        self.reads += 1
+        while self.before_read:
+            self.before_read.pop()()
+        found = [found for one in self.records for found in one.recorded(after=after)]
+        while self.after_read:
+            self.after_read.pop()()
+        return found[:limit]
+
+
+def refuse() -> None:
+    raise PermissionError
+
+
+async def take(follower: AsyncIterator[Recorded], count: int) -> list[int]:
+    return versions([await anext(follower) for _ in range(count)])
+
+
+def test_a_record_that_is_pushed_while_the_log_is_read_comes_once() -> None:
+    async def work() -> None:
+        source = Source()
+        source.publish(2)
+        follower = source.follow()
+        source.before_read.append(lambda: source.publish(1))  # in the log and in the queue
+        source.after_read.append(lambda: source.publish(1))  # in the queue alone
+        assert await take(follower, 4) == [1, 2, 3, 4]
+        source.publish(1)
+        assert await take(follower, 1) == [5]
+        assert source.reads == 1
+
+    run(work())
+
+
+def test_a_queue_that_overflows_during_the_read_is_made_good_by_another_read() -> None:
+    async def work() -> None:
+        source = Source()
+        source.publish(1)
+        follower = source.follow()
+        source.after_read.append(lambda: source.publish(QUEUE_LIMIT + 5))
+        assert await take(follower, QUEUE_LIMIT + 6) == list(range(1, QUEUE_LIMIT + 7))
+
+    run(work())
+
+
+def test_a_failed_read_can_be_tried_again() -> None:
+    async def work() -> None:
+        source = Source()
+        source.publish(1)
+        follower = source.follow()
+        source.before_read.append(refuse)
+        with pytest.raises(PermissionError):
+            await anext(follower)
+        assert await take(follower, 1) == [1]
+
+    run(work())
+
+
+def test_a_feed_is_followed_until_the_last_one_leaves() -> None:
+    async def work() -> None:
+        source = Source()
+        one, other = source.follow(), source.follow()
+        source.publish(1)
+        await take(one, 1)
+        await take(other, 1)
+        await one.aclose()
+        assert source.feed.followed
+        assert source.feed.wants(A)
+        del other  # Dropped without a word, as `break` does.
+        gc.collect()
+        assert (source.feed.followed, source.feed.wants(A)) == (False, False)
+
+    run(work())
+
+
+def test_followers_of_a_loop_that_is_gone_are_forgotten() -> None:
+    source = Source()
+    kept: list[Subscription[Recorded]] = []
+
+    async def wait_and_leave() -> None:
+        follower = source.follow()
+        kept.append(follower)
+        waiting = asyncio.ensure_future(anext(follower))
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    async def take_and_leave() -> None:
+        follower = source.follow()
+        kept.append(follower)
+        await take(follower, 1)
+
+    run(wait_and_leave())
+    source.publish(1)
+    run(take_and_leave())
+    source.publish(QUEUE_LIMIT + 2)  # It would never take them.
+    assert not source.feed.followed
+
+
+def test_an_error_that_ends_many_followers_does_not_keep_them_alive() -> None:
+    async def work() -> None:
+        source = Source()
+        ended = LogClosed("over")
+        source.feed.end(ended)
+        for _ in range(10):
+            with pytest.raises(LogClosed) as error:
+                await anext(source.follow())
+            assert error.value is ended
+        frames, at = 0, ended.__traceback__
+        while at is not None:
+            frames, at = frames + 1, at.tb_next
+        assert frames < 10
+
+    run(work())
+
+
+def test_a_follower_that_could_not_be_registered_is_not_counted() -> None:
+    async def work() -> None:
+        feed = Feed(on_follow=refuse)
+        follower = follow_stream(feed, A, Version(0), Source().read)
+        with pytest.raises(PermissionError):
+            await anext(follower)
+        assert not feed.followed
+
+    run(work())
