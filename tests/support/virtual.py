@@ -159,10 +159,11 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        threads_work = self._loop.threads_work  # asked first: a thread may end at any moment
         found = super().select(0)
         if found or (timeout is not None and timeout <= 0):
             return found
-        if self._loop.threads_work:
+        if threads_work:
             found = super().select(_PATIENCE)
             if not found:
                 raise Hung(f"a thread has worked for {_PATIENCE} s without a word")

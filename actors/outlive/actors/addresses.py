@@ -151,10 +151,9 @@ class Addresses(Generic[S, C, X, R]):
             return self._mark(stream, "blocked", missing)
         self._standing.pop(stream, None)
         resident = self._residents[stream] = Resident(actor, world)
-        if actor.owes or (actor.is_open and actor.epoch != self._log.epoch):
+        if actor.owes:
             self._recover(stream, actor)
         actor.run()
-        actor.watch_clock()
         return resident
 
     def _recover(self, stream: StreamId, actor: EventSourcedActor[S, C, X]) -> None:

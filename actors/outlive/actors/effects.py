@@ -31,7 +31,7 @@ class EffectTable:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running: dict[StreamId, dict[Hashable, Running]] = {}
-        self._closed = False
+        self.closed = False
 
     def __len__(self) -> int:
         """How many effects run."""
@@ -55,7 +55,7 @@ class EffectTable:
         `cancelled` is called when somebody else has cancelled the task, a second later: at the
         end of its loop all tasks are cancelled, and that is no more an outcome than a crash.
         """
-        if self._closed:
+        if self.closed:
             body.close()
             return
         effects = self._running.setdefault(stream, {})
@@ -63,7 +63,7 @@ class EffectTable:
         entry = effects[effect] = Running(self._loop.create_task(body))
 
         def ended(task: asyncio.Task[None]) -> None:
-            if task.cancelled() and not (entry.given_up or self._closed):
+            if task.cancelled() and not (entry.given_up or self.closed):
                 self._loop.call_later(_PATIENCE, cancelled)
 
         entry.task.add_done_callback(ended)
@@ -71,7 +71,7 @@ class EffectTable:
     def given_up(self, stream: StreamId, effect: Hashable) -> bool:
         """Whether nobody waits for the effect's outcome any more."""
         entry = self.get(stream, effect)
-        return self._closed or entry is None or entry.given_up
+        return self.closed or entry is None or entry.given_up
 
     def get(self, stream: StreamId, effect: Hashable) -> Running | None:
         """Return the running effect, if it is there."""
@@ -103,7 +103,7 @@ class EffectTable:
 
     async def close(self) -> None:
         """Cancel all that runs, and wait until it has let go, for a second at most."""
-        self._closed = True
+        self.closed = True
         entries = [entry for effects in self._running.values() for entry in effects.values()]
         for entry in entries:
             entry.given_up = True

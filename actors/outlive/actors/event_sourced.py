@@ -126,7 +126,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._broken = broken
         self._state: S = entity.initial
         self._version = NO_VERSION
-        self._entry: OpenEntry | None = None
+        self._entry: OpenEntry | None = None  # by the state
+        self._row: OpenEntry | None = None  # as it stands in the open table
         self._wake_at_ns: int | None = None
         self._owed: dict[X, None] = {}
         self._read_to: Position = NO_POSITION
@@ -134,7 +135,6 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._refusal: BaseException | None = None  # set while writes are being refused
         self._again: list[Envelope[Any]] = []  # to be decided again then
         self._held: list[Envelope[Any]] = []  # arrived meanwhile
-        self.epoch = 0  # of the owner that wrote the last event that was read
 
     @property
     def state(self) -> S:
@@ -150,11 +150,6 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def busy(self) -> bool:
         """Whether something is on its way: a commit or a message."""
         return bool(self._pending) or not self.mailbox.empty()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the entity has begun and is not over."""
-        return self._entity.open_entry(self._state) is not None
 
     @property
     def owes(self) -> bool:
@@ -191,16 +186,18 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             for recorded in page:
                 state = self._entity.evolve(state, recorded.event)
             self._world.committed([recorded.event for recorded in page])
-            version, read_to, self.epoch = page[-1].version, page[-1].position, page[-1].epoch
+            version, read_to = page[-1].version, page[-1].position
             if len(page) < _PAGE:
                 break
         self._state, self._version, self._read_to = state, version, read_to
-        self._entry = self._log.open_entry(self.stream)
+        self._entry = self._entity.open_entry(state)
+        self._row = self._log.open_entry(self.stream)
         self._owed = self._entity.outstanding(state)
 
-    def watch_clock(self) -> None:
-        """Say when the entity wants to be woken."""
-        self._watch(self._entity.open_entry(self._state))
+    def run(self) -> None:
+        """Start handling messages, and say when the entity wants to be woken."""
+        super().run()
+        self._watch(self._entry)
 
     def _process(self, envelope: Envelope[Any]) -> None:
         if self._refusal is not None:
@@ -222,7 +219,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 events,
                 expected_version=self._version,
                 cause=getattr(envelope, "cause", None),
-                entry=UNSET if entry == self._entry else entry,
+                entry=UNSET if entry == self._row else entry,
             )
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
             if reply is not None:
@@ -232,7 +229,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             else:
                 self._broken(error)
             return
-        self._state, self._entry = state, entry
+        self._state = state
+        self._entry = self._row = entry
         self._version = Version(self._version + len(events))
         self._pending.append(_Pending(envelope, events, state))
         commit.then(self._settled)

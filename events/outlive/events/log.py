@@ -130,6 +130,7 @@ class EventLog(LogReader, Protocol):
 
         The future fails with:
             WrongExpectedVersion: someone appended first. The other appends go on.
+            CorruptLog: the stream's last record cannot be read. The other appends go on.
             Fenced: another owner took over. Nothing is written from now on.
             LogFailed: the store failed; whether this commit is in is unknown.
 

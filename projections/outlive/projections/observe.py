@@ -19,6 +19,7 @@ from outlive.events import (
     RunNotFound,
     StreamId,
     Subscription,
+    ToolResultIgnored,
     Version,
     run_stream,
 )
@@ -50,9 +51,8 @@ async def observe_run(
         raise RunNotFound(run_id)
     if not 0 <= after <= head:
         raise InvalidOffset(after, head)
-    over = log.open_entry(stream) is None  # Its end is somewhere in the log already.
-    head = log.version(stream)
-    if over and after >= head:
+    over = _is_over(log, stream, head)
+    if over and after == head:
         return
     async with (follow or _follow(log))(stream, Version(after)) as subscription:
         async for recorded in subscription:
@@ -61,6 +61,18 @@ async def observe_run(
                 return
             if over and recorded.version >= head:
                 return
+
+
+def _is_over(log: LogReader, stream: StreamId, head: Version) -> bool:
+    """Whether the end is in the log already; only late results may stand behind it."""
+    back = 1
+    while True:
+        for recorded in reversed(log.read(stream, after=Version(max(head - back, 0)), limit=back)):
+            if recorded.version <= head and not isinstance(recorded.event, ToolResultIgnored):
+                return isinstance(recorded.event, RunCompleted | RunFailed)
+        if back >= head:
+            return False
+        back = min(back * 8, head, 4_096)
 
 
 def _follow(log: LogReader) -> Follow:
@@ -83,8 +95,10 @@ async def text_of(events: AsyncIterator[Recorded]) -> AsyncIterator[str | TextRe
                     yield TextReset()
                 told = ""
             case ModelCallCompleted(text=text):
-                if len(text) > len(told):
-                    yield text[len(told) :]
+                # Who came in the middle of the answer has seen a part of it from there on.
+                rest = text[max(text.find(told), 0) + len(told) :]
+                if rest:
+                    yield rest
                 told = ""
             case _:
                 pass

@@ -68,6 +68,7 @@ class _Deltas:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, text: str, kind: Literal["text", "reasoning"]) -> None:
+        to_plain(text)
         if not text:
             return
         self._parts += 1
@@ -126,21 +127,21 @@ async def call_model(
             if finish is not None:
                 raise TypeError(f"nothing comes after Finish, but {part!r} did")
             match part:
-                case TextDelta():
-                    text.append(part.text)
+                case TextDelta(text=str()):
                     deltas.add(part.text, "text")
-                case ReasoningDelta():
-                    reasoning.append(part.text)
+                    text.append(part.text)
+                case ReasoningDelta(text=str()):
                     deltas.add(part.text, "reasoning")
+                    reasoning.append(part.text)
                 case ToolCallPart():
                     calls.append(_plan(agent, part))
                 case Usage():
                     usage += _checked(part)
                 case Finish(reason=str()):
+                    to_plain(part.reason)
                     finish = part
                 case _:  # a model from outside, unchecked until here
                     raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore[reportUnreachable]
-        to_plain("".join((*text, *reasoning)))
     except BaseException as raised:  # a model's end is not the runtime's
         if given_up() or cancelled_from_outside():
             raise asyncio.CancelledError from raised
@@ -197,6 +198,7 @@ def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
     """Look the tool up and check the arguments; what is wrong goes back to the model."""
     if not all(isinstance(text, str) for text in (part.name, part.id)):  # pyright: ignore[reportUnnecessaryIsInstance]  # a model from outside
         raise TypeError(f"a tool call's name and id are text: {part!r}")
+    to_plain(part.id)
     arguments, problem = _arguments(part)
     if problem is None:
         tool = agent.tools.get(part.name)
@@ -207,7 +209,7 @@ def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
         else:
             problem = tool.problem_with(arguments)
     return PlannedCall(
-        name=cut(part.name), arguments=arguments, provider_id=cut(part.id), problem=problem
+        name=cut(part.name), arguments=arguments, provider_id=part.id, problem=problem
     )
 
 

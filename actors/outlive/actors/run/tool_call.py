@@ -77,10 +77,10 @@ class ToolAttempt:
         *,
         clock: Clock,
         executor: Executor,
-        given_up: Callable[[], bool],
+        closed: Callable[[], bool],
     ) -> None:
         self.effect: Final = effect
-        self._given_up = given_up
+        self._closed = closed
         self._tool = tool
         self._spread_by = spread_by
         self._home = home
@@ -90,7 +90,8 @@ class ToolAttempt:
         self._loop = asyncio.get_running_loop()
         self._started_ns = clock.monotonic_ns()
         self._deadline: asyncio.TimerHandle | None = None
-        self._over = False
+        self._over = False  # given up
+        self._ended = False  # its body has come to its end
         self._held: ReportProgress | None = None  # progress waiting for the throttle
         self._throttle: asyncio.TimerHandle | None = None
         self.in_thread_now = False
@@ -142,7 +143,7 @@ class ToolAttempt:
             self._throttle = self._loop.call_later(_THROTTLE, self._pass_progress_on)
 
     def _require_current(self) -> None:
-        if self._over:
+        if self._over or self._ended:
             raise AttemptEnded(self.effect.call_id, self.effect.attempt)
 
     async def in_thread(self, fn: Callable[[], T]) -> T:
@@ -170,12 +171,12 @@ class ToolAttempt:
             raise
         finally:
             self.in_thread_now = False
-            late, self._over = self._over, True
+            self._ended = True
             if self._deadline is not None:
                 self._deadline.cancel()
             if self._throttle is not None:
                 self._throttle.cancel()
-        if late:
+        if self._over:
             ignored = IgnoreToolResult(
                 call_id=self.effect.call_id,
                 attempt=self.effect.attempt,
@@ -192,8 +193,12 @@ class ToolAttempt:
     ) -> CompleteToolCall | FailToolCall:
         try:
             result = await self._call(call, facts)
+        except asyncio.CancelledError as cancelled:
+            if self._over or self._closed() or cancelled_from_outside():
+                raise
+            return self._failed(failure("error", cancelled))
         except BaseException as raised:  # a tool's end is not the runtime's
-            if self._given_up() or cancelled_from_outside():
+            if self._closed() or (not self._over and cancelled_from_outside()):
                 raise asyncio.CancelledError from raised
             return self._failed(failure("error", raised))
         try:

@@ -196,7 +196,7 @@ class RunWorld:
             self._memos.get(effect.call_id, {}),
             clock=self._all.clock,
             executor=self._all.executor,
-            given_up=lambda: self._all.effects.given_up(self._stream, effect),
+            closed=lambda: self._all.effects.closed,
         )
 
         def facts() -> dict[str, object]:

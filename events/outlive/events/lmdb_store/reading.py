@@ -1,7 +1,8 @@
 """Reading, the same for the owner and for every other process.
 
 Each read has a snapshot of its own and leaves it before it decodes: a reader that stays in a
-snapshot keeps the owner from using pages again. The environment is closed only when nobody is
+snapshot keeps the owner from using pages again. Within it, rows are looked at in place, and
+what leaves it is copied. The environment is closed only when nobody is
 inside of it, as the binding gives up the GIL within its calls.
 
 Where the lock file cannot be written (a read-only mount), LMDB cannot know that somebody
@@ -13,8 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -35,7 +35,7 @@ from outlive.events.record import RawRecord, Record, Recorded, decode, split
 from outlive.events.store import check_limit, decode_entry
 
 if TYPE_CHECKING:
-    Txn: TypeAlias = lmdb.Transaction[bytes]
+    Txn: TypeAlias = lmdb.Transaction[memoryview]
 
 T = TypeVar("T")
 
@@ -95,43 +95,44 @@ class Reading:
             self._gate.wait_for(lambda: not self._inside)
             self._env.close()
 
-    @contextmanager
-    def _entered(self) -> Generator[None]:
+    def _enter(self) -> None:
         self.check_process()  # First: a lock that was held while forking stays held.
         with self._gate:
             if self._closed:
                 raise LogClosed(f"the log in {self._path!r} is closed")
             self._inside += 1
-        try:
-            yield
-        except lmdb.MapResizedError:
-            raise
-        except lmdb.Error as error:
-            raise translated(error, self._path) from error
-        finally:
-            with self._gate:
-                self._inside -= 1
+
+    def _leave(self) -> None:
+        with self._gate:
+            self._inside -= 1
+            if not self._inside:
                 self._gate.notify_all()
 
     def _within(self, work: Callable[[Txn], T]) -> T:
         """Return what `work` finds in a snapshot."""
         while True:
+            self._enter()
             try:
-                with self._entered():
-                    if self._locked:
-                        with self._env.begin() as txn:
-                            return work(txn)
-                    return self._between_commits(work)
+                if self._locked:
+                    with self._env.begin(buffers=True) as txn:
+                        return work(txn)
+                return self._between_commits(work)
             except lmdb.MapResizedError:
-                with self._gate:
-                    self._gate.wait_for(lambda: not self._inside)
+                pass
+            except lmdb.Error as error:
+                raise translated(error, self._path) from error
+            finally:
+                self._leave()
+            with self._gate:
+                self._gate.wait_for(lambda: not self._inside)
+                if not self._closed:
                     self._env.set_mapsize(0)  # As large as the owner has made it.
 
     def _between_commits(self, work: Callable[[Txn], T]) -> T:
         for _ in range(_MAX_TRIES):
             before = self._env.info()["last_txnid"]
             try:
-                with self._env.begin() as txn:
+                with self._env.begin(buffers=True) as txn:
                     found = work(txn)
             except lmdb.MapResizedError:
                 raise
@@ -148,8 +149,11 @@ class Reading:
 
     def last_commit(self) -> int:
         """Return a number that is another one after each commit of the owner."""
-        with self._entered():
+        self._enter()
+        try:
             return self._env.info()["last_txnid"]
+        finally:
+            self._leave()
 
     def head(self) -> Position:
         """Return the position of the last record."""
@@ -207,7 +211,7 @@ class Reading:
         with txn.cursor(self._tables.entrances) as cursor:
             if cursor.set_range(entrance_key(number, last + 1)):
                 key, row = cursor.item()
-                if key[:8] == number_key(number):
+                if bytes(key[:8]) == number_key(number):
                     return int.from_bytes(row, "big")
         return 0
 
@@ -232,7 +236,8 @@ class Reading:
         """Return the stream's row of the open table."""
 
         def work(txn: Txn) -> bytes | None:
-            return txn.get(number_key(self._number(txn, stream)), db=self._tables.open)
+            found = txn.get(number_key(self._number(txn, stream)), db=self._tables.open)
+            return None if found is None else bytes(found)
 
         row = self._within(work)
         return None if row is None else decode_entry(row, stream)
@@ -242,7 +247,7 @@ class Reading:
 
         def work(txn: Txn) -> list[tuple[StreamId, bytes]]:
             with txn.cursor(self._tables.open) as cursor:
-                rows = [(int.from_bytes(key, "big"), row) for key, row in cursor.iternext()]
+                rows = [(int.from_bytes(key, "big"), bytes(row)) for key, row in cursor.iternext()]
             return [(self._name(txn, number), row) for number, row in rows]
 
         return [(stream, decode_entry(row, stream)) for stream, row in self._within(work)]
@@ -268,7 +273,7 @@ class Reading:
             if row is None:
                 raise CorruptLog(f"stream number {number}", "it lacks")
             try:
-                name = StreamId(row[8:].decode())
+                name = StreamId(bytes(row[8:]).decode())
             except UnicodeDecodeError as error:
                 raise CorruptLog(f"stream number {number}", f"its name: {error}") from None
             self._remember(number, name)

@@ -25,7 +25,7 @@ from outlive.events.ids import Position
 from outlive.events.lmdb_store.layout import Tables, number_key
 
 if TYPE_CHECKING:
-    Txn: TypeAlias = lmdb.Transaction[bytes]
+    Txn: TypeAlias = lmdb.Transaction[bytes] | lmdb.Transaction[memoryview]
 
 _SEVERAL: Final = 1
 _SEVERAL_BYTE: Final = bytes([_SEVERAL])
@@ -80,15 +80,11 @@ def _cut(parts: Sequence[bytes], start: int) -> int:
 
 def record_at(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes]:
     """Return the link and the record at a position. Raises CorruptLog."""
-    key = number_key(position)
     with txn.cursor(tables.log) as cursor:
-        if cursor.set_range(key) and cursor.key() == key:
-            return _part(position, cursor.value(), 0)
-        # Not the first one of its row: then it is in the row before, which may be the last.
-        if cursor.prev() if cursor.key() else cursor.last():
-            first = int.from_bytes(cursor.key(), "big")
-            return _part(first, cursor.value(), position - first)
-    raise CorruptLog(f"record {position}", "it lacks")
+        if not _seek(cursor, position):
+            raise CorruptLog(f"record {position}", "it lacks")
+        first = int.from_bytes(cursor.key(), "big")
+        return _part(first, cursor.value(), position - first)
 
 
 def last_record(txn: Txn, tables: Tables) -> tuple[Position, bytes] | None:
@@ -105,23 +101,28 @@ def records_after(txn: Txn, tables: Tables, after: int) -> Generator[tuple[Posit
     """Return the records beyond a position, in order. Raises CorruptLog if one lacks."""
     expected = after + 1
     with txn.cursor(tables.log) as cursor:
-        if not (cursor.set_range(number_key(expected)) and cursor.key() == number_key(expected)):
-            more = cursor.prev() if cursor.key() else cursor.last()
-            more = more or cursor.first()
-        else:
-            more = True
+        more = _seek(cursor, expected) or cursor.first()
         while more:
             first, row = int.from_bytes(cursor.key(), "big"), cursor.value()
-            count = _count(first, row)
             if first > expected:
                 raise CorruptLog(f"record {expected}", "it lacks")
+            count = _count(first, row)
             for index in range(expected - first, count):
                 yield Position(first + index), _part(first, row, index)[1]
             expected = max(expected, first + count)
             more = cursor.next()
 
 
-def _count(first: int, row: bytes) -> int:
+def _seek(cursor: lmdb.Cursor[bytes] | lmdb.Cursor[memoryview], position: int) -> bool:
+    """Go to the last row that begins at a position or before it; False if there is none."""
+    key = number_key(position)
+    if cursor.set_range(key):
+        return cursor.key() == key or cursor.prev()
+    return cursor.last()
+
+
+def _count(first: int, row: bytes | memoryview) -> int:
+    """Return the number of records in a row. Raises CorruptLog."""
     if row[:1] != _SEVERAL_BYTE:
         return 1
     try:
@@ -134,7 +135,7 @@ def _count(first: int, row: bytes) -> int:
     return number
 
 
-def _part(first: int, row: bytes, index: int) -> tuple[int, bytes]:
+def _part(first: int, row: bytes | memoryview, index: int) -> tuple[int, bytes]:
     """Return link and record of one part of a row. Raises CorruptLog."""
     count = _count(first, row)
     position = first + index
@@ -149,4 +150,4 @@ def _part(first: int, row: bytes, index: int) -> tuple[int, bytes]:
     link = int.from_bytes(row[:8], "big")
     if len(row) <= 8 or link >= position:
         raise CorruptLog(f"record {position}", "its link does not lead back")
-    return link, row[8:]
+    return link, bytes(row[8:])

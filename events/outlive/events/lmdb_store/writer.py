@@ -48,6 +48,7 @@ from outlive.events.errors import (
     LogClosed,
     LogError,
     LogFailed,
+    NewerFormat,
     WrongExpectedVersion,
 )
 from outlive.events.feed import Feed
@@ -202,15 +203,13 @@ class Writer:
         self.settled_count += len(commits)
         self.batch_done.set()
 
-    def _write(
-        self, batch: list[Admitted]
-    ) -> tuple[list[Committed | WrongExpectedVersion], list[_Written]]:
+    def _write(self, batch: list[Admitted]) -> tuple[list[Committed | LogError], list[_Written]]:
         """Write a batch in one durable transaction."""
         if len(self._ends) > _MAX_ENDS:
             self._ends, self._older_ends = {}, self._ends
         ends, tables, epoch, schema = self._ends, self._tables, self._epoch, self._schema
         position, before, stream_count = int(self.head), self._hash, self._stream_count
-        answers: list[Committed | WrongExpectedVersion] = []
+        answers: list[Committed | LogError] = []
         written: list[_Written] = []
         records: list[bytes] = []
         entrances: list[tuple[bytes, bytes]] = []
@@ -221,7 +220,11 @@ class Writer:
             self._check_epoch(txn)
             for commit, digest, flags, tail, row in batch:
                 stream = commit.stream
-                end = ends.get(stream) or self._look_up_end(txn, stream)
+                try:
+                    end = ends.get(stream) or self._look_up_end(txn, stream)
+                except (CorruptLog, NewerFormat) as error:
+                    answers.append(error)  # This stream stands still, the others go on.
+                    continue
                 commit_id, version = commit.commit_id, end.version
                 if commit_id is not None and commit_id == end.commit_id:
                     assert end.answer is not None
