@@ -273,12 +273,6 @@ def test_whoever_stops_waiting_for_a_future_disturbs_nobody() -> None:
     run_virtual(body())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pykka.Timeout,
-    reason="LoopFuture.get does not know Pykka's get hooks: `map`, `filter`, `join`, `reduce` "
-    "and the future of `ActorRef.stop` are never answered",
-)
 @pytest.mark.parametrize("name", ["map", "join", "stop"])
 def test_what_pykka_derives_from_a_future_is_answered(name: str) -> None:
     async def body() -> None:

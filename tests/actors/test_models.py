@@ -150,8 +150,9 @@ def test_provider_ids_reasoning_and_usage_are_kept() -> None:
     assert event.reasoning == "let me think"
     assert event.usage == Usage(input_tokens=5, output_tokens=7)
     assert event.tool_calls[0].provider_id == "prov-1"
-    answer = next(e for e in machine.run(lambda rt: rt.result("r1")).messages
-                  if isinstance(e, ToolMessage))
+    answer = next(
+        e for e in machine.run(lambda rt: rt.result("r1")).messages if isinstance(e, ToolMessage)
+    )
     assert answer.provider_id == "prov-1"
 
 
@@ -211,9 +212,7 @@ def test_no_arguments_at_all_are_an_empty_object() -> None:
         return "pong"
 
     machine = Machine()
-    agent = Agent(
-        "a", model=ScriptedFirst([ToolCallPart("ping", ""), Finish()]), tools=[ping]
-    )
+    agent = Agent("a", model=ScriptedFirst([ToolCallPart("ping", ""), Finish()]), tools=[ping])
     result = machine.run(lambda rt: rt.run("a", "hi"), agent)
     assert [m.result for m in result.messages if isinstance(m, ToolMessage)] == ["pong"]
 
@@ -305,17 +304,8 @@ def part(of: Callable[..., Any], *values: object, **named: object) -> Any:  # no
     return of(*values, **named)
 
 
-HANG = "_Deltas.flush joins the piece that is no text, outside of every `try`: the task of the \
-call dies without an outcome, and the run hangs"
-POISON = "call_model does not check what it passes on, and msgspec does not when it encodes: the \
-record is written, and cannot be decoded any more, neither here nor by any reader of the log"
-QUARANTINE = "what cannot be encoded is refused by the log, and an outcome that is refused \
-quarantines the run in place of failing it"
-
-
-def wrong(reason: str, name: str, *parts: object) -> Any:  # noqa: ANN401
-    marks = pytest.mark.xfail(strict=True, reason=reason)
-    return pytest.param(parts, marks=marks, id=name)
+def wrong(name: str, *parts: object) -> Any:  # noqa: ANN401
+    return pytest.param(parts, id=name)
 
 
 @pytest.mark.parametrize(
@@ -323,18 +313,18 @@ def wrong(reason: str, name: str, *parts: object) -> Any:  # noqa: ANN401
     [
         pytest.param((part(ToolCallPart, None, {}), Finish()), id="name is None"),
         pytest.param((part(Usage, input_tokens=None), Finish()), id="usage is None"),
-        wrong(HANG, "text is a number", part(TextDelta, 5), Finish()),
-        wrong(HANG, "text is bytes", part(TextDelta, b"x"), Finish()),
-        wrong(HANG, "reasoning is a list", part(ReasoningDelta, ["x"]), Finish()),
-        wrong(QUARANTINE, "text is no Unicode", TextDelta("\ud800"), TextDelta("x"), Finish()),
-        wrong(QUARANTINE, "reason is no Unicode", TextDelta("x"), Finish("\ud800")),
-        wrong(QUARANTINE, "id is no Unicode", ToolCallPart("double", {}, "\ud800"), Finish()),
-        wrong(QUARANTINE, "usage is huge", Usage(input_tokens=2**70), Finish()),
-        wrong(POISON, "usage is a fraction", part(Usage, input_tokens=0.5), Finish()),
-        wrong(POISON, "reason is None", TextDelta("x"), part(Finish, None)),
-        wrong(POISON, "reason is a number", TextDelta("x"), part(Finish, 5)),
-        wrong(POISON, "id is None", part(ToolCallPart, "double", {}, None), Finish()),
-        wrong(POISON, "id is a number", part(ToolCallPart, "double", {}, 5), Finish()),
+        wrong("text is a number", part(TextDelta, 5), Finish()),
+        wrong("text is bytes", part(TextDelta, b"x"), Finish()),
+        wrong("reasoning is a list", part(ReasoningDelta, ["x"]), Finish()),
+        wrong("text is no Unicode", TextDelta("\ud800"), TextDelta("x"), Finish()),
+        wrong("reason is no Unicode", TextDelta("x"), Finish("\ud800")),
+        wrong("id is no Unicode", ToolCallPart("double", {}, "\ud800"), Finish()),
+        wrong("usage is huge", Usage(input_tokens=2**70), Finish()),
+        wrong("usage is a fraction", part(Usage, input_tokens=0.5), Finish()),
+        wrong("reason is None", TextDelta("x"), part(Finish, None)),
+        wrong("reason is a number", TextDelta("x"), part(Finish, 5)),
+        wrong("id is None", part(ToolCallPart, "double", {}, None), Finish()),
+        wrong("id is a number", part(ToolCallPart, "double", {}, 5), Finish()),
     ],
 )
 def test_a_part_with_a_value_of_the_wrong_kind_fails_the_run(parts: tuple[object, ...]) -> None:
@@ -345,11 +335,6 @@ def test_a_part_with_a_value_of_the_wrong_kind_fails_the_run(parts: tuple[object
     assert machine.log.read_all(), "and every record can be read"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="call_model goes on reading after `Finish`, which must come last: what follows it "
-    "becomes part of the answer",
-)
 @pytest.mark.parametrize("after", [TextDelta("more"), Finish(), ToolCallPart("double", {"n": 1})])
 def test_a_part_after_the_end_fails_the_run(after: ModelPart) -> None:
     result, _ = answered(Parts(TextDelta("x"), Finish(), after))
@@ -363,11 +348,6 @@ def test_a_models_iterator_is_closed_also_if_its_answer_was_of_no_use() -> None:
         assert model.ended == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="call_model leaves an iterator that it stops reading to the garbage collector: its "
-    "`finally` (a connection, say) runs at some later time, after the run has failed",
-)
 def test_a_models_iterator_is_closed_before_the_run_goes_on() -> None:
     order: list[str] = []
 
@@ -397,12 +377,6 @@ def test_a_models_iterator_is_closed_before_the_run_goes_on() -> None:
     assert order == ["closed", "failed"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="whether a CancelledError is the runtime's is read from task.cancelling(), which a "
-    "model or tool that cancels its own task raises too: the task ends without an outcome, and "
-    "the run hangs",
-)
 @pytest.mark.parametrize("who", ["model", "tool"])
 def test_who_cancels_its_own_task_has_failed(who: str) -> None:
     async def cancel_myself() -> None:
@@ -465,8 +439,9 @@ def test_1024_characters_are_recorded_at_once() -> None:
 
 def test_reasoning_and_text_are_deltas_apart() -> None:
     _, machine = answered(
-        Parts(ReasoningDelta("h"), ReasoningDelta("m"), TextDelta("y"), TextDelta("es"), 0.1,
-              Finish())
+        Parts(
+            ReasoningDelta("h"), ReasoningDelta("m"), TextDelta("y"), TextDelta("es"), 0.1, Finish()
+        )
     )
     assert deltas(machine) == [(0.0, "reasoning", "hm"), (0.025, "text", "yes")]
 
@@ -502,7 +477,12 @@ def test_deltas_add_up_to_the_answer() -> None:
 
 async def parts_of(model: Model, step: int = 0) -> list[tuple[float, ModelPart]]:
     request = ModelRequest(
-        run_id="r", agent_id="a", step=step, attempt=1, instructions="", tools=(),
+        run_id="r",
+        agent_id="a",
+        step=step,
+        attempt=1,
+        instructions="",
+        tools=(),
         messages=(UserMessage(text="one two"),),
     )
     return [(clock().seconds, part) async for part in model.stream(request)]

@@ -26,7 +26,6 @@ from outlive.actors import (
     tool,
 )
 from outlive.events import (
-    CorruptLog,
     Event,
     ModelCallStarted,
     RunExists,
@@ -149,10 +148,14 @@ def tool_agent(log: list[str], *, hangs: bool, in_doubt: Literal["retry", "fail"
         return "asked"
 
     calls = [ToolCall("ask"), ToolCall("pay", {"amount": 5}), ToolCall("pay", {"amount": 5})]
-    return Agent("echo", model=ScriptedModel([Turn(tool_calls=calls), Turn("done")]), tools=[
-        pay,
-        ask,
-    ])
+    return Agent(
+        "echo",
+        model=ScriptedModel([Turn(tool_calls=calls), Turn("done")]),
+        tools=[
+            pay,
+            ask,
+        ],
+    )
 
 
 def test_a_tool_that_was_cut_off_is_called_again_with_the_same_key_if_it_may_be() -> None:
@@ -299,7 +302,8 @@ def test_what_is_left_of_a_retrys_wait_is_waited_for_after_a_restart() -> None:
         return "up"
 
     agent = Agent(
-        "echo", model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
+        "echo",
+        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
         tools=[flaky],
     )
     machine = Machine()
@@ -327,7 +331,8 @@ def test_a_retry_that_came_due_while_nobody_was_there_is_made_at_once() -> None:
         return "up"
 
     agent = Agent(
-        "echo", model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
+        "echo",
+        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
         tools=[flaky],
     )
     machine = Machine()
@@ -348,7 +353,8 @@ def test_a_wall_clock_that_is_set_forward_brings_a_retry_forward_within_a_minute
         return "up"
 
     agent = Agent(
-        "echo", model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
+        "echo",
+        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
         tools=[flaky],
     )
 
@@ -502,9 +508,7 @@ def test_a_process_may_die_after_any_commit(*, acknowledged: bool) -> None:
     assert commits > 20
     for after in range(1, commits + 3):
         machine, world = Machine(), World()
-        died = machine.crash(
-            start_and_wait, world.agent, commits=after, acknowledged=acknowledged
-        )
+        died = machine.crash(start_and_wait, world.agent, commits=after, acknowledged=acknowledged)
         assert died is (after < commits or (after == commits and not acknowledged))
         found = machine.run(start_and_wait, world.agent)
         check(machine, world, found, deaths=1)
@@ -560,9 +564,7 @@ def test_a_clean_restart_at_any_time_changes_nothing_and_does_not_count() -> Non
             break
     assert found is not None
     assert found.messages == wanted.messages
-    assert all(
-        event.clean for event in machine.events("r1") if isinstance(event, RunRecovered)
-    )
+    assert all(event.clean for event in machine.events("r1") if isinstance(event, RunRecovered))
 
 
 # -- blocked --
@@ -633,19 +635,14 @@ def test_a_missing_agent_holds_up_nobody_else() -> None:
     assert {entry.status for _, entry in machine.log.open_entries()} == {"blocked"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Addresses.at loads the actor, whose _watch sets the timer, before it sees that the "
-    "run is blocked; an instant that is past rings at once, brings the run in again, sets the "
-    "timer again: Timers._ring never returns and the whole process hangs",
-)
 def test_a_blocked_run_whose_retry_comes_due_does_not_hang_the_process() -> None:
     @tool(read_only=True, retry=Retry(1, delay=10))
     async def flaky() -> str:
         raise ConnectionError("down")
 
     agent = Agent(
-        "echo", model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
+        "echo",
+        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
         tools=[flaky],
     )
     machine = Machine()
@@ -716,11 +713,6 @@ def test_a_quarantined_run_may_be_asked_for_again_by_its_start() -> None:
     assert machine.run(start_and_wait, echo, max_recoveries=0).status == "quarantined"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the Recover that finds the run exhausted stops the actor with the start still in its "
-    "mailbox: Runtime.start raises MailboxClosed in place of returning the run",
-)
 def test_a_start_that_meets_a_run_on_its_way_into_quarantine_is_answered() -> None:
     machine = Machine()
     machine.crash(start, deaf, max_recoveries=0)
@@ -753,12 +745,6 @@ def test_a_run_that_cannot_be_read_is_quarantined_and_others_go_on() -> None:
     assert machine.status("r1") == "quarantined"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=CorruptLog,
-    reason="Runtime.result reads the stream of a run that stands still, also of one that stands "
-    "still because it cannot be read: it raises CorruptLog in place of the status",
-)
 def test_the_result_of_a_run_that_cannot_be_read_is_its_quarantine() -> None:
     machine = Machine()
     machine.crash(start, deaf)
@@ -812,12 +798,6 @@ def test_a_model_that_hangs_in_one_run_holds_up_no_other() -> None:
     machine.run(body, Agent("echo", model=Moody()))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="bring_in_all goes by the rows as of the opening: a run that was asked for, brought in "
-    "and finished before its chunk's turn is brought in once more; it owes nothing, gets no "
-    "message, never comes to rest, and `result` waits for ever",
-)
 def test_a_run_that_finished_before_its_turn_to_be_taken_up_is_not_brought_in_again() -> None:
     machine = Machine()
     many = 1_000

@@ -520,11 +520,6 @@ def test_a_slow_observer_misses_nothing() -> None:
     Machine().run(body, agent)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="observe_run takes a run for unfinished unless its very last event is its end: after "
-    "a late ToolResultIgnored, an observer from the head (or from the end on) waits for ever",
-)
 @pytest.mark.parametrize("back", [0, 1])
 def test_an_observer_of_a_finished_run_ends_also_when_a_late_result_was_recorded_after_the_end(
     back: int,
@@ -680,11 +675,6 @@ def test_observers_are_told_when_the_runtime_closes_its_own_log() -> None:
     run_virtual(body())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="observers follow the log itself, which a runtime that was given it leaves open: "
-    "they wait for ever, although observe_run says LogClosed",
-)
 def test_observers_are_told_when_the_runtime_closes_also_if_the_log_was_given_to_it() -> None:
     async def body() -> None:
         async with open_runtime(slow, log=MemoryLog(clock=clock())) as runtime:
@@ -764,11 +754,6 @@ class Converting:
         yield Finish()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="call_model takes whatever the model raises while it is being cancelled for a failure "
-    "of the model, and the run ends as failed because the runtime was closed",
-)
 def test_a_model_that_raises_something_else_when_it_is_cancelled_does_not_fail_the_run() -> None:
     machine = Machine()
 
@@ -782,11 +767,6 @@ def test_a_model_that_raises_something_else_when_it_is_cancelled_does_not_fail_t
     assert machine.run(lambda rt: rt.result("r1"), agent).output == "so far so good"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ToolAttempt._outcome takes whatever a tool raises while it is being cancelled by the "
-    "close for its answer: the model is told an error, and the call is never taken up again",
-)
 def test_a_tool_that_raises_something_else_when_it_is_cancelled_is_taken_up_again() -> None:
     @tool(read_only=True)
     async def fetch() -> str:

@@ -453,11 +453,6 @@ def test_a_refused_write_fails_its_own_command_and_later_ones_are_decided_again_
     scene(body)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_process puts what arrives while writes are being refused into the same queue as "
-    "the refused commands, in order of arrival: it is decided ahead of those refused after it",
-)
 def test_what_is_decided_again_comes_ahead_of_what_arrived_meanwhile() -> None:
     async def body(scene: Scene) -> None:
         scene.log.intrude(STREAM, *[Added(by=100)] * 9)
@@ -493,12 +488,6 @@ def test_a_write_may_be_refused_while_those_before_it_are_fine() -> None:
     scene(body)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_settled takes an append that was accepted behind a refused one (somebody else's "
-    "events happened to fill the gap) for a success, and if it is the last, _rebuild never "
-    "comes: the actor keeps all further commands in `_again` for ever",
-)
 def test_a_write_that_is_accepted_behind_a_refused_one_does_not_stop_the_actor_for_ever() -> None:
     async def body(scene: Scene) -> None:
         refused = await scene.ask(Do(Added(by=1)))
@@ -558,11 +547,6 @@ def test_replies_that_waited_for_the_refused_write_are_answered() -> None:
     scene(body)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_refused answers commands without events with the error of the write before them; "
-    "core.md, Shell 3, says that the refused command alone gets it",
-)
 def test_a_query_that_waited_for_a_refused_write_is_decided_again() -> None:
     async def body(scene: Scene) -> None:
         scene.log.intrude(STREAM, Added(by=100))
@@ -574,11 +558,6 @@ def test_a_query_that_waited_for_a_refused_write_is_decided_again() -> None:
     scene(body)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_rebuild does not look whether the entity it has read anew is over: at_rest is "
-    "never called, and who waits for the end waits for ever",
-)
 def test_an_entity_that_somebody_else_has_ended_comes_to_rest() -> None:
     async def body(scene: Scene) -> None:
         await scene.tell(Do(Added(by=1)))
@@ -591,11 +570,6 @@ def test_an_entity_that_somebody_else_has_ended_comes_to_rest() -> None:
     scene(body)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_rebuild lets the error of load() out into the log's callback: `broken` is not told, "
-    "and the commands to be decided again are never answered",
-)
 def test_a_stream_that_cannot_be_read_anew_is_told_to_be_broken() -> None:
     class Damaged(ScriptedLog):
         damaged = False
@@ -677,12 +651,6 @@ def test_a_log_that_is_closed_refuses_the_command_at_once() -> None:
     run_virtual(play())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_settled does not look at actor_stopped: an actor that was thrown away while its "
-    "commit was on its way starts the effect, whose outcome then finds a closed mailbox, while "
-    "the actor brought in anew believes that it runs",
-)
 def test_an_actor_that_was_stopped_starts_no_effect_any_more() -> None:
     async def body(scene: Scene) -> None:
         asked = await scene.ask(Do(Wanted(effect="a")))

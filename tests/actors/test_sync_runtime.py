@@ -235,7 +235,8 @@ def test_in_an_async_tool_it_is_refused_too() -> None:
         return rt.run("echo", "x").output
 
     boss = Agent(
-        "boss", model=ScriptedModel([Turn(tool_calls=[ToolCall("delegate")]), Turn("ok")]),
+        "boss",
+        model=ScriptedModel([Turn(tool_calls=[ToolCall("delegate")]), Turn("ok")]),
         tools=[delegate],
     )
     with SyncRuntime(None, agents=[echo, boss]) as rt:
@@ -245,11 +246,6 @@ def test_in_an_async_tool_it_is_refused_too() -> None:
         assert error.exception == "BlockingAskRefused"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="__enter__ is refused, and the clean-up after it runs the new loop on a thread that "
-    "runs one already: RuntimeError (and a loop that is never closed) in place of the refusal",
-)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_entering_it_on_the_thread_of_a_running_loop_is_refused(
     monkeypatch: pytest.MonkeyPatch,
@@ -368,11 +364,6 @@ def test_what_fails_on_entering_leaves_nothing_open(tmp_path: Path) -> None:
         assert again.run("echo", "hi").output == "hi"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="when entering fails, _loop keeps the loop that was closed: close() and all methods "
-    "raise RuntimeError('Event loop is closed') and leave a coroutine that is never awaited",
-)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_after_entering_failed_it_is_closed_as_any_other(tmp_path: Path) -> None:
     with SyncRuntime(tmp_path, agents=[echo]):

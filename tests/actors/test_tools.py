@@ -245,12 +245,6 @@ def test_whatever_a_sync_tool_raises_is_an_error_to_the_model(raised: BaseExcept
     assert (error.kind, error.exception) == ("error", type(raised).__name__)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="in_thread hands the exception over as that of a future: StopIteration cannot be set "
-    "on one, GeneratorExit closes the coroutines that await it; either way the call's task ends "
-    "or waits without an outcome, and the run hangs",
-)
 @pytest.mark.parametrize("where", ["tool", "step"])
 @pytest.mark.parametrize("raised", [StopIteration, GeneratorExit])
 def test_what_a_future_cannot_hold_is_an_error_to_the_model_too(
@@ -455,8 +449,9 @@ VALUES: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize(
-    ("value", "result_type"), VALUES, ids=[f"{type(value).__name__}-{n}" for n, (value, _) in
-                                           enumerate(VALUES)]
+    ("value", "result_type"),
+    VALUES,
+    ids=[f"{type(value).__name__}-{n}" for n, (value, _) in enumerate(VALUES)],
 )
 def test_a_step_gives_back_the_same_value_of_the_same_type_the_first_time_and_from_the_log(
     value: Any, result_type: Any, kind: str
@@ -515,11 +510,6 @@ def test_a_step_takes_its_type_from_the_annotation_of_its_function() -> None:
     assert given == [{1}, (Page("u"),), Page("u", 2), [1]] * 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="to_plain leaves tuples as tuples (msgspec.to_builtins does), although it says lists: "
-    "an unannotated step gives a tuple the first time and a list from the log",
-)
 def test_a_step_without_a_type_gives_back_the_same_type_the_first_time_and_from_the_log() -> None:
     given: list[Any] = []
     machine = Machine()
@@ -543,11 +533,6 @@ def test_a_step_without_a_type_gives_back_the_same_type_the_first_time_and_from_
     assert first == second
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="to_plain leaves tuples as tuples: the messages of a live run differ from those that "
-    "are read back, in `result.messages` and in the ModelRequest of the next step",
-)
 def test_a_result_is_the_same_before_and_after_it_was_read_back() -> None:
     @tool(read_only=True)
     async def pair() -> tuple[int, int]:
@@ -569,7 +554,9 @@ def test_a_step_is_recorded_when_it_is_done_and_before_the_tool_goes_on() -> Non
 
         for number in range(3):
             seen.append(await ctx.step(f"p{number}", page, number))
-            recorded = [event for event in machine.events("r1") if tag(event).endswith("step-completed")]
+            recorded = [
+                event for event in machine.events("r1") if tag(event).endswith("step-completed")
+            ]
             assert len(recorded) == number + 1
         return sum(seen)
 
@@ -716,8 +703,9 @@ def test_the_last_progress_gets_through_also_if_the_tool_then_fails_or_runs_out_
         ctx.progress(done=6, total=7.5)
 
     progress = play(fails, hangs, threaded).of(ToolProgressed)
-    by_call = {call: [e.done for e in progress if e.call_id == call] for call in
-               ("0.0", "0.1", "0.2")}
+    by_call = {
+        call: [e.done for e in progress if e.call_id == call] for call in ("0.0", "0.1", "0.2")
+    }
     assert by_call == {"0.0": [1, 2], "0.1": [3, 4], "0.2": [5, 6]}
     assert all(len(event.note) <= 2_000 for event in progress)
 
@@ -731,12 +719,6 @@ def test_progress_that_makes_no_sense_is_an_error_to_the_tool(wrong: Any) -> Non
     assert play(work).error.kind == "error"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an attempt that has ended by itself is not `over`: its late progress is told, decide "
-    "refuses it with AttemptEnded, and the shell takes a refusal that nobody asked for as "
-    "broken: the run is quarantined",
-)
 def test_progress_after_the_tool_has_returned_is_refused_to_it_and_harms_nobody() -> None:
     refused: list[BaseException] = []
 
@@ -920,11 +902,6 @@ def test_a_thread_that_was_abandoned_may_do_no_more_steps() -> None:
     assert played.of(ToolStepCompleted, ToolProgressed) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a run that is over leaves memory while an abandoned thread still works: its late end "
-    "finds the mailbox closed and is only logged (`came_too_late`), not recorded",
-)
 def test_a_late_result_is_recorded_also_if_the_run_is_over_by_then() -> None:
     machine = Machine()
     with Gate() as gate:
@@ -973,11 +950,6 @@ def test_what_retry_on_does_not_name_is_not_retried() -> None:
     assert play(odd).error.message == "KeyError: 1"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the jitter is drawn from the call id alone, `0.0` in every run: all runs whose first "
-    "call fails at the same instant are retried at the same instant",
-)
 def test_runs_that_fail_at_the_same_instant_are_not_all_retried_at_the_same_instant() -> None:
     @tool(read_only=True, retry=Retry(1, delay=10, jitter=0.5))
     async def down() -> None:
@@ -1201,11 +1173,6 @@ def test_an_option_that_cannot_hold_is_refused_with_the_reason(
         tool(read_only=True, **options)(function)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`seconds` and `as_retry` take what is no number to float() or into a comparison: "
-    "a bare ValueError or TypeError without the option's name",
-)
 @pytest.mark.parametrize("options", [{"timeout": "x"}, {"timeout": []}, {"retry": "x"}])
 def test_an_option_of_the_wrong_type_is_refused_with_the_reason(options: dict[str, Any]) -> None:
     def function() -> None:
@@ -1215,11 +1182,6 @@ def test_an_option_of_the_wrong_type_is_refused_with_the_reason(options: dict[st
         tool(read_only=True, **options)(function)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=(AttributeError, SyntaxError),
-    reason="Signature reads annotations in a `try` for NameError and TypeError only",
-)
 @pytest.mark.parametrize("annotation", ["msgspec.Nowhere", "not a type!"])
 def test_an_annotation_that_cannot_be_read_is_refused_with_the_reason(annotation: str) -> None:
     def function(x: int) -> None:
@@ -1292,11 +1254,6 @@ def test_a_tool_made_without_options_warns_too(define: Callable[[], list[object]
         define()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Tool.__init__ warns with stacklevel=3, which is the user's line for @tool(...) only: "
-    "for a bare @tool it is tool.py, for a plain function agent.py",
-)
 @pytest.mark.parametrize("define", [bare, plain])
 def test_a_tool_made_without_options_warns_where_it_is_defined(
     define: Callable[[], list[object]],

@@ -78,7 +78,7 @@ def drain(pipe: Connection, kept: Kept) -> None:
 def test_whatever_is_killed_whenever_nothing_acknowledged_is_lost_and_nothing_done_twice(
     seed: int, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    kills = pytestconfig.getoption("--kills") // len(SEEDS)
+    kills: int = int(str(pytestconfig.getoption("--kills"))) // len(SEEDS)
     rng, kept = random.Random(seed), Kept()
     worker_args = (str(tmp_path),)
 
@@ -183,7 +183,8 @@ def check_account(folder: Path) -> None:
                 raise AssertionError(line)
     assert stepped
     assert all(len(found) == 1 for found in keys.values()), "a key changed between attempts"
-    assert len(set().union(*keys.values())) == len(keys), "two calls share a key"
+    every = {key for found in keys.values() for key in found}
+    assert len(every) == len(keys), "two calls share a key"
 
 
 def check_observer(folder: Path, pipe: Connection, process: Any) -> None:

@@ -146,9 +146,7 @@ def test_the_output_is_the_text_of_the_last_answer() -> None:
         (float("nan"), "null"),
     ],
 )
-def test_a_result_reads_as_text_if_it_is_text_and_as_json_if_not(
-    result: Value, text: str
-) -> None:
+def test_a_result_reads_as_text_if_it_is_text_and_as_json_if_not(result: Value, text: str) -> None:
     assert ToolMessage(call_id=C0, name="t", result=result).text == text
 
 

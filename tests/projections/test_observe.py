@@ -152,11 +152,6 @@ def test_leaving_detaches() -> None:
     run_virtual(body())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only an end that is the very last event counts: after a late ToolResultIgnored an "
-    "observer that begins at or behind the end waits for ever",
-)
 @pytest.mark.parametrize("after", [4, 5])
 def test_it_ends_also_if_a_late_result_was_recorded_after_the_end(after: int) -> None:
     async def body() -> None:
@@ -215,7 +210,11 @@ def test_reasoning_is_no_text() -> None:
 
 
 def test_an_answer_that_was_cut_off_begins_anew_after_a_reset() -> None:
-    cut_off = (RunRecovered(epoch=2), ModelAttemptAbandoned(), ModelCallStarted(attempt=2, model="m"))
+    cut_off = (
+        RunRecovered(epoch=2),
+        ModelAttemptAbandoned(),
+        ModelCallStarted(attempt=2, model="m"),
+    )
     assert text(
         delta("one "), *cut_off, delta("uno ", 2), ModelCallCompleted(text="uno dos", attempt=2)
     ) == ["one ", TextReset(), "uno ", "dos"]
@@ -237,18 +236,14 @@ def test_several_answers_follow_each_other() -> None:
 def test_an_answer_that_broke_off_leaves_what_was_told() -> None:
     async def body() -> list[str | TextReset]:
         log = MemoryLog()
-        append(log, START, CALLING, delta("so far"), ModelCallFailed(error=BOOM),
-               RunFailed(error=BOOM))
+        append(
+            log, START, CALLING, delta("so far"), ModelCallFailed(error=BOOM), RunFailed(error=BOOM)
+        )
         return [piece async for piece in text_of(observe_run(log, "r1"))]
 
     assert run_virtual(body()) == ["so far"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="text_of takes the length of what it has yielded for a position in the answer: begun "
-    "in the middle of one, it yields a piece of it twice",
-)
 def test_text_from_the_middle_of_an_answer_is_the_rest_of_it() -> None:
     pieces = text(delta("one "), delta("two "), ModelCallCompleted(text="one two three"), after=3)
     assert "".join(map(str, pieces)) == "two three"

@@ -95,8 +95,12 @@ def test_a_failed_run_has_its_error_and_what_was_said_before() -> None:
 
 
 def test_a_running_run_has_no_reason_to_have_finished_and_shows_the_answers_so_far() -> None:
-    found = summary(*START, ASKED, ToolCallStarted(call_id=C0, name="t"),
-                    ToolCallCompleted(call_id=C1, result=1))
+    found = summary(
+        *START,
+        ASKED,
+        ToolCallStarted(call_id=C0, name="t"),
+        ToolCallCompleted(call_id=C1, result=1),
+    )
     assert (found.status, found.finish_reason, found.error) == ("running", "", None)
     assert found.messages[-1] == ToolMessage(call_id=C1, name="t", result=1)
     with pytest.raises(RunUnsuccessful, match="running"):

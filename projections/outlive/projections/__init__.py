@@ -17,12 +17,25 @@ from outlive.projections.run_summary import (
     run_result,
     standing_result,
 )
+from outlive.projections.timeline import (
+    Outcome,
+    Recovery,
+    Span,
+    StepMark,
+    Timeline,
+    timeline,
+)
 
 __all__ = [
     "AssistantMessage",
     "Message",
+    "Outcome",
+    "Recovery",
     "RunResult",
+    "Span",
+    "StepMark",
     "TextReset",
+    "Timeline",
     "ToolMessage",
     "Transcript",
     "UserMessage",
@@ -34,4 +47,5 @@ __all__ = [
     "run_result",
     "standing_result",
     "text_of",
+    "timeline",
 ]
