@@ -24,7 +24,7 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.commit import at_once
-from outlive.events.lmdb_store import LmdbLog, LmdbReader, layout, writer
+from outlive.events.lmdb_store import LmdbLog, LmdbReader, batch, layout, writer
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
 from tests.events.log_contract import NONE, A, B, Filler, delta, run, texts, versions
@@ -73,7 +73,7 @@ def test_more_than_a_batch_is_written_in_order(tmp_path: Path) -> None:
 def test_more_streams_than_are_kept_in_memory_keep_their_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_MAX_ENDS", 4)
+    monkeypatch.setattr(batch, "_MAX_ENDS", 4)
     log = LmdbLog(tmp_path)
     fillers = [Filler(log, run_stream(str(number))) for number in range(30)]
     for _ in range(5):
@@ -157,7 +157,8 @@ def test_a_commit_that_fails_ends_the_writer_and_everybody_hears_of_it(
         follower = log.follow(A, after=Version(1))
         waiting = asyncio.ensure_future(anext(follower))
         await asyncio.sleep(0)
-        log._writer._env = _Environment(log._writer._env, FAILURES[message])  # type: ignore[assignment]  # a stand-in
+        batches = log._writer._batches
+        batches._env = _Environment(batches._env, FAILURES[message])  # type: ignore[assignment]  # a stand-in
         filler = Filler(log)
         commits = [filler.append("lost") for _ in range(10)]
         commits += [log.append(A, delta("wrong"), expected_version=NONE)]

@@ -241,19 +241,14 @@ class ToolAttempt:
         if self._held is not None:
             self._home.tell(self._held)
         self._over = True
-        if self.in_thread_now:
-            # The thread cannot be stopped, so what it did and still does is unknown.
-            repeat = self._tool.in_doubt == "retry"
-            message = f"no result within {timeout} s; its outcome is unknown"
-        else:
-            repeat, message = True, f"no result within {timeout} s"
+        message = f"no result within {timeout} s; its outcome is unknown"
         self._home.tell(
             FailToolCall(
                 call_id=self.effect.call_id,
                 attempt=self.effect.attempt,
                 error=Failure(kind="timeout", message=message),
                 now_ns=self._clock.now_ns(),
-                retry=self._tool.retry if repeat else NO_RETRY,
+                retry=self._tool.retry if self._tool.in_doubt == "retry" else NO_RETRY,
                 spread_by=self._spread_by,
                 elapsed_ms=self._elapsed_ms(),
             )

@@ -35,54 +35,22 @@ import errno
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Final, TypeAlias
+from typing import Final
 
 import lmdb
-import msgspec
-from msgspec import UnsetType
 
 from outlive.events.commit import Commit, Committed, Deliver, at_once, deliver_all
-from outlive.events.errors import (
-    CorruptLog,
-    Fenced,
-    LogClosed,
-    LogError,
-    LogFailed,
-    NewerFormat,
-    WrongExpectedVersion,
-)
+from outlive.events.errors import Fenced, LogClosed, LogError, LogFailed
 from outlive.events.feed import Feed
-from outlive.events.ids import Position, StreamId, Version
-from outlive.events.lmdb_store.layout import (
-    CLEAN,
-    EPOCH,
-    Tables,
-    entrance_key,
-    is_entrance,
-    number_key,
-)
-from outlive.events.lmdb_store.rows import last_record, pack, record_at
+from outlive.events.ids import Position
+from outlive.events.lmdb_store.batch import BatchWriter, Written
+from outlive.events.lmdb_store.layout import Tables
 from outlive.events.lmdb_store.wake import Wakers
-from outlive.events.record import GENESIS, Record, link_hash, pack_header, split
-from outlive.events.store import Admitted, next_commit_id
+from outlive.events.record import Record
+from outlive.events.store import Admitted
 
 MAX_BATCH_COMMITS: Final = 1_024
 MAX_BATCH_BYTES: Final = 8 << 20
-_MAX_ENDS: Final = 16_384
-
-_Written: TypeAlias = tuple[Commit, Committed, bytes, bytes]
-"""A commit that became a record: with its answer, its commit id and its hash."""
-
-
-class _End(msgspec.Struct, gc=False):
-    """The end of a stream, after what has been written so far."""
-
-    number_key: bytes
-    number: int
-    version: int
-    position_key: bytes  # of its last record
-    commit_id: bytes
-    answer: Committed | None  # to that commit
 
 
 class Writer:
@@ -99,9 +67,8 @@ class Writer:
         wakers: Wakers,
     ) -> None:
         self._env = env
-        self._tables = tables
+        self._batches = BatchWriter(env, tables, epoch=epoch, schema=schema)
         self._epoch = epoch
-        self._schema = schema
         self._feed = feed
         self._wakers = wakers
         self._queue: SimpleQueue[Admitted | None] = SimpleQueue()
@@ -109,28 +76,20 @@ class Writer:
         self._failure: Callable[[], LogError] | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="outlive-writer", daemon=True)
-        # The streams' ends, in two generations: the older one is dropped when the younger one
-        # is full. Keeps what is in use, for the price of a look-up.
-        self._ends: dict[StreamId, _End] = {}
-        self._older_ends: dict[StreamId, _End] = {}
         self.deliver: Deliver = at_once
-        self.head = Position(0)
         self.put_count = 0
         self.settled_count = 0
-        self.flushing = False
         self.batch_done = threading.Event()
-        self._hash = GENESIS
-        self._stream_count = 0
-        with env.begin() as txn:
-            self._look_up_head(txn)
 
-    def _look_up_head(self, txn: lmdb.Transaction[bytes]) -> None:
-        last = last_record(txn, self._tables)
-        if last is not None:
-            self.head, self._hash = last[0], split(*last).hash
-        with txn.cursor(self._tables.streams) as cursor:
-            if cursor.last():
-                self._stream_count = int.from_bytes(cursor.key(), "big")
+    @property
+    def head(self) -> Position:
+        """The position of the last durable record."""
+        return self._batches.head
+
+    @property
+    def flushing(self) -> bool:
+        """Whether a batch is on its way to the disk, for which the writer needs no GIL."""
+        return self._batches.flushing
 
     def start(self) -> None:
         """Begin to write."""
@@ -168,7 +127,7 @@ class Writer:
                 if batch:
                     self._process(batch)
                     batch.clear()
-            self._mark_clean()
+            self._batches.mark_clean()
         except BaseException as error:  # noqa: BLE001  # whatever it is, everybody must hear of it
             self._fail(batch, error)
 
@@ -186,14 +145,13 @@ class Writer:
                 return True
 
     def _process(self, batch: list[Admitted]) -> None:
-        answers, written = self._write(batch)
-        commits: list[Commit] = []
-        for (commit, _, _, _, _), answer in zip(batch, answers, strict=True):
+        answers, written = self._batches.write(batch)
+        commits = [admitted[0] for admitted in batch]
+        for commit, answer in zip(commits, answers, strict=True):
             if isinstance(answer, Committed):
                 commit.outcome = answer
             else:
                 commit.error = answer
-            commits.append(commit)
         batch.clear()
         self._hand_out(commits)
         if written and self._feed.followed:
@@ -202,141 +160,6 @@ class Writer:
             self._env.reader_check()  # The dead one may have been reading: free its snapshot.
         self.settled_count += len(commits)
         self.batch_done.set()
-
-    def _write(self, batch: list[Admitted]) -> tuple[list[Committed | LogError], list[_Written]]:
-        """Write a batch in one durable transaction."""
-        if len(self._ends) > _MAX_ENDS:
-            self._ends, self._older_ends = {}, self._ends
-        ends, tables, epoch, schema = self._ends, self._tables, self._epoch, self._schema
-        position, before, stream_count = int(self.head), self._hash, self._stream_count
-        answers: list[Committed | LogError] = []
-        written: list[_Written] = []
-        records: list[bytes] = []
-        entrances: list[tuple[bytes, bytes]] = []
-        begun: list[tuple[bytes, bytes]] = []
-        moved: dict[bytes, StreamId] = {}
-        rows: dict[bytes, bytes | None] = {}
-        with self._env.begin(write=True) as txn:
-            self._check_epoch(txn)
-            for commit, digest, flags, tail, row in batch:
-                stream = commit.stream
-                try:
-                    end = ends.get(stream) or self._look_up_end(txn, stream)
-                except (CorruptLog, NewerFormat) as error:
-                    answers.append(error)  # This stream stands still, the others go on.
-                    continue
-                commit_id, version = commit.commit_id, end.version
-                if commit_id is not None and commit_id == end.commit_id:
-                    assert end.answer is not None
-                    answers.append(end.answer)
-                    continue
-                if commit.expected_version != version:
-                    answers.append(WrongExpectedVersion(stream, commit.expected_version, version))
-                    continue
-                count = len(commit.events)
-                if not end.number and (count or isinstance(row, bytes)):
-                    stream_count += 1
-                    end.number = stream_count
-                    end.number_key = key = number_key(stream_count)
-                    begun.append((stream.encode(), key))
-                    moved[key] = stream
-                if not isinstance(row, UnsetType) and end.number:
-                    rows[end.number_key] = row
-                recorded_at_ns = commit.recorded_at_ns
-                if not count:
-                    answers.append(
-                        Committed(
-                            position=Position(position),
-                            first_version=Version(version + 1),
-                            last_version=Version(version),
-                            recorded_at_ns=recorded_at_ns,
-                        )
-                    )
-                    continue
-                position += 1
-                if commit_id is None:
-                    commit_id = next_commit_id(epoch, position)
-                header = (
-                    pack_header(
-                        flags,
-                        count,
-                        schema,
-                        epoch,
-                        end.number,
-                        version + 1,
-                        recorded_at_ns,
-                        commit_id,
-                    )
-                    + tail
-                )
-                before = link_hash(before, position, header, digest)
-                key = position.to_bytes(8, "big")
-                records.append(end.position_key + header + before + commit.payload)
-                end.answer = answer = Committed(
-                    position=Position(position),
-                    first_version=Version(version + 1),
-                    last_version=Version(version + count),
-                    recorded_at_ns=recorded_at_ns,
-                )
-                end.version = version + count
-                end.position_key = key
-                end.commit_id = commit_id
-                moved[end.number_key] = stream
-                if is_entrance(version + 1, version + count):
-                    entrances.append((entrance_key(end.number, version + 1), key))
-                answers.append(answer)
-                written.append((commit, answer, commit_id, before))
-            first = position - len(records) + 1
-            packed = [(number_key(first + index), row) for index, row in pack(records)]
-            _put_new(txn, tables.log, packed, append=True)
-            _put_new(txn, tables.ids, begun)
-            _put_new(txn, tables.entrances, entrances)
-            if moved:
-                with txn.cursor(tables.streams) as cursor:
-                    cursor.putmulti(
-                        [
-                            (key, ends[stream].position_key + stream.encode())
-                            for key, stream in moved.items()
-                        ]
-                    )
-            for key, row in rows.items():
-                if row is None:
-                    txn.delete(key, db=tables.open)
-                else:
-                    txn.put(key, row, db=tables.open)
-            self.flushing = True
-        self.flushing = False
-        self.head, self._hash, self._stream_count = Position(position), before, stream_count
-        return answers, written
-
-    def _check_epoch(self, txn: lmdb.Transaction[bytes]) -> None:
-        current = int.from_bytes(txn.get(EPOCH, b"", db=self._tables.meta), "big")
-        if current != self._epoch:
-            raise Fenced(self._epoch, current)
-
-    def _look_up_end(self, txn: lmdb.Transaction[bytes], stream: StreamId) -> _End:
-        """Return a stream's end: that of a moment ago, or what its last record tells."""
-        end = self._older_ends.get(stream)
-        if end is None:
-            tables = self._tables
-            end = _End(b"", 0, 0, bytes(8), b"", None)
-            key = txn.get(stream.encode(), db=tables.ids)
-            if key is not None:
-                end.number, end.number_key = int.from_bytes(key, "big"), key
-                end.position_key = txn.get(key, b"", db=tables.streams)[:8]
-                position = int.from_bytes(end.position_key, "big")
-                if position:
-                    raw = split(Position(position), record_at(txn, tables, position)[1])
-                    end.version = raw.first_version + raw.count - 1
-                    end.commit_id = raw.commit_id
-                    end.answer = Committed(
-                        position=raw.position,
-                        first_version=raw.first_version,
-                        last_version=Version(end.version),
-                        recorded_at_ns=raw.recorded_at_ns,
-                    )
-        self._ends[stream] = end
-        return end
 
     def _hand_out(self, commits: list[Commit]) -> None:
         """Run the callbacks of settled commits."""
@@ -349,7 +172,7 @@ class Writer:
             else:
                 _hand_out_here(commits)
 
-    def _publish(self, written: list[_Written]) -> None:
+    def _publish(self, written: list[Written]) -> None:
         wants = self._feed.wants
         records = [
             Record(
@@ -369,11 +192,6 @@ class Writer:
         ]
         if records:
             self._feed.publish(records)
-
-    def _mark_clean(self) -> None:
-        with self._env.begin(write=True) as txn:
-            self._check_epoch(txn)
-            txn.put(CLEAN, b"\1", db=self._tables.meta)
 
     def _fail(self, batch: list[Admitted], error: BaseException) -> None:
         """End it: settle the batch, all that is queued, and all that comes."""
@@ -399,21 +217,6 @@ class Writer:
         self._feed.end(failure())
         self.settled_count = self.put_count
         self.batch_done.set()
-
-
-def _put_new(
-    txn: lmdb.Transaction[bytes],
-    table: lmdb._Database,
-    rows: list[tuple[bytes, bytes]],
-    *,
-    append: bool = False,
-) -> None:
-    """Put rows that are not there yet."""
-    if rows:
-        with txn.cursor(table) as cursor:
-            _, added = cursor.putmulti(rows, overwrite=False, append=append)
-        if added != len(rows):
-            raise CorruptLog(txn.env.path(), "a row is there already that is only now written")
 
 
 def _reason(error: BaseException) -> str:

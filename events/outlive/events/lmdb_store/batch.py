@@ -1,0 +1,252 @@
+"""One batch, one durable transaction: judging its commits and writing their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import lmdb
+import msgspec
+from msgspec import UnsetType
+
+from outlive.events.commit import Commit, Committed
+from outlive.events.errors import (
+    CorruptLog,
+    Fenced,
+    LogError,
+    NewerFormat,
+    WrongExpectedVersion,
+)
+from outlive.events.ids import Position, StreamId, Version
+from outlive.events.lmdb_store.layout import (
+    CLEAN,
+    EPOCH,
+    Tables,
+    entrance_key,
+    is_entrance,
+    number_key,
+)
+from outlive.events.lmdb_store.rows import last_record, pack, record_at
+from outlive.events.record import GENESIS, link_hash, pack_header, split
+from outlive.events.store import Admitted, next_commit_id
+
+_MAX_ENDS: Final = 16_384
+
+_committed: Callable[..., Committed] = Committed
+"""Without the calls that turn numbers into positions: they cost more than the struct."""
+
+Answer: TypeAlias = Committed | LogError
+Written: TypeAlias = tuple[Commit, Committed, bytes, bytes]
+"""A commit that became a record: with its answer, its commit id and its hash."""
+
+
+class _End(msgspec.Struct, gc=False):
+    """The end of a stream, after what has been written so far."""
+
+    number_key: bytes
+    number: int
+    version: int
+    position_key: bytes  # of its last record
+    commit_id: bytes
+    answer: Committed | None  # to that commit
+
+
+class _Changes(msgspec.Struct, gc=False):
+    """What a batch puts into the tables."""
+
+    records: list[bytes]
+    begun: list[tuple[bytes, bytes]]
+    entrances: list[tuple[bytes, bytes]]
+    moved: dict[bytes, StreamId]  # by number: streams with another last record
+    open: dict[bytes, bytes | None]  # by number: rows to put, or to take out
+
+
+class BatchWriter:
+    """Knows where the log and its streams end. Not to be used again after an error."""
+
+    def __init__(self, env: lmdb.Environment, tables: Tables, *, epoch: int, schema: int) -> None:
+        self._env = env
+        self._tables = tables
+        self._epoch = epoch
+        self._schema = schema
+        # In two generations: the older one is dropped when the younger one is full. Keeps
+        # what is in use, for the price of a look-up.
+        self._ends: dict[StreamId, _End] = {}
+        self._older_ends: dict[StreamId, _End] = {}
+        self.head = Position(0)
+        self.flushing = False
+        self._hash = GENESIS
+        self._stream_count = 0
+        with env.begin() as txn:
+            last = last_record(txn, tables)
+            if last is not None:
+                self.head, self._hash = last[0], split(*last).hash
+            with txn.cursor(tables.streams) as cursor:
+                if cursor.last():
+                    self._stream_count = int.from_bytes(cursor.key(), "big")
+
+    def write(self, batch: list[Admitted]) -> tuple[list[Answer], list[Written]]:
+        """Write a batch durably; return an answer to each commit, and those that are records.
+
+        Raises:
+            Fenced: another owner took over. Nothing was written.
+            lmdb.Error: whether the batch is in is unknown.
+        """
+        if len(self._ends) > _MAX_ENDS:
+            self._ends, self._older_ends = {}, self._ends
+        try:
+            with self._env.begin(write=True) as txn:
+                self._check_epoch(txn)
+                answers, written, changes = self._judge(txn, batch)
+                self._put(txn, changes)
+                self.flushing = True
+        finally:
+            self.flushing = False
+        if written:
+            self.head = written[-1][1].position
+        return answers, written
+
+    def mark_clean(self) -> None:
+        """Tell the next owner that this one came to its end in good order."""
+        with self._env.begin(write=True) as txn:
+            self._check_epoch(txn)
+            txn.put(CLEAN, b"\1", db=self._tables.meta)
+
+    def _check_epoch(self, txn: lmdb.Transaction[bytes]) -> None:
+        current = int.from_bytes(txn.get(EPOCH, b"", db=self._tables.meta), "big")
+        if current != self._epoch:
+            raise Fenced(self._epoch, current)
+
+    def _judge(
+        self, txn: lmdb.Transaction[bytes], batch: list[Admitted]
+    ) -> tuple[list[Answer], list[Written], _Changes]:
+        """Answer each commit by what is there after those before it.
+
+        The bottleneck of the log: plain loops, local names, no calls that can be spared.
+        """
+        ends, epoch, schema = self._ends, self._epoch, self._schema
+        position, before, stream_count = int(self.head), self._hash, self._stream_count
+        answers: list[Answer] = []
+        written: list[Written] = []
+        changes = _Changes([], [], [], {}, {})
+        records, moved = changes.records, changes.moved
+        for commit, digest, flags, tail, row in batch:
+            stream = commit.stream
+            try:
+                end = ends.get(stream) or self._look_up_end(txn, stream)
+            except (CorruptLog, NewerFormat) as error:
+                answers.append(error)  # This stream stands still, the others go on.
+                continue
+            commit_id, version = commit.commit_id, end.version
+            if commit_id is not None and commit_id == end.commit_id:
+                assert end.answer is not None
+                answers.append(end.answer)
+                continue
+            if commit.expected_version != version:
+                answers.append(WrongExpectedVersion(stream, commit.expected_version, version))
+                continue
+            count = len(commit.events)
+            if not end.number and (count or isinstance(row, bytes)):
+                stream_count += 1
+                end.number, end.number_key = stream_count, number_key(stream_count)
+                changes.begun.append((stream.encode(), end.number_key))
+                moved[end.number_key] = stream
+            if not isinstance(row, UnsetType) and end.number:
+                changes.open[end.number_key] = row
+            recorded_at_ns = commit.recorded_at_ns
+            if not count:
+                answers.append(
+                    _committed(
+                        position=position,
+                        first_version=version + 1,
+                        last_version=version,
+                        recorded_at_ns=recorded_at_ns,
+                    )
+                )
+                continue
+            position += 1
+            if commit_id is None:
+                commit_id = next_commit_id(epoch, position)
+            number, first_version, last_version = end.number, version + 1, version + count
+            header = (
+                pack_header(
+                    flags, count, schema, epoch, number, first_version, recorded_at_ns, commit_id
+                )
+                + tail
+            )
+            before = link_hash(before, position, header, digest)
+            records.append(end.position_key + header + before + commit.payload)
+            answer = _committed(
+                position=position,
+                first_version=first_version,
+                last_version=last_version,
+                recorded_at_ns=recorded_at_ns,
+            )
+            end.answer, end.version, end.commit_id = answer, last_version, commit_id
+            end.position_key = key = number_key(position)
+            moved[end.number_key] = stream
+            if is_entrance(first_version, last_version):
+                changes.entrances.append((entrance_key(number, first_version), key))
+            answers.append(answer)
+            written.append((commit, answer, commit_id, before))
+        self._hash, self._stream_count = before, stream_count
+        return answers, written, changes
+
+    def _put(self, txn: lmdb.Transaction[bytes], changes: _Changes) -> None:
+        tables, ends = self._tables, self._ends
+        first = self.head + 1
+        records = [(number_key(first + index), row) for index, row in pack(changes.records)]
+        _put_new(txn, tables.log, records, append=True)
+        _put_new(txn, tables.ids, changes.begun)
+        _put_new(txn, tables.entrances, changes.entrances)
+        if changes.moved:
+            moved = [
+                (key, ends[stream].position_key + stream.encode())
+                for key, stream in changes.moved.items()
+            ]
+            with txn.cursor(tables.streams) as cursor:
+                cursor.putmulti(moved)
+        for key, row in changes.open.items():
+            if row is None:
+                txn.delete(key, db=tables.open)
+            else:
+                txn.put(key, row, db=tables.open)
+
+    def _look_up_end(self, txn: lmdb.Transaction[bytes], stream: StreamId) -> _End:
+        """Return a stream's end: that of a moment ago, or what its last record tells."""
+        end = self._older_ends.get(stream)
+        if end is None:
+            tables = self._tables
+            end = _End(b"", 0, 0, bytes(8), b"", None)
+            key = txn.get(stream.encode(), db=tables.ids)
+            if key is not None:
+                end.number, end.number_key = int.from_bytes(key, "big"), key
+                end.position_key = txn.get(key, b"", db=tables.streams)[:8]
+                position = int.from_bytes(end.position_key, "big")
+                if position:
+                    raw = split(Position(position), record_at(txn, tables, position)[1])
+                    end.version = raw.first_version + raw.count - 1
+                    end.commit_id = raw.commit_id
+                    end.answer = Committed(
+                        position=raw.position,
+                        first_version=raw.first_version,
+                        last_version=Version(end.version),
+                        recorded_at_ns=raw.recorded_at_ns,
+                    )
+        self._ends[stream] = end
+        return end
+
+
+def _put_new(
+    txn: lmdb.Transaction[bytes],
+    table: lmdb._Database,
+    rows: list[tuple[bytes, bytes]],
+    *,
+    append: bool = False,
+) -> None:
+    """Put rows that are not there yet."""
+    if rows:
+        with txn.cursor(table) as cursor:
+            _, added = cursor.putmulti(rows, overwrite=False, append=append)
+        if added != len(rows):
+            raise CorruptLog(txn.env.path(), "a row is there already that is only now written")
