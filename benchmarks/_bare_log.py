@@ -1,8 +1,8 @@
 """The floor of the log: the same rows, written to LMDB in one thread, and nothing else.
 
 Same tables, keys and values as `LmdbLog`: records with header and hash, packed into the same
-rows, the streams' last records, names, entrances. What is left out is what makes it a log: nobody is checked, waited
-for, answered or told.
+rows, the streams' last records, names, entrances. What is left out is what makes it a log:
+nobody is checked, waited for, answered or told.
 """
 
 from __future__ import annotations

@@ -16,12 +16,10 @@ from tests.events.programs import Program
 
 FOLLOW = """
     import asyncio, sys
-    from outlive.events.lmdb_store import LmdbReader, reader as reader_module, wake
+    from outlive.events.lmdb_store import LmdbReader, wake
     path, followers, count, how = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     if how == "woken":
         wake.LOOK_AFTER_S = 3600  # Then nothing but a byte lets it look.
-    if how == "unlocked":
-        reader_module._may_lock = lambda _: False
 
     async def one(reader):
         found = []
@@ -69,7 +67,7 @@ def append(log: LmdbLog, count: int) -> None:
     last.result(20)
 
 
-@pytest.mark.parametrize("how", ["woken", "looking", "unlocked"])
+@pytest.mark.parametrize("how", ["woken", "looking"])
 def test_another_process_follows_while_this_one_appends(tmp_path: Path, how: str) -> None:
     log = LmdbLog(tmp_path)
     append(log, 400)
@@ -219,3 +217,60 @@ def test_a_log_that_grows_beyond_a_readers_map_is_still_read(tmp_path: Path) -> 
         program.say("go on")
         assert program.line() == "51 51 51"
     log.close()
+
+
+READ_WITHOUT_LOCK = """
+    import sys
+    from outlive.events import LogNotWritable
+    from outlive.events.lmdb_store import LmdbReader, reader as reader_module
+    reader_module._may_lock = lambda _: False
+    reader = None
+    print("ready", flush=True)
+    while True:
+        if sys.argv[2] == "told":
+            sys.stdin.readline()
+        try:
+            if reader is None:
+                reader = LmdbReader(sys.argv[1])
+            found = len(reader.read_all())
+            assert found == reader.head
+        except LogNotWritable as error:
+            found = str(error)
+        print(found, flush=True)
+"""
+
+
+def test_without_its_lock_file_a_log_is_read_only_while_it_has_no_owner(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path)
+    append(log, 4)
+    with Program(READ_WITHOUT_LOCK, tmp_path, "told") as program:
+        assert program.line() == "ready"
+        for _ in range(2):
+            program.say("look")
+            assert "while the log has an owner" in program.line()
+            log.close()
+            program.say("look")
+            assert program.line() == str(log_length(tmp_path))
+            log = LmdbLog(tmp_path)
+            append(log, 4)
+        log.close()
+
+
+def test_one_that_reads_without_the_lock_file_keeps_no_owner_from_the_log(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path)
+    append(log, 400)
+    log.close()
+    with Program(READ_WITHOUT_LOCK, tmp_path, "at once") as program:
+        assert program.line() == "ready"
+        assert program.line() == "400"
+        for _ in range(30):
+            LmdbLog(tmp_path).close()
+        program.kill()
+
+
+def log_length(path: Path) -> int:
+    reader = LmdbReader(path)
+    try:
+        return reader.head
+    finally:
+        reader.close()

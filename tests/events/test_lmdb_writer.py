@@ -157,7 +157,7 @@ def test_a_commit_that_fails_ends_the_writer_and_everybody_hears_of_it(
         follower = log.follow(A, after=Version(1))
         waiting = asyncio.ensure_future(anext(follower))
         await asyncio.sleep(0)
-        batches = log._writer._batches
+        batches = log._writer._batches  # pyright: ignore[reportPrivateUsage]  # LMDB's failures
         batches._env = _Environment(batches._env, FAILURES[message])  # type: ignore[assignment]  # a stand-in
         filler = Filler(log)
         commits = [filler.append("lost") for _ in range(10)]

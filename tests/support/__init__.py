@@ -1,7 +1,7 @@
 """What tests share."""
 
 from tests.support.deciding import Given, When, fold, given, stored
-from tests.support.logs import MortalLog, ScriptedLog, events_of
+from tests.support.logs import FailingLog, LaggingLog, MortalLog, ScriptedLog, events_of
 from tests.support.machine import CountedIds, Machine, open_runtime, tag, tags
 from tests.support.virtual import (
     SECOND,
@@ -17,9 +17,11 @@ from tests.support.virtual import (
 
 __all__ = [
     "CountedIds",
+    "FailingLog",
     "Gate",
     "Given",
     "Hung",
+    "LaggingLog",
     "Machine",
     "MortalLog",
     "SECOND",

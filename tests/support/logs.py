@@ -12,6 +12,7 @@ from outlive.events import (
     Commit,
     Committed,
     Event,
+    LogFailed,
     MemoryLog,
     OpenEntry,
     OutliveError,
@@ -24,6 +25,7 @@ from outlive.events import (
     WrongExpectedVersion,
     run_stream,
 )
+from outlive.events.commit import at_once, deliver_all
 
 
 class _Around:
@@ -83,7 +85,7 @@ def _commit(
     events: Sequence[Event],
     expected_version: Version,
     cause: Position | str | None,
-    entry: OpenEntry | None | UnsetType,
+    entry: OpenEntry | UnsetType | None,
 ) -> Commit:
     return Commit(
         stream,
@@ -122,7 +124,7 @@ class MortalLog(_Around):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
-        entry: OpenEntry | None | UnsetType = UNSET,
+        entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         if self._left == 0 or self._is_dead:
             self._die()
@@ -163,7 +165,7 @@ class ScriptedLog(_Around):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
-        entry: OpenEntry | None | UnsetType = UNSET,
+        entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         commit = _commit(stream, events, expected_version, cause, entry)
         self.waiting.append(commit)
@@ -201,6 +203,99 @@ class ScriptedLog(_Around):
     def refused(self) -> WrongExpectedVersion:
         """Return what an append gets when somebody appended first."""
         return WrongExpectedVersion("", 0, 0)
+
+
+class LaggingLog(_Around):
+    """A log that writes what has queued up every `lag` seconds of the running loop's time.
+
+    What is still in the queue when the process dies was never written.
+    """
+
+    def __init__(self, inner: MemoryLog, lag: float) -> None:
+        super().__init__(inner)
+        self._lag = lag
+        self._queue: list[Commit] = []
+        self._deliver: Callable[[Callable[[], None]], object] = at_once
+
+    def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        self._deliver = deliver
+
+    def append(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        *,
+        expected_version: Version,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | UnsetType | None = UNSET,
+    ) -> Commit:
+        if not self._queue:
+            asyncio.get_running_loop().call_later(self._lag, self._flush)
+        commit = _commit(stream, events, expected_version, cause, entry)
+        self._queue.append(commit)
+        return commit
+
+    def _flush(self) -> None:
+        batch, self._queue = self._queue, []
+        for commit in batch:
+            written = self.inner.append(
+                commit.stream,
+                commit.events,
+                expected_version=commit.expected_version,
+                cause=commit.cause,
+                entry=commit.entry,
+            )
+            commit.outcome, commit.error = written.outcome, written.error
+        deliver_all(batch, self._deliver)
+
+
+class FailingLog(_Around):
+    """A log that fails after so many commits, until it is `repaired`."""
+
+    def __init__(self, inner: MemoryLog, commits: int, *, reads: bool = False) -> None:
+        super().__init__(inner)
+        self._left = commits
+        self._reads = reads
+        self.repaired = False
+        self._deliver: Callable[[Callable[[], None]], object] = at_once
+
+    @property
+    def _fails(self) -> bool:
+        return self._left <= 0 and not self.repaired
+
+    def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        self._deliver = deliver
+        self.inner.deliver_on(deliver)
+
+    def read(
+        self, stream: StreamId, *, after: Version = Version(0), limit: int = 1_000
+    ) -> list[Recorded]:
+        if self._fails and self._reads:
+            raise LogFailed("the disk is gone")
+        return super().read(stream, after=after, limit=limit)
+
+    def append(
+        self,
+        stream: StreamId,
+        events: Sequence[Event],
+        *,
+        expected_version: Version,
+        commit_id: bytes | None = None,
+        cause: Position | str | None = None,
+        correlation_id: str | None = None,
+        entry: OpenEntry | UnsetType | None = UNSET,
+    ) -> Commit:
+        if self._fails:
+            commit = _commit(stream, events, expected_version, cause, entry)
+            commit.error = LogFailed("the disk is gone")
+            deliver_all([commit], self._deliver)
+            return commit
+        self._left -= 1
+        return self.inner.append(
+            stream, events, expected_version=expected_version, cause=cause, entry=entry
+        )
 
 
 def events_of(log: MemoryLog | _Around, run_id: str) -> list[Event]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from outlive.actors import Agent, Runtime
 from outlive.events import Event, EventLog, MemoryLog, RunId, run_stream
-from tests.support.logs import MortalLog, events_of
+from tests.support.logs import LaggingLog, MortalLog, events_of
 from tests.support.virtual import VirtualClock, clock, run_virtual
 
 T = TypeVar("T")
@@ -56,14 +56,21 @@ class Machine:
         *agents: Agent,
         max_recoveries: int | None = 5,
         deps: object = None,
+        lag: float = 0.0,
     ) -> T:
-        """Run a process that opens the runtime, does `body`, and closes in good order."""
+        """Run a process that opens the runtime, does `body`, and closes in good order.
+
+        `lag`: seconds until what was appended is written, see `LaggingLog`.
+        """
 
         async def process() -> T:
+            log = LaggingLog(self.log, lag) if lag else self.log
             async with open_runtime(
-                *agents, log=self.log, max_recoveries=max_recoveries, deps=deps
+                *agents, log=log, max_recoveries=max_recoveries, deps=deps
             ) as runtime:
-                return await body(runtime)
+                result = await body(runtime)
+            await asyncio.sleep(lag)
+            return result
 
         result = run_virtual(process(), clock=self.clock)
         self.log = self.log.reopened(clean=True)
@@ -76,34 +83,37 @@ class Machine:
         commits: int | None = None,
         acknowledged: bool = True,
         max_recoveries: int | None = 5,
+        lag: float = 0.0,
     ) -> bool:
         """Run a process that dies: when `body` returns, or after so many commits.
+
+        `lag`: what was appended less than so many seconds before is lost with it.
 
         Returns:
             Whether it died before `body` returned.
         """
-        mortal = None if commits is None else MortalLog(
-            self.log, commits, acknowledged=acknowledged
+        mortal = (
+            None
+            if commits is None
+            else MortalLog(self.log, commits, acknowledged=acknowledged)
         )
 
         async def process() -> bool:
-            runtime = open_runtime(
-                *agents, log=mortal or self.log, max_recoveries=max_recoveries
-            )
+            log = LaggingLog(self.log, lag) if lag else mortal or self.log
+            runtime = open_runtime(*agents, log=log, max_recoveries=max_recoveries)
             await runtime.__aenter__()
             done = asyncio.ensure_future(body(runtime))
-            if mortal is None:
-                await done
-                return False
-            dead = asyncio.ensure_future(mortal.dead.wait())
-            await asyncio.wait([done, dead], return_when=asyncio.FIRST_COMPLETED)
+            wanted = [done]
+            if mortal is not None:
+                wanted.append(asyncio.ensure_future(mortal.dead.wait()))
+            await asyncio.wait(wanted, return_when=asyncio.FIRST_COMPLETED)
+            # Here it dies: what its tasks do while they are torn down reaches nobody.
+            self.log = self.log.reopened()
             if done.done():
                 done.result()
             return not done.done()
 
-        died = run_virtual(process(), clock=self.clock)
-        self.log = self.log.reopened()
-        return died
+        return run_virtual(process(), clock=self.clock)
 
     def events(self, run_id: str) -> list[Event]:
         """Return the events of a run."""

@@ -14,6 +14,7 @@ that is `Hung`, at once.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator
@@ -21,6 +22,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, TypeVarTuple
+from unittest.mock import patch
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -125,20 +127,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._working.add(work)
 
     def _end(self, work: _Work) -> None:
-        work.ended = True
+        with self._lock:
+            work.ended = True
         self.pause_thread(work)
 
-    def pause_thread(self, work: object) -> None:
+    def pause_thread(self, work: object, *, unless: Callable[[], bool] = lambda: False) -> None:
         with self._lock:
-            self._working.discard(work)
+            if not unless():
+                self._working.discard(work)
         try:
             self.call_soon_threadsafe(_nothing_to_do)
         except RuntimeError:
             pass  # The loop is closed: nobody waits for this thread any more.
 
     def resume_thread(self, work: _Work) -> None:
-        if not work.ended:
-            self._begin(work)
+        with self._lock:
+            if not work.ended:
+                self._working.add(work)
 
     @contextmanager
     def thread_outside(self) -> Generator[None]:
@@ -172,6 +177,22 @@ class _Selector(selectors.DefaultSelector):
             raise Hung("nothing is ready, nothing is due, and no thread works")
         self._loop.clock.advance(timeout)
         return []
+
+
+def _ask_from_thread(
+    coro: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
+) -> concurrent.futures.Future[T]:
+    """`asyncio.run_coroutine_threadsafe`, but the clock does not wait for who waits for it."""
+    future = _run_coroutine_threadsafe(coro, loop)
+    work = _here.work
+    if work is not None and work.loop is loop:
+        # In this order, and looked at again: the answer may be there before the thread waits.
+        future.add_done_callback(lambda _: work.loop.resume_thread(work))
+        work.loop.pause_thread(work, unless=future.done)
+    return future
+
+
+_run_coroutine_threadsafe: Final = asyncio.run_coroutine_threadsafe
 
 
 class Gate:
@@ -236,13 +257,14 @@ def run_virtual(body: Coroutine[Any, Any, T], *, clock: VirtualClock | None = No
         Hung: it would have waited for ever.
     """
     loop = VirtualLoop(clock or VirtualClock())
-    try:
-        result = loop.run_until_complete(body)
-        for _ in range(3):  # what the last callbacks have set going
-            loop.run_until_complete(_nothing())
-        unhandled = list(loop.unhandled)
-    finally:
-        _end(loop)
+    with patch.object(asyncio, "run_coroutine_threadsafe", _ask_from_thread):
+        try:
+            result = loop.run_until_complete(body)
+            for _ in range(3):  # what the last callbacks have set going
+                loop.run_until_complete(_nothing())
+            unhandled = list(loop.unhandled)
+        finally:
+            _end(loop)
     for context in unhandled:
         error = context.get("exception")
         raise AssertionError(f"unhandled on the loop: {context.get('message')}") from error

@@ -68,6 +68,10 @@ class Kind(Protocol[S, C, X, R_co]):
         """Return the command that settles what was in flight."""
         ...
 
+    def outdated(self, state: S) -> bool:
+        """Whether an open entity must be told what has changed since it left memory."""
+        ...
+
     def wake(self, now_ns: int) -> C:
         """Return the command for an instant that was waited for."""
         ...
@@ -114,18 +118,30 @@ class Addresses(Generic[S, C, X, R]):
             if entry.status == "quarantined":
                 self._standing[stream] = entry
             elif entry.owes or entry.status == "blocked":
-                self.at(stream)
+                self._bring_in(stream)
             else:
                 self._timers.set(stream, entry.wake_at_ns)
         if len(rows) > _CHUNK:
             self._loop.call_soon(self.bring_in_all, rows[_CHUNK:])
+
+    def _bring_in(self, stream: StreamId) -> Resident[S, C, X, R] | OpenEntry | None:
+        """The same as `at`, for those who cannot do anything about a log that fails."""
+        try:
+            return None if self._closed else self.at(stream)
+        except LogError as error:
+            _log.error("entity_not_read", stream=stream, exc_info=error)
+            return None
 
     def resident(self, stream: StreamId) -> Resident[S, C, X, R] | None:
         """Return the entity if it is in memory."""
         return self._residents.get(stream)
 
     def at(self, stream: StreamId) -> Resident[S, C, X, R] | OpenEntry:
-        """Return the entity, brought into memory if need be; or the row that says why not."""
+        """Return the entity, brought into memory if need be; or the row that says why not.
+
+        Raises:
+            LogError: the log cannot be read now. A stream that cannot be is quarantined.
+        """
         found = self._residents.get(stream)
         if found is not None:
             return found
@@ -144,15 +160,17 @@ class Addresses(Generic[S, C, X, R]):
         )
         try:
             actor.load()
-        except LogError as error:
+        except (CorruptLog, NewerFormat) as error:
             return self._mark(stream, "quarantined", str(error))
         missing = self._kind.missing(actor.state)
         if missing:
             return self._mark(stream, "blocked", missing)
         self._standing.pop(stream, None)
         resident = self._residents[stream] = Resident(actor, world)
-        if actor.owes:
+        if actor.owes or self._kind.outdated(actor.state):
             self._recover(stream, actor)
+            for outcome in self._effects.outcomes(stream):
+                actor.tell(outcome)
         actor.run()
         return resident
 
@@ -185,7 +203,7 @@ class Addresses(Generic[S, C, X, R]):
 
         Where it stands still, or all is closed, the command is dropped and the reply fails.
         """
-        resident = None if self._closed else self.at(stream)
+        resident = self._bring_in(stream)
         if isinstance(resident, Resident):
             resident.actor.mailbox.put(CommandEnvelope(command, reply, cause))
             return

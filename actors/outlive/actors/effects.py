@@ -18,10 +18,11 @@ _PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go, and the
 class Running:
     """One effect being performed."""
 
-    __slots__ = ("given_up", "task")
+    __slots__ = ("given_up", "outcome", "task")
 
     def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
+        self.outcome: object = None  # the command that records how it ended
         self.given_up = False  # its outcome is of no use any more
 
 
@@ -72,6 +73,17 @@ class EffectTable:
         """Whether nobody waits for the effect's outcome any more."""
         entry = self.get(stream, effect)
         return self.closed or entry is None or entry.given_up
+
+    def conclude(self, stream: StreamId, effect: Hashable, outcome: object) -> None:
+        """Keep how the effect ended, for an actor that is brought in before that is recorded."""
+        entry = self.get(stream, effect)
+        if entry is not None:
+            entry.outcome = outcome
+
+    def outcomes(self, stream: StreamId) -> list[Any]:
+        """Return how effects of `stream` ended that nobody has recorded yet."""
+        entries = self._running.get(stream, {}).values()
+        return [entry.outcome for entry in entries if entry.outcome is not None]
 
     def get(self, stream: StreamId, effect: Hashable) -> Running | None:
         """Return the running effect, if it is there."""

@@ -66,6 +66,12 @@ class RunKind:
             model=agent.model.name,
         )
 
+    def outdated(self, state: RunState) -> bool:
+        """Whether the run's agent calls another model now than the one on record."""
+        return state.status == "running" and (
+            self._all.agents[state.agent_id].model.name != state.model
+        )
+
     def wake(self, now_ns: int) -> Wake:
         """Return the command for an instant that was waited for."""
         return Wake(now_ns=now_ns)

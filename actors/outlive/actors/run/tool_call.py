@@ -50,6 +50,10 @@ class Home(Protocol):
         """Send a command."""
         ...
 
+    def conclude(self, outcome: RunCommand) -> None:
+        """Say how the effect ended. Kept until that is recorded."""
+        ...
+
     def ask(self, command: RunCommand) -> LoopFuture[RunState]:
         """Send a command; the future is answered once it is durable."""
         ...
@@ -186,7 +190,7 @@ class ToolAttempt:
             return
         if self._held is not None:
             self._home.tell(self._held)
-        self._home.tell(outcome)
+        self._home.conclude(outcome)
 
     async def _outcome(
         self, call: RequestedToolCall, facts: Facts
@@ -242,7 +246,7 @@ class ToolAttempt:
             self._home.tell(self._held)
         self._over = True
         message = f"no result within {timeout} s; its outcome is unknown"
-        self._home.tell(
+        self._home.conclude(
             FailToolCall(
                 call_id=self.effect.call_id,
                 attempt=self.effect.attempt,

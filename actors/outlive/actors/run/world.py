@@ -80,19 +80,26 @@ class Surroundings:
 class _Home:
     """The run's address, for what the commit at `cause` has set going."""
 
-    __slots__ = ("_cause", "_post", "_stream")
+    __slots__ = ("_all", "_cause", "_effect", "_stream")
 
-    def __init__(self, post: Post, stream: StreamId, cause: Position) -> None:
-        self._post = post
+    def __init__(
+        self, surroundings: Surroundings, stream: StreamId, effect: Effect, cause: Position
+    ) -> None:
+        self._all = surroundings
         self._stream = stream
+        self._effect = effect
         self._cause = cause
 
+    def conclude(self, outcome: RunCommand) -> None:
+        self._all.effects.conclude(self._stream, self._effect, outcome)
+        self.tell(outcome)
+
     def tell(self, command: RunCommand) -> None:
-        self._post.send(self._stream, command, cause=self._cause)
+        self._all.post.send(self._stream, command, cause=self._cause)
 
     def ask(self, command: RunCommand) -> LoopFuture[RunState]:
         reply = LoopFuture[RunState]()
-        self._post.send(self._stream, command, reply=reply, cause=self._cause)
+        self._all.post.send(self._stream, command, reply=reply, cause=self._cause)
         return reply
 
 
@@ -140,7 +147,7 @@ class RunWorld:
         if self._all.effects.get(self._stream, effect) is not None:
             return
         agent = self._all.agents[self._agent_id]
-        home = _Home(self._all.post, self._stream, cause)
+        home = _Home(self._all, self._stream, effect, cause)
         if isinstance(effect, CallModel):
             body = self._call_model(agent, effect, home)
         else:
@@ -155,9 +162,9 @@ class RunWorld:
             return
         error = Failure(kind="error", message="its task was cancelled")
         if isinstance(effect, CallModel):
-            home.tell(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
+            home.conclude(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
         else:
-            home.tell(
+            home.conclude(
                 FailToolCall(
                     call_id=effect.call_id,
                     attempt=effect.attempt,
@@ -184,7 +191,7 @@ class RunWorld:
             record=home.tell,
             given_up=lambda: self._all.effects.given_up(self._stream, effect),
         )
-        home.tell(outcome)
+        home.conclude(outcome)
 
     async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home) -> None:
         call = self._transcript.calls[effect.call_id]

@@ -16,7 +16,6 @@ Opening, in this order, and what a crash between two steps leaves:
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,6 +49,7 @@ from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.writer import Writer
 from outlive.events.record import Record, Recorded
 from outlive.events.store import admit
+from outlive.events.values import digest
 
 
 class LmdbLog:
@@ -62,7 +62,8 @@ class LmdbLog:
         path: the folder; made if it is not there.
         clock: tells when commits were recorded.
         codec: knows the event types.
-        log_id: the id of a log that is made here; drawn if left out.
+        log_id: the id of a log that is made here; a digest of path, process and time if left
+            out.
 
     Raises:
         LogInUse: another process owns it, or this one has it open already.
@@ -125,7 +126,10 @@ class LmdbLog:
         with env.begin(write=True) as txn:
             tables = open_tables(env, txn, create=new)
             if new:
-                self._log_id, self._epoch, self._clean = log_id or secrets.token_hex(16), 1, True
+                self._log_id = log_id or digest(
+                    str(folder.path).encode(), b"%d" % os.getpid(), b"%d" % self._clock.now_ns()
+                )
+                self._epoch, self._clean = 1, True
                 txn.put(FORMAT, STORE_FORMAT.to_bytes(4, "big"), db=tables.meta)
                 txn.put(LOG_ID, self._log_id.encode(), db=tables.meta)
             else:

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Final
 
 import lmdb
 
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import OpenEntry
-from outlive.events.errors import CorruptLog, LogClosed, LogNotFound, OutliveError
+from outlive.events.errors import LogClosed, LogNotFound, OutliveError
 from outlive.events.feed import READ_LIMIT, Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
-from outlive.events.lmdb_store.folder import Folder, Marker
+from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.layout import (
-    Tables,
     open_environment,
     open_tables,
     translated,
 )
 from outlive.events.lmdb_store.opening import check_formats, check_whole
+from outlive.events.lmdb_store.owner_lock import Unowned
 from outlive.events.lmdb_store.reading import Reading
 from outlive.events.lmdb_store.wake import Bell
 from outlive.events.record import Record, Recorded
-
-_OPEN_TRIES: Final = 100
 
 
 class LmdbReader:
     """A `LogReader` of a folder, while its owner writes, or when no owner is left.
 
     Writes nothing but LMDB's table of readers, and a socket while it is followed. On a
-    read-only mount it does without both. Not for use in a process forked off after opening.
+    read-only mount it does without both, and reads only while the log has no owner. Not for
+    use in a process forked off after opening.
 
     All followers of one reader, on whatever event loop, are fed by one thread that reads what
     is new once. It runs while there is a follower.
@@ -45,6 +43,8 @@ class LmdbReader:
         CorruptLog: what is there is not what was written.
         NewerFormat: a later release wrote it.
         LogFailed: the files cannot be read.
+        LogNotWritable: LMDB's table of readers cannot be written, and there is an owner. Reads
+            raise it too, if one comes later.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, codec: Codec = CODEC) -> None:
@@ -55,15 +55,19 @@ class LmdbReader:
         self._log_id = marker.log_id
         self._wake_directory = folder.wake
         locked = _may_lock(folder.environment)
+        unowned = nullcontext if locked else Unowned(folder.owner_lock).held
         with ExitStack() as opened:
             env = open_environment(folder.environment, readonly=True, lock=locked)
             opened.callback(env.close)
             try:
-                check_whole(env, folder.data_file)
-                tables = _tables(env, folder, marker)
+                with unowned():
+                    check_whole(env, folder.data_file)
+                    tables = open_tables(env)
+                    with env.begin() as txn:
+                        check_formats(txn, tables, folder, marker)
             except lmdb.Error as error:
                 raise translated(error, str(folder.path)) from error
-            self._reading = Reading(env, tables, codec, locked=locked)
+            self._reading = Reading(env, tables, codec, unowned=unowned)
             opened.pop_all()
         self._feed = Feed(on_follow=self._keep_polling)
         self._polling = threading.Lock()
@@ -167,19 +171,3 @@ def _may_lock(environment: Path) -> bool:
     return os.access(
         target, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids
     )
-
-
-def _tables(env: lmdb.Environment, folder: Folder, marker: Marker) -> Tables:
-    for _ in range(_OPEN_TRIES):
-        before = env.info()["last_txnid"]
-        try:
-            tables = open_tables(env)
-            with env.begin() as txn:
-                check_formats(txn, tables, folder, marker)
-        except (CorruptLog, lmdb.Error):
-            if env.info()["last_txnid"] == before:
-                raise
-        else:
-            return tables
-    # Without a lock, what is read can be written over meanwhile. That often, it is not that.
-    raise CorruptLog(str(folder.data_file), "it cannot be read while it is written")

@@ -5,9 +5,8 @@ snapshot keeps the owner from using pages again. Within it, rows are looked at i
 what leaves it is copied. The environment is closed only when nobody is
 inside of it, as the binding gives up the GIL within its calls.
 
-Where the lock file cannot be written (a read-only mount), LMDB cannot know that somebody
-reads, and the owner may write over the pages of a snapshot two transactions later. So such a
-reader looks whether there was a commit meanwhile, and reads again if there was.
+Where the lock file cannot be written (a read-only mount), LMDB cannot know that somebody reads,
+and an owner would write over the pages of a snapshot. There each read keeps owners away.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -22,7 +22,7 @@ import lmdb
 
 from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
-from outlive.events.errors import CorruptLog, LogClosed, LogError, LogFailed
+from outlive.events.errors import CorruptLog, LogClosed
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.layout import (
     Tables,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_CACHED: Final = 65_536
-_MAX_TRIES: Final = 1_000
 
 
 _forks = 0  # between this process and the first one; asking the kernel costs more
@@ -55,15 +54,23 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Reading:
-    """Reads of one open environment, from any thread."""
+    """Reads of one open environment, from any thread.
+
+    `unowned` is entered for each read, where nobody may own the log meanwhile.
+    """
 
     def __init__(
-        self, env: lmdb.Environment, tables: Tables, codec: Codec, *, locked: bool = True
+        self,
+        env: lmdb.Environment,
+        tables: Tables,
+        codec: Codec,
+        *,
+        unowned: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._env = env
         self._tables = tables
         self._codec = codec
-        self._locked = locked
+        self._unowned = unowned
         self._path = env.path()
         self._pid = os.getpid()
         self._forks = _forks
@@ -113,10 +120,8 @@ class Reading:
         while True:
             self._enter()
             try:
-                if self._locked:
-                    with self._env.begin(buffers=True) as txn:
-                        return work(txn)
-                return self._between_commits(work)
+                with self._unowned(), self._env.begin(buffers=True) as txn:
+                    return work(txn)
             except lmdb.MapResizedError:
                 pass
             except lmdb.Error as error:
@@ -127,25 +132,6 @@ class Reading:
                 self._gate.wait_for(lambda: not self._inside)
                 if not self._closed:
                     self._env.set_mapsize(0)  # As large as the owner has made it.
-
-    def _between_commits(self, work: Callable[[Txn], T]) -> T:
-        for _ in range(_MAX_TRIES):
-            before = self._env.info()["last_txnid"]
-            try:
-                with self._env.begin(buffers=True) as txn:
-                    found = work(txn)
-            except lmdb.MapResizedError:
-                raise
-            except (lmdb.Error, LogError):
-                if self._env.info()["last_txnid"] == before:
-                    raise
-            else:
-                if self._env.info()["last_txnid"] == before:
-                    return found
-        raise LogFailed(
-            f"the log in {self._path!r} changes faster than it can be read without its lock "
-            "file: ask for less at once, or make the folder writable"
-        )
 
     def last_commit(self) -> int:
         """Return a number that is another one after each commit of the owner."""
@@ -280,8 +266,6 @@ class Reading:
         return name
 
     def _remember(self, number: int, name: StreamId) -> None:
-        if not self._locked:
-            return  # What was read is not certain yet.
         if len(self._names) >= _MAX_CACHED:
             self._names.clear()
             self._numbers.clear()

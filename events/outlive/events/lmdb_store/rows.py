@@ -63,19 +63,25 @@ def pack(parts: Sequence[bytes]) -> Generator[tuple[int, bytes]]:
 
 def _cut(parts: Sequence[bytes], start: int) -> int:
     """Return the end of the row that begins with part `start`: the one that wastes least."""
-    best, best_end = 1e9, start + 1
-    total = _HEAD.size
-    for end in range(start, len(parts)):
+    alone = len(parts[start])
+    best, best_end = _waste(alone) / alone, start + 1
+    total = _HEAD.size + _END.size + alone
+    for end in range(start + 1, len(parts)):
         total += len(parts[end]) + _END.size
-        if total <= _SHARED_BYTES:
-            waste = _NODE_BYTES + total // 16  # Shared pages are seldom quite full.
-        elif total <= _MOST_BYTES or end == start:
-            waste = -(total + _PAGE_HEADER_BYTES) % _PAGE_BYTES
-        else:
+        if total > _MOST_BYTES:
             break
+        waste = _waste(total)
+        if waste > total // 8 and alone <= _SHARED_BYTES < total:
+            continue  # Better in shared pages.
         if waste <= best * total:
             best, best_end = waste / total, end + 1
     return best_end
+
+
+def _waste(size: int) -> int:
+    if size <= _SHARED_BYTES:
+        return _NODE_BYTES + size // 16  # Shared pages are seldom quite full.
+    return -(size + _PAGE_HEADER_BYTES) % _PAGE_BYTES
 
 
 def record_at(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes]:

@@ -1,6 +1,6 @@
 """Waking those who follow from other processes: one byte on a socket after a commit.
 
-A process that follows binds a datagram socket with a random name in `wake/`. The owner sees a
+A process that follows binds a datagram socket with a name of its own in `wake/`. The owner sees a
 new name by the directory's time of change. A byte that is lost costs a quarter of a second,
 no more: who follows looks at the log by itself that often, and a socket is only there to make
 it look sooner. So nothing here is an error: without sockets, the slow look has to do.
@@ -14,21 +14,26 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import socket
 import tempfile
 import threading
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from time import monotonic
 from typing import Final
+
+from outlive.events.clock import SystemClock
 
 LOOK_AFTER_S: Final = 0.25
 """A follower looks at the log that often without being woken."""
 
 _RESCAN_AFTER_S: Final = 0.02
 _SETTLED_AFTER_S: Final = 2.5  # the coarsest time of change of a file system is 2 s
+_NS: Final = 1_000_000_000
+
+_clock: Final = SystemClock()
+_bells: Final = count(1)
 
 
 class _ShortPath:
@@ -74,7 +79,7 @@ class Wakers:
         if self._socket is None or self._short is None:
             return False
         dead = False
-        now = monotonic()
+        now = _clock.monotonic_ns() / _NS
         if now >= self._scan_at:
             self._scan(now)
         for name in self._names:
@@ -123,15 +128,26 @@ class Bell:
         self._path = ""
         with suppress(OSError):
             self._short = _ShortPath(directory)
-            self._path = self._short.prefix + secrets.token_hex(8)
-            bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
-                bell.bind(self._path)
+                self._path = self._bind(self._socket, self._short.prefix)
             except OSError:
-                bell.close()  # A read-only folder: the slow look has to do.
+                self._socket.close()  # A read-only folder: the slow look has to do.
+                self._socket = None
                 raise
-            self._socket = bell
             os.chmod(self._path, 0o666)  # The owner may be another user.
+
+    @staticmethod
+    def _bind(bell: socket.socket, prefix: str) -> str:
+        while True:
+            path = f"{prefix}{os.getpid()}.{next(_bells)}"
+            try:
+                bell.bind(path)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:  # by a dead process with the same id
+                    raise
+            else:
+                return path
 
     def wait(self) -> bool:
         """Return after a byte, or after `LOOK_AFTER_S`; False when stopped."""
