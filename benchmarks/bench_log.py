@@ -41,7 +41,7 @@ EVENT: Final = ModelDelta(text="x" * 200)
 class Sizes(msgspec.Struct, frozen=True):
     """How much is written: `commits` for one event each, fewer where they hold more."""
 
-    commits: int = 20_000
+    commits: int = 10_000
     writers: tuple[int, ...] = (1, 10, 50)
     batches: tuple[int, ...] = (1, 10, 100)
 
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> Report:
     """Measure as the command line says."""
     given: Options = options(__doc__, arguments)
     sizes = QUICK if given.quick else Sizes()
-    return finish(measure(sizes, given.folder, given.rounds or (2 if given.quick else 5)), given)
+    return finish(measure(sizes, given.folder, given.rounds or (2 if given.quick else 9)), given)
 
 
 if __name__ == "__main__":

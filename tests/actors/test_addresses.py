@@ -1,4 +1,4 @@
-"""Where entities live: brought in when needed, let go when at rest, standing still with a reason."""
+"""Where entities live: brought in when needed, let go when at rest, or standing still."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from outlive.events import (
     StreamId,
     WrongExpectedVersion,
 )
-from tests.support import SECOND, START_NS, LaggingLog, ScriptedLog, clock, run_virtual, virtual_loop
+from tests.support import (
+    SECOND,
+    START_NS,
+    LaggingLog,
+    ScriptedLog,
+    clock,
+    run_virtual,
+    virtual_loop,
+)
 from tests.support.tally import (
     TALLY_CODEC,
     Added,
@@ -37,15 +45,12 @@ from tests.support.tally import (
     Slept,
     Tally,
     TallyEntity,
+    WakeUp,
     Wanted,
 )
 
 ONE, TWO = StreamId("tally-1"), StreamId("tally-2")
 AnyLog = MemoryLog | ScriptedLog | LaggingLog
-
-
-class Recovering(TallyEntity):
-    """A tally that knows what `recover` and `wake` ask for."""
 
 
 class TallyKind:
@@ -56,6 +61,7 @@ class TallyKind:
     def __init__(self) -> None:
         self.worlds: list[FakeWorld] = []
         self.missing_now = ""
+        self.outdated_now = False
         self.recovery: Command = Do(Added(by=1))
         self.entity = TallyEntity()
         self.running: list[frozenset[str]] = []
@@ -71,8 +77,11 @@ class TallyKind:
         self.running.append(running)
         return self.recovery
 
+    def outdated(self, state: Tally) -> bool:
+        return self.outdated_now
+
     def wake(self, now_ns: int) -> Command:
-        return Do(Slept(until_ns=None), Added(by=100))
+        return WakeUp(now_ns)
 
     def outcome(
         self, stream: StreamId, state: Tally, world: World[str], entry: OpenEntry | None
@@ -87,11 +96,15 @@ class House:
         self.log = log
         log.deliver_on(asyncio.get_running_loop().call_soon_threadsafe)
         self.kind = TallyKind()
+        self.reasons: list[str] = []
         self.effects = EffectTable(asyncio.get_running_loop())
-        self.timers = Timers(clock(), lambda stream, now_ns: self.all.wake(stream, now_ns))
+        self.timers = Timers(clock(), self._wake)
         self.all = Addresses[Tally, Command, str, tuple[Tally, str]](
             self.kind, log, self.effects, self.timers
         )
+
+    def _wake(self, stream: StreamId, now_ns: int) -> None:
+        self.all.wake(stream, now_ns)
 
     def at(self, stream: StreamId) -> Resident[Tally, Command, str, tuple[Tally, str]]:
         found = self.all.at(stream)
@@ -178,7 +191,7 @@ def test_what_owes_something_is_recovered_before_it_takes_any_other_command() ->
 
     async def body(house: House) -> None:
         await house.ask(ONE, Do(Added(by=2)))
-        assert [event for event in events(log, ONE)][1:] == [Added(by=1), Added(by=2)]
+        assert events(log, ONE)[1:] == [Added(by=1), Added(by=2)]
         assert house.kind.running == [frozenset()]
 
     play(body, log)
@@ -286,6 +299,11 @@ def test_what_is_exhausted_is_quarantined_and_who_waits_is_told() -> None:
     play(body, log)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="Addresses.at looks for errors of the log only: an `evolve` that raises while a stream "
+    "is loaded comes out of bring_in_all, and with it out of Runtime.__aenter__",
+)
 def test_what_cannot_be_folded_is_quarantined_and_the_others_are_brought_in() -> None:
     log = memory()
     written(log, ONE, Wanted(effect="a"), Cursed(), owes=True)
@@ -307,7 +325,7 @@ def test_what_breaks_is_quarantined_and_its_effects_are_given_up() -> None:
         async def effect() -> None:
             await asyncio.get_running_loop().create_future()
 
-        house.effects.start(ONE, "a", effect(), cancelled=lambda: None)
+        house.effects.start(ONE, "a", effect(), failed=lambda _: None)
         house.at(ONE).actor.tell(Do(Cursed()))
         _, status = await waiting
         assert status == "quarantined"
@@ -318,6 +336,12 @@ def test_what_breaks_is_quarantined_and_its_effects_are_given_up() -> None:
     play(body)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="_mark appends the row behind the durable version of the stream: with a commit of the "
+    "same stream on its way it is refused, nobody looks, and the next process finds the entity "
+    "open as if nothing had happened",
+)
 @pytest.mark.parametrize("ends", [Do(Added(by=2)), Do(Wanted(effect="b"))])
 def test_what_breaks_while_a_commit_is_on_its_way_is_quarantined_in_its_row_too(
     ends: Command,
@@ -377,30 +401,38 @@ def test_an_effect_that_runs_is_told_to_the_recovery_of_an_actor_brought_in_anew
         async def effect() -> None:
             await asyncio.get_running_loop().create_future()
 
-        house.effects.start(ONE, "a", effect(), cancelled=lambda: None)
+        house.effects.start(ONE, "a", effect(), failed=lambda _: None)
         house.at(ONE)
         assert house.kind.running == [frozenset({"a"})]
 
     play(body, log)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="EffectTable.of counts effects whose task is done: one whose outcome was lost with "
-    "its refused commit passes for running for ever",
-)
-def test_an_effect_that_has_ended_without_a_recorded_outcome_does_not_pass_for_running() -> None:
+def test_how_an_effect_ended_is_kept_until_an_actor_has_recorded_it() -> None:
     log = memory()
     written(log, ONE, Wanted(effect="a"), owes=True)
 
     async def body(house: House) -> None:
-        async def effect() -> None:
-            return
+        house.kind.recovery = Look()
 
-        house.effects.start(ONE, "a", effect(), cancelled=lambda: None)
+        async def effect() -> None:
+            house.effects.conclude(ONE, "a", Do(Performed(effect="a")))
+
+        house.effects.start(ONE, "a", effect(), failed=lambda _: None)
         await asyncio.sleep(1)
-        house.at(ONE)
-        assert house.kind.running == [frozenset()]
+        assert house.effects.outcomes(ONE) == [Do(Performed(effect="a"))]
+        assert (await house.ask(ONE, Look())).owed == ()
+
+    play(body, log)
+
+
+def test_what_is_outdated_is_told_so_although_it_owes_nothing() -> None:
+    log = memory()
+    written(log, ONE, Slept(until_ns=START_NS + 99 * SECOND), wake_at_ns=START_NS + 99 * SECOND)
+
+    async def body(house: House) -> None:
+        house.kind.outdated_now = True
+        assert (await house.ask(ONE, Look())).history == (1,)
 
     play(body, log)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pykka
@@ -42,7 +43,9 @@ class Echo(LoopActor):
     def on_stop(self) -> None:
         self.ended.append("stop")
 
-    def on_failure(self, *_: object) -> None:
+    def on_failure(
+        self, exception_type: object, exception_value: object, traceback: object
+    ) -> None:
         self.ended.append("failure")
 
 
@@ -161,15 +164,11 @@ def test_many_threads_lose_no_message() -> None:
             for number in range(200):
                 actor.actor_ref.tell((name, number))
 
-        await asyncio.gather(
-            *(from_a_thread(lambda name=name: elsewhere(name)) for name in range(4))
-        )
+        await asyncio.gather(*(from_a_thread(partial(elsewhere, name)) for name in range(4)))
         await actor.actor_ref.ask("last", block=False)
-        seen = [message for message in actor.seen if isinstance(message, tuple)]
         for name in range(4):
-            assert [message for message in seen if message[0] == name] == [
-                (name, number) for number in range(200)
-            ]
+            sent: list[object] = [(name, number) for number in range(200)]
+            assert [message for message in actor.seen if message in sent] == sent
 
     run_virtual(body())
 
@@ -237,7 +236,7 @@ def test_a_future_may_be_awaited_by_many_and_again() -> None:
 
 def test_a_future_may_be_set_to_none() -> None:
     async def body() -> None:
-        future = LoopFuture[None]()
+        future = LoopFuture[object]()
         future.set()
         assert await future is None
         assert future.get() is None

@@ -43,6 +43,7 @@ from outlive.events import (
     ToolCallStarted,
     ToolResultIgnored,
     Usage,
+    Value,
 )
 from outlive.events.run import evolve
 from outlive.projections import Transcript
@@ -55,7 +56,9 @@ BOOM: Final = Failure(kind="error", message="boom")
 
 # -- commands, valid and stale alike --
 
-VALUES: Final = st.sampled_from([None, 1, "x", b"y", [1, {"k": 2.5}], {"a": [True]}])
+VALUES: Final[st.SearchStrategy[Value]] = st.sampled_from(
+    [None, 1, "x", b"y", [1, {"k": 2.5}], {"a": [True]}]
+)
 RETRIES: Final = st.sampled_from([Retry(0), Retry(1), Retry(2, delay=0), Retry(5, jitter=1)])
 MODEL_KINDS: Final = (Recover, RecordDelta, *[CompleteModelCall] * 4, FailModelCall)
 TOOL_KINDS: Final = (
@@ -75,11 +78,8 @@ def one_of_ten(draw: st.DrawFn) -> bool:
 
 def command_for(draw: st.DrawFn, state: RunState, now_ns: int) -> RunCommand:
     """A command for this state: mostly one that fits, sometimes one that is stale."""
-    kind: type[RunCommand]
-    if one_of_ten(draw):
-        kind = draw(st.sampled_from(ANY_KINDS))
-    else:
-        kind = draw(st.sampled_from(MODEL_KINDS if state.model_attempt else TOOL_KINDS))
+    fitting = MODEL_KINDS if state.model_attempt else TOOL_KINDS
+    kind: type[object] = draw(st.sampled_from(ANY_KINDS if one_of_ten(draw) else fitting))
     off = draw(st.integers(-1, 1)) if one_of_ten(draw) else 0
     attempt = (state.model_attempt.attempt if state.model_attempt else 1) + off
     call_id, tool_attempt = CallId(f"{state.step}.0"), 1

@@ -36,6 +36,7 @@ from outlive.events import (
     RunRecovered,
     ToolCallFailed,
     ToolCallStarted,
+    ToolStepCompleted,
     Usage,
     run_stream,
 )
@@ -382,11 +383,6 @@ def test_a_wall_clock_that_is_set_forward_brings_a_retry_forward_within_a_minute
     Machine().run(body, agent)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a run that owes nothing is not recovered when it is brought in, so nobody tells its "
-    "state of the new model: the log names the old one for its next calls",
-)
 def test_a_run_that_waited_for_a_retry_goes_on_with_the_model_it_has_now() -> None:
     @tool(read_only=True, retry=Retry(1, delay=20, jitter=0))
     async def flaky(ctx: ToolContext) -> str:
@@ -526,9 +522,7 @@ def check(machine: Machine, world: World, found: RunResult, deaths: int) -> None
         )
         assert entered <= attempts, "no body is entered without a start on record"
     recorded = Counter(
-        f"{event.call_id} {event.key}"  # type: ignore[attr-defined]  # pyright: ignore
-        for event in events
-        if tag(event) == "tool-step-completed"
+        (event.call_id, event.key) for event in events if isinstance(event, ToolStepCompleted)
     )
     assert all(count == 1 for count in recorded.values())
     assert all(count <= 1 + deaths for count in world.steps.values())
@@ -580,8 +574,9 @@ def test_a_process_may_die_at_any_instant_while_commits_are_on_their_way(lag: fl
         machine, world = Machine(), World()
 
         async def until(rt: Runtime, instant: float = whole * number / 100) -> None:
-            asyncio.ensure_future(start_and_wait(rt))
+            waiting = asyncio.ensure_future(start_and_wait(rt))
             await asyncio.sleep(instant)
+            waiting.cancel()
 
         machine.crash(until, world.agent, lag=lag)
         found = machine.run(start_and_wait, world.agent, lag=lag)
@@ -659,19 +654,12 @@ def test_the_end_of_the_loop_without_a_close_is_as_a_crash() -> None:
 # -- a log that fails --
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="EffectTable.of counts an effect as running whose task is done but whose outcome was "
-    "lost with its refused commit: Recover leaves it alone, causes nothing, and who asks for the "
-    "result of that run waits for ever in place of getting LogFailed",
-)
 def test_a_log_that_fails_tells_who_waits_and_the_run_goes_on_when_it_is_opened_again() -> None:
     wanted, commits = undisturbed()
     for after in range(1, commits):
         machine, world = Machine(), World()
 
-        async def body(after: int = after, world: World = world) -> None:
-            log = FailingLog(machine.log, after)
+        async def body(log: FailingLog, world: World) -> None:
             async with open_runtime(world.agent, log=log) as rt:
                 with pytest.raises(LogFailed):
                     await start_and_wait(rt)
@@ -680,28 +668,14 @@ def test_a_log_that_fails_tells_who_waits_and_the_run_goes_on_when_it_is_opened_
                 with pytest.raises(LogFailed):
                     await rt.start("echo", "another", run_id="r2")
 
-        run_virtual(body(), clock=machine.clock)
+        run_virtual(body(FailingLog(machine.log, after), world), clock=machine.clock)
         machine.log = machine.log.reopened()
         assert "run-failed" not in machine.kinds("r1")
         found = machine.run(start_and_wait, world.agent)
         assert found.messages == wanted.messages
 
 
-@pytest.mark.parametrize(
-    "reads",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="Addresses.at quarantines on every LogError of load(), also on one that "
-                "says nothing about the stream (LogFailed, LogClosed): the run stands still for "
-                "the rest of this process, and a new one cannot even be started under its id",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("reads", [False, True])
 def test_a_log_that_fails_for_a_while_quarantines_nothing(*, reads: bool) -> None:
     machine = Machine()
     machine.crash(start, deaf)

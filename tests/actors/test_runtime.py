@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -41,6 +40,7 @@ from outlive.events import (
     RunUnsuccessful,
     UnserialisableValue,
     Usage,
+    Value,
     run_stream,
 )
 from outlive.projections import AssistantMessage, TextReset, ToolMessage, UserMessage
@@ -211,7 +211,7 @@ def test_ids_are_drawn_if_none_is_given() -> None:
 
 def test_metadata_is_kept_with_the_run() -> None:
     machine = Machine()
-    metadata = {"who": ["me", 1, None], "when": {"day": 2.5}}
+    metadata: dict[str, Value] = {"who": ["me", 1, None], "when": {"day": 2.5}}
     machine.run(lambda rt: rt.run("echo", "hi", run_id="r1", metadata=metadata), echo)
     assert machine.events("r1")[0] == RunStarted(agent_id="echo", input="hi", metadata=metadata)
 
@@ -236,6 +236,17 @@ def test_a_failed_run_says_why_and_unwrapping_it_raises() -> None:
     with pytest.raises(RunUnsuccessful, match="gone") as caught:
         result.unwrap()
     assert caught.value.status == "failed"
+
+
+def test_runs_that_are_over_leave_nothing_in_memory() -> None:
+    async def body(rt: Runtime) -> None:
+        await asyncio.gather(*(rt.run("worker", "hi") for _ in range(200)))
+        await asyncio.sleep(1)
+        assert len(rt._effects) == 0  # pyright: ignore[reportPrivateUsage]
+        assert not rt._runs._residents  # pyright: ignore[reportPrivateUsage]
+        assert not rt._observers  # pyright: ignore[reportPrivateUsage]
+
+    Machine().run(body, worker)
 
 
 # -- starting twice --
@@ -388,13 +399,14 @@ def test_an_unknown_run_is_answered_at_once() -> None:
 
 
 def test_a_runtime_that_cannot_work_is_refused_at_construction() -> None:
-    for wrong in (
+    wrong: list[dict[str, Any]] = [
         {"agents": [echo, Agent("echo", model=EchoModel())]},
         {"agents": ["echo"]},
         {"max_recoveries": -1},
-    ):
+    ]
+    for options in wrong:
         with pytest.raises(InvalidDefinition):
-            Runtime(None, **wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            Runtime(None, **options)
 
 
 def test_a_runtime_is_used_while_it_is_open_and_entered_once() -> None:
@@ -509,11 +521,10 @@ def test_a_slow_observer_misses_nothing() -> None:
     async def body(rt: Runtime) -> None:
         run = await rt.start("a", "hi", run_id="r1")
         versions: list[int] = []
-        async with aclosing(run.events()) as events:  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
-            async for recorded in events:
-                versions.append(recorded.version)
-                if recorded.version == 3:
-                    await run.result()
+        async for recorded in run.events():
+            versions.append(recorded.version)
+            if recorded.version == 3:
+                await run.result()
         assert versions == list(range(1, len(versions) + 1))
         assert len(versions) > 2_000
 

@@ -219,8 +219,8 @@ def test_on_the_thread_of_a_running_loop_it_is_refused() -> None:
                 lambda: rt.result("r1"),
                 lambda: next(rt.observe("r1")),
                 lambda: next(run.text()),
-                lambda: run.result(),
-                lambda: rt.close(),
+                run.result,
+                rt.close,
             ):
                 with pytest.raises(BlockingAskRefused):
                     call()
@@ -348,9 +348,8 @@ def test_closing_leaves_no_thread_of_the_loop_behind() -> None:
 
 def test_an_error_inside_the_with_is_passed_on_after_closing() -> None:
     rt = SyncRuntime(None, agents=[echo])
-    with pytest.raises(ZeroDivisionError), rt:
-        rt.run("echo", "hi")
-        _ = 1 / 0
+    with pytest.raises(RunNotFound), rt:
+        rt.result("ghost")
     with pytest.raises(LogClosed):
         _ = rt.log
 

@@ -106,5 +106,5 @@ def test_an_idle_thread_ends_after_a_while_and_work_that_comes_just_then_is_done
     monkeypatch.setattr("outlive.actors.threads._IDLE", 0.0005)
     threads = DaemonThreads()
     for number in range(1_000):
-        assert threads.submit(lambda number=number: number).result(5) == number
+        assert threads.submit(abs, number).result(5) == number
     threads.shutdown()

@@ -11,6 +11,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -50,6 +51,7 @@ from outlive.events import (
     UnserialisableValue,
 )
 from outlive.projections import RunResult, ToolMessage
+from tests.actors.conftest import Logs
 from tests.support import SECOND, START_NS, Gate, Machine, clock, run_virtual, tag
 
 AnyFunction = Callable[..., Any]
@@ -181,7 +183,7 @@ def test_a_tool_without_a_return_annotation_may_return_anything_that_can_be_stor
 )
 def test_a_result_that_cannot_be_stored_is_an_error_to_the_model(value: Any) -> None:
     @tool(read_only=True)
-    async def read() -> Any:  # noqa: ANN401
+    async def read() -> Any:
         return value
 
     error = play(read).error
@@ -191,7 +193,7 @@ def test_a_result_that_cannot_be_stored_is_an_error_to_the_model(value: Any) -> 
 
 def test_a_result_that_contains_itself_is_an_error_to_the_model() -> None:
     @tool(read_only=True)
-    async def read() -> Any:  # noqa: ANN401
+    async def read() -> Any:
         found: list[Any] = []
         found.append(found)
         return found
@@ -378,10 +380,10 @@ def test_a_tool_knows_who_it_is() -> None:
         for ctx in sorted(seen, key=lambda ctx: ctx.call_id)
     ] == [("r1", "a", "0.0", 1, deps, False), ("r1", "a", "0.1", 1, deps, False)]
     assert len({ctx.idempotency_key for ctx in seen}) == 2
-    keys = {answer.result for answer in played.answers}
+    keys = {str(answer.result) for answer in played.answers}
     assert len(keys | {ctx.idempotency_key for ctx in seen}) == 4
     assert {ctx.key_for("a") for ctx in seen} == keys
-    assert all(len(str(key)) == 32 for key in keys)
+    assert all(len(key) == 32 for key in keys)
 
 
 def test_the_context_is_no_part_of_what_the_model_sees() -> None:
@@ -409,7 +411,7 @@ class Point(NamedTuple):
 @dataclass
 class Box:
     page: Page
-    tags: set[str] = field(default_factory=set)
+    tags: set[str] = field(default_factory=set[str])
 
 
 VALUES: list[tuple[Any, Any]] = [
@@ -459,7 +461,7 @@ def test_a_step_gives_back_the_same_value_of_the_same_type_the_first_time_and_fr
     done: list[int] = []
     given: list[Any] = []
 
-    def produce() -> Any:  # noqa: ANN401
+    def produce() -> Any:
         done.append(1)
         return value
 
@@ -656,8 +658,10 @@ def test_steps_of_one_attempt_may_run_at_the_same_time() -> None:
             await asyncio.sleep(3 - number)
             return number
 
-        found = await asyncio.gather(*(ctx.step(f"p{n}", page, n) for n in range(3)))
-        return list(found)
+        async def step(number: int) -> int:
+            return await ctx.step(f"p{number}", page, number)
+
+        return list(await asyncio.gather(*(step(number) for number in range(3))))
 
     played = play(work)
     assert played.answer.result == [0, 1, 2]
@@ -796,10 +800,8 @@ def test_an_async_tool_that_ignores_its_cancellation_is_over_all_the_same() -> N
     @tool(read_only=True, timeout=5)
     async def stubborn(ctx: ToolContext) -> str:
         while not ctx.cancelled:
-            try:
+            with suppress(asyncio.CancelledError):
                 await asyncio.sleep(100)
-            except asyncio.CancelledError:
-                pass
         for wanted in (ctx.step("s", lambda: 1), ctx.progress(done=1)):
             try:
                 await wanted
@@ -920,6 +922,44 @@ def test_a_late_result_is_recorded_also_if_the_run_is_over_by_then() -> None:
     assert machine.kinds("r1")[-2:] == ["run-completed", "tool-result-ignored"]
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="in_thread_now stays set while the awaitable that a `def` has returned is awaited on "
+    "the loop: at the deadline it is abandoned as a thread would be, and not cancelled",
+)
+def test_an_awaitable_that_a_sync_tool_returned_is_cancelled_at_the_deadline() -> None:
+    ended: list[float] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(50)
+        finally:
+            ended.append(clock().seconds)
+
+    @tool(read_only=True, timeout=5)
+    def begin() -> Any:
+        return work()
+
+    play(begin, linger=100)
+    assert ended == [5.0]
+
+
+def test_what_is_logged_by_a_tool_says_which_call_it_is(logs: Logs) -> None:
+    @tool(read_only=True)
+    async def work(ctx: ToolContext) -> None:
+        ctx.log.info("page_read", url="u")
+
+    play(work)
+    assert logs[0] == {
+        "run_id": "r1",
+        "call_id": "0.0",
+        "attempt": 1,
+        "url": "u",
+        "event": "page_read",
+        "log_level": "info",
+    }
+
+
 def test_a_retry_is_made_after_its_wait_and_tells_nobody_until_it_is_decided() -> None:
     @tool(read_only=True, retry=Retry(3, delay=2, jitter=0))
     async def flaky(ctx: ToolContext) -> str:
@@ -975,7 +1015,7 @@ def test_runs_that_fail_at_the_same_instant_are_not_all_retried_at_the_same_inst
 
 def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
     @tool(read_only=True)
-    async def search(
+    async def search(  # noqa: PLR0917
         query: str,
         limit: int = 10,
         kind: Literal["news", "web"] = "web",
@@ -1102,7 +1142,7 @@ def no_output_schema() -> threading.Lock:
     raise NotImplementedError
 
 
-def unknown_name(x: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F821, UP037  # pyright: ignore
+def unknown_name(x: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F821, UP037  # pyright: ignore[reportUndefinedVariable]
     pass
 
 
@@ -1122,22 +1162,23 @@ async def async_generator() -> AsyncIterator[int]:
     yield 1
 
 
+REFUSED: list[tuple[AnyFunction, str]] = [
+    (no_annotation, "parameter 'x'.*annotation"),  # pyright: ignore[reportUnknownMemberType]
+    (star, r"\*args"),
+    (stars, r"\*args"),
+    (positional, "by name"),
+    (no_schema, "parameters"),
+    (no_output_schema, "output"),
+    (unknown_name, "Nowhere"),
+    (wrong_context, "SyncToolContext"),
+    (wrong_sync_context, "ToolContext"),
+    (generator, "generator"),
+    (async_generator, "generator"),
+]
+
+
 @pytest.mark.parametrize(
-    ("function", "reason"),
-    [
-        (no_annotation, "parameter 'x'.*annotation"),
-        (star, r"\*args"),
-        (stars, r"\*args"),
-        (positional, "by name"),
-        (no_schema, "parameters"),
-        (no_output_schema, "output"),
-        (unknown_name, "Nowhere"),
-        (wrong_context, "SyncToolContext"),
-        (wrong_sync_context, "ToolContext"),
-        (generator, "generator"),
-        (async_generator, "generator"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ("function", "reason"), REFUSED, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_a_function_that_cannot_be_a_tool_is_refused_with_the_reason(
     function: AnyFunction, reason: str
@@ -1203,6 +1244,9 @@ def test_an_agent_that_cannot_work_is_refused_with_the_reason() -> None:
     def one() -> None:
         pass
 
+    def make(options: dict[str, Any]) -> Agent:
+        return Agent(**options)
+
     wrong: list[dict[str, Any]] = [
         {"id": ""},
         {"id": " x"},
@@ -1219,7 +1263,7 @@ def test_an_agent_that_cannot_work_is_refused_with_the_reason() -> None:
     ]
     for options in wrong:
         with pytest.raises(InvalidDefinition):
-            Agent(**{"id": "a", "model": EchoModel(), **options})
+            make({"id": "a", "model": EchoModel(), **options})
 
 
 def test_a_tool_that_does_not_say_what_a_crash_may_do_warns_where_it_is_defined() -> None:

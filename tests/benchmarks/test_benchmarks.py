@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
 import msgspec
 import pytest
 
 from benchmarks import bench_durable_run, bench_log, bench_observe, bench_recovery
+from benchmarks._bare_log import BareLog
 from benchmarks._bench import Cell, Options, Report, Target, finish, number, percentile, table
 from benchmarks._machine import Machine
 from benchmarks._profile import profile
 from benchmarks.report import markdown, names
+from outlive.events import LmdbLog, ModelDelta, run_stream
+
+AT_NS = 1_000
+TABLES = ("log", "streams", "ids", "entrances", "open")
 
 Measure = Callable[[Path], Report]
+
+
+class StoppedClock:
+    """Always the same instant."""
+
+    def now_ns(self) -> int:
+        return AT_NS
+
+    def monotonic_ns(self) -> int:
+        return AT_NS
 
 
 def log(folder: Path) -> Report:
@@ -75,6 +91,29 @@ def test_a_benchmark_writes_its_figures_down(
 def test_a_run_is_eleven_commits_one_by_one(tmp_path: Path) -> None:
     cost = durable_run(tmp_path).tables["what a run costs"]
     assert [row["commits a run"] for row in cost if row["at once"] == 1] == [11.0, 11.0]
+
+
+def test_the_floor_of_the_log_writes_the_rows_that_the_log_writes(tmp_path: Path) -> None:
+    events = [(ModelDelta(text="a" * size),) * count for size, count in ((9, 1), (3_000, 70))]
+    with BareLog(tmp_path) as bare:
+        for commit in events:
+            for number in (1, 2):
+                bare.write([(number, commit, AT_NS)])
+    log = LmdbLog(tmp_path / "ours", clock=StoppedClock())
+    for commit in events:
+        for number in (1, 2):
+            stream = run_stream(str(number))
+            log.append(stream, commit, expected_version=log.version(stream)).result()
+    log.close()
+
+    assert rows(tmp_path) == rows(tmp_path / "ours" / "log")
+
+
+def rows(folder: Path) -> dict[str, list[tuple[bytes, bytes]]]:
+    with lmdb.open(str(folder), readonly=True, max_dbs=8) as env:
+        tables = {name: env.open_db(name.encode(), create=False) for name in TABLES}
+        with env.begin() as txn:
+            return {name: list(txn.cursor(table)) for name, table in tables.items()}
 
 
 def test_the_profile_tells_the_threads_apart(

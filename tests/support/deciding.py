@@ -54,9 +54,7 @@ class Given:
 class When:
     """A command on its way to be decided on."""
 
-    def __init__(
-        self, events: tuple[RunEvent, ...], state: RunState, command: RunCommand
-    ) -> None:
+    def __init__(self, events: tuple[RunEvent, ...], state: RunState, command: RunCommand) -> None:
         self._events = events
         self._state = state
         self._command = command

@@ -156,6 +156,9 @@ class ScriptedLog(_Around):
         self.waiting: deque[Commit] = deque()
         self.appended: list[tuple[Event, ...]] = []
 
+    def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        """Commits are delivered by `settle`, where the test stands."""
+
     def append(
         self,
         stream: StreamId,

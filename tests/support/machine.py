@@ -93,9 +93,7 @@ class Machine:
             Whether it died before `body` returned.
         """
         mortal = (
-            None
-            if commits is None
-            else MortalLog(self.log, commits, acknowledged=acknowledged)
+            None if commits is None else MortalLog(self.log, commits, acknowledged=acknowledged)
         )
 
         async def process() -> bool:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from outlive.events import Codec, Event, OpenEntry, Position, Refused
 
+
 class Added(Event, tag="added", frozen=True, kw_only=True):
     by: int
 
@@ -39,7 +40,7 @@ TALLY_CODEC: Final = Codec([Added, Wanted, Performed, Slept, Ended, Cursed])
 
 
 class Tally(Struct, frozen=True):
-    """Two totals of the same: `added` as numbers, `history` to see their order."""
+    """What was added, in order; what is owed, and what is waited for."""
 
     begun: bool = False
     over: bool = False
@@ -70,7 +71,14 @@ class AddOne:
     """Adds one more than was added last: shows upon what it was decided."""
 
 
-Command = Do | Look | Refuse | AddOne
+@dataclass(frozen=True)
+class WakeUp:
+    """Adds 100 if it is time to; a repeat changes nothing."""
+
+    now_ns: int
+
+
+Command = Do | Look | Refuse | AddOne | WakeUp
 
 
 class TallyEntity:
@@ -88,6 +96,10 @@ class TallyEntity:
                 raise Refused("no")
             case AddOne():
                 return (Added(by=(state.history or (0,))[-1] + 1),)
+            case WakeUp():
+                if state.wake_at_ns is None or state.wake_at_ns > command.now_ns:
+                    return ()
+                return (Slept(until_ns=None), Added(by=100))
 
     def evolve(self, state: Tally, event: Event) -> Tally:
         state = replace(state, begun=True)

@@ -19,7 +19,7 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, TypeVarTuple
 from unittest.mock import patch
@@ -98,7 +98,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         with self._lock:
             return bool(self._working)
 
-    def run_in_executor(  # type: ignore[override]  # its own overloads say no more
+    def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         work = _Work(self)
@@ -135,10 +135,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         with self._lock:
             if not unless():
                 self._working.discard(work)
-        try:
+        with suppress(RuntimeError):  # The loop is closed: nobody waits for this thread.
             self.call_soon_threadsafe(_nothing_to_do)
-        except RuntimeError:
-            pass  # The loop is closed: nobody waits for this thread any more.
 
     def resume_thread(self, work: _Work) -> None:
         with self._lock:

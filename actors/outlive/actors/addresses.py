@@ -31,6 +31,7 @@ from outlive.events import (
     OutliveError,
     Position,
     StreamId,
+    Version,
 )
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -160,11 +161,13 @@ class Addresses(Generic[S, C, X, R]):
         )
         try:
             actor.load()
-        except (CorruptLog, NewerFormat) as error:
-            return self._mark(stream, "quarantined", str(error))
+        except Exception as error:
+            if not _is_the_streams(error):
+                raise
+            return self._mark(stream, "quarantined", str(error), self._log.version(stream))
         missing = self._kind.missing(actor.state)
         if missing:
-            return self._mark(stream, "blocked", missing)
+            return self._mark(stream, "blocked", missing, actor.version)
         self._standing.pop(stream, None)
         resident = self._residents[stream] = Resident(actor, world)
         if actor.owes or self._kind.outdated(actor.state):
@@ -250,7 +253,7 @@ class Addresses(Generic[S, C, X, R]):
         if self._closed or stream not in self._residents:
             return
         _log.error("entity_broken", stream=stream, exc_info=error)
-        if not isinstance(error, LogError) or isinstance(error, (CorruptLog, NewerFormat)):
+        if _is_the_streams(error):
             self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
             return
         resident = self._residents.pop(stream)
@@ -263,10 +266,14 @@ class Addresses(Generic[S, C, X, R]):
         resident.actor.stop_now()
         for effect in self._effects.of(stream):
             resident.world.give_up(effect)
-        self._answer(stream, resident, self._mark(stream, status, reason))
+        entry = self._mark(stream, status, reason, resident.actor.version)
+        self._answer(stream, resident, entry)
 
-    def _mark(self, stream: StreamId, status: str, reason: str) -> OpenEntry:
-        """Say in the entity's row that it stands still, and why."""
+    def _mark(self, stream: StreamId, status: str, reason: str, version: Version) -> OpenEntry:
+        """Say in the entity's row that it stands still, and why.
+
+        `version` is the stream's, with the commits that are on their way.
+        """
         before = self._log.open_entry(stream)
         entry = OpenEntry(
             kind=self._kind.name,
@@ -280,11 +287,16 @@ class Addresses(Generic[S, C, X, R]):
         self._timers.set(stream, None)
         _log.warning("entity_stands_still", stream=stream, status=status, reason=reason)
         if entry != before:
-            self._log.append(stream, (), expected_version=self._log.version(stream), entry=entry)
+            self._log.append(stream, (), expected_version=version, entry=entry)
         return entry
 
 
-def _fail(waiters: Sequence[asyncio.Future[R]], error: OutliveError) -> None:
+def _is_the_streams(error: BaseException) -> bool:
+    """Whether an error is this stream's trouble, and not the whole log's."""
+    return not isinstance(error, LogError) or isinstance(error, CorruptLog | NewerFormat)
+
+
+def _fail(waiters: Sequence[asyncio.Future[R]], error: BaseException) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_exception(error)

@@ -10,18 +10,22 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Final
 
+import structlog
+
 from outlive.events import StreamId
 
+_log = structlog.stdlib.get_logger("outlive")
 _PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go, and their loop to end
 
 
 class Running:
     """One effect being performed."""
 
-    __slots__ = ("given_up", "outcome", "task")
+    __slots__ = ("body", "given_up", "outcome", "task")
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self, task: asyncio.Task[None], body: Coroutine[Any, Any, None]) -> None:
         self.task = task
+        self.body = body
         self.outcome: object = None  # the command that records how it ended
         self.given_up = False  # its outcome is of no use any more
 
@@ -49,25 +53,38 @@ class EffectTable:
         effect: Hashable,
         body: Coroutine[Any, Any, None],
         *,
-        cancelled: Callable[[], None],
+        failed: Callable[[str], None],
     ) -> None:
         """Perform `effect` by running `body` as a task. Once closed: leave it to recovery.
 
-        `cancelled` is called when somebody else has cancelled the task, a second later: at the
-        end of its loop all tasks are cancelled, and that is no more an outcome than a crash.
+        `failed` is told why, when the body ends without having told an outcome. If somebody
+        else has cancelled the task, that is a second later: at the end of its loop all tasks
+        are cancelled, and that is no more an outcome than a crash.
         """
         if self.closed:
             body.close()
             return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
-        entry = effects[effect] = Running(self._loop.create_task(body))
+        task = self._loop.create_task(self._watched(stream, effect, body, failed))
+        effects[effect] = Running(task, body)
 
-        def ended(task: asyncio.Task[None]) -> None:
-            if task.cancelled() and not (entry.given_up or self.closed):
-                self._loop.call_later(_PATIENCE, cancelled)
-
-        entry.task.add_done_callback(ended)
+    async def _watched(
+        self,
+        stream: StreamId,
+        effect: Hashable,
+        body: Coroutine[Any, Any, None],
+        failed: Callable[[str], None],
+    ) -> None:
+        try:
+            await body
+        except asyncio.CancelledError:
+            if not self.given_up(stream, effect):
+                self._loop.call_later(_PATIENCE, failed, "its task was cancelled")
+            raise
+        except BaseException as error:  # noqa: BLE001  # ours: nobody is left waiting for it
+            _log.error("effect_broken", stream=stream, exc_info=error)
+            failed(f"{type(error).__name__}: {error}")
 
     def given_up(self, stream: StreamId, effect: Hashable) -> bool:
         """Whether nobody waits for the effect's outcome any more."""
@@ -109,7 +126,9 @@ class EffectTable:
     def _forget(self, stream: StreamId, effect: Hashable) -> None:
         effects = self._running.get(stream)
         if effects is not None:
-            effects.pop(effect, None)
+            entry = effects.pop(effect, None)
+            if entry is not None:
+                entry.body.close()  # It may never have had its first turn.
             if not effects:
                 del self._running[stream]
 
@@ -123,6 +142,8 @@ class EffectTable:
         deadline = self._loop.time() + _PATIENCE
         for entry in entries:
             await _ended(self._loop, entry.task, deadline)
+            if entry.task.done():
+                entry.body.close()
         self._running.clear()
 
 

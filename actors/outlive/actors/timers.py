@@ -7,8 +7,11 @@ import heapq
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from outlive.events import Clock, StreamId
 
+_log = structlog.stdlib.get_logger("outlive")
 _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the monotonic one
 
 
@@ -64,5 +67,8 @@ class Timers:
                 del self._due[stream]
                 ringing.append(stream)
         for stream in ringing:
-            self._wake(stream, now_ns)  # What it sets anew rings another time.
+            try:
+                self._wake(stream, now_ns)  # What it sets anew rings another time.
+            except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
+                _log.error("waking_failed", stream=stream, exc_info=error)
         self._arm()

@@ -235,6 +235,7 @@ class ToolAttempt:
         context = copy_context()
         self.in_thread_now = True
         result = await self.in_thread(lambda: context.run(fn, **arguments))
+        self.in_thread_now = False
         return await result if inspect.isawaitable(result) else result
 
     def _out_of_time(self) -> None:

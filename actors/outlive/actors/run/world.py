@@ -18,7 +18,7 @@ from outlive.actors.run.commands import (
     FailToolCall,
     RunCommand,
 )
-from outlive.actors.run.model_call import call_model
+from outlive.actors.run.model_call import call_model, cut
 from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
 from outlive.events import (
     CallId,
@@ -153,14 +153,14 @@ class RunWorld:
         else:
             body = self._call_tool(agent, effect, home)
         self._all.effects.start(
-            self._stream, effect, body, cancelled=lambda: self._cancelled(effect, home)
+            self._stream, effect, body, failed=lambda reason: self._failed(effect, home, reason)
         )
 
-    def _cancelled(self, effect: Effect, home: _Home) -> None:
-        """The effect's task was cancelled by somebody else: that is how it ended."""
+    def _failed(self, effect: Effect, home: _Home, reason: str) -> None:
+        """The effect's task has ended without an outcome: that is how it ended."""
         if self._all.effects.given_up(self._stream, effect):
             return
-        error = Failure(kind="error", message="its task was cancelled")
+        error = Failure(kind="error", message=cut(reason))
         if isinstance(effect, CallModel):
             home.conclude(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
         else:
