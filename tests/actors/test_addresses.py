@@ -299,11 +299,6 @@ def test_what_is_exhausted_is_quarantined_and_who_waits_is_told() -> None:
     play(body, log)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Addresses.at looks for errors of the log only: an `evolve` that raises while a stream "
-    "is loaded comes out of bring_in_all, and with it out of Runtime.__aenter__",
-)
 def test_what_cannot_be_folded_is_quarantined_and_the_others_are_brought_in() -> None:
     log = memory()
     written(log, ONE, Wanted(effect="a"), Cursed(), owes=True)
@@ -336,12 +331,6 @@ def test_what_breaks_is_quarantined_and_its_effects_are_given_up() -> None:
     play(body)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_mark appends the row behind the durable version of the stream: with a commit of the "
-    "same stream on its way it is refused, nobody looks, and the next process finds the entity "
-    "open as if nothing had happened",
-)
 @pytest.mark.parametrize("ends", [Do(Added(by=2)), Do(Wanted(effect="b"))])
 def test_what_breaks_while_a_commit_is_on_its_way_is_quarantined_in_its_row_too(
     ends: Command,

@@ -407,11 +407,6 @@ def test_who_cancels_its_own_task_has_failed(who: str) -> None:
     assert result.status == ("failed" if who == "model" else "completed")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an effect whose task ends with an error of our own has no outcome: EffectTable.start "
-    "looks for cancelled tasks only, and the run hangs",
-)
 @pytest.mark.parametrize("broken", ["call_model", "ToolAttempt"])
 def test_an_error_of_our_own_while_performing_an_effect_does_not_hang_the_run(
     broken: str, monkeypatch: pytest.MonkeyPatch

@@ -125,11 +125,6 @@ def test_who_sets_an_instant_while_being_woken_is_woken_again_and_holds_up_nobod
     run_virtual(run())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_ring lets an error of one wake-up out: those that ring with it are forgotten, and "
-    "without _arm nobody is woken any more",
-)
 def test_an_error_in_one_waking_is_not_the_others_trouble() -> None:
     async def run() -> None:
         woken: list[StreamId] = []

@@ -922,11 +922,6 @@ def test_a_late_result_is_recorded_also_if_the_run_is_over_by_then() -> None:
     assert machine.kinds("r1")[-2:] == ["run-completed", "tool-result-ignored"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="in_thread_now stays set while the awaitable that a `def` has returned is awaited on "
-    "the loop: at the deadline it is abandoned as a thread would be, and not cancelled",
-)
 def test_an_awaitable_that_a_sync_tool_returned_is_cancelled_at_the_deadline() -> None:
     ended: list[float] = []
 
