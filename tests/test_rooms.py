@@ -45,8 +45,6 @@ INJECTED = {
 ALLOWED = {
     "actors/outlive/actors/ids.py": "the random ids behind the Ids port",
     "events/outlive/events/clock.py": "the system clock behind the Clock port",
-    "events/outlive/events/lmdb_store/log.py": "a new log draws its own name, once",
-    "events/outlive/events/lmdb_store/wake.py": "socket names, and how old a directory's time is",
 }
 
 
