@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import pytest
-
 from outlive.actors.timers import Timers
 from outlive.events import StreamId
 from tests.support import SECOND, START_NS, clock, run_virtual

@@ -7,9 +7,7 @@ named by the data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import or_
-from typing import Any, Final, get_args
+from typing import Any, Final, Union, get_args
 
 import msgspec
 
@@ -27,7 +25,7 @@ class Codec:
     def __init__(self, types: Iterable[type[Event]], *, schema: int = SCHEMA) -> None:
         self.schema: Final = schema
         self.types: Final = {_tag(event_type): event_type for event_type in types}
-        union: Any = reduce(or_, self.types.values())
+        union: Any = Union[tuple(self.types.values())]  # noqa: UP007  # of a list made at run time
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(tuple[union, ...]).decode
 

@@ -15,7 +15,7 @@ import msgspec
 from outlive.events.errors import UnserialisableValue
 
 if TYPE_CHECKING:
-    Value: TypeAlias = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
+    Value: TypeAlias = bool | int | float | str | bytes | list["Value"] | dict[str, "Value"] | None
 else:
     Value = Any  # msgspec knows no recursive alias; `to_plain` is the guard.
 
