@@ -128,6 +128,11 @@ def ratio(ours: Sequence[float], floor: Sequence[float]) -> float:
     return middle([mine / other for mine, other in zip(ours, floor, strict=True)])
 
 
+def ratio_at_best(ours: Sequence[float], floor: Sequence[float], *, least: bool) -> float:
+    """Return ours / floor, each in its best round: what a machine with less to do would show."""
+    return min(ours) / min(floor) if least else max(ours) / max(floor)
+
+
 def report(
     name: str,
     doc: str | None,

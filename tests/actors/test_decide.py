@@ -654,6 +654,9 @@ def test_delay_is_the_first_wait_and_factor_what_the_next_ones_grow_by() -> None
 def test_max_delay_bounds_the_wait_however_often() -> None:
     retry = Retry(1_000_000, delay=1, factor=10, max_delay=60, jitter=0)
     assert retry_wait_ns(retry, attempt=900) == 60 * SECOND
+    for factor in (10, 1_000.0):
+        retry = Retry(1_000_000, delay=1, factor=factor, max_delay=60, jitter=0)
+        assert retry.delay_ns(900_000, "x") == 60 * SECOND
 
 
 def test_jitter_spreads_the_wait_by_its_share_and_always_in_the_same_way() -> None:

@@ -72,6 +72,15 @@ def test_an_ask_is_answered_on_the_loop() -> None:
     run_virtual(body())
 
 
+def test_an_actor_is_started_as_pykka_starts_them() -> None:
+    async def body() -> None:
+        ref = Echo.start("echo-1")
+        assert await ref.ask("hello", block=False) == "hello"
+        assert (ref.actor_urn, pykka.ActorRegistry.get_all()) == ("echo-1", [])
+
+    run_virtual(body())
+
+
 def test_messages_are_handled_in_order() -> None:
     async def body() -> None:
         actor = started()
@@ -355,6 +364,38 @@ def test_a_base_exception_that_was_asked_for_goes_to_who_asked(error: BaseExcept
         assert await actor.actor_ref.ask("hello", block=False) == "hello"
 
     run_virtual(body())
+
+
+def test_an_error_while_stopping_is_logged_and_the_actor_is_stopped(logs: Logs) -> None:
+    class Clinging(Echo):
+        def on_stop(self) -> None:
+            raise ValueError("not yet")
+
+    async def body() -> None:
+        actor = Clinging()
+        actor.run()
+        await actor.actor_ref.ask("hello", block=False)
+        actor.stop()
+        await asyncio.sleep(0)
+        assert not actor.actor_ref.is_alive()
+
+    run_virtual(body())
+    assert [entry["event"] for entry in logs] == ["actor_failed"]
+
+
+def test_an_actor_whose_start_fails_takes_no_messages(logs: Logs) -> None:
+    class Stillborn(Echo):
+        def on_start(self) -> None:
+            raise ValueError("no")
+
+    async def body() -> None:
+        actor = Stillborn()
+        actor.run()
+        with pytest.raises(pykka.ActorDeadError):
+            await actor.actor_ref.ask("hello", block=False)
+
+    run_virtual(body())
+    assert [entry["event"] for entry in logs] == ["actor_failed"]
 
 
 # -- many --

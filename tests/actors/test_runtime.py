@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from outlive.actors import (
 )
 from outlive.events import (
     AgentNotFound,
+    CorruptLog,
     Event,
     InvalidDefinition,
     InvalidId,
@@ -504,7 +506,7 @@ def test_an_observer_that_leaves_touches_nobody() -> None:
             break
         events = run.events()
         await anext(events)
-        await events.aclose()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        await events.aclose()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
         cancelled = asyncio.ensure_future(collect(run.events()))
         await asyncio.sleep(1)
         cancelled.cancel()
@@ -818,6 +820,40 @@ def test_closing_does_not_wait_for_threads() -> None:
             assert clock().seconds <= 2.0
 
         run_virtual(body())
+
+
+def test_a_runtime_that_cannot_begin_lets_go_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise CorruptLog("the open table", "test")
+
+    async def body() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("outlive.actors.addresses.Addresses.bring_in_all", fails)
+            with pytest.raises(CorruptLog):
+                await Runtime(tmp_path, agents=[echo]).__aenter__()
+        async with Runtime(tmp_path, agents=[echo]) as runtime:
+            assert (await runtime.run("echo", "hi")).output == "hi"
+
+    asyncio.run(body())
+
+
+def test_what_a_folder_holds_is_found_by_the_next_runtime(tmp_path: Path) -> None:
+    async def first() -> None:
+        async with Runtime(tmp_path, agents=[worker, silent]) as runtime:
+            await runtime.run("worker", "hi", run_id="r1")
+            await runtime.start("silent", "hi", run_id="r2")
+
+    async def second() -> None:
+        spoken = Agent("silent", model=EchoModel())
+        async with Runtime(str(tmp_path), agents=[spoken]) as runtime:
+            assert (await runtime.result("r1")).output == "It is 5 and HEY."
+            assert (await runtime.result("r2")).output == "hi"
+            assert [recorded.version for recorded in await collect(runtime.observe("r2"))][-1] > 4
+
+    asyncio.run(first())
+    asyncio.run(second())
 
 
 def test_two_runtimes_may_live_in_one_process() -> None:

@@ -12,7 +12,9 @@ import pytest
 from benchmarks import bench_durable_run, bench_log, bench_observe, bench_recovery
 from benchmarks._bare_log import BareLog
 from benchmarks._bench import Cell, Options, Report, Target, finish, number, percentile, table
+from benchmarks._durable_runs import run_many
 from benchmarks._machine import Machine
+from benchmarks._observe_sides import Sizes as ObserveSizes
 from benchmarks._profile import profile
 from benchmarks.report import markdown, names
 from outlive.events import LmdbLog, ModelDelta, run_stream
@@ -49,7 +51,7 @@ def recovery(folder: Path) -> Report:
 
 
 def observe(folder: Path) -> Report:
-    sizes = bench_observe.Sizes(events=4, observers=(2,))
+    sizes = ObserveSizes(events=4, observers=(2,))
     return bench_observe.measure(sizes, folder, rounds=1)
 
 
@@ -119,7 +121,7 @@ def rows(folder: Path) -> dict[str, list[tuple[bytes, bytes]]]:
 def test_the_profile_tells_the_threads_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    profile(bench_durable_run.run_many, tmp_path, runs=2)
+    profile(run_many, tmp_path, runs=2)
     out = capsys.readouterr().out
     assert "loop thread" in out
     assert "event_sourced.py" in out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outlive.events import Commit, Position, Version
@@ -37,6 +37,10 @@ def test_packed_records_come_back_in_their_order(sizes: list[int]) -> None:
 
 
 @given(sizes)
+@example([2_009, 1])
+@example([4_066, 1])
+@example([1, 1_995])
+@example([1, 1, 1, 1, 1, 107, 600, 600, 600, 2_046])
 def test_a_batch_takes_hardly_more_room_than_its_records_alone(sizes: list[int]) -> None:
     parts = parts_of(sizes)
     packed = sum(room(row) for _, row in pack(parts))

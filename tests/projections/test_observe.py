@@ -146,7 +146,7 @@ def test_leaving_detaches() -> None:
         events = observe_run(log, "r1")
         await anext(events)
         assert log._feed.followed  # pyright: ignore[reportPrivateUsage]
-        await events.aclose()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        await events.aclose()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
         assert not log._feed.followed  # pyright: ignore[reportPrivateUsage]
 
     run_virtual(body())
@@ -247,13 +247,3 @@ def test_an_answer_that_broke_off_leaves_what_was_told() -> None:
 def test_text_from_the_middle_of_an_answer_is_the_rest_of_it() -> None:
     pieces = text(delta("one "), delta("two "), ModelCallCompleted(text="one two three"), after=3)
     assert "".join(map(str, pieces)) == "two three"
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="text_of looks for what it has told as a piece of the answer and takes the first "
-    "place where it fits; in an answer that repeats itself that is too early",
-)
-def test_text_from_the_middle_of_an_answer_that_repeats_itself_is_the_rest_of_it() -> None:
-    pieces = text(delta("ha "), delta("ha "), ModelCallCompleted(text="ha ha ha!"), after=3)
-    assert "".join(map(str, pieces)) == "ha ha!"

@@ -35,6 +35,7 @@ from outlive.events import (
 )
 
 _log = structlog.stdlib.get_logger("outlive")
+_AGAIN_NS: Final = 5_000_000_000
 _CHUNK: Final = 32  # entities brought in before the loop gets its turn
 
 S = TypeVar("S")
@@ -222,6 +223,9 @@ class Addresses(Generic[S, C, X, R]):
 
     def wake(self, stream: StreamId, now_ns: int) -> None:
         """An instant that the entity waits for has come."""
+        if self._bring_in(stream) is None and not self._closed:
+            self._timers.set(stream, now_ns + _AGAIN_NS)  # The log may be read again then.
+            return
         self.send(stream, self._kind.wake(now_ns))
 
     def close(self, error: OutliveError) -> None:

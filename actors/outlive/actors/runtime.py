@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
@@ -271,7 +271,7 @@ class Runtime:
         started = await self.start(agent, input, run_id=run_id, metadata=metadata)
         return await started.result()
 
-    def observe(self, run_id: str, *, after: int = 0) -> AsyncIterator[Recorded]:
+    def observe(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """Yield a run's events beyond version `after`, then live, until the run is over.
 
         See `outlive.projections.observe_run` for the order, and for what it raises.

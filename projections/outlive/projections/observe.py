@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeAlias
 
 import msgspec
@@ -33,7 +33,7 @@ class TextReset(msgspec.Struct, frozen=True):
 
 async def observe_run(
     log: LogReader, run_id: str, *, after: int = 0, follow: Follow | None = None
-) -> AsyncIterator[Recorded]:
+) -> AsyncGenerator[Recorded, None]:
     """Yield a run's events beyond version `after`, in order, once, then live, until its end.
 
     Works in the owner's process and in any other, for running and finished runs alike. Any
@@ -79,10 +79,12 @@ def _follow(log: LogReader) -> Follow:
     return lambda stream, after: log.follow(stream, after=after)
 
 
-async def text_of(events: AsyncIterator[Recorded]) -> AsyncIterator[str | TextReset]:
+async def text_of(events: AsyncIterator[Recorded]) -> AsyncGenerator[str | TextReset, None]:
     """Yield the text of a run's answers as it comes in, from events of `observe_run`.
 
-    When a crash cut an answer off, `TextReset` comes before it begins anew.
+    When a crash cut an answer off, `TextReset` comes before it begins anew. Begin at the start
+    of the run, or between two answers: of an answer that is joined in the middle, what was told
+    before is guessed from the text.
     """
     told = ""
     async for recorded in events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
 from outlive.events import Recorded, RunId
@@ -23,11 +23,11 @@ class Run:
         """Name the run."""
         return f"<Run {self.id}>"
 
-    def events(self, *, after: int = 0) -> AsyncIterator[Recorded]:
+    def events(self, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """Yield the run's events beyond version `after`, then live. See `Runtime.observe`."""
         return self._runtime.observe(self.id, after=after)
 
-    def text(self) -> AsyncIterator[str | TextReset]:
+    def text(self) -> AsyncGenerator[str | TextReset, None]:
         """Yield the text of the answers as it comes in, from the start of the run.
 
         `TextReset` says that a crash cut the answer off: what was yielded of it is void.

@@ -35,8 +35,8 @@ _PAGE_BYTES: Final = 4_096
 _PAGE_HEADER_BYTES: Final = 16
 _NODE_BYTES: Final = 18  # of LMDB's own for a row in a shared page
 _MOST_BYTES: Final = 16 * _PAGE_BYTES - _PAGE_HEADER_BYTES
-_SHARED_BYTES: Final = 2_016
-"""A row of this length can share a page with another one: LMDB wants two on each."""
+_SHARED_BYTES: Final = 2_022
+"""A row of this length shares a page: LMDB wants room for two on each."""
 
 
 def pack(parts: Sequence[bytes]) -> Generator[tuple[int, bytes]]:
