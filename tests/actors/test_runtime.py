@@ -506,7 +506,7 @@ def test_an_observer_that_leaves_touches_nobody() -> None:
             break
         events = run.events()
         await anext(events)
-        await events.aclose()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        await events.aclose()
         cancelled = asyncio.ensure_future(collect(run.events()))
         await asyncio.sleep(1)
         cancelled.cancel()

@@ -146,7 +146,7 @@ def test_leaving_detaches() -> None:
         events = observe_run(log, "r1")
         await anext(events)
         assert log._feed.followed  # pyright: ignore[reportPrivateUsage]
-        await events.aclose()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        await events.aclose()
         assert not log._feed.followed  # pyright: ignore[reportPrivateUsage]
 
     run_virtual(body())

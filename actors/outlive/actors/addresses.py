@@ -223,10 +223,11 @@ class Addresses(Generic[S, C, X, R]):
 
     def wake(self, stream: StreamId, now_ns: int) -> None:
         """An instant that the entity waits for has come."""
-        if self._bring_in(stream) is None and not self._closed:
+        resident = self._bring_in(stream)
+        if isinstance(resident, Resident):
+            resident.actor.tell(self._kind.wake(now_ns))
+        elif resident is None and not self._closed:
             self._timers.set(stream, now_ns + _AGAIN_NS)  # The log may be read again then.
-            return
-        self.send(stream, self._kind.wake(now_ns))
 
     def close(self, error: OutliveError) -> None:
         """Let go of all. Who waits for an outcome gets `error`."""
