@@ -4,7 +4,8 @@
 own and 1, 10 or 100 events a commit (`ModelDelta`, 200 characters). fsync is on: an
 acknowledged event survives power loss. Beside it bare LMDB in one thread, without any waiting:
 the same rows, hashes included, as many commits a transaction as there are writers. `ratio` is
-ours / bare in the same round (median), `at best` that of each side's best round. `commits a transaction` says how well waiting commits were grouped.
+ours / bare in the same round (median), `at best` the same of each side's best round.
+`commits a transaction` says how well waiting commits were grouped.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from outlive.events import LogClosed, Version, run_stream
@@ -274,3 +275,31 @@ def log_length(path: Path) -> int:
         return reader.head
     finally:
         reader.close()
+
+
+class _Ahead:
+    """An environment that tells of a commit that no snapshot has yet: it is being flushed."""
+
+    def __init__(self, inner: lmdb.Environment) -> None:
+        self.begin = inner.begin
+        self.path = inner.path
+        self.close = inner.close
+        self._inner = inner
+
+    def info(self) -> dict[str, int]:
+        return {"last_txnid": self._inner.info()["last_txnid"] + 1}
+
+
+def test_a_commit_that_is_still_being_flushed_is_not_taken_for_one_that_was_read(
+    tmp_path: Path,
+) -> None:
+    log = LmdbLog(tmp_path)
+    append(log, 4)
+    reading = log._reading  # pyright: ignore[reportPrivateUsage]  # how a follower looks
+    before = reading.last_commit()
+    inner = reading._env  # pyright: ignore[reportPrivateUsage]  # LMDB's, with a stand-in around
+    reading._env = _Ahead(inner)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # a stand-in
+    assert reading.last_commit() == before
+    append(log, 4)
+    assert reading.last_commit() > before
+    log.close()

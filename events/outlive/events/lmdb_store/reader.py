@@ -11,7 +11,7 @@ import lmdb
 
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import OpenEntry
-from outlive.events.errors import LogClosed, LogNotFound, OutliveError
+from outlive.events.errors import LogClosed, LogFailed, LogNotFound, OutliveError
 from outlive.events.feed import READ_LIMIT, Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.lmdb_store.folder import Folder
@@ -160,6 +160,10 @@ class LmdbReader:
                     self._feed.publish(records)
         except OutliveError as error:
             self._feed.end(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
+            failed = LogFailed(f"the log cannot be followed: {error}")
+            failed.__cause__ = error
+            self._feed.end(failed)
         finally:
             bell.close()
 

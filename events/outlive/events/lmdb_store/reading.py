@@ -134,12 +134,12 @@ class Reading:
                     self._env.set_mapsize(0)  # As large as the owner has made it.
 
     def last_commit(self) -> int:
-        """Return a number that is another one after each commit of the owner."""
-        self._enter()
-        try:
-            return self._env.info()["last_txnid"]
-        finally:
-            self._leave()
+        """Return a number that is another one after each commit of the owner.
+
+        It is that of a snapshot. `env.info()` would be ahead of it: it tells of a commit while
+        the commit is still being flushed, and those who read then do not see it yet.
+        """
+        return self._within(lambda txn: txn.id())
 
     def head(self) -> Position:
         """Return the position of the last record."""
