@@ -54,6 +54,7 @@ class Commit:
     __slots__ = (
         "_callback",
         "_delivered",
+        "_futures",
         "_waiter",
         "cause",
         "commit_id",
@@ -95,6 +96,7 @@ class Commit:
         self._callback: Callable[[Commit], None] | None = None
         self._delivered = False
         self._waiter: threading.Event | None = None
+        self._futures: list[asyncio.Future[None]] | None = None
 
     @property
     def settled(self) -> bool:
@@ -129,14 +131,14 @@ class Commit:
         """Wait for the outcome on the running event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-
-        def settled(_: Commit) -> None:
-            if _running_loop() is loop:
-                _wake(future)  # Spares a write to the loop's own pipe for each commit.
+        with _settling:
+            if not self._delivered:
+                if self._futures is None:
+                    self._futures = [future]
+                else:
+                    self._futures.append(future)
             else:
-                loop.call_soon_threadsafe(_wake, future)
-
-        self.then(settled)
+                future.set_result(None)
         yield from future
         return self._unwrap()
 
@@ -150,10 +152,18 @@ class Commit:
         """Run the callback and wake who waits. For logs: once, after it was settled."""
         with _settling:
             self._delivered = True
-            callback, waiter = self._callback, self._waiter
-            self._callback = None
+            callback, waiter, futures = self._callback, self._waiter, self._futures
+            self._callback = self._futures = None
         if waiter is not None:
             waiter.set()
+        if futures is not None:
+            here = _running_loop()
+            for future in futures:
+                loop = future.get_loop()
+                if loop is here:
+                    _wake(future)  # Spares a write to the loop's own pipe for each commit.
+                elif not loop.is_closed():
+                    loop.call_soon_threadsafe(_wake, future)
         if callback is not None:
             callback(self)
 
