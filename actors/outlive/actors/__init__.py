@@ -3,6 +3,7 @@
 from outlive.actors.agent import Agent
 from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
 from outlive.actors.ids import Ids, RandomIds
+from outlive.actors.loop_actor import BlockingAskRefused
 from outlive.actors.model import (
     Finish,
     Model,
@@ -22,6 +23,7 @@ from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
 
 __all__ = [
     "Agent",
+    "BlockingAskRefused",
     "DuplicateStep",
     "EchoModel",
     "Finish",

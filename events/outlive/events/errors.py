@@ -12,7 +12,6 @@ OutliveError
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 ├── UnserialisableValue        a value that cannot be stored
 ├── RunUnsuccessful            raised by `RunResult.unwrap()`: failed, or at a standstill
-├── StreamBroken               one stream cannot be folded; the others go on
 └── LogError
     ├── WrongExpectedVersion   someone appended first
     ├── LogInUse               another owner holds the folder
@@ -103,15 +102,6 @@ class RunUnsuccessful(OutliveError):
         super().__init__(f"run {run_id!r} is {status}: {reason}")
         self.run_id = run_id
         self.status = status
-        self.reason = reason
-
-
-class StreamBroken(OutliveError):
-    """A stream cannot be folded: unknown or impossible events. Only this stream stands still."""
-
-    def __init__(self, stream: str, reason: str) -> None:
-        super().__init__(f"stream {stream!r} cannot be folded: {reason}")
-        self.stream = stream
         self.reason = reason
 
 

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from outlive.actors.context import SyncToolContext, ToolContext
-from outlive.actors.loop_actor import LoopFuture
+from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.retry import NO_RETRY
 from outlive.actors.run.commands import (
     CallTool,
@@ -116,15 +116,17 @@ class ToolAttempt:
     async def record_step(self, key: str, value: Value, elapsed_ms: int) -> None:
         """Record a step; returns once that is durable."""
         self._require_current()
-        await self._home.ask(
-            CompleteStep(
-                call_id=self.effect.call_id,
-                attempt=self.effect.attempt,
-                key=key,
-                value=value,
-                elapsed_ms=elapsed_ms,
-            )
+        step = CompleteStep(
+            call_id=self.effect.call_id,
+            attempt=self.effect.attempt,
+            key=key,
+            value=value,
+            elapsed_ms=elapsed_ms,
         )
+        try:
+            await self._home.ask(step)
+        except MailboxClosed:
+            raise AttemptEnded(self.effect.call_id, self.effect.attempt) from None
 
     def report_progress(self, done: float, total: float | None, note: str) -> None:
         """Pass progress on, one event each half second and always the last one."""
