@@ -20,6 +20,7 @@ import structlog
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Entity, Exhausted, World
 from outlive.actors.event_sourced import CommandEnvelope, EventSourcedActor
+from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.timers import Timers
 from outlive.events import (
@@ -131,7 +132,7 @@ class Addresses(Generic[S, C, X, R]):
         try:
             return None if self._closed else self.at(stream)
         except LogError as error:
-            _log.error("entity_not_read", stream=stream, exc_info=error)
+            _log.error("entity_not_read", stream=stream, error=told(error))
             return None
 
     def resident(self, stream: StreamId) -> Resident[S, C, X, R] | None:
@@ -257,7 +258,7 @@ class Addresses(Generic[S, C, X, R]):
         """The entity cannot go on in this process: its actor is thrown away."""
         if self._closed or stream not in self._residents:
             return
-        _log.error("entity_broken", stream=stream, exc_info=error)
+        _log.error("entity_broken", stream=stream, error=told(error))
         if _is_the_streams(error):
             self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
             return
@@ -288,6 +289,8 @@ class Addresses(Generic[S, C, X, R]):
             reason=reason,
             summary={} if before is None else before.summary,
         )
+        if self._standing.get(stream) == entry:
+            return entry
         self._standing[stream] = entry
         self._timers.set(stream, None)
         _log.warning("entity_stands_still", stream=stream, status=status, reason=reason)

@@ -16,6 +16,8 @@ from outlive.events.values import digest
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_LONGEST_KEY: Final = 1_000
+
 
 class DuplicateStep(OutliveError):
     """A tool used the same step key twice in one attempt. Name each step apart."""
@@ -99,6 +101,11 @@ class _Context:
     def _begin(self, key: object, fn: Callable[..., Any], result_type: Any) -> _Step:
         if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a step's key is a text that is not empty, not {key!r}")
+        to_plain(key)
+        if len(key) > _LONGEST_KEY or not key.isprintable():
+            raise ValueError(
+                f"a step's key is printable and has at most {_LONGEST_KEY} characters: {key[:80]!r}"
+            )
         if key in self._keys:
             raise DuplicateStep(self.call_id, key)
         self._keys.add(key)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from outlive.actors.logs import told
 from outlive.events import StreamId
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -76,14 +77,17 @@ class EffectTable:
         body: Coroutine[Any, Any, None],
         failed: Callable[[str], None],
     ) -> None:
+        task = asyncio.current_task()
         try:
             await body
         except asyncio.CancelledError:
             if not self.given_up(stream, effect):
                 self._loop.call_later(_PATIENCE, failed, "its task was cancelled")
             raise
-        except BaseException as error:  # noqa: BLE001  # ours: nobody is left waiting for it
-            _log.error("effect_broken", stream=stream, exc_info=error)
+        except BaseException as error:  # ours: nobody is left waiting for it
+            if isinstance(error, GeneratorExit) and running_task() is not task:
+                raise  # Destroyed with its loop.
+            _log.error("effect_broken", stream=stream, error=told(error))
             failed(f"{type(error).__name__}: {error}")
 
     def given_up(self, stream: StreamId, effect: Hashable) -> bool:
@@ -145,6 +149,14 @@ class EffectTable:
             if entry.task.done():
                 entry.body.close()
         self._running.clear()
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs on this thread, if one does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 async def _ended(

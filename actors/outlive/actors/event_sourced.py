@@ -28,6 +28,7 @@ from msgspec import UNSET
 from pykka._envelope import Envelope
 
 from outlive.actors.entity import Entity, S, World, X
+from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, MailboxClosed
 from outlive.events import (
     Commit,
@@ -297,7 +298,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         elif self._refusal is None:
             assert commit.error is not None
             self._refusal = commit.error
-            _log.error("commit_refused", stream=self.stream, exc_info=commit.error)
+            _log.error("commit_refused", stream=self.stream, error=told(commit.error))
             if reply is not None:
                 reply.fail(commit.error)
             else:

@@ -24,6 +24,7 @@ import pykka
 import structlog
 from pykka._envelope import Envelope
 
+from outlive.actors.logs import told
 from outlive.events.errors import OutliveError
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -303,7 +304,7 @@ class LoopActor(pykka.Actor):
         _log.error(
             "actor_failed",
             actor=self.actor_urn,
-            exc_info=(exception_type, exception_value, traceback),
+            error=told(exception_value) if exception_value is not None else "",
         )
         self.actor_stopped.set()
         self.mailbox.close()

@@ -64,6 +64,9 @@ class Retry(msgspec.Struct, frozen=True):
         _require("jitter", self.jitter, 0, 1)
         if not isinstance(self.retry_on, tuple):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidDefinition("retry_on is a tuple of names, such as ('timeout',)")
+        for name in self.retry_on:
+            if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidDefinition(f"retry_on holds names, 'ConnectionError', not {name!r}")
 
     def covers(self, error: Failure) -> bool:
         """Whether this kind of failure is worth another try."""

@@ -113,6 +113,7 @@ class Runtime:
         self._given_log = log
         self._log: EventLog | None = None
         self._closing = False
+        self._ending: asyncio.Task[None] | None = None
         self._observers: weakref.WeakSet[Subscription[Recorded]] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
@@ -171,13 +172,19 @@ class Runtime:
         await self.close()
 
     async def close(self) -> None:
-        """Stop what runs and let go of the log. Twice is once.
+        """Stop what runs and let go of the log. Twice is once, also for a close that was cancelled.
 
         Unfinished runs stay as they are, and go on when the folder is opened again. Who waits
         for a result gets `LogClosed`.
         """
-        if self._log is None or self._closing:
+        if self._log is None:
             return
+        if self._ending is None:
+            # A task of its own: whoever waits for it may be cancelled, and be a tool even.
+            self._ending = self._loop.create_task(self._end(self._log))
+        await asyncio.shield(self._ending)
+
+    async def _end(self, log: EventLog) -> None:
         self._closing = True
         self._timers.close()
         await self._effects.close()
@@ -189,7 +196,7 @@ class Runtime:
             self._own_executor.shutdown()
         if self._given_log is None:
             # Its writer may be in the middle of a flush: not on the loop.
-            await self._loop.run_in_executor(None, self._log.close)
+            await self._loop.run_in_executor(None, log.close)
 
     @property
     def log(self) -> EventLog:

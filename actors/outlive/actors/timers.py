@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from outlive.actors.logs import told
 from outlive.events import Clock, StreamId
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -70,5 +71,5 @@ class Timers:
             try:
                 self._wake(stream, now_ns)  # What it sets anew rings another time.
             except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
-                _log.error("waking_failed", stream=stream, exc_info=error)
+                _log.error("waking_failed", stream=stream, error=told(error))
         self._arm()

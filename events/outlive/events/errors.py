@@ -124,7 +124,9 @@ class LogInUse(LogError):
 
     def __init__(self, path: str, owner: str) -> None:
         super().__init__(
-            f"the log in {path!r} has an owner already ({owner}): "
+            f"this process has the log in {path!r} open already: share that one"
+            if owner == "this process"
+            else f"the log in {path!r} has an owner already ({owner}): "
             "one process at a time may write; open it read-only, or stop the owner"
         )
         self.path = path

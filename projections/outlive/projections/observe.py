@@ -49,6 +49,8 @@ async def observe_run(
     head = log.version(stream)
     if head == 0:
         raise RunNotFound(run_id)
+    if type(after) is not int:
+        raise TypeError(f"an offset is a version, a whole number, not {after!r}")
     if not 0 <= after <= head:
         raise InvalidOffset(after, head)
     over = _is_over(log, stream, head)

@@ -10,6 +10,8 @@ import msgspec
 import structlog
 
 from outlive.actors.agent import Agent
+from outlive.actors.effects import running_task
+from outlive.actors.logs import told
 from outlive.actors.model import (
     Finish,
     ModelPart,
@@ -38,7 +40,10 @@ _log = structlog.stdlib.get_logger("outlive")
 def failure(kind: str, error: BaseException) -> Failure:
     """Return what the log keeps of an exception."""
     name = type(error).__name__
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # an exception that cannot even say what it is
+        text = ""
     message = f"{name}: {text}" if text else name
     return Failure(kind=kind, message=cut(message), exception=name)
 
@@ -112,7 +117,7 @@ async def call_model(
     `record` is given pieces of the answer as they come. `given_up` says whether nobody wants
     the outcome any more; CancelledError is raised then, and nothing else ever.
     """
-    started_ns = clock.monotonic_ns()
+    started_ns, task = clock.monotonic_ns(), asyncio.current_task()
     deltas = _Deltas(effect, record)
     text: list[str] = []
     reasoning: list[str] = []
@@ -143,7 +148,9 @@ async def call_model(
                 case _:  # a model from outside, unchecked until here
                     raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore[reportUnreachable]
     except BaseException as raised:  # a model's end is not the runtime's
-        if given_up() or cancelled_from_outside():
+        if ended_from_outside(raised, task) and isinstance(raised, GeneratorExit):
+            raise
+        if given_up() or ended_from_outside(raised, task):
             raise asyncio.CancelledError from raised
         error = failure("error", raised)
         await _close(parts)
@@ -170,10 +177,22 @@ async def call_model(
     )
 
 
-def cancelled_from_outside() -> bool:
-    """Whether somebody has asked the running task to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def ended_from_outside(raised: BaseException, task: asyncio.Task[object] | None) -> bool:
+    """Whether a body was ended by somebody else: cancelled, or destroyed with its loop.
+
+    A task group cancels its own parent when a child has failed (and, before Python 3.12, does
+    not take that back): what it raises then is the body's own error.
+    """
+    if isinstance(raised, GeneratorExit):
+        return running_task() is not task
+    if task is None or not task.cancelling():
+        return False
+    error: BaseException | None = raised
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            return False
+        error = error.__cause__ or error.__context__
+    return True
 
 
 async def _close(parts: AsyncIterator[ModelPart] | None) -> None:
@@ -183,7 +202,7 @@ async def _close(parts: AsyncIterator[ModelPart] | None) -> None:
         try:
             await close()
         except Exception as error:  # noqa: BLE001  # the call has failed already
-            _log.warning("model_stream_not_closed", exc_info=error)
+            _log.warning("model_stream_not_closed", error=told(error))
 
 
 def _checked(usage: Usage) -> Usage:

@@ -21,7 +21,7 @@ from outlive.actors.run.commands import (
     ReportProgress,
     RunCommand,
 )
-from outlive.actors.run.model_call import cancelled_from_outside, cut, failure
+from outlive.actors.run.model_call import cut, ended_from_outside, failure
 from outlive.actors.tool import Tool
 from outlive.events import (
     AttemptEnded,
@@ -162,6 +162,8 @@ class ToolAttempt:
                 return None, error
 
         result, error = await self._loop.run_in_executor(self._executor, call)
+        if isinstance(error, GeneratorExit):  # here it would mean that this coroutine is destroyed
+            raise RuntimeError("the function raised GeneratorExit") from error
         if error is not None:
             raise error
         return cast("T", result)
@@ -197,14 +199,20 @@ class ToolAttempt:
     async def _outcome(
         self, call: RequestedToolCall, facts: Facts
     ) -> CompleteToolCall | FailToolCall:
+        task = asyncio.current_task()
         try:
-            result = await self._call(call, facts)
-        except asyncio.CancelledError as cancelled:
-            if self._over or self._closed() or cancelled_from_outside():
-                raise
-            return self._failed(failure("error", cancelled))
+            arguments = self._tool.signature.arguments(call.arguments)
+        except UnserialisableValue as error:  # the tool has changed since it was asked for
+            return self._failed(Failure(kind="invalid_arguments", message=cut(str(error))))
+        try:
+            result = await self._call(arguments, facts)
         except BaseException as raised:  # a tool's end is not the runtime's
-            if self._closed() or (not self._over and cancelled_from_outside()):
+            outside = ended_from_outside(raised, task)
+            if outside and isinstance(raised, GeneratorExit):
+                raise
+            if self._over and isinstance(raised, asyncio.CancelledError):
+                raise
+            if self._closed() or (outside and not self._over):
                 raise asyncio.CancelledError from raised
             return self._failed(failure("error", raised))
         try:
@@ -224,8 +232,7 @@ class ToolAttempt:
             elapsed_ms=self._elapsed_ms(),
         )
 
-    async def _call(self, call: RequestedToolCall, facts: Facts) -> object:
-        arguments = self._tool.signature.arguments(call.arguments)
+    async def _call(self, arguments: dict[str, Any], facts: Facts) -> object:
         parameter = self._tool.signature.context_parameter
         fn = self._tool.fn
         if self._tool.is_async:
