@@ -49,7 +49,7 @@ coverage: $(DEV) ## run the tests and show the lines and branches that none of t
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-bench: $(CLI) ## run the benchmarks; one of them: make bench BENCH=benchmarks/bench_append.py
+bench: $(CLI) ## run the benchmarks; one of them: make bench BENCH=benchmarks/bench_log.py
 	@test -n "$(BENCH)" || echo "no benchmarks/bench_*.py yet"
 	@set -e; for file in $(BENCH); do \
 		name=$${file%.py}; $(RUN) -m "$$(echo "$$name" | tr / .)" $(ARGS); \
