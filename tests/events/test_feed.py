@@ -158,7 +158,8 @@ def test_an_error_that_ends_many_followers_does_not_keep_them_alive() -> None:
 
 def test_a_follower_that_could_not_be_registered_is_not_counted() -> None:
     async def work() -> None:
-        feed = Feed(on_follow=refuse)
+        feed = Feed()
+        feed.on_follow = refuse
         follower = follow_stream(feed, A, Version(0), Source().read)
         with pytest.raises(PermissionError):
             await anext(follower)

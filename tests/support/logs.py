@@ -124,6 +124,9 @@ class MortalLog(_Around):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         if self._left == 0 or self._is_dead:
@@ -140,6 +143,9 @@ class MortalLog(_Around):
             commit_id=commit_id,
             cause=cause,
             correlation_id=correlation_id,
+            command_id=command_id,
+            reply=reply,
+            snapshot=snapshot,
             entry=entry,
         )
 
@@ -168,6 +174,9 @@ class ScriptedLog(_Around):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         commit = _commit(stream, events, expected_version, cause, entry)
@@ -232,6 +241,9 @@ class LaggingLog(_Around):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         if not self._queue:
@@ -288,6 +300,9 @@ class FailingLog(_Around):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         if self._fails:

@@ -57,6 +57,7 @@ class Commit:
         "_futures",
         "_waiter",
         "cause",
+        "command_id",
         "commit_id",
         "correlation_id",
         "entry",
@@ -66,6 +67,8 @@ class Commit:
         "outcome",
         "payload",
         "recorded_at_ns",
+        "reply",
+        "snapshot",
         "stream",
     )
 
@@ -80,6 +83,9 @@ class Commit:
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None,
     ) -> None:
         self.stream = stream
@@ -90,6 +96,9 @@ class Commit:
         self.commit_id = commit_id
         self.cause = cause
         self.correlation_id = correlation_id
+        self.command_id = command_id
+        self.reply = reply
+        self.snapshot = snapshot
         self.entry = entry
         self.outcome: Committed | None = None
         self.error: OutliveError | None = None

@@ -30,15 +30,18 @@ T = TypeVar("T", Record, Recorded)
 
 
 class Feed:
-    """Hands each committed record to the followers that want it."""
+    """Hands each committed record to the followers that want it.
 
-    def __init__(self, *, on_follow: Callable[[], None] | None = None) -> None:
+    `on_follow` is called when a follower has registered, before it reads the log.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_stream: dict[StreamId, list[_Queue]] = {}
         self._all: list[_Queue] = []
         self._dropped: deque[tuple[StreamId | None, _Queue]] = deque()
         self._ended: OutliveError | None = None
-        self._on_follow = on_follow
+        self.on_follow: Callable[[], None] | None = None
 
     @property
     def followed(self) -> bool:
@@ -80,7 +83,7 @@ class Feed:
     def register(self, stream: StreamId | None) -> _Queue:
         """Add a queue for one stream, or for all; belongs to the running event loop.
 
-        `on_follow` runs before it returns, and with it before the follower reads the log.
+        `on_follow` has run when it returns.
         """
         queue = _Queue(asyncio.get_running_loop(), self._lock)
         with self._lock:
@@ -90,9 +93,9 @@ class Feed:
             else:
                 self._by_stream.setdefault(stream, []).append(queue)
             queue.ended = self._ended
-        if self._on_follow is not None:
+        if self.on_follow is not None:
             try:
-                self._on_follow()
+                self.on_follow()
             except BaseException:
                 self.unregister(stream, queue)
                 raise

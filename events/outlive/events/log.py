@@ -110,6 +110,9 @@ class EventLog(LogReader, Protocol):
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record, and return a future of `Committed`.
@@ -125,6 +128,10 @@ class EventLog(LogReader, Protocol):
                 stream's last commit id is answered as the first one was, and writes nothing.
             cause: the position, or the id of the message, that led to it.
             correlation_id: what it belongs to in the end; None for the stream itself.
+            command_id: a command from another process that this append carries out, or
+                refuses: it leaves the inbox in the same transaction.
+            reply: what its sender is told; kept for 24 hours.
+            snapshot: the state after these events, encoded: a cache, kept with its version.
             entry: the stream's row in the open table from now on; None takes it out;
                 left out, the row stays as it is.
 

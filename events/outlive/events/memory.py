@@ -100,6 +100,9 @@ class MemoryLog:
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record. See `EventLog.append`."""
@@ -114,6 +117,9 @@ class MemoryLog:
             commit_id=commit_id,
             cause=cause,
             correlation_id=correlation_id,
+            command_id=command_id,
+            reply=reply,
+            snapshot=snapshot,
             entry=entry,
         )
         record = self._write(commit)

@@ -36,6 +36,9 @@ def admit(
     commit_id: bytes | None,
     cause: Position | str | None,
     correlation_id: str | None,
+    command_id: str | None,
+    reply: bytes | None,
+    snapshot: bytes | None,
     entry: OpenEntry | UnsetType | None,
 ) -> Admitted:
     """Encode an append on its caller's thread, so that nothing can go wrong with it later.
@@ -68,6 +71,9 @@ def admit(
         commit_id=commit_id,
         cause=cause,
         correlation_id=correlation_id,
+        command_id=command_id,
+        reply=reply,
+        snapshot=snapshot,
         entry=entry,
     )
     return commit, payload_digest(payload), flags, tail, row

@@ -8,6 +8,12 @@
     ids      name                              number (8)
     entrances number (8), first version (8)    position (8)
     open     number (8)                        msgpack of its OpenEntry
+    blobs    digest of a payload (32)          how many records hold it (8), then the payload
+    snapshots number (8)                       a saved state, and what it was saved from
+    inbox    number in the order of arrival (8) msgpack of a command from another process
+    replies  the command's id                  0, its number (8): it waits; or
+                                               1, answered at (8), then the reply
+    expiries answered at (8), the command's id nothing: replies by their age
 
 A record's link is the position of the record before it in the same stream, 0 for the first.
 A stream is read backwards from its last record, and `entrances` leads into the chain at
@@ -54,6 +60,11 @@ class Tables(NamedTuple):
     ids: lmdb._Database
     entrances: lmdb._Database
     open: lmdb._Database
+    blobs: lmdb._Database
+    snapshots: lmdb._Database
+    inbox: lmdb._Database
+    replies: lmdb._Database
+    expiries: lmdb._Database
 
 
 def number_key(number: int) -> bytes:
@@ -91,7 +102,7 @@ def open_environment(folder: Path, *, readonly: bool, lock: bool = True) -> lmdb
                 lock=lock,
                 mode=0o644,
                 max_readers=_MAX_READERS,
-                max_dbs=16,
+                max_dbs=len(Tables._fields),
                 max_spare_txns=4,
                 lib_version=_ENGINE,
             )

@@ -28,8 +28,7 @@ from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Deliver, OpenEntry
 from outlive.events.errors import LogClosed
 from outlive.events.event import Event
-from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
-from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.folder import Folder, Marker
 from outlive.events.lmdb_store.layout import (
     CLEAN,
@@ -37,22 +36,21 @@ from outlive.events.lmdb_store.layout import (
     FORMAT,
     LOG_ID,
     STORE_FORMAT,
+    Tables,
     open_environment,
     open_tables,
-    translated,
 )
-from outlive.events.lmdb_store.opening import check_formats, check_whole
+from outlive.events.lmdb_store.opened import LmdbReads, Opened, checked
+from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import OwnerLock
-from outlive.events.lmdb_store.reading import Reading
 from outlive.events.lmdb_store.turn import Turn
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.writer import Writer
-from outlive.events.record import Record, Recorded
 from outlive.events.store import admit
 from outlive.events.values import digest
 
 
-class LmdbLog:
+class LmdbLog(LmdbReads):
     """An `EventLog` in a folder. Acknowledged = survives SIGKILL and power loss.
 
     Opening takes the folder for this process; a folder without a log gets one. Not for use in
@@ -81,76 +79,68 @@ class LmdbLog:
         log_id: str | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._codec = codec
-        self._feed = Feed()
         folder = Folder(path)
-        self._path = folder.path
         folder.marker()
-        with ExitStack() as opened:
+        with ExitStack() as begun:
             folder.make()
             self._lock = OwnerLock(folder.owner_lock)
-            opened.callback(self._lock.release)
+            begun.callback(self._lock.release)
             marker = folder.marker()  # Now that nobody else can make one.
             if marker is None:
                 folder.clear_stillborn()
             env = open_environment(folder.environment, readonly=False)
-            opened.callback(env.close)
-            try:
-                check_whole(env, folder.data_file)
+            with checked(env, folder):
                 env.reader_check()
-                self._begin(env, folder, marker, log_id)
-            except lmdb.Error as error:
-                raise translated(error, str(folder.path)) from error
-            if marker is None:
-                folder.write_marker(self._log_id)
-            self._reading = Reading(env, self._tables, codec)
+                tables, id = self._begin(env, folder, marker, log_id)
+                if marker is None:
+                    folder.write_marker(id)
+            super().__init__(Opened(folder, env, tables, codec, id))
+            begun.callback(self._reading.close)
             self._wakers = Wakers(folder.wake)
-            opened.callback(self._wakers.close)
+            begun.callback(self._wakers.close)
             self._writer = Writer(
                 env,
-                self._tables,
+                tables,
                 epoch=self._epoch,
                 schema=codec.schema,
-                feed=self._feed,
+                feed=self._opened.feed,
                 wakers=self._wakers,
             )
             self._turn = Turn(self._writer)
             self._writer.start()
-            opened.pop_all()
+            begun.pop_all()
 
     def _begin(
         self, env: lmdb.Environment, folder: Folder, marker: Marker | None, log_id: str | None
-    ) -> None:
-        """Check what is there, then take it over, in one transaction."""
+    ) -> tuple[Tables, str]:
+        """Check what is there, then take it over, in one transaction.
+
+        Returns the tables and the log's id.
+        """
         new = marker is None and not env.stat()["entries"]
         with env.begin(write=True) as txn:
             tables = open_tables(env, txn, create=new)
             if new:
-                self._log_id = log_id or digest(
+                id = log_id or digest(
                     str(folder.path).encode(), b"%d" % os.getpid(), b"%d" % self._clock.now_ns()
                 )
                 self._epoch, self._clean = 1, True
                 txn.put(FORMAT, STORE_FORMAT.to_bytes(4, "big"), db=tables.meta)
-                txn.put(LOG_ID, self._log_id.encode(), db=tables.meta)
+                txn.put(LOG_ID, id.encode(), db=tables.meta)
             else:
                 check_formats(txn, tables, folder, marker)
                 meta = {key: txn.get(key, b"", db=tables.meta) for key in (LOG_ID, EPOCH, CLEAN)}
-                self._log_id = meta[LOG_ID].decode()
+                id = meta[LOG_ID].decode()
                 self._epoch = int.from_bytes(meta[EPOCH], "big") + 1
                 self._clean = meta[CLEAN] == b"\1"
             txn.put(EPOCH, self._epoch.to_bytes(8, "big"), db=tables.meta)
             txn.put(CLEAN, b"\0", db=tables.meta)
-        self._tables = tables
+        return tables, id
 
     @property
     def path(self) -> Path:
         """The log's folder."""
-        return self._path
-
-    @property
-    def log_id(self) -> str:
-        """The log's name for itself."""
-        return self._log_id
+        return self._opened.folder.path
 
     @property
     def epoch(self) -> int:
@@ -180,12 +170,15 @@ class LmdbLog:
         commit_id: bytes | None = None,
         cause: Position | str | None = None,
         correlation_id: str | None = None,
+        command_id: str | None = None,
+        reply: bytes | None = None,
+        snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record, from any thread. See `EventLog.append`."""
         self._reading.check_process()
         admitted = admit(
-            self._codec,
+            self._opened.codec,
             stream,
             events,
             expected_version=expected_version,
@@ -193,41 +186,14 @@ class LmdbLog:
             commit_id=commit_id,
             cause=cause,
             correlation_id=correlation_id,
+            command_id=command_id,
+            reply=reply,
+            snapshot=snapshot,
             entry=entry,
         )
         self._writer.put(admitted)
         self._turn.appended()
         return admitted[0]
-
-    def version(self, stream: StreamId) -> Version:
-        """Return the version of the stream's last durable event."""
-        return self._reading.version(stream)
-
-    def read(
-        self, stream: StreamId, *, after: Version = NO_VERSION, limit: int = 1_000
-    ) -> list[Recorded]:
-        """Return events of one stream. See `LogReader.read`."""
-        return self._reading.read(stream, after, limit)
-
-    def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
-        """Return records of the log. See `LogReader.read_all`."""
-        return self._reading.read_all(after, limit)
-
-    def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
-        """Follow one stream. See `LogReader.follow`."""
-        return follow_stream(self._feed, stream, after, self._reading.read)
-
-    def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
-        """Follow the log. See `LogReader.follow_all`."""
-        return follow_all(self._feed, after, self._reading.read_all)
-
-    def open_entry(self, stream: StreamId) -> OpenEntry | None:
-        """Return the stream's row of the open table."""
-        return self._reading.open_entry(stream)
-
-    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
-        """Return the open table, in the order in which the streams began."""
-        return self._reading.open_entries()
 
     def close(self) -> None:
         """Wait for what was appended, mark a clean end, end the followers. Twice is once.
@@ -237,7 +203,7 @@ class LmdbLog:
         if self._reading.in_fork:
             return  # All of it is the parent's.
         self._writer.stop()
-        self._feed.end(LogClosed("the log is closed"))
+        self._opened.feed.end(LogClosed("the log is closed"))
         self._wakers.close()
         self._reading.close()
         self._lock.release()

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
-import lmdb
-
 from outlive.events.codec import CODEC, Codec
-from outlive.events.commit import OpenEntry
 from outlive.events.errors import LogClosed, LogFailed, LogNotFound, OutliveError
-from outlive.events.feed import READ_LIMIT, Feed, Subscription, follow_all, follow_stream
-from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.feed import READ_LIMIT
+from outlive.events.ids import Position
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.layout import (
     open_environment,
     open_tables,
-    translated,
 )
-from outlive.events.lmdb_store.opening import check_formats, check_whole
+from outlive.events.lmdb_store.opened import LmdbReads, Opened, checked
+from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import Unowned
-from outlive.events.lmdb_store.reading import Reading
 from outlive.events.lmdb_store.wake import Bell
-from outlive.events.record import Record, Recorded
 
 
-class LmdbReader:
+class LmdbReader(LmdbReads):
     """A `LogReader` of a folder, while its owner writes, or when no owner is left.
 
     Writes nothing but LMDB's table of readers, and a socket while it is followed. On a
@@ -52,68 +47,19 @@ class LmdbReader:
         marker = folder.marker()
         if marker is None:
             raise LogNotFound(str(folder.path))
-        self._log_id = marker.log_id
-        self._wake_directory = folder.wake
         locked = _may_lock(folder.environment)
         unowned = nullcontext if locked else Unowned(folder.owner_lock).held
-        with ExitStack() as opened:
-            env = open_environment(folder.environment, readonly=True, lock=locked)
-            opened.callback(env.close)
-            try:
-                with unowned():
-                    check_whole(env, folder.data_file)
-                    tables = open_tables(env)
-                    with env.begin() as txn:
-                        check_formats(txn, tables, folder, marker)
-            except lmdb.Error as error:
-                raise translated(error, str(folder.path)) from error
-            self._reading = Reading(env, tables, codec, unowned=unowned)
-            opened.pop_all()
-        self._feed = Feed(on_follow=self._keep_polling)
+        env = open_environment(folder.environment, readonly=True, lock=locked)
+        with checked(env, folder, unowned):
+            tables = open_tables(env)
+            with env.begin() as txn:
+                check_formats(txn, tables, folder, marker)
+        super().__init__(Opened(folder, env, tables, codec, marker.log_id, unowned=unowned))
+        self._opened.feed.on_follow = self._keep_polling
         self._polling = threading.Lock()
         self._closed = False
         self._bell: Bell | None = None
         self._thread: threading.Thread | None = None
-
-    @property
-    def log_id(self) -> str:
-        """The log's name for itself."""
-        return self._log_id
-
-    @property
-    def head(self) -> Position:
-        """The position of the last record."""
-        return self._reading.head()
-
-    def version(self, stream: StreamId) -> Version:
-        """Return the version of the stream's last event."""
-        return self._reading.version(stream)
-
-    def read(
-        self, stream: StreamId, *, after: Version = NO_VERSION, limit: int = 1_000
-    ) -> list[Recorded]:
-        """Return events of one stream. See `LogReader.read`."""
-        return self._reading.read(stream, after, limit)
-
-    def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
-        """Return records of the log. See `LogReader.read_all`."""
-        return self._reading.read_all(after, limit)
-
-    def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
-        """Follow one stream. See `LogReader.follow`."""
-        return follow_stream(self._feed, stream, after, self._reading.read)
-
-    def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
-        """Follow the log. See `LogReader.follow_all`."""
-        return follow_all(self._feed, after, self._reading.read_all)
-
-    def open_entry(self, stream: StreamId) -> OpenEntry | None:
-        """Return the stream's row of the open table."""
-        return self._reading.open_entry(stream)
-
-    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
-        """Return the open table, in the order in which the streams began."""
-        return self._reading.open_entries()
 
     def close(self) -> None:
         """End the followers and let go of the log. Twice is once."""
@@ -126,7 +72,7 @@ class LmdbReader:
             bell.stop()
         if thread is not None:
             thread.join()
-        self._feed.end(LogClosed("the log is closed"))
+        self._opened.feed.end(LogClosed("the log is closed"))
         self._reading.close()
 
     def _keep_polling(self) -> None:
@@ -136,7 +82,7 @@ class LmdbReader:
                 return
             commit = self._reading.last_commit()
             head = self._reading.head()
-            bell = Bell(self._wake_directory)
+            bell = Bell(self._opened.folder.wake)
             self._bell = bell
             self._thread = threading.Thread(
                 target=self._poll, args=(bell, commit, head), name="outlive-reader", daemon=True
@@ -148,7 +94,7 @@ class LmdbReader:
             while bell.wait():
                 with self._polling:
                     # Under the lock: who comes now finds this thread, or starts another one.
-                    if not self._feed.followed:
+                    if not self._opened.feed.followed:
                         self._bell = None
                         return
                 now = self._reading.last_commit()
@@ -157,13 +103,13 @@ class LmdbReader:
                 commit = now
                 while records := self._reading.read_all(position, READ_LIMIT):
                     position = records[-1].position
-                    self._feed.publish(records)
+                    self._opened.feed.publish(records)
         except OutliveError as error:
-            self._feed.end(error)
+            self._opened.feed.end(error)
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
             failed = LogFailed(f"the log cannot be followed: {error}")
             failed.__cause__ = error
-            self._feed.end(failed)
+            self._opened.feed.end(failed)
         finally:
             bell.close()
 

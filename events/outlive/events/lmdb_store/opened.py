@@ -1,0 +1,115 @@
+"""A log's environment as this process has it open, whoever owns the log.
+
+A process has it open once, and is a reader of it, a visitor or the owner; a visitor may become
+the owner, and an owner a visitor. What is here stays the same meanwhile: what is read and
+followed goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+import lmdb
+
+from outlive.events.codec import Codec
+from outlive.events.commit import OpenEntry
+from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
+from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.lmdb_store.folder import Folder
+from outlive.events.lmdb_store.layout import Tables, translated
+from outlive.events.lmdb_store.opening import check_whole
+from outlive.events.lmdb_store.reading import Reading
+from outlive.events.record import Record, Recorded
+
+
+class Opened:
+    """The environment, its tables, and those who read and follow it in this process."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        env: lmdb.Environment,
+        tables: Tables,
+        codec: Codec,
+        log_id: str,
+        *,
+        unowned: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.folder = folder
+        self.env = env
+        self.tables = tables
+        self.codec = codec
+        self.log_id = log_id
+        self.reading = Reading(env, tables, codec, unowned=unowned)
+        self.feed = Feed()
+
+
+@contextmanager
+def checked(
+    env: lmdb.Environment,
+    folder: Folder,
+    unowned: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Generator[ExitStack, None, None]:
+    """See that the data file is whole, and close the environment if the body fails.
+
+    Raises:
+        LogError: in the place of LMDB's errors.
+    """
+    with ExitStack() as opened:
+        opened.callback(env.close)
+        try:
+            with unowned():
+                check_whole(env, folder.data_file)
+                yield opened
+        except lmdb.Error as error:
+            raise translated(error, str(folder.path)) from error
+        opened.pop_all()
+
+
+class LmdbReads:
+    """The reading half of a log in a folder: `LogReader`, but for `close`."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._reading = opened.reading
+
+    @property
+    def log_id(self) -> str:
+        """The log's name for itself."""
+        return self._opened.log_id
+
+    @property
+    def head(self) -> Position:
+        """The position of the last record."""
+        return self._reading.head()
+
+    def version(self, stream: StreamId) -> Version:
+        """Return the version of the stream's last durable event."""
+        return self._reading.version(stream)
+
+    def read(
+        self, stream: StreamId, *, after: Version = NO_VERSION, limit: int = 1_000
+    ) -> list[Recorded]:
+        """Return events of one stream. See `LogReader.read`."""
+        return self._reading.read(stream, after, limit)
+
+    def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
+        """Return records of the log. See `LogReader.read_all`."""
+        return self._reading.read_all(after, limit)
+
+    def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
+        """Follow one stream. See `LogReader.follow`."""
+        return follow_stream(self._opened.feed, stream, after, self._reading.read)
+
+    def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
+        """Follow the log. See `LogReader.follow_all`."""
+        return follow_all(self._opened.feed, after, self._reading.read_all)
+
+    def open_entry(self, stream: StreamId) -> OpenEntry | None:
+        """Return the stream's row of the open table."""
+        return self._reading.open_entry(stream)
+
+    def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
+        """Return the open table, in the order in which the streams began."""
+        return self._reading.open_entries()
