@@ -20,6 +20,7 @@ OutliveError
     ├── NewerFormat            written by a later release
     ├── CorruptLog             bytes that are not what was written
     ├── Fenced                 another owner took over
+    ├── WriterStuck            a frozen process holds the log's write lock
     ├── LogFailed              the store failed; close and open again
     └── LogClosed
 """
@@ -178,6 +179,24 @@ class Fenced(LogError):
         super().__init__(f"this owner has epoch {epoch}, the log is owned with epoch {current}")
         self.epoch = epoch
         self.current = current
+
+
+class WriterStuck(LogError):
+    """A process stands still while it holds the log's write lock: nobody can write.
+
+    It is frozen (stopped, or in a debugger) in the middle of a commit. Let it go on (SIGCONT),
+    or kill it: the lock is free then, and its commit is in altogether or not at all.
+    """
+
+    def __init__(self, path: str, pid: int | None, role: str) -> None:
+        who = "a process that cannot be told" if pid is None else f"process {pid} ({role})"
+        super().__init__(
+            f"nobody can write the log in {path!r}: {who} stands still within a commit; "
+            "let it go on (kill -CONT) or kill it"
+        )
+        self.path = path
+        self.pid = pid
+        self.role = role
 
 
 class LogFailed(LogError):

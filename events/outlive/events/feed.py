@@ -80,6 +80,19 @@ class Feed:
                 woken.setdefault(queue.loop, []).append(queue)
         self._wake(woken)
 
+    def read_again(self) -> None:
+        """Have all followers read the log from their cursors: somebody else pushes from now on.
+
+        Call it when the one who pushed before has ended, and before the other one begins.
+        """
+        woken: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
+        with self._lock:
+            self._take_out_dropped()
+            for queue in self._queues():
+                queue.lagging = True
+                woken.setdefault(queue.loop, []).append(queue)
+        self._wake(woken)
+
     def register(self, stream: StreamId | None) -> _Queue:
         """Add a queue for one stream, or for all; belongs to the running event loop.
 

@@ -2,5 +2,6 @@
 
 from outlive.events.lmdb_store.log import LmdbLog
 from outlive.events.lmdb_store.reader import LmdbReader
+from outlive.events.lmdb_store.visitor import LmdbVisitor
 
-__all__ = ["LmdbLog", "LmdbReader"]
+__all__ = ["LmdbLog", "LmdbReader", "LmdbVisitor"]

@@ -18,6 +18,7 @@ from outlive.events.errors import (
     WrongExpectedVersion,
 )
 from outlive.events.ids import Position, StreamId, Version
+from outlive.events.lmdb_store.inbox import answer
 from outlive.events.lmdb_store.layout import (
     CLEAN,
     EPOCH,
@@ -59,6 +60,7 @@ class _Changes(msgspec.Struct, gc=False):
     entrances: list[tuple[bytes, bytes]]
     moved: dict[bytes, StreamId]  # by number: streams with another last record
     open: dict[bytes, bytes | None]  # by number: rows to put, or to take out
+    answered: list[Commit]  # commits that carry out, or refuse, a command of the inbox
 
 
 class BatchWriter:
@@ -75,6 +77,8 @@ class BatchWriter:
         self._older_ends: dict[StreamId, _End] = {}
         self.head = Position(0)
         self.flushing = False
+        self.waiting: int | None = None  # the number of the transaction that waits for its lock
+        self._begun = 0
         self._hash = GENESIS
         self._stream_count = 0
         with env.begin() as txn:
@@ -95,12 +99,15 @@ class BatchWriter:
         if len(self._ends) > _MAX_ENDS:
             self._ends, self._older_ends = {}, self._ends
         try:
+            self.waiting = self._begun = self._begun + 1
             with self._env.begin(write=True) as txn:
+                self.waiting = None
                 self._check_epoch(txn)
                 answers, written, changes = self._judge(txn, batch)
                 self._put(txn, changes)
                 self.flushing = True
         finally:
+            self.waiting = None
             self.flushing = False
         if written:
             self.head = written[-1][1].position
@@ -128,7 +135,7 @@ class BatchWriter:
         position, before, stream_count = int(self.head), self._hash, self._stream_count
         answers: list[Answer] = []
         written: list[Written] = []
-        changes = _Changes([], [], [], {}, {})
+        changes = _Changes([], [], [], {}, {}, [])
         records, moved = changes.records, changes.moved
         for commit, digest, flags, tail, row in batch:
             stream = commit.stream
@@ -153,6 +160,8 @@ class BatchWriter:
                 moved[end.number_key] = stream
             if not isinstance(row, UnsetType) and end.number:
                 changes.open[end.number_key] = row
+            if commit.command_id is not None:
+                changes.answered.append(commit)
             recorded_at_ns = commit.recorded_at_ns
             if not count:
                 answers.append(
@@ -176,19 +185,19 @@ class BatchWriter:
             )
             before = link_hash(before, position, header, digest)
             records.append(end.position_key + header + before + commit.payload)
-            answer = _committed(
+            given = _committed(
                 position=position,
                 first_version=first_version,
                 last_version=last_version,
                 recorded_at_ns=recorded_at_ns,
             )
-            end.answer, end.version, end.commit_id = answer, last_version, commit_id
+            end.answer, end.version, end.commit_id = given, last_version, commit_id
             end.position_key = key = number_key(position)
             moved[end.number_key] = stream
             if is_entrance(first_version, last_version):
                 changes.entrances.append((entrance_key(number, first_version), key))
-            answers.append(answer)
-            written.append((commit, answer, commit_id, before))
+            answers.append(given)
+            written.append((commit, given, commit_id, before))
         self._hash, self._stream_count = before, stream_count
         return answers, written, changes
 
@@ -211,6 +220,9 @@ class BatchWriter:
                 txn.delete(key, db=tables.open)
             else:
                 txn.put(key, row, db=tables.open)
+        for commit in changes.answered:
+            assert commit.command_id is not None
+            answer(txn, tables, commit.command_id, commit.reply or b"", commit.recorded_at_ns)
 
     def _look_up_end(self, txn: lmdb.Transaction[bytes], stream: StreamId) -> _End:
         """Return a stream's end: that of a moment ago, or what its last record tells."""

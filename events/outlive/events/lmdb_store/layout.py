@@ -2,7 +2,7 @@
 
     table    key                               row
     meta     `format`, `log_id`,               4 bytes; UTF-8;
-             `epoch`, `clean`                  8 bytes; 1 byte
+             `epoch`, `clean`, `submitted`     8 bytes; 1 byte; commands ever put (8)
     log      position of the first one (8)     records with their links (rows.py)
     streams  number (8)                        position of its last record (8), then its name
     ids      name                              number (8)
@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import lmdb
 
@@ -41,12 +41,16 @@ FORMAT: Final = b"format"
 LOG_ID: Final = b"log_id"
 EPOCH: Final = b"epoch"
 CLEAN: Final = b"clean"
+SUBMITTED: Final = b"submitted"
 DATA_FILE: Final = "data.mdb"
 
 MAP_BYTES = 1 << 40
 _LEAST_MAP_BYTES: Final = 1 << 20
 _MAX_READERS: Final = 1_024
 _ENGINE: Final = 0  # LMDB 0.9; the binding holds another engine with another file format
+
+if TYPE_CHECKING:
+    Txn: TypeAlias = lmdb.Transaction[bytes] | lmdb.Transaction[memoryview]
 
 _PAIR: Final = Struct(">QQ")
 
@@ -120,9 +124,7 @@ def open_environment(folder: Path, *, readonly: bool, lock: bool = True) -> lmdb
             raise LogNotWritable(str(folder), str(error)) from error
 
 
-def open_tables(
-    env: lmdb.Environment, txn: lmdb.Transaction[bytes] | None = None, *, create: bool = False
-) -> Tables:
+def open_tables(env: lmdb.Environment, txn: Txn | None = None, *, create: bool = False) -> Tables:
     """Open, or create, the tables. Raises CorruptLog if one is missing.
 
     A handle that is opened in a read transaction ends with it: pass one that writes, or none.

@@ -1,53 +1,36 @@
-"""The log of an owner. How a crash leaves it is told in `writer.py`, its folder in `folder.py`.
+"""The log of an owner.
 
-Opening, in this order, and what a crash between two steps leaves:
-
-1. Read the marker. A log of a later release is refused here, before anything is touched.
-2. Take the owner's lock. The kernel takes it back when the process dies.
-3. Open the environment, see that the data file has all its pages, read formats and the last
-   record. Refusals up to here change nothing.
-4. One transaction: make the tables if this is a new log, raise the epoch, take the clean mark
-   away. From here on an owner before, if it should still run, is fenced; and if this process
-   dies, the next owner sees that it did.
-5. Write the marker, if there was none. After a crash before that, a new log is begun anew or
-   gets its marker now; it holds no events.
+How a crash leaves it is told in `writer.py`, its folder in `folder.py`, how it is taken in
+`taking.py`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final, Self
 
-import lmdb
 from msgspec import UNSET, UnsetType
 
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Deliver, OpenEntry
-from outlive.events.errors import LogClosed
+from outlive.events.errors import Fenced, LogClosed, LogError, OutliveError
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
-from outlive.events.lmdb_store.folder import Folder, Marker
-from outlive.events.lmdb_store.layout import (
-    CLEAN,
-    EPOCH,
-    FORMAT,
-    LOG_ID,
-    STORE_FORMAT,
-    Tables,
-    open_environment,
-    open_tables,
-)
-from outlive.events.lmdb_store.opened import LmdbReads, Opened, checked
-from outlive.events.lmdb_store.opening import check_formats
-from outlive.events.lmdb_store.owner_lock import OwnerLock
+from outlive.events.lmdb_store.inbox import Submitted, commands
+from outlive.events.lmdb_store.keeper import Keeper
+from outlive.events.lmdb_store.listener import Listener
+from outlive.events.lmdb_store.opened import LmdbReads, Opened
+from outlive.events.lmdb_store.taking import LEASE_S, Taken, check_lease, take_folder
 from outlive.events.lmdb_store.turn import Turn
-from outlive.events.lmdb_store.wake import Wakers
+from outlive.events.lmdb_store.wake import Bell, Wakers
+from outlive.events.lmdb_store.write_lock import writer_stuck
 from outlive.events.lmdb_store.writer import Writer
 from outlive.events.store import admit
-from outlive.events.values import digest
+
+_PATIENCE_S: Final = 10.0
 
 
 class LmdbLog(LmdbReads):
@@ -62,12 +45,15 @@ class LmdbLog(LmdbReads):
         codec: knows the event types.
         log_id: the id of a log that is made here; a digest of path, process and time if left
             out.
+        lease: seconds without a sign of life after which this owner may be taken for frozen,
+            and another process may take over. At least 0.2.
 
     Raises:
         LogInUse: another process owns it, or this one has it open already.
         LogNotWritable: the folder cannot be made or written.
         CorruptLog: what is there is not what was written.
         NewerFormat: a later release wrote it. Nothing was touched.
+        WriterStuck: another process is frozen while it writes; after 5 seconds.
     """
 
     def __init__(
@@ -77,65 +63,50 @@ class LmdbLog(LmdbReads):
         clock: Clock | None = None,
         codec: Codec = CODEC,
         log_id: str | None = None,
+        lease: float = LEASE_S,
     ) -> None:
-        self._clock = clock or SystemClock()
-        folder = Folder(path)
-        folder.marker()
-        with ExitStack() as begun:
-            folder.make()
-            self._lock = OwnerLock(folder.owner_lock)
-            begun.callback(self._lock.release)
-            marker = folder.marker()  # Now that nobody else can make one.
-            if marker is None:
-                folder.clear_stillborn()
-            env = open_environment(folder.environment, readonly=False)
-            with checked(env, folder):
-                env.reader_check()
-                tables, id = self._begin(env, folder, marker, log_id)
-                if marker is None:
-                    folder.write_marker(id)
-            super().__init__(Opened(folder, env, tables, codec, id))
-            begun.callback(self._reading.close)
-            self._wakers = Wakers(folder.wake)
-            begun.callback(self._wakers.close)
-            self._writer = Writer(
-                env,
-                tables,
-                epoch=self._epoch,
-                schema=codec.schema,
-                feed=self._opened.feed,
-                wakers=self._wakers,
-            )
-            self._turn = Turn(self._writer)
-            self._writer.start()
-            begun.pop_all()
+        check_lease(lease)
+        clock = clock or SystemClock()
+        self._begin(take_folder(path, clock=clock, codec=codec, log_id=log_id), clock, lease)
 
-    def _begin(
-        self, env: lmdb.Environment, folder: Folder, marker: Marker | None, log_id: str | None
-    ) -> tuple[Tables, str]:
-        """Check what is there, then take it over, in one transaction.
+    @classmethod
+    def of(cls, taken: Taken, *, clock: Clock, lease: float) -> Self:
+        """Return the log of one that has taken over. For `LmdbVisitor.take_over`."""
+        log = cls.__new__(cls)
+        log._begin(taken, clock, lease)  # noqa: SLF001  # of this very class
+        return log
 
-        Returns the tables and the log's id.
-        """
-        new = marker is None and not env.stat()["entries"]
-        with env.begin(write=True) as txn:
-            tables = open_tables(env, txn, create=new)
-            if new:
-                id = log_id or digest(
-                    str(folder.path).encode(), b"%d" % os.getpid(), b"%d" % self._clock.now_ns()
-                )
-                self._epoch, self._clean = 1, True
-                txn.put(FORMAT, STORE_FORMAT.to_bytes(4, "big"), db=tables.meta)
-                txn.put(LOG_ID, id.encode(), db=tables.meta)
-            else:
-                check_formats(txn, tables, folder, marker)
-                meta = {key: txn.get(key, b"", db=tables.meta) for key in (LOG_ID, EPOCH, CLEAN)}
-                id = meta[LOG_ID].decode()
-                self._epoch = int.from_bytes(meta[EPOCH], "big") + 1
-                self._clean = meta[CLEAN] == b"\1"
-            txn.put(EPOCH, self._epoch.to_bytes(8, "big"), db=tables.meta)
-            txn.put(CLEAN, b"\0", db=tables.meta)
-        return tables, id
+    def _begin(self, taken: Taken, clock: Clock, lease_s: float) -> None:
+        opened = taken.opened
+        super().__init__(opened)
+        self._clock = clock
+        self._lock = taken.lock
+        self._epoch = taken.epoch
+        self._clean = taken.clean
+        self._on_failure: Callable[[LogError], None] | None = None
+        self._wakers = Wakers(opened.folder.wake)
+        self._writer = Writer(
+            opened.env,
+            opened.tables,
+            epoch=taken.epoch,
+            schema=opened.codec.schema,
+            feed=opened.feed,
+            wakers=self._wakers,
+            ended=self._failed,
+        )
+        self._turn = Turn(self._writer)
+        self._keeper = Keeper(
+            taken.lock,
+            opened.folder,
+            taken.epoch,
+            lease_s,
+            lost=self._lost,
+            waiting=lambda: self._writer.waiting,
+        )
+        self._listener: Listener | None = None
+        self._keeper.start()
+        opened.feed.read_again()  # What another owner wrote was pushed by whoever followed it.
+        self._writer.start()
 
     @property
     def path(self) -> Path:
@@ -157,9 +128,21 @@ class LmdbLog(LmdbReads):
         """The position of the last durable record."""
         return self._writer.head
 
+    @property
+    def trouble(self) -> OutliveError | None:
+        """Why nothing can be written for the time being; None if nothing is in the way."""
+        return self._keeper.stuck
+
     def deliver_on(self, deliver: Deliver) -> None:
         """Run the callbacks of commits through `deliver` from now on."""
         self._writer.deliver = deliver
+
+    def on_failure(self, callback: Callable[[LogError], None]) -> None:
+        """Call `callback`, on another thread, when this owner cannot write any more.
+
+        Followers are not ended then: whoever is called may `step_down`, or close.
+        """
+        self._on_failure = callback
 
     def append(
         self,
@@ -195,15 +178,60 @@ class LmdbLog(LmdbReads):
         self._turn.appended()
         return admitted[0]
 
+    def on_submitted(self, callback: Callable[[list[Submitted]], None]) -> None:
+        """Call `callback`, on another thread, with the commands in the inbox, each once.
+
+        The first ones are those that were there before.
+        """
+        assert self._listener is None, "the inbox has one listener"
+        self._listener = Listener(
+            Bell(self._opened.folder.wake, owner=True),
+            lambda after: self._reading.within(
+                lambda txn: commands(txn, self._opened.tables, after=after)
+            ),
+            callback,
+        )
+        self._listener.start()
+
+    def _lost(self, error: OutliveError | None) -> None:
+        """The keeper has found out that this process is no longer the owner."""
+        current = self._epoch if error is not None else self._reading.epoch()
+        self._writer.abandon(error or Fenced(self._epoch, current))
+
+    def _failed(self, error: LogError) -> None:
+        if self._on_failure is not None:
+            self._on_failure(error)
+        else:
+            self._opened.feed.end(error)
+
+    def step_down(self) -> Opened:
+        """Let go of a log that this owner cannot write any more; what is open stays open.
+
+        For one that was fenced, and goes on as a visitor. Not on the writer's own thread.
+        """
+        self._let_go()
+        return self._opened
+
     def close(self) -> None:
         """Wait for what was appended, mark a clean end, end the followers. Twice is once.
 
         Not from a callback that runs on the writer's own thread.
+
+        Raises:
+            WriterStuck: a frozen process keeps what was appended from being written; after
+                10 seconds. The log stays open then.
         """
         if self._reading.in_fork:
             return  # All of it is the parent's.
-        self._writer.stop()
+        self._let_go()
         self._opened.feed.end(LogClosed("the log is closed"))
-        self._wakers.close()
         self._reading.close()
+
+    def _let_go(self) -> None:
+        if self._listener is not None:
+            self._listener.stop()
+        if not self._writer.stop(_PATIENCE_S):
+            raise writer_stuck(self._opened.folder)
+        self._keeper.stop()
+        self._wakers.close()
         self._lock.release()

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import lmdb
 
@@ -30,6 +30,9 @@ from outlive.events.lmdb_store.layout import (
 )
 from outlive.events.lmdb_store.rows import last_record
 from outlive.events.record import split
+
+if TYPE_CHECKING:
+    from outlive.events.lmdb_store.layout import Txn
 
 _MAGIC: Final = 0xBEEFC0DE
 _NO_PAGE: Final = (1 << 64) - 1
@@ -102,9 +105,7 @@ def _free_pages(descriptor: int, page_bytes: int) -> set[int]:
     return free
 
 
-def check_formats(
-    txn: lmdb.Transaction[bytes], tables: Tables, folder: Folder, marker: Marker | None
-) -> None:
+def check_formats(txn: Txn, tables: Tables, folder: Folder, marker: Marker | None) -> None:
     """Return if this release can read what is in the tables.
 
     Raises:
@@ -114,7 +115,7 @@ def check_formats(
     found = int.from_bytes(txn.get(FORMAT, b"", db=tables.meta), "big")
     if found > STORE_FORMAT:
         raise NewerFormat(f"the log in {str(folder.path)!r}", found, STORE_FORMAT)
-    log_id = txn.get(LOG_ID, b"", db=tables.meta)
+    log_id = bytes(txn.get(LOG_ID, b"", db=tables.meta))
     if not found or (marker is not None and marker.log_id.encode() != log_id):
         raise CorruptLog(str(folder.data_file), "it does not belong to this log")
     last = last_record(txn, tables)

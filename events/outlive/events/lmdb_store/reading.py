@@ -25,6 +25,7 @@ from outlive.events.commit import OpenEntry
 from outlive.events.errors import CorruptLog, LogClosed
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.layout import (
+    EPOCH,
     Tables,
     entrance_key,
     number_key,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_CACHED: Final = 65_536
+_PATIENCE_S: Final = 10.0
 
 
 _forks = 0  # between this process and the first one; asking the kernel costs more
@@ -94,13 +96,17 @@ class Reading:
             )
 
     def close(self) -> None:
-        """Let those inside come out, then close the environment. Twice is once."""
+        """Let those inside come out, then close the environment. Twice is once.
+
+        One that waits for a write lock that a frozen process holds may stay inside. It is not
+        waited for, and closes the environment when it comes out.
+        """
         if self.in_fork:
             return  # The environment is the parent's.
         with self._gate:
             self._closed = True
-            self._gate.wait_for(lambda: not self._inside)
-            self._env.close()
+            if self._gate.wait_for(lambda: not self._inside, _PATIENCE_S):
+                self._env.close()
 
     def _enter(self) -> None:
         self.check_process()  # First: a lock that was held while forking stays held.
@@ -114,13 +120,15 @@ class Reading:
             self._inside -= 1
             if not self._inside:
                 self._gate.notify_all()
+                if self._closed:
+                    self._env.close()
 
-    def _within(self, work: Callable[[Txn], T]) -> T:
-        """Return what `work` finds in a snapshot."""
+    def within(self, work: Callable[[Txn], T], *, write: bool = False) -> T:
+        """Return what `work` finds in a snapshot; with `write`, in a transaction that writes."""
         while True:
             self._enter()
             try:
-                with self._unowned(), self._env.begin(buffers=True) as txn:
+                with self._unowned(), self._env.begin(write=write, buffers=True) as txn:
                     return work(txn)
             except lmdb.MapResizedError:
                 pass
@@ -139,11 +147,15 @@ class Reading:
         It is that of a snapshot. `env.info()` would be ahead of it: it tells of a commit while
         the commit is still being flushed, and those who read then do not see it yet.
         """
-        return self._within(lambda txn: txn.id())
+        return self.within(lambda txn: txn.id())
+
+    def epoch(self) -> int:
+        """Return the number of the last owner."""
+        return self.within(lambda txn: int.from_bytes(txn.get(EPOCH, b"", db=self._tables.meta)))
 
     def head(self) -> Position:
         """Return the position of the last record."""
-        last = self._within(lambda txn: last_record(txn, self._tables))
+        last = self.within(lambda txn: last_record(txn, self._tables))
         return Position(0) if last is None else last[0]
 
     def version(self, stream: StreamId) -> Version:
@@ -157,13 +169,13 @@ class Reading:
             raw, _ = self._raw(txn, position)
             return Version(raw.first_version + raw.count - 1)
 
-        return self._within(work)
+        return self.within(work)
 
     def read(self, stream: StreamId, after: Version, limit: int) -> list[Recorded]:
         """Return events of one stream. See `LogReader.read`."""
         check_limit(limit)
         found: list[Recorded] = []
-        for raw in reversed(self._within(lambda txn: self._back(txn, stream, after, limit))):
+        for raw in reversed(self.within(lambda txn: self._back(txn, stream, after, limit))):
             found.extend(decode(raw, stream, self._codec).recorded(after=after))
             if len(found) >= limit:
                 break
@@ -216,7 +228,7 @@ class Reading:
                 found.append((raw, self._name(txn, raw.stream_number)))
             return found
 
-        return [decode(raw, stream, self._codec) for raw, stream in self._within(work)]
+        return [decode(raw, stream, self._codec) for raw, stream in self.within(work)]
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:
         """Return the stream's row of the open table."""
@@ -225,7 +237,7 @@ class Reading:
             found = txn.get(number_key(self._number(txn, stream)), db=self._tables.open)
             return None if found is None else bytes(found)
 
-        row = self._within(work)
+        row = self.within(work)
         return None if row is None else decode_entry(row, stream)
 
     def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
@@ -236,7 +248,7 @@ class Reading:
                 rows = [(int.from_bytes(key, "big"), bytes(row)) for key, row in cursor.iternext()]
             return [(self._name(txn, number), row) for number, row in rows]
 
-        return [(stream, decode_entry(row, stream)) for stream, row in self._within(work)]
+        return [(stream, decode_entry(row, stream)) for stream, row in self.within(work)]
 
     def _number(self, txn: Txn, stream: StreamId) -> int:
         """Return the stream's number; 0, which no stream has, for an unknown one."""

@@ -1,7 +1,8 @@
 """Waking those who follow from other processes: one byte on a socket after a commit.
 
 A process that follows binds a datagram socket with a name of its own in `wake/`. The owner sees a
-new name by the directory's time of change. A byte that is lost costs a quarter of a second,
+new name by the directory's time of change. The owner has one too, with another beginning, which
+is rung by those who put a command into the inbox. A byte that is lost costs a quarter of a second,
 no more: who follows looks at the log by itself that often, and a socket is only there to make
 it look sooner. So nothing here is an error: without sockets, the slow look has to do.
 
@@ -32,6 +33,8 @@ _RESCAN_AFTER_S: Final = 0.02
 _SETTLED_AFTER_S: Final = 2.5  # the coarsest time of change of a file system is 2 s
 _NS: Final = 1_000_000_000
 
+_OWNER: Final = "owner."
+
 _clock: Final = SystemClock()
 _bells: Final = count(1)
 
@@ -58,9 +61,10 @@ class _ShortPath:
 
 
 class Wakers:
-    """The owner's side: knows the sockets and sends the bytes."""
+    """Knows the sockets of those who follow, or with `owner` that of the owner; sends the bytes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, owner: bool = False) -> None:
+        self._owner = owner
         self._directory = directory
         self._names: list[str] = []
         self._changed_ns = -1
@@ -107,7 +111,8 @@ class Wakers:
                 # A later change may bear the same time, if the file system counts coarsely.
                 self._changed_ns, self._settled_at = changed_ns, now + _SETTLED_AFTER_S
             if now < self._settled_at:
-                self._names = sorted(os.listdir(self._directory))
+                names = sorted(os.listdir(self._directory))
+                self._names = [name for name in names if name.startswith(_OWNER) == self._owner]
 
     def close(self) -> None:
         """Let go of the socket and the directory."""
@@ -119,9 +124,10 @@ class Wakers:
 
 
 class Bell:
-    """A follower's side: waits for a byte, or for the time of the next look."""
+    """The side of one that is woken: waits for a byte, or for the time of the next look."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, owner: bool = False) -> None:
+        self._kind = _OWNER if owner else ""
         self._stopped = threading.Event()
         self._short: _ShortPath | None = None
         self._socket: socket.socket | None = None
@@ -137,10 +143,9 @@ class Bell:
                 raise
             os.chmod(self._path, 0o666)  # The owner may be another user.
 
-    @staticmethod
-    def _bind(bell: socket.socket, prefix: str) -> str:
+    def _bind(self, bell: socket.socket, prefix: str) -> str:
         while True:
-            path = f"{prefix}{os.getpid()}.{next(_bells)}"
+            path = f"{prefix}{self._kind}{os.getpid()}.{next(_bells)}"
             try:
                 bell.bind(path)
             except OSError as error:

@@ -54,7 +54,10 @@ MAX_BATCH_BYTES: Final = 8 << 20
 
 
 class Writer:
-    """Owns the write side of an open environment, from `start` to `stop`."""
+    """Owns the write side of an open environment, from `start` to `stop`.
+
+    `ended` is told, on the writer's thread, when it cannot go on.
+    """
 
     def __init__(
         self,
@@ -65,13 +68,15 @@ class Writer:
         schema: int,
         feed: Feed,
         wakers: Wakers,
+        ended: Callable[[LogError], None],
     ) -> None:
         self._env = env
         self._batches = BatchWriter(env, tables, epoch=epoch, schema=schema)
         self._epoch = epoch
         self._feed = feed
         self._wakers = wakers
-        self._queue: SimpleQueue[Admitted | None] = SimpleQueue()
+        self._ended = ended
+        self._queue: SimpleQueue[Admitted | Exception | None] = SimpleQueue()
         self._door = threading.Lock()  # between `put` and the end
         self._failure: Callable[[], LogError] | None = None
         self._closing = False
@@ -109,14 +114,33 @@ class Writer:
         commit.error = failure
         self._hand_out([commit])
 
-    def stop(self) -> None:
-        """Let what is queued become durable, mark a clean end, and end the thread."""
+    @property
+    def waiting(self) -> int | None:
+        """The number of the transaction that waits for the write lock, if one does."""
+        return self._batches.waiting
+
+    def abandon(self, error: Exception) -> None:
+        """End it with this error, as if a commit had failed with it. From any thread."""
+        self._queue.put(error)
+
+    def stop(self, patience_s: float) -> bool:
+        """Let what is queued become durable, mark a clean end, and end the thread.
+
+        Returns False if it has waited for the write lock for so many seconds; then the thread
+        goes on waiting.
+        """
         assert threading.current_thread() is not self._thread, "the writer cannot wait for itself"
         with self._door:
             closing, self._closing = self._closing, True
         if not closing:
             self._queue.put(None)
-        self._thread.join()
+        while True:
+            waiting = self.waiting
+            self._thread.join(patience_s)
+            if not self._thread.is_alive():
+                return True
+            if waiting is not None and waiting == self.waiting:
+                return False
 
     def _run(self) -> None:
         batch: list[Admitted] = []
@@ -139,6 +163,8 @@ class Writer:
             admitted = queue.get()
             if admitted is None:
                 return False
+            if isinstance(admitted, Exception):
+                raise admitted
             batch.append(admitted)
             size_bytes += len(admitted[0].payload)
             if queue.empty() or len(batch) == MAX_BATCH_COMMITS or size_bytes > MAX_BATCH_BYTES:
@@ -200,6 +226,8 @@ class Writer:
         def failure() -> LogError:
             if isinstance(error, Fenced):
                 return Fenced(error.epoch, error.current)
+            if isinstance(error, LogFailed):
+                return LogFailed(str(error))
             failed = LogFailed(f"the log takes no more appends: {reason}")
             failed.__cause__ = error
             return failed
@@ -209,12 +237,12 @@ class Writer:
             self._failure = failure
             while not self._queue.empty():
                 admitted = self._queue.get()
-                if admitted is not None:
+                if isinstance(admitted, tuple):
                     left.append(admitted[0])
         for commit in left:
             commit.error = failure()
         self._hand_out(left)
-        self._feed.end(failure())
+        self._ended(failure())
         self.settled_count = self.put_count
         self.batch_done.set()
 

@@ -1,0 +1,183 @@
+"""Becoming the owner: of a folder that is opened, or of one that is open.
+
+Opening a folder, in this order, and what a crash between two steps leaves:
+
+1. Read the marker. A log of a later release is refused here, before anything is touched.
+2. Take the owner's lock. The kernel takes it back when the process dies.
+3. Open the environment, see that the data file has all its pages, read formats and the last
+   record. Refusals up to here change nothing.
+4. One transaction: make the tables if this is a new log, raise the epoch, take the clean mark
+   away. From here on an owner before, if it should still run, is fenced; and if this process
+   dies, the next owner sees that it did.
+5. Write the marker, if there was none. After a crash before that, a new log is begun anew or
+   gets its marker now; it holds no events.
+
+A visitor has done the first and third of these. It takes the lock, or makes one that takes the
+place of a frozen owner's (`owner_lock.py`), and raises the epoch. Of an owner that was killed or
+frozen within a transaction nothing is in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from outlive.events.clock import Clock
+from outlive.events.codec import Codec
+from outlive.events.errors import InvalidDefinition, LogInUse, WriterStuck
+from outlive.events.lmdb_store.folder import Folder
+from outlive.events.lmdb_store.layout import (
+    CLEAN,
+    EPOCH,
+    FORMAT,
+    LOG_ID,
+    STORE_FORMAT,
+    Tables,
+    number_key,
+    open_environment,
+    open_tables,
+)
+from outlive.events.lmdb_store.opened import Opened, checked
+from outlive.events.lmdb_store.opening import check_formats
+from outlive.events.lmdb_store.owner_lock import Lease, OwnerLock, check_namespace, look_at_owner
+from outlive.events.lmdb_store.write_lock import write_within
+from outlive.events.values import digest
+
+if TYPE_CHECKING:
+    from outlive.events.lmdb_store.layout import Txn
+
+PATIENCE_S: Final = 5.0
+LEASE_S: Final = 5.0
+_LEAST_LEASE_S: Final = 0.2
+
+
+class Taken(NamedTuple):
+    """A log that this process owns from now on."""
+
+    opened: Opened
+    lock: OwnerLock
+    epoch: int
+    clean: bool
+
+
+def check_lease(lease_s: float) -> None:
+    """Raise InvalidDefinition unless an owner can renew such a lease in time."""
+    if not _LEAST_LEASE_S <= lease_s <= 3_600:
+        raise InvalidDefinition(f"a lease is {_LEAST_LEASE_S} to 3,600 seconds, not {lease_s}")
+
+
+def take_folder(
+    path: str | os.PathLike[str], *, clock: Clock, codec: Codec, log_id: str | None
+) -> Taken:
+    """Open the folder and own its log; make one if there is none. See `LmdbLog`."""
+    folder = Folder(path)
+    folder.marker()
+    with ExitStack() as begun:
+        folder.make()
+        check_namespace(folder.owner_lock)
+        lock = OwnerLock.take(folder.owner_lock)
+        begun.callback(lock.release)
+        marker = folder.marker()  # Now that nobody else can make one.
+        if marker is None:
+            folder.clear_stillborn()
+        env = open_environment(folder.environment, readonly=False)
+        with checked(env, folder) as unfinished:
+            env.reader_check()
+            new = marker is None and not env.stat()["entries"]
+
+            def transaction(work: Callable[[Txn], _Begun]) -> _Begun:
+                with env.begin(write=True) as txn:
+                    return work(txn)
+
+            def begin(txn: Txn) -> _Begun:
+                if new:
+                    id = log_id or _new_id(folder.path, clock)
+                    return _make(txn, open_tables(env, txn, create=True), id)
+                tables = open_tables(env, txn)
+                check_formats(txn, tables, folder, marker)
+                return _Begun(tables, _log_id(txn, tables), *_raise_epoch(txn, tables))
+
+            try:
+                found = write_within(
+                    transaction, begin, folder=folder, patience_s=PATIENCE_S, left_behind=env.close
+                )
+            except WriterStuck:
+                unfinished.pop_all()  # The one that waits is within it, and will close it.
+                raise
+            if marker is None:
+                folder.write_marker(found.log_id)
+        begun.pop_all()
+    opened = Opened(folder, env, found.tables, codec, found.log_id)
+    return Taken(opened, lock, found.epoch, found.clean)
+
+
+def take_over(opened: Opened) -> Taken:
+    """Own a log that this process has open, after the death of its owner, or its freezing.
+
+    Raises:
+        LogInUse: it has an owner that is alive, or somebody else was first.
+        WriterStuck: its owner, or another one, is frozen within a transaction.
+        LogNotWritable: the owner's lock cannot be written.
+    """
+    folder, tables = opened.folder, opened.tables
+    state, lease = look_at_owner(folder.owner_lock)
+    frozen: Lease | None = None
+    if state == "frozen":
+        assert lease is not None
+        frozen, lock = lease, OwnerLock.instead_of(folder.owner_lock, lease)
+    else:
+        lock = OwnerLock.take(folder.owner_lock)
+
+    def begin(txn: Txn) -> tuple[int, bool]:
+        if frozen is not None:
+            lock.put_in_place(frozen)
+        elif not lock.in_place:
+            raise LogInUse(str(folder.path), "another process was first")
+        return _raise_epoch(txn, tables)
+
+    try:
+        epoch, clean = write_within(
+            lambda work: opened.reading.within(work, write=True),
+            begin,
+            folder=folder,
+            patience_s=PATIENCE_S,
+        )
+    except BaseException:
+        lock.release()
+        raise
+    opened.env.reader_check()
+    return Taken(opened, lock, epoch, clean)
+
+
+class _Begun(NamedTuple):
+    tables: Tables
+    log_id: str
+    epoch: int
+    clean: bool
+
+
+def _make(txn: Txn, tables: Tables, log_id: str) -> _Begun:
+    txn.put(FORMAT, STORE_FORMAT.to_bytes(4, "big"), db=tables.meta)
+    txn.put(LOG_ID, log_id.encode(), db=tables.meta)
+    txn.put(CLEAN, b"\1", db=tables.meta)
+    return _Begun(tables, log_id, *_raise_epoch(txn, tables))
+
+
+def _raise_epoch(txn: Txn, tables: Tables) -> tuple[int, bool]:
+    """Be the owner from here on; return its number, and whether the one before ended well."""
+    epoch = int.from_bytes(txn.get(EPOCH, b"", db=tables.meta), "big") + 1
+    clean = bytes(txn.get(CLEAN, b"", db=tables.meta)) == b"\1"
+    txn.put(EPOCH, number_key(epoch), db=tables.meta)
+    txn.put(CLEAN, b"\0", db=tables.meta)
+    return epoch, clean
+
+
+def _log_id(txn: Txn, tables: Tables) -> str:
+    return bytes(txn.get(LOG_ID, b"", db=tables.meta)).decode()
+
+
+def _new_id(path: Path, clock: Clock) -> str:
+    return digest(str(path).encode(), b"%d" % os.getpid(), b"%d" % clock.now_ns())

@@ -1,0 +1,107 @@
+"""Waiting for LMDB's write lock, and telling who stands still with it.
+
+There is one such lock in an environment. It is a robust mutex in LMDB's lock file: one who dies
+with it gives it back, one who is frozen with it keeps it. Nobody can take it away, and who waits
+for it cannot be woken, so the wait is in a thread of its own, that may be left behind: if it is
+given the lock after all, it gives it back at once.
+
+Who has it is in the mutex: a robust mutex holds the thread id of its owner, by which the kernel
+gives it back when that one dies. In LMDB 0.9 it follows the first line of 64 bytes of the lock
+file. Where that is not so, nobody is named.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from struct import error as StructError
+from typing import Final, TypeVar
+
+from outlive.events.errors import WriterStuck
+from outlive.events.lmdb_store.folder import Folder
+from outlive.events.lmdb_store.owner_lock import look_at_owner
+
+T = TypeVar("T")
+Txn = TypeVar("Txn")
+
+_MUTEX_AT: Final = 64
+_MUTEX: Final = Struct("=I")
+_THREAD_ID: Final = 0x3FFF_FFFF
+
+
+def write_within(
+    transaction: Callable[[Callable[[Txn], T]], T],
+    work: Callable[[Txn], T],
+    *,
+    folder: Folder,
+    patience_s: float,
+    left_behind: Callable[[], None] | None = None,
+) -> T:
+    """Return what `work` returns in a write transaction. Blocks; not for an event loop's thread.
+
+    `transaction` begins one, calls what it is given, and commits.
+
+    Raises:
+        WriterStuck: the write lock was not free within so many seconds. Nothing was done, and
+            nothing will be; `left_behind` is called when the lock is free in the end.
+    """
+    door = threading.Lock()
+    begun = left = False
+    done = threading.Event()
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def guarded(txn: Txn) -> T:
+        nonlocal begun
+        with door:
+            if left:
+                raise _LeftBehind
+            begun = True
+        return work(txn)
+
+    def run() -> None:
+        try:
+            outcome.append(transaction(guarded))
+        except BaseException as error:  # noqa: BLE001  # handed on
+            failure.append(error)
+            if isinstance(error, _LeftBehind) and left_behind is not None:
+                left_behind()
+        done.set()
+
+    threading.Thread(target=run, name="outlive-write", daemon=True).start()
+    if not done.wait(patience_s):
+        with door:
+            left = not begun
+        if left:
+            raise writer_stuck(folder)
+        done.wait()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+class _LeftBehind(Exception):
+    """Nobody waits for this transaction any more: it is given up."""
+
+
+def writer_stuck(folder: Folder) -> WriterStuck:
+    """Return the error that names who holds the write lock now."""
+    pid = _holder(folder.environment / "lock.mdb")
+    _, lease = look_at_owner(folder.owner_lock)
+    owner = lease.pid if lease is not None else None
+    return WriterStuck(str(folder.path), pid, "owner" if pid == owner else "visitor")
+
+
+def _holder(lock_file: Path) -> int | None:
+    """Return the id of the process that holds the write lock; None if that cannot be told."""
+    with suppress(OSError, StructError, ValueError, StopIteration):
+        with lock_file.open("rb", buffering=0) as file:
+            (word,) = _MUTEX.unpack(os.pread(file.fileno(), _MUTEX.size, _MUTEX_AT))
+        status = Path(f"/proc/{word & _THREAD_ID}/status").read_text("ascii")
+        line = next(line for line in status.splitlines() if line.startswith("Tgid:"))
+        return int(line.split()[1])
+    return None
