@@ -24,6 +24,7 @@ from outlive.actors import (
     Turn,
     tool,
 )
+from outlive.actors.owner_side import OwnerSide
 from outlive.events import (
     AgentNotFound,
     CorruptLog,
@@ -244,8 +245,10 @@ def test_runs_that_are_over_leave_nothing_in_memory() -> None:
     async def body(rt: Runtime) -> None:
         await asyncio.gather(*(rt.run("worker", "hi") for _ in range(200)))
         await asyncio.sleep(1)
-        assert len(rt._effects) == 0  # pyright: ignore[reportPrivateUsage]
-        assert not rt._runs._residents  # pyright: ignore[reportPrivateUsage]
+        side = rt._open.side  # pyright: ignore[reportPrivateUsage]
+        assert isinstance(side, OwnerSide)
+        assert len(side._effects) == 0  # pyright: ignore[reportPrivateUsage]
+        assert not side._runs._residents  # pyright: ignore[reportPrivateUsage]
         assert not rt._observers  # pyright: ignore[reportPrivateUsage]
 
     Machine().run(body, worker)

@@ -12,6 +12,7 @@ from outlive.events import (
     Commit,
     Committed,
     Event,
+    LogError,
     LogFailed,
     MemoryLog,
     OpenEntry,
@@ -20,6 +21,7 @@ from outlive.events import (
     Record,
     Recorded,
     StreamId,
+    Submitted,
     Subscription,
     Version,
     WrongExpectedVersion,
@@ -78,6 +80,15 @@ class _Around:
 
     def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
         self.inner.deliver_on(deliver)
+
+    def on_failure(self, callback: Callable[[LogError], None]) -> None:
+        self.inner.on_failure(callback)
+
+    def on_submitted(self, callback: Callable[[list[Submitted]], None]) -> None:
+        self.inner.on_submitted(callback)
+
+    def submitted(self) -> list[Submitted]:
+        return self.inner.submitted()
 
 
 def _commit(

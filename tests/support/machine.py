@@ -24,6 +24,10 @@ class CountedIds:
         self._drawn += 1
         return RunId(f"run{self._drawn}")
 
+    def command_id(self) -> str:
+        self._drawn += 1
+        return f"command{self._drawn}"
+
 
 def open_runtime(
     *agents: Agent,

@@ -30,10 +30,12 @@ from pykka._envelope import Envelope
 from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, MailboxClosed
+from outlive.actors.replies import OBEYED, refusal
 from outlive.events import (
     Commit,
     Event,
     EventLog,
+    LogError,
     OpenEntry,
     Position,
     Refused,
@@ -50,30 +52,53 @@ C = TypeVar("C")
 
 
 class CommandEnvelope(Envelope[Any]):
-    """A command in the mailbox, and the position that led to it."""
+    """A command in the mailbox, and the position that led to it.
 
-    __slots__ = ("cause",)
+    With a `command_id` it comes from the inbox: what comes of it, a refusal too, is recorded
+    with that id.
+    """
+
+    __slots__ = ("cause", "command_id")
 
     def __init__(
         self,
         command: object,
         reply_to: LoopFuture[Any] | None = None,
-        cause: Position | None = None,
+        cause: Position | str | None = None,
+        command_id: str | None = None,
     ) -> None:
         super().__init__(command, reply_to)
         self.cause = cause
+        self.command_id = command_id
 
 
 class _Pending(Generic[S]):
     """A commit on its way, and who waits for it."""
 
-    __slots__ = ("envelope", "events", "state", "waiting")
+    __slots__ = ("_error", "envelope", "events", "state", "waiting")
 
-    def __init__(self, envelope: Envelope[Any], events: tuple[Event, ...], state: S) -> None:
+    def __init__(
+        self,
+        envelope: Envelope[Any],
+        events: tuple[Event, ...],
+        state: S,
+        error: BaseException | None,
+    ) -> None:
         self.envelope = envelope
         self.events = events
         self.state = state  # after the commit
+        self._error = error  # why the command was refused, if the commit records that
         self.waiting: list[_Answer] = []  # decided upon this state, without events
+
+    def give(self) -> None:
+        """Answer the one who sent the command, now that the commit is acknowledged."""
+        reply = cast("LoopFuture[Any] | None", self.envelope.reply_to)
+        if reply is None:
+            return
+        if self._error is not None:
+            reply.fail(self._error)
+        else:
+            reply.set(self.state)
 
 
 class _Answer:
@@ -205,35 +230,51 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._held.append(envelope)
             return
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
+        command_id: str | None = getattr(envelope, "command_id", None)
         try:
             events = self._entity.decide(self._state, cast("C", envelope.message))
             state = self._state
             for event in events:
                 state = self._entity.evolve(state, event)
-            if not events:
+            if not events and command_id is None:
                 if reply is not None:
                     self._answer(_Answer(envelope, state, None))
                 return
-            entry = self._entity.open_entry(state)
-            commit = self._log.append(
-                self.stream,
-                events,
-                expected_version=self._version,
-                cause=getattr(envelope, "cause", None),
-                entry=UNSET if entry == self._row else entry,
-            )
+            self._append(envelope, events, state, command_id)
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
-            if reply is not None:
+            if command_id is not None and not isinstance(error, LogError):
+                self._append(envelope, (), self._state, command_id, error)
+            elif reply is not None:
                 self._answer(_Answer(envelope, None, error))
             elif isinstance(error, Refused):
                 _log.info("command_refused", stream=self.stream, reason=str(error))
             else:
                 self._broken(error)
-            return
+
+    def _append(
+        self,
+        envelope: Envelope[Any],
+        events: tuple[Event, ...],
+        state: S,
+        command_id: str | None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Append what a command causes, or just that it was refused. Raises LogError."""
+        entry = self._entity.open_entry(state) if events else self._row
+        commit = self._log.append(
+            self.stream,
+            events,
+            expected_version=self._version,
+            cause=getattr(envelope, "cause", None),
+            command_id=command_id,
+            reply=None if command_id is None else OBEYED if error is None else refusal(error),
+            entry=UNSET if entry == self._row else entry,
+        )
         self._state = state
-        self._entry = self._row = entry
+        if events:
+            self._entry = self._row = entry
         self._version = Version(self._version + len(events))
-        self._pending.append(_Pending(envelope, events, state))
+        self._pending.append(_Pending(envelope, events, state, error))
         commit.then(self._settled)
 
     def _answer(self, answer: _Answer) -> None:
@@ -252,9 +293,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if not self.actor_stopped.is_set():
             self._world.committed(pending.events)
             self._act(pending.state, commit.outcome.position)
-        reply = cast("LoopFuture[Any] | None", pending.envelope.reply_to)
-        if reply is not None:
-            reply.set(pending.state)
+        pending.give()
         for answer in pending.waiting:
             answer.give()
         self._rest_if_over()
@@ -293,8 +332,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """
         reply = cast("LoopFuture[Any] | None", pending.envelope.reply_to)
         if commit.outcome is not None:
-            if reply is not None:
-                reply.set(pending.state)
+            pending.give()
         elif self._refusal is None:
             assert commit.error is not None
             self._refusal = commit.error

@@ -16,10 +16,22 @@ class Ids(Protocol):
         """Return a new run id."""
         ...
 
+    def command_id(self) -> str:
+        """Return a new id for a command to another process."""
+        ...
+
 
 class RandomIds:
     """80 random bits each, in 16 lower-case letters and digits."""
 
     def run_id(self) -> RunId:
         """Return a new run id."""
-        return RunId(b32encode(secrets.token_bytes(10)).decode().lower())
+        return RunId(_drawn())
+
+    def command_id(self) -> str:
+        """Return a new id for a command."""
+        return f"command-{_drawn()}"
+
+
+def _drawn() -> str:
+    return b32encode(secrets.token_bytes(10)).decode().lower()

@@ -8,36 +8,31 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Literal, Self, cast
 
-import structlog
-
-from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
-from outlive.actors.effects import EffectTable
 from outlive.actors.ids import Ids, RandomIds
-from outlive.actors.loop_actor import MailboxClosed
-from outlive.actors.run.commands import StartRun
-from outlive.actors.run.decide import decide
+from outlive.actors.owner_side import OwnerSide
+from outlive.actors.run.begun import has_begun
 from outlive.actors.run.handle import Run
-from outlive.actors.run.kind import RunKind, Runs
-from outlive.actors.run.world import Surroundings
+from outlive.actors.run.submitted import StartRequest
+from outlive.actors.seat import Role, Seat, check_role
 from outlive.actors.threads import DaemonThreads
-from outlive.actors.timers import Timers
+from outlive.actors.visitor_side import VisitorSide
 from outlive.events import (
     AgentNotFound,
     Clock,
     EventLog,
     InvalidDefinition,
     LmdbLog,
+    LmdbVisitor,
     LogClosed,
+    LogError,
+    LogReader,
     MemoryLog,
-    OpenEntry,
     OutliveError,
     Recorded,
-    RunExists,
     RunId,
-    RunNotFound,
     StreamId,
     Subscription,
     SystemClock,
@@ -46,26 +41,17 @@ from outlive.events import (
     run_stream,
     to_plain,
 )
-from outlive.events.ids import id_of
-from outlive.projections import (
-    RunResult,
-    fold_run,
-    observe_run,
-    read_run,
-    run_result,
-    standing_result,
-)
-
-_log = structlog.stdlib.get_logger("outlive")
-_CHUNK: Final = 32  # runs taken up before the loop gets its turn
+from outlive.events.lmdb_store.taking import LEASE_S, check_lease
+from outlive.projections import RunResult, observe_run
 
 
 class Runtime:
     """Runs agents durably. Use it as `async with Runtime(path, agents=[...]) as rt:`.
 
-    Opening it makes this process the owner of the log in `path`, and takes up every run that
-    an earlier process left unfinished, by itself and in the background. Leaving it stops what
-    runs; the next opening goes on from there. Everything happens on the caller's event loop.
+    Opening it makes this process the owner of the log in `path`, if nobody else is, and takes
+    up every run that an earlier process left unfinished, by itself and in the background.
+    Leaving it stops what runs; the next opening goes on from there. Everything happens on the
+    caller's event loop.
 
     Args:
         path: the folder of the log, made if need be. None keeps everything in memory.
@@ -74,6 +60,11 @@ class Runtime:
         deps: handed to tools as `ctx.deps`; never stored.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
+        role: `auto` owns the log if nobody does, else it is a visitor that takes over when the
+            owner dies or freezes. `owner` owns it, or raises `LogInUse`. A `visitor` never owns
+            it: it reads, and has the owner act. A `standby` is as `auto`, but leaves a log
+            without an owner to others for the time of a lease.
+        lease: seconds without a sign of life after which this owner may be taken for frozen.
         clock, ids, executor, log: what is used in the place of the machine's clock, random
             ids, threads of our own for sync tools, and `LmdbLog(path)`. A log that was handed
             in is not closed.
@@ -93,7 +84,15 @@ class Runtime:
         ids: Ids | None = None,
         executor: Executor | None = None,
         log: EventLog | None = None,
+        role: Role = "auto",
+        lease: float = LEASE_S,
     ) -> None:
+        check_role(role)
+        check_lease(lease)
+        if role in ("visitor", "standby") and (path is None or log is not None):
+            raise InvalidDefinition(f"a {role} needs a folder that others own: give a path")
+        self._role: Role = role
+        self._lease = lease
         self._path = path
         self._agents: dict[str, Agent] = {}
         for agent in agents:
@@ -111,56 +110,58 @@ class Runtime:
         self._executor = executor
         self._own_executor: DaemonThreads | None = None
         self._given_log = log
-        self._log: EventLog | None = None
-        self._closing = False
+        self._seat: Seat | None = None
         self._ending: asyncio.Task[None] | None = None
         self._observers: weakref.WeakSet[Subscription[Recorded]] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
         """Open the log and begin to take up what was left unfinished."""
-        if self._log is not None:
+        if self._seat is not None:
             raise OutliveError("a Runtime is entered once; make another one")
         self._loop = asyncio.get_running_loop()
-        self._log = self._given_log or self._open_log()
+        if self._executor is None:
+            self._executor = self._own_executor = DaemonThreads()
+        fixed = self._path is None or self._given_log is not None
+        seat = self._seat = Seat(
+            "owner" if fixed else self._role,
+            lease=self._lease,
+            own=self._own,
+            visit=lambda: LmdbVisitor(self._folder, clock=self._clock),
+            stay=lambda log: LmdbVisitor.of(log.step_down(), clock=self._clock),
+            owning=self._owning,
+            visiting=lambda log: VisitorSide(log, ids=self._ids),
+        )
         try:
-            self._begin(self._log, self._loop)
+            if self._given_log is not None:
+                seat.take(self._given_log)
+            elif self._path is None:
+                seat.take(MemoryLog(clock=self._clock))
+            else:
+                await seat.open()
         except BaseException:
-            if self._given_log is None:
-                self._log.close()
+            if self._own_executor is not None:
+                self._own_executor.shutdown()
             raise
         return self
 
-    def _begin(self, log: EventLog, loop: asyncio.AbstractEventLoop) -> None:
-        log.deliver_on(loop.call_soon_threadsafe)
-        if self._executor is None:
-            self._executor = self._own_executor = DaemonThreads()
-        self._effects = EffectTable(loop)
-        self._timers = Timers(self._clock, self._wake)
-        surroundings = Surroundings(
-            log_id=log.log_id,
+    @property
+    def _folder(self) -> str | Path:
+        assert self._path is not None
+        return self._path
+
+    def _own(self) -> LmdbLog:
+        return LmdbLog(self._folder, clock=self._clock, lease=self._lease)
+
+    def _owning(self, log: EventLog) -> OwnerSide:
+        assert self._executor is not None
+        return OwnerSide(
+            log,
             agents=self._agents,
-            effects=self._effects,
+            deps=self._deps,
             clock=self._clock,
             executor=self._executor,
-            deps=self._deps,
-        )
-        kind = RunKind(
-            surroundings,
-            epoch=log.epoch,
-            clean=log.clean,
             max_recoveries=self._max_recoveries,
         )
-        self._runs: Runs = Addresses(kind, log, self._effects, self._timers)
-        surroundings.post = self._runs
-        self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
-
-    def _wake(self, stream: StreamId, now_ns: int) -> None:
-        self._runs.wake(stream, now_ns)
-
-    def _open_log(self) -> EventLog:
-        if self._path is None:
-            return MemoryLog(clock=self._clock)
-        return LmdbLog(self._path, clock=self._clock)
 
     async def __aexit__(
         self,
@@ -177,33 +178,40 @@ class Runtime:
         Unfinished runs stay as they are, and go on when the folder is opened again. Who waits
         for a result gets `LogClosed`.
         """
-        if self._log is None:
+        seat = self._seat
+        if seat is None:
             return
         if self._ending is None:
             # A task of its own: whoever waits for it may be cancelled, and be a tool even.
-            self._ending = self._loop.create_task(self._end(self._log))
+            self._ending = self._loop.create_task(self._end(seat))
         await asyncio.shield(self._ending)
 
-    async def _end(self, log: EventLog) -> None:
-        self._closing = True
-        self._timers.close()
-        await self._effects.close()
+    async def _end(self, seat: Seat) -> None:
         closed = LogClosed("the runtime was closed before the run was over")
-        self._runs.close(closed)
+        log = await seat.close(closed)
         for observer in list(self._observers):
             observer.end(closed)
         if self._own_executor is not None:
             self._own_executor.shutdown()
-        if self._given_log is None:
+        if log is not None and log is not self._given_log:
             # Its writer may be in the middle of a flush: not on the loop.
             await self._loop.run_in_executor(None, log.close)
 
     @property
-    def log(self) -> EventLog:
-        """The log of this runtime. Raises LogClosed unless the runtime is open."""
-        if self._log is None or self._closing:
+    def _open(self) -> Seat:
+        if self._seat is None:
             raise LogClosed("the runtime is not open: use it in `async with`")
-        return self._log
+        return self._seat
+
+    @property
+    def log(self) -> LogReader:
+        """The log of this runtime. Raises LogClosed unless the runtime is open."""
+        return self._open.side.log
+
+    @property
+    def role(self) -> Literal["owner", "visitor"]:
+        """What this process is at this moment. Raises LogClosed unless the runtime is open."""
+        return self._open.role
 
     async def start(
         self,
@@ -214,6 +222,9 @@ class Runtime:
         metadata: Mapping[str, object] | None = None,
     ) -> Run:
         """Start a run and return once it is durable: from here on it will come to its end.
+
+        A process that does not own the log has the owner start it, and returns when that is
+        done. If no owner is up, it returns at once, and `run.submitted` is true until one is.
 
         Args:
             agent: an agent of this runtime, or its id.
@@ -227,10 +238,11 @@ class Runtime:
             RunExists: there is a run with this id and another agent, input or metadata.
             InvalidId, UnserialisableValue, TypeError: before anything was written.
         """
-        self.log  # noqa: B018  # raises LogClosed unless open
+        side = self._open.side
         agent_id = agent.id if isinstance(agent, Agent) else agent
         registered = self._agents.get(agent_id)
-        if registered is None or (isinstance(agent, Agent) and registered is not agent):
+        unknown = registered is None and isinstance(side, OwnerSide)
+        if unknown or (isinstance(agent, Agent) and registered is not agent):
             raise AgentNotFound(agent_id, tuple(self._agents))
         if not isinstance(input, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"the input of a run is text, not {type(input).__name__}")
@@ -238,33 +250,14 @@ class Runtime:
         plain = to_plain(dict(metadata or {}))
         id = self._ids.run_id() if run_id is None else RunId(run_id)
         stream = run_stream(id)
-        command = StartRun(
-            agent_id=agent_id,
-            input=input,
-            model=registered.model.name,
-            max_steps=registered.max_steps,
-            tool_concurrency=registered.tool_concurrency,
-            metadata=cast("dict[str, Value]", plain),
+        request = StartRequest(
+            agent_id=agent_id, input=input, metadata=cast("dict[str, Value]", plain)
         )
-        try:
-            await self._ask(stream, command)
-        except RunExists:
-            raise RunExists(id) from None
-        return Run(self, id)
-
-    async def _ask(self, stream: StreamId, command: StartRun) -> None:
         while True:
-            run = self._runs.at(stream)
-            if isinstance(run, OpenEntry):  # It stands still: nobody but the log can tell.
-                events = (recorded.event for recorded in read_run(self.log, id_of(stream)))
-                decide(fold_run(events)[0], command)
-                return
             try:
-                await run.actor.ask(command)
-            except MailboxClosed:
-                self.log  # noqa: B018  # raises LogClosed when that is why
-            else:
-                return
+                return Run(self, id, await side.start(stream, request))
+            except LogError as error:
+                side = await self._open.after(side, error)
 
     async def run(
         self,
@@ -283,7 +276,14 @@ class Runtime:
 
         See `outlive.projections.observe_run` for the order, and for what it raises.
         """
-        return observe_run(self.log, run_id, after=after, follow=self._follow)
+        log = self._open.side.log
+        return observe_run(
+            log,
+            run_id,
+            after=after,
+            follow=self._follow,
+            begun=lambda stream: has_begun(log, stream),
+        )
 
     def _follow(self, stream: StreamId, after: Version) -> Subscription[Recorded]:
         """Follow a stream until the runtime is closed, whoever owns the log."""
@@ -299,15 +299,10 @@ class Runtime:
             TimeoutError: not at rest within `timeout` seconds; the run goes on.
             LogClosed: this runtime was closed first; the run goes on at the next opening.
         """
-        log, stream = self.log, run_stream(run_id)
-        run = self._runs.resident(stream)
-        if run is None:
-            if log.version(stream) == 0:
-                raise RunNotFound(run_id)
-            if log.open_entry(stream) is None:
-                return run_result(log, run_id)
-            found = self._runs.at(stream)
-            if isinstance(found, OpenEntry):
-                return standing_result(log, run_id, found)
+        side, stream = self._open.side, run_stream(run_id)
         async with asyncio.timeout(timeout):
-            return await self._runs.outcome(stream)
+            while True:
+                try:
+                    return await side.result(run_id, stream)
+                except LogError as error:
+                    side = await self._open.after(side, error)

@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
 from outlive.actors.loop_actor import BlockingAskRefused
 from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
-from outlive.events import Clock, EventLog, LogClosed, Recorded, RunId
+from outlive.actors.seat import Role
+from outlive.events import Clock, EventLog, LogClosed, LogReader, Recorded, RunId
+from outlive.events.lmdb_store.taking import LEASE_S
 from outlive.projections import RunResult, TextReset
 
 T = TypeVar("T")
@@ -32,6 +34,11 @@ class SyncRun:
     def __repr__(self) -> str:
         """Name the run."""
         return f"<SyncRun {self.id}>"
+
+    @property
+    def submitted(self) -> bool:
+        """Whether the start lies in the inbox still. See `Run.submitted`."""
+        return self._run.submitted
 
     def events(self, *, after: int = 0) -> Iterator[Recorded]:
         """Yield the run's events beyond version `after`, then live. See `Run.events`."""
@@ -64,6 +71,8 @@ class SyncRuntime:
         ids: Ids | None = None,
         executor: Executor | None = None,
         log: EventLog | None = None,
+        role: Role = "auto",
+        lease: float = LEASE_S,
     ) -> None:
         self._runtime = Runtime(
             path,
@@ -74,6 +83,8 @@ class SyncRuntime:
             ids=ids,
             executor=executor,
             log=log,
+            role=role,
+            lease=lease,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -119,9 +130,14 @@ class SyncRuntime:
         loop.close()
 
     @property
-    def log(self) -> EventLog:
+    def log(self) -> LogReader:
         """The log of this runtime. Raises LogClosed unless the runtime is open."""
         return self._runtime.log
+
+    @property
+    def role(self) -> Literal["owner", "visitor"]:
+        """What this process is at this moment. See `Runtime.role`."""
+        return self._runtime.role
 
     def start(
         self,

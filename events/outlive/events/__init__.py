@@ -25,12 +25,13 @@ from outlive.events.errors import (
     RunNotFound,
     RunUnsuccessful,
     UnserialisableValue,
+    WriterStuck,
     WrongExpectedVersion,
 )
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.feed import Subscription
 from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream
-from outlive.events.lmdb_store import LmdbLog, LmdbReader
+from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor
 from outlive.events.log import EventLog, LogReader
 from outlive.events.memory import MemoryLog
 from outlive.events.record import Record, Recorded
@@ -53,6 +54,7 @@ from outlive.events.run import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.submitted import Submitted
 from outlive.events.values import Value, from_plain, to_plain
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "InvalidOffset",
     "LmdbLog",
     "LmdbReader",
+    "LmdbVisitor",
     "LogClosed",
     "LogError",
     "LogFailed",
@@ -107,6 +110,7 @@ __all__ = [
     "RunState",
     "RunUnsuccessful",
     "StreamId",
+    "Submitted",
     "Subscription",
     "SystemClock",
     "ToolCallCompleted",
@@ -119,6 +123,7 @@ __all__ = [
     "Usage",
     "Value",
     "Version",
+    "WriterStuck",
     "WrongExpectedVersion",
     "from_plain",
     "run_stream",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
 from outlive.events.commit import Commit, Deliver, OpenEntry
+from outlive.events.errors import LogError
 from outlive.events.event import Event
 from outlive.events.feed import Subscription
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.record import Record, Recorded
+from outlive.events.submitted import Submitted
 
 
 class LogReader(Protocol):
@@ -99,6 +101,21 @@ class EventLog(LogReader, Protocol):
 
     def deliver_on(self, deliver: Deliver) -> None:
         """Run the callbacks of commits through `deliver` from now on."""
+        ...
+
+    def on_failure(self, callback: Callable[[LogError], None]) -> None:
+        """Call `callback`, on another thread, when this owner cannot write any more."""
+        ...
+
+    def on_submitted(self, callback: Callable[[list[Submitted]], None]) -> None:
+        """Call `callback`, on another thread, with the commands in the inbox, each once.
+
+        The first ones are those that were there before.
+        """
+        ...
+
+    def submitted(self) -> list[Submitted]:
+        """Return the commands in the inbox, at most 10,000, the oldest first."""
         ...
 
     def append(

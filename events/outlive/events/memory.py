@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Committed, Deliver, OpenEntry, at_once, deliver_all
-from outlive.events.errors import LogClosed, WrongExpectedVersion
+from outlive.events.errors import LogClosed, LogError, WrongExpectedVersion
 from outlive.events.event import Event
 from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
@@ -24,6 +24,7 @@ from outlive.events.record import (
     split,
 )
 from outlive.events.store import admit, check_limit, next_commit_id
+from outlive.events.submitted import Submitted
 
 
 class _Stream(msgspec.Struct, gc=False):
@@ -90,6 +91,16 @@ class MemoryLog:
     def deliver_on(self, deliver: Deliver) -> None:
         """Run the callbacks of commits through `deliver` from now on."""
         self._deliver = deliver
+
+    def on_failure(self, callback: Callable[[LogError], None]) -> None:
+        """Nothing can fail."""
+
+    def on_submitted(self, callback: Callable[[list[Submitted]], None]) -> None:
+        """No other process can put anything in."""
+
+    def submitted(self) -> list[Submitted]:
+        """Return nothing: there is no inbox."""
+        return []
 
     def append(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 import msgspec
@@ -32,13 +32,18 @@ class TextReset(msgspec.Struct, frozen=True):
 
 
 async def observe_run(
-    log: LogReader, run_id: str, *, after: int = 0, follow: Follow | None = None
+    log: LogReader,
+    run_id: str,
+    *,
+    after: int = 0,
+    follow: Follow | None = None,
+    begun: Callable[[StreamId], Awaitable[object]] | None = None,
 ) -> AsyncGenerator[Recorded, None]:
     """Yield a run's events beyond version `after`, in order, once, then live, until its end.
 
     Works in the owner's process and in any other, for running and finished runs alike. Any
     number may observe at the same time; leaving the loop touches nobody else. `follow` stands
-    in for `log.follow`.
+    in for `log.follow`; `begun` waits for a run whose start is known, but not carried out.
 
     Raises:
         RunNotFound: at once, when there is no such run.
@@ -46,6 +51,8 @@ async def observe_run(
         LogClosed: the log was closed before the run was over.
     """
     stream = run_stream(run_id)
+    if begun is not None:
+        await begun(stream)
     head = log.version(stream)
     if head == 0:
         raise RunNotFound(run_id)

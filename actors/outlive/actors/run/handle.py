@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final
 
 from outlive.events import Recorded, RunId
@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 class Run:
     """A run that was started. It goes on whether or not anybody holds this object."""
 
-    def __init__(self, runtime: Runtime, id: RunId) -> None:
+    def __init__(
+        self, runtime: Runtime, id: RunId, waits: Callable[[], bool] | None = None
+    ) -> None:
         self._runtime = runtime
+        self._waits = waits
         self.id: Final = id
+
+    @property
+    def submitted(self) -> bool:
+        """Whether the start lies in the inbox still: no owner has been up to take it.
+
+        It is durable, and the run begins as soon as there is an owner. If that one refuses it,
+        there is no such run: who waits for it gets `RunNotFound`.
+        """
+        return self._waits is not None and self._waits()
 
     def __repr__(self) -> str:
         """Name the run."""

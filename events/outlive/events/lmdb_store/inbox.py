@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from outlive.events.errors import CorruptLog
-from outlive.events.ids import StreamId
 from outlive.events.lmdb_store.layout import SUBMITTED, Tables, number_key
+from outlive.events.submitted import Submitted
 
 if TYPE_CHECKING:
     from outlive.events.lmdb_store.layout import Txn
@@ -31,16 +31,6 @@ REPLIES_KEPT_NS: Final = 24 * 3_600 * 1_000_000_000
 _WAITS: Final = b"\0"
 _ANSWERED: Final = b"\1"
 _PURGE_AT_ONCE: Final = 4
-
-
-class Submitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A command in the inbox."""
-
-    command_id: str
-    stream: StreamId  # the entity that it is meant for
-    data: bytes  # encoded by who put it, for the one that carries it out
-    submitted_at_ns: int
-    number: int = 0  # in the order of arrival; not in the row, but its key
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

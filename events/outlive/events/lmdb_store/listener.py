@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from outlive.events.errors import OutliveError
-from outlive.events.lmdb_store.inbox import Submitted
 from outlive.events.lmdb_store.wake import Bell
+from outlive.events.submitted import Submitted
 
 _log = structlog.stdlib.get_logger("outlive")
 

@@ -19,7 +19,7 @@ from outlive.events.commit import Commit, Deliver, OpenEntry
 from outlive.events.errors import Fenced, LogClosed, LogError, OutliveError
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
-from outlive.events.lmdb_store.inbox import Submitted, commands
+from outlive.events.lmdb_store.inbox import commands
 from outlive.events.lmdb_store.keeper import Keeper
 from outlive.events.lmdb_store.listener import Listener
 from outlive.events.lmdb_store.opened import LmdbReads, Opened
@@ -29,6 +29,7 @@ from outlive.events.lmdb_store.wake import Bell, Wakers
 from outlive.events.lmdb_store.write_lock import writer_stuck
 from outlive.events.lmdb_store.writer import Writer
 from outlive.events.store import admit
+from outlive.events.submitted import Submitted
 
 _PATIENCE_S: Final = 10.0
 
@@ -192,6 +193,14 @@ class LmdbLog(LmdbReads):
             callback,
         )
         self._listener.start()
+
+    def submitted(self) -> list[Submitted]:
+        """Return the commands in the inbox, at most 10,000, the oldest first."""
+        return self._reading.within(lambda txn: commands(txn, self._opened.tables, limit=10_000))
+
+    def end_following(self, error: OutliveError) -> None:
+        """Tell all followers that no more will come. For who was called by `on_failure`."""
+        self._opened.feed.end(error)
 
     def _lost(self, error: OutliveError | None) -> None:
         """The keeper has found out that this process is no longer the owner."""

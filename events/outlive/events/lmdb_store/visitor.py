@@ -11,7 +11,7 @@ from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.errors import OutliveError
 from outlive.events.ids import StreamId
-from outlive.events.lmdb_store.inbox import Submitted, commands, put_command, reply_to, waits
+from outlive.events.lmdb_store.inbox import commands, put_command, reply_to, waits
 from outlive.events.lmdb_store.log import LmdbLog
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.owner_lock import OwnerState, look_at_owner
@@ -19,6 +19,7 @@ from outlive.events.lmdb_store.reader import LmdbFollower, open_folder
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease, take_over
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.write_lock import write_within
+from outlive.events.submitted import Submitted
 
 _PATIENCE_S: Final = 2.0
 

@@ -55,7 +55,7 @@ async def work(job: Job) -> None:
         LogError: the log cannot be opened.
     """
     agent = research_agent(max_pages=job.max_pages, pause=job.pause, answer_time=job.answer_time)
-    async with Runtime(Path(job.data), agents=[agent]) as rt:
+    async with Runtime(Path(job.data), agents=[agent], role="owner") as rt:
         run = await rt.start(AGENT_ID, ask(job.question, job.site), run_id=job.run_id)
         _tell(Ready())
         await run.result()

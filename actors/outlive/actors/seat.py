@@ -1,0 +1,273 @@
+"""Which role this process has on a folder, and how it gets from one to the other.
+
+    auto      the owner, if nobody is; else a visitor that stands by
+    owner     the owner, or an error
+    visitor   a visitor, for good
+    standby   a visitor that stands by, and leaves a free folder to others for a moment first
+
+One who stands by looks twenty times a second whether the owner is there. When it has died or is
+frozen, it takes over. An owner that was frozen and wakes up is told by the log that it is not
+the owner any more; its actors are stopped, and if it may, it stands by from then on. Who reads
+or follows does not notice any of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias, get_args
+
+import structlog
+
+from outlive.actors.logs import told
+from outlive.actors.owner_side import OwnerSide
+from outlive.actors.visitor_side import VisitorSide
+from outlive.events import (
+    EventLog,
+    Fenced,
+    InvalidDefinition,
+    LmdbLog,
+    LmdbVisitor,
+    LogClosed,
+    LogError,
+    LogInUse,
+    LogNotFound,
+    OutliveError,
+    WriterStuck,
+)
+
+_log = structlog.stdlib.get_logger("outlive")
+
+Role: TypeAlias = Literal["auto", "owner", "visitor", "standby"]
+Side: TypeAlias = OwnerSide | VisitorSide
+
+_LOOK_AFTER_S: Final = 0.05
+_FROZEN_LOOKS: Final = 3  # one look may come just before the owner renews its lease
+
+
+def check_role(role: str) -> None:
+    """Raise InvalidDefinition unless there is such a role."""
+    if role not in get_args(Role):
+        raise InvalidDefinition(f"a role is one of {', '.join(get_args(Role))}, not {role!r}")
+
+
+class Seat:
+    """A process's place on a folder. All of it on one event loop."""
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        lease: float,
+        own: Callable[[], LmdbLog],
+        visit: Callable[[], LmdbVisitor],
+        stay: Callable[[LmdbLog], LmdbVisitor],
+        owning: Callable[[EventLog], OwnerSide],
+        visiting: Callable[[LmdbVisitor], VisitorSide],
+    ) -> None:
+        """Prepare to open a folder, or with `take` to use a log that is open.
+
+        `own` and `visit` open the folder, `stay` makes a visitor of one who was the owner.
+        """
+        self._role = role
+        self._lease = lease
+        self._own, self._visit, self._stay = own, visit, stay
+        self._owning, self._visiting = owning, visiting
+        self._loop = asyncio.get_running_loop()
+        self._side: Side | None = None
+        self._changed: asyncio.Future[None] = self._loop.create_future()
+        self._changing: asyncio.Task[None] | None = None
+        self._standby: Standby | None = None
+        self._closing = False
+        self._ended: OutliveError | None = None
+
+    @property
+    def side(self) -> Side:
+        """What this process does now. Raises LogClosed before it is open."""
+        if self._side is None or self._closing:
+            raise LogClosed("the runtime is not open: use it in `async with`")
+        return self._side
+
+    @property
+    def role(self) -> Literal["owner", "visitor"]:
+        """The role at this moment."""
+        return "owner" if isinstance(self.side, OwnerSide) else "visitor"
+
+    async def after(self, side: Side, error: OutliveError) -> Side:
+        """Return what follows on a side that has failed with `error`; raise that if nothing."""
+        while True:
+            if self._closing or self._ended is not None:
+                raise error
+            if self.side is not side:
+                return self.side
+            stays = self._role != "owner" and isinstance(error, Fenced)
+            if not stays and self._changing is None:
+                raise error
+            await asyncio.shield(self._changed)
+
+    async def open(self) -> None:
+        """Open the folder in the role that it gives. Raises LogError."""
+        opened = await self._loop.run_in_executor(None, self._open)
+        try:
+            if isinstance(opened, LmdbLog):
+                self.take(opened)
+            else:
+                self._be_visitor(opened)
+        except BaseException:
+            await self._loop.run_in_executor(None, opened.close)
+            raise
+
+    def _open(self) -> LmdbLog | LmdbVisitor:
+        while True:
+            if self._role in ("auto", "owner"):
+                try:
+                    return self._own()
+                except LogInUse:
+                    if self._role == "owner":
+                        raise
+            try:
+                return self._visit()
+            except LogNotFound:
+                if self._role == "visitor":
+                    raise
+                self._make()
+
+    def _make(self) -> None:
+        """Make the log that there is not, for one who only stands by."""
+        try:
+            self._own().close()
+        except LogInUse:
+            threading.Event().wait(_LOOK_AFTER_S)  # Another one is making it.
+
+    def take(self, log: EventLog) -> None:
+        """Be the owner of a log."""
+        self._side = self._owning(log)
+        if isinstance(log, LmdbLog):
+            log.on_failure(lambda error: self._hear(log, error))
+        self._tell()
+
+    def _be_visitor(self, log: LmdbVisitor) -> None:
+        self._side = self._visiting(log)
+        if self._role != "visitor":
+            wait_s = self._lease if self._role == "standby" else 0.0
+            self._standby = Standby(log, self._lease, wait_s, self._taken)
+            self._standby.start()
+        self._tell()
+
+    def _tell(self) -> None:
+        """The side has changed."""
+        self._changing = None
+        self._changed.set_result(None)
+        self._changed = self._loop.create_future()
+
+    def _taken(self, log: LmdbLog) -> None:
+        """The one who stands by has taken over. On its thread."""
+        self._loop.call_soon_threadsafe(self._promote, log)
+
+    def _promote(self, log: LmdbLog) -> None:
+        if self._closing:
+            return  # `close` finds it with the one who stood by.
+        _log.info("took_over", epoch=log.epoch, clean=log.clean)
+        self._standby = None
+        try:
+            self.take(log)
+        except Exception as error:  # noqa: BLE001  # nobody else hears of it
+            _log.error("owning_failed", error=told(error))
+            self._end(LogClosed(f"the log could not be taken over: {error}"))
+
+    def _hear(self, log: LmdbLog, error: LogError) -> None:
+        """The log cannot be written any more. On its writer's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._lose, log, error)
+        except RuntimeError:
+            return  # The loop is closed: nobody is left who could be told.
+
+    def _lose(self, log: LmdbLog, error: LogError) -> None:
+        if not self._closing:
+            self._changing = self._loop.create_task(self._demote(log, error))
+
+    async def _demote(self, log: LmdbLog, error: LogError) -> None:
+        """Stop the actors; stand by, if another owner is the reason."""
+        _log.error("ownership_lost", error=told(error))
+        await self.side.close(error)
+        if not isinstance(error, Fenced) or self._role == "owner":
+            self._end(error)
+            log.end_following(error)
+            return
+        self._be_visitor(await self._loop.run_in_executor(None, self._stay, log))
+
+    def _end(self, error: OutliveError) -> None:
+        self._ended = error
+        self._tell()
+
+    async def close(self, error: OutliveError) -> EventLog | LmdbVisitor | None:
+        """Stop what this process does; return the log, which is still open."""
+        if self._side is None:
+            return None
+        if self._changing is not None:
+            await asyncio.shield(self._changing)
+        self._closing = True
+        side = self._side
+        log: EventLog | LmdbVisitor = side.log
+        if self._standby is not None:
+            taken = await self._loop.run_in_executor(None, self._standby.stop)
+            log = taken or log
+        await side.close(error)
+        if not self._changed.done():
+            self._changed.set_result(None)
+        return log
+
+
+class Standby:
+    """The thread of one who stands by, until it has taken over or is stopped."""
+
+    def __init__(
+        self,
+        log: LmdbVisitor,
+        lease: float,
+        wait_s: float,
+        taken: Callable[[LmdbLog], None],
+    ) -> None:
+        self._log = log
+        self._lease = lease
+        self._patience = int(wait_s / _LOOK_AFTER_S)
+        self._taken = taken
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outlive-standby", daemon=True)
+        self._owned: LmdbLog | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> LmdbLog | None:
+        """End it; return the log that it has taken over, if it just did. Blocks."""
+        self._stopped.set()
+        self._thread.join()
+        return self._owned
+
+    def _run(self) -> None:
+        frozen = free = 0
+        while not self._stopped.wait(_LOOK_AFTER_S):
+            try:
+                state = self._log.owner()
+                frozen = frozen + 1 if state == "frozen" else 0
+                free = free + 1 if state == "none" else 0
+                if not free and state == "alive":
+                    self._patience = 0  # There was an owner: when it goes, it is our turn.
+                if frozen < _FROZEN_LOOKS and (not free or free <= self._patience):
+                    continue
+                self._owned = self._log.take_over(lease=self._lease)
+                self._taken(self._owned)
+            except LogInUse:
+                continue
+            except WriterStuck as error:
+                _log.error("writer_stuck", reason=str(error))
+                continue
+            except OutliveError as error:
+                _log.error("standing_by_ended", error=told(error))
+                return
+            except RuntimeError:
+                return  # The loop is closed.
+            return

@@ -1,0 +1,103 @@
+"""What a process does that does not own the log: it reads, and asks the owner through the inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from outlive.actors.ids import Ids
+from outlive.actors.replies import check_reply
+from outlive.actors.run.begun import LOOK_AFTER, has_begun
+from outlive.actors.run.submitted import StartRequest, encode_request
+from outlive.events import (
+    LmdbVisitor,
+    OutliveError,
+    RunCompleted,
+    RunFailed,
+    RunNotFound,
+    StreamId,
+)
+from outlive.projections import RunResult, run_result, standing_result
+from outlive.projections.run_summary import STANDING_STILL
+
+
+class VisitorSide:
+    """Has commands carried out by the owner, whoever that is by then.
+
+    That may be this very process, if it takes over meanwhile: what waits here goes on waiting.
+    """
+
+    def __init__(self, log: LmdbVisitor, *, ids: Ids) -> None:
+        self.log = log
+        self._ids = ids
+        self._loop = asyncio.get_running_loop()
+        self._ended: OutliveError | None = None
+        self._waiters: dict[asyncio.Future[None], None] = {}
+
+    async def close(self, error: OutliveError) -> None:
+        """Let those go that wait. What was submitted stays in the inbox."""
+        self._ended = error
+        self._wake()
+
+    async def start(self, stream: StreamId, request: StartRequest) -> Callable[[], bool] | None:
+        """Have a run started. Returns None once that is durable.
+
+        If no owner is alive, it returns at once: a function that tells whether the start is
+        still waiting for one.
+        """
+        command_id = self._ids.command_id()
+        put = partial(self.log.submit, command_id, stream, encode_request(request))
+        self.log.watch(self._hear)
+        try:
+            await self._loop.run_in_executor(None, put)
+            while (reply := self.log.reply(command_id)) is None:
+                if self._ended is not None:
+                    raise self._ended
+                if self.log.owner() != "alive":
+                    return partial(self.log.waits, command_id)
+                await self._news()
+        finally:
+            self.log.unwatch(self._hear)
+        check_reply(reply)
+        return None
+
+    async def result(self, run_id: str, stream: StreamId) -> RunResult:
+        """Wait until the run is at rest. See `Runtime.result`."""
+        log = self.log
+        if not await has_begun(log, stream):
+            raise RunNotFound(run_id)
+        async with log.follow(stream, after=log.version(stream)) as events:
+            while True:
+                entry = log.open_entry(stream)
+                if entry is None:
+                    return run_result(log, run_id)
+                if entry.status in STANDING_STILL:
+                    return standing_result(log, run_id, entry)
+                try:
+                    async with asyncio.timeout(LOOK_AFTER):
+                        while not isinstance((await anext(events)).event, RunCompleted | RunFailed):
+                            continue
+                except TimeoutError:
+                    continue
+
+    def _hear(self) -> None:
+        """Something was committed. On another thread."""
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _news(self) -> None:
+        """Wait for the next commit, or a quarter of a second."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters[waiter] = None
+        timer = self._loop.call_later(LOOK_AFTER, self._wake)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiters.pop(waiter, None)

@@ -1,0 +1,89 @@
+"""A process that shares a log's folder with others, and does what it is told through a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
+from outlive.events import OutliveError, RunRecovered
+from outlive.projections import RunResult
+
+LEASE = 0.5
+
+
+def agent(slow: float = 0.0) -> Agent:
+    """An agent that calls one tool, which takes so many seconds."""
+
+    @tool(idempotent=True)
+    async def work(ctx: ToolContext) -> str:
+        """Take a while."""
+        await asyncio.sleep(slow)
+        return "worked"
+
+    return Agent(
+        "worker",
+        model=ScriptedModel([Turn(tool_calls=[ToolCall("work", {})]), Turn(text="done")]),
+        tools=[work],
+    )
+
+
+def member(folder: str, pipe: Connection, options: dict[str, Any]) -> None:
+    """Open the folder, say in which role, then obey until told to close."""
+    asyncio.run(_member(Path(folder), pipe, **options))
+
+
+async def _member(
+    folder: Path,
+    pipe: Connection,
+    *,
+    role: Any = "auto",
+    slow: float = 0.0,
+    agents: bool = True,
+    lease: float = LEASE,
+) -> None:
+    loop = asyncio.get_running_loop()
+    told: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+    loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
+    try:
+        rt = await Runtime(
+            folder, agents=[agent(slow)] if agents else [], role=role, lease=lease
+        ).__aenter__()
+    except OutliveError as error:
+        pipe.send(("error", type(error).__name__, str(error)))
+        return
+    pipe.send(("open", rt.role))
+    tasks: list[asyncio.Task[None]] = []
+    while True:
+        word, *rest = await told.get()
+        if word == "close":
+            break
+        tasks.append(asyncio.create_task(_obey(rt, pipe, word, rest)))
+    await rt.close()
+    pipe.send(("closed",))
+
+
+async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> None:
+    try:
+        match word, rest:
+            case "role", []:
+                pipe.send(("role", rt.role))
+            case "start", [run_id, agent_id]:
+                run = await rt.start(agent_id, f"task of {run_id}", run_id=run_id)
+                pipe.send(("started", run_id, run.submitted))
+            case "result", [run_id]:
+                result: RunResult = await rt.result(run_id)
+                pipe.send(("result", run_id, result.status))
+            case "observe", [run_id]:
+                versions: list[int] = []
+                recovered = 0
+                async for recorded in rt.observe(run_id):
+                    versions.append(recorded.version)
+                    recovered += isinstance(recorded.event, RunRecovered)
+                pipe.send(("observed", run_id, versions, recovered))
+            case _:
+                raise AssertionError((word, rest))
+    except OutliveError as error:
+        pipe.send(("error", type(error).__name__, str(error)))

@@ -1,0 +1,187 @@
+"""Several real processes on one folder: who owns it, who takes over, and what the others see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from outlive.events import LmdbReader, RunCompleted, RunRecovered, RunStarted
+from outlive.projections import read_run
+from tests.processes.conftest import Member
+
+Make = Callable[..., Member]
+
+
+def wait_until_owner(member: Member) -> None:
+    while member.ask("role") != ("role", "owner"):
+        continue
+
+
+def events_of(folder: Path, run_id: str) -> list[object]:
+    reader = LmdbReader(folder / "data")
+    try:
+        return [recorded.event for recorded in read_run(reader, run_id)]
+    finally:
+        reader.close()
+
+
+def test_the_first_is_the_owner_and_the_second_a_visitor(process: Make) -> None:
+    assert process().hear("open") == ("open", "owner")
+    assert process().hear("open") == ("open", "visitor")
+
+
+def test_one_that_must_be_the_owner_is_told_who_is(process: Make) -> None:
+    first = process()
+    first.hear("open")
+    _, name, text = process(role="owner").hear("open")
+    assert (name, f"process {first.pid}" in text) == ("LogInUse", True)
+
+
+def test_a_visitor_needs_a_log_and_never_becomes_the_owner(process: Make) -> None:
+    assert process(role="visitor").hear("open")[:2] == ("error", "LogNotFound")
+    owner, visitor = process(), None
+    owner.hear("open")
+    visitor = process(role="visitor")
+    assert visitor.hear("open") == ("open", "visitor")
+    owner.kill()
+    start = visitor.ask("start", "r", "worker", answer="started")
+    assert start == ("started", "r", True)
+    assert visitor.ask("role") == ("role", "visitor")
+
+
+def test_a_visitor_starts_a_run_in_the_owner_and_sees_all_of_it(
+    process: Make, tmp_path: Path
+) -> None:
+    process().hear("open")
+    visitor = process(agents=False)
+    visitor.hear("open")
+    assert visitor.ask("start", "r", "worker", answer="started") == ("started", "r", False)
+    observed = visitor.ask("observe", "r", answer="observed")
+    assert visitor.ask("result", "r") == ("result", "r", "completed")
+    assert observed[2] == list(range(1, len(events_of(tmp_path, "r")) + 1))
+
+
+def test_a_visitor_gets_the_refusal_by_name(process: Make) -> None:
+    process().hear("open")
+    visitor = process(agents=False)
+    visitor.hear("open")
+    _, name, text = visitor.ask("start", "r", "nobody", answer="started")
+    assert (name, "'worker'" in text) == ("AgentNotFound", True)
+    assert visitor.ask("result", "r")[:2] == ("error", "RunNotFound")
+
+
+def test_the_same_start_again_is_the_same_run_and_another_is_refused(
+    process: Make, tmp_path: Path
+) -> None:
+    owner, visitor = process(), process()
+    owner.hear("open")
+    visitor.hear("open")
+    for member in (visitor, owner, visitor):
+        assert member.ask("start", "r", "worker", answer="started") == ("started", "r", False)
+    visitor.ask("result", "r")
+    assert visitor.ask("start", "r", "worker", answer="started") == ("started", "r", False)
+    assert sum(isinstance(event, RunStarted) for event in events_of(tmp_path, "r")) == 1
+
+
+def test_a_start_waits_for_an_owner_and_is_known_meanwhile(process: Make) -> None:
+    owner = process()
+    owner.hear("open")
+    owner.kill()
+    visitor = process(role="visitor")
+    visitor.hear("open")
+    assert visitor.ask("start", "r", "worker", answer="started") == ("started", "r", True)
+    visitor.say("result", "r")
+    visitor.say("observe", "r")
+    process().hear("open")
+    assert visitor.hear("result") == ("result", "r", "completed")
+    assert visitor.hear("observed")[2][0] == 1
+
+
+@pytest.mark.parametrize("role", ["auto", "standby"])
+def test_when_the_owner_is_killed_one_that_stands_by_takes_over(
+    process: Make, tmp_path: Path, role: str
+) -> None:
+    owner = process(slow=60.0)
+    owner.hear("open")
+    visitor, watcher = process(role=role), process(role="visitor")
+    visitor.hear("open")
+    watcher.hear("open")
+    owner.ask("start", "r", "worker", answer="started")
+    watcher.say("observe", "r")
+    visitor.say("observe", "r")
+    visitor.say("result", "r")
+    owner.kill()
+    assert visitor.hear("result") == ("result", "r", "completed")
+    events = events_of(tmp_path, "r")
+    recovered = [event for event in events if isinstance(event, RunRecovered)]
+    assert [event.clean for event in recovered] == [False]
+    for member in (visitor, watcher):
+        _, _, versions, seen = member.hear("observed")
+        assert (versions, seen) == (list(range(1, len(events) + 1)), 1)
+    assert visitor.ask("role") == ("role", "owner")
+
+
+def test_a_frozen_owner_is_replaced_and_lands_nothing_when_it_wakes(
+    process: Make, tmp_path: Path
+) -> None:
+    owner = process(slow=60.0)
+    owner.hear("open")
+    visitor = process()
+    visitor.hear("open")
+    owner.ask("start", "r", "worker", answer="started")
+    owner.say("result", "r")
+    owner.freeze()
+    visitor.say("result", "r")
+    assert visitor.hear("result") == ("result", "r", "completed")
+    owner.thaw()
+    # It finds out by itself, stands by from then on, and its callers get their answers.
+    assert owner.hear("result") == ("result", "r", "completed")
+    assert owner.ask("role") == ("role", "visitor")
+    assert owner.ask("start", "s", "worker", answer="started") == ("started", "s", False)
+    assert owner.ask("result", "s") == ("result", "s", "completed")
+    completed = [e for e in events_of(tmp_path, "r") if isinstance(e, RunCompleted)]
+    assert len(completed) == 1
+    visitor.kill()
+    wait_until_owner(owner)
+
+
+def test_a_frozen_owner_that_must_be_the_owner_is_told(process: Make) -> None:
+    owner = process(slow=60.0, role="owner")
+    owner.hear("open")
+    visitor = process()
+    visitor.hear("open")
+    owner.ask("start", "r", "worker", answer="started")
+    owner.say("result", "r")
+    owner.freeze()
+    assert visitor.ask("result", "r") == ("result", "r", "completed")
+    owner.thaw()
+    assert owner.hear("result")[:2] == ("error", "Fenced")
+    assert owner.ask("start", "s", "worker", answer="started")[:2] == ("error", "Fenced")
+
+
+def test_an_owner_that_closes_hands_over_in_good_order(process: Make, tmp_path: Path) -> None:
+    owner = process(slow=60.0)
+    owner.hear("open")
+    visitor = process()
+    visitor.hear("open")
+    owner.ask("start", "r", "worker", answer="started")
+    owner.ask("close", answer="closed")
+    assert visitor.ask("result", "r") == ("result", "r", "completed")
+    recovered = [e for e in events_of(tmp_path, "r") if isinstance(e, RunRecovered)]
+    assert [event.clean for event in recovered] == [True]
+
+
+def test_of_many_that_stand_by_one_takes_over_again_and_again(process: Make) -> None:
+    members = [process() for _ in range(4)]
+    for member in members:
+        member.hear("open")
+    while len(members) > 1:
+        owners = [m for m in members if m.ask("role") == ("role", "owner")]
+        assert len(owners) <= 1
+        for owner in owners:
+            owner.kill()
+            members.remove(owner)
+    wait_until_owner(members[0])
+    assert members[0].ask("start", "r", "worker", answer="started") == ("started", "r", False)
