@@ -30,6 +30,11 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
     def line(self) -> str:
         """The next line that it prints; empty when it is over."""
         assert self._process.stdout is not None

@@ -47,10 +47,10 @@ class Member:
                 return message
         while True:
             assert self._pipe.poll(timeout), f"no {word!r} within {timeout} s"
-            message: Message = self._pipe.recv()
-            if message[0] in (word, "error"):
-                return message
-            self._unheard.append(message)
+            heard: Message = self._pipe.recv()
+            if heard[0] in (word, "error"):
+                return heard
+            self._unheard.append(heard)
 
     def ask(self, word: str, *rest: Any, answer: str = "") -> Message:
         self.say(word, *rest)

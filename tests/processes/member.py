@@ -14,13 +14,15 @@ from outlive.projections import RunResult
 LEASE = 0.5
 
 
-def agent(slow: float = 0.0) -> Agent:
-    """An agent that calls one tool, which takes so many seconds."""
+def agent(slow: float, pipe: Connection) -> Agent:
+    """An agent that calls one tool, which takes so many seconds, if any, and says so."""
 
     @tool(idempotent=True)
     async def work(ctx: ToolContext) -> str:
         """Take a while."""
-        await asyncio.sleep(slow)
+        if slow:
+            pipe.send(("working", ctx.run_id))
+            await asyncio.sleep(slow)
         return "worked"
 
     return Agent(
@@ -49,7 +51,7 @@ async def _member(
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
     try:
         rt = await Runtime(
-            folder, agents=[agent(slow)] if agents else [], role=role, lease=lease
+            folder, agents=[agent(slow, pipe)] if agents else [], role=role, lease=lease
         ).__aenter__()
     except OutliveError as error:
         pipe.send(("error", type(error).__name__, str(error)))

@@ -132,6 +132,8 @@ def test_a_frozen_owner_is_replaced_and_lands_nothing_when_it_wakes(
     visitor.hear("open")
     owner.ask("start", "r", "worker", answer="started")
     owner.say("result", "r")
+    owner.ask("role")  # By then it waits for the result.
+    owner.hear("working")  # And nothing is being written.
     owner.freeze()
     visitor.say("result", "r")
     assert visitor.hear("result") == ("result", "r", "completed")
@@ -154,6 +156,8 @@ def test_a_frozen_owner_that_must_be_the_owner_is_told(process: Make) -> None:
     visitor.hear("open")
     owner.ask("start", "r", "worker", answer="started")
     owner.say("result", "r")
+    owner.ask("role")  # By then it waits for the result.
+    owner.hear("working")  # And nothing is being written.
     owner.freeze()
     assert visitor.ask("result", "r") == ("result", "r", "completed")
     owner.thaw()

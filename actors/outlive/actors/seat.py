@@ -43,6 +43,7 @@ Role: TypeAlias = Literal["auto", "owner", "visitor", "standby"]
 Side: TypeAlias = OwnerSide | VisitorSide
 
 _LOOK_AFTER_S: Final = 0.05
+_STUCK_AFTER_S: Final = 0.5
 _FROZEN_LOOKS: Final = 3  # one look may come just before the owner renews its lease
 
 
@@ -249,6 +250,7 @@ class Standby:
 
     def _run(self) -> None:
         frozen = free = 0
+        stuck = ""
         while not self._stopped.wait(_LOOK_AFTER_S):
             try:
                 state = self._log.owner()
@@ -263,11 +265,14 @@ class Standby:
             except LogInUse:
                 continue
             except WriterStuck as error:
-                _log.error("writer_stuck", reason=str(error))
-                continue
+                if str(error) != stuck:
+                    stuck = str(error)
+                    _log.error("writer_stuck", reason=stuck)
+                self._stopped.wait(_STUCK_AFTER_S)
             except OutliveError as error:
                 _log.error("standing_by_ended", error=told(error))
                 return
             except RuntimeError:
                 return  # The loop is closed.
-            return
+            else:
+                return

@@ -17,6 +17,7 @@ from outlive.events.lmdb_store.opened import LmdbReads, Opened, checked
 from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import Unowned, check_namespace
 from outlive.events.lmdb_store.wake import Bell
+from outlive.events.lmdb_store.write_lock import first_write
 
 
 class LmdbFollower(LmdbReads):
@@ -135,8 +136,13 @@ def open_folder(path: str | os.PathLike[str], codec: Codec, *, readonly: bool) -
     locked = not readonly or _may_lock(folder.environment)
     unowned = nullcontext if locked else Unowned(folder.owner_lock).held
     env = open_environment(folder.environment, readonly=readonly, lock=locked)
-    with checked(env, folder, unowned):
-        tables = open_tables(env)
+    with checked(env, folder, unowned) as unfinished:
+        if readonly:
+            tables = open_tables(env)
+        else:  # LMDB opens a table that may be written in a write transaction only.
+            tables = first_write(
+                env, lambda txn: open_tables(env, txn), folder=folder, unfinished=unfinished
+            )
         with env.begin() as txn:
             check_formats(txn, tables, folder, marker)
     return Opened(folder, env, tables, codec, marker.log_id, unowned=unowned)

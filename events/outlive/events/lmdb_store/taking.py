@@ -20,14 +20,14 @@ frozen within a transaction nothing is in.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from outlive.events.clock import Clock
 from outlive.events.codec import Codec
-from outlive.events.errors import InvalidDefinition, LogInUse, WriterStuck
+from outlive.events.errors import InvalidDefinition, LogInUse
+from outlive.events.lmdb_store import write_lock
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.layout import (
     CLEAN,
@@ -43,13 +43,12 @@ from outlive.events.lmdb_store.layout import (
 from outlive.events.lmdb_store.opened import Opened, checked
 from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import Lease, OwnerLock, check_namespace, look_at_owner
-from outlive.events.lmdb_store.write_lock import write_within
+from outlive.events.lmdb_store.write_lock import first_write, write_within
 from outlive.events.values import digest
 
 if TYPE_CHECKING:
     from outlive.events.lmdb_store.layout import Txn
 
-PATIENCE_S: Final = 5.0
 LEASE_S: Final = 5.0
 _LEAST_LEASE_S: Final = 0.2
 
@@ -88,10 +87,6 @@ def take_folder(
             env.reader_check()
             new = marker is None and not env.stat()["entries"]
 
-            def transaction(work: Callable[[Txn], _Begun]) -> _Begun:
-                with env.begin(write=True) as txn:
-                    return work(txn)
-
             def begin(txn: Txn) -> _Begun:
                 if new:
                     id = log_id or _new_id(folder.path, clock)
@@ -100,13 +95,7 @@ def take_folder(
                 check_formats(txn, tables, folder, marker)
                 return _Begun(tables, _log_id(txn, tables), *_raise_epoch(txn, tables))
 
-            try:
-                found = write_within(
-                    transaction, begin, folder=folder, patience_s=PATIENCE_S, left_behind=env.close
-                )
-            except WriterStuck:
-                unfinished.pop_all()  # The one that waits is within it, and will close it.
-                raise
+            found = first_write(env, begin, folder=folder, unfinished=unfinished)
             if marker is None:
                 folder.write_marker(found.log_id)
         begun.pop_all()
@@ -143,7 +132,7 @@ def take_over(opened: Opened) -> Taken:
             lambda work: opened.reading.within(work, write=True),
             begin,
             folder=folder,
-            patience_s=PATIENCE_S,
+            patience_s=write_lock.PATIENCE_S,
         )
     except BaseException:
         lock.release()

@@ -28,7 +28,9 @@ class LmdbVisitor(LmdbFollower):
     """A `LogReader` that can put commands into the owner's inbox, and become the owner.
 
     Not for use in a process forked off after opening. Raises what `LmdbReader` raises, and
-    LogNotWritable when the folder cannot be written.
+
+        LogNotWritable: the folder cannot be written.
+        WriterStuck: a process is frozen while it writes; after 5 seconds.
     """
 
     def __init__(

@@ -15,18 +15,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError
 from typing import Final, TypeVar
 
+import lmdb
+
 from outlive.events.errors import WriterStuck
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.owner_lock import look_at_owner
 
+PATIENCE_S = 5.0
+
 T = TypeVar("T")
 Txn = TypeVar("Txn")
+
+_left: Final[dict[Path, threading.Thread]] = {}  # by folder: at most one waits in vain
 
 _MUTEX_AT: Final = 64
 _MUTEX: Final = Struct("=I")
@@ -49,6 +55,11 @@ def write_within(
         WriterStuck: the write lock was not free within so many seconds. Nothing was done, and
             nothing will be; `left_behind` is called when the lock is free in the end.
     """
+    before = _left.get(folder.path)
+    if before is not None:
+        before.join(patience_s)
+        if before.is_alive():
+            raise writer_stuck(folder)
     door = threading.Lock()
     begun = left = False
     done = threading.Event()
@@ -72,16 +83,43 @@ def write_within(
                 left_behind()
         done.set()
 
-    threading.Thread(target=run, name="outlive-write", daemon=True).start()
+    thread = threading.Thread(target=run, name="outlive-write", daemon=True)
+    thread.start()
     if not done.wait(patience_s):
         with door:
             left = not begun
         if left:
+            _left[folder.path] = thread
             raise writer_stuck(folder)
         done.wait()
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def first_write(
+    env: lmdb.Environment,
+    work: Callable[[lmdb.Transaction[bytes]], T],
+    *,
+    folder: Folder,
+    unfinished: ExitStack,
+) -> T:
+    """Return what `work` returns in a write transaction of an environment that is being opened.
+
+    `unfinished` closes it, if that fails. Raises WriterStuck, after 5 seconds.
+    """
+
+    def transaction(body: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        with env.begin(write=True) as txn:
+            return body(txn)
+
+    try:
+        return write_within(
+            transaction, work, folder=folder, patience_s=PATIENCE_S, left_behind=env.close
+        )
+    except WriterStuck:
+        unfinished.pop_all()  # The thread that waits is within it, and will close it.
+        raise
 
 
 class _LeftBehind(Exception):
