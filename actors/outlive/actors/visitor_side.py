@@ -14,10 +14,12 @@ from outlive.events import (
     LmdbVisitor,
     OutliveError,
     RunCompleted,
+    RunExists,
     RunFailed,
     RunNotFound,
     StreamId,
 )
+from outlive.events.ids import id_of
 from outlive.projections import RunResult, run_result, standing_result
 from outlive.projections.run_summary import STANDING_STILL
 
@@ -59,7 +61,10 @@ class VisitorSide:
                 await self._news()
         finally:
             self.log.unwatch(self._hear)
-        check_reply(reply)
+        try:
+            check_reply(reply)
+        except RunExists:
+            raise RunExists(id_of(stream)) from None
         return None
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:

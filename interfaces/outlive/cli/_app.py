@@ -27,7 +27,7 @@ app: Final = App(
     error_console=Console(stderr=True),
 )
 runs: Final = App(
-    name="runs", help="Look at runs. Read-only, also while another process owns the log."
+    name="runs", help="Start runs and look at them, also while another process owns the log."
 )
 app.command(runs)
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
@@ -74,6 +74,27 @@ def demo(
         max_pages=max_pages,
         json=json,
     )
+
+
+@runs.command
+def start(
+    agent: Annotated[str, Parameter(help="Id of an agent that the owner of the log has.")],
+    input: Annotated[str, Parameter(help="What it is to do.")],
+    /,
+    *,
+    run_id: Annotated[
+        str | None, Parameter(help="Makes the start idempotent. Default: drawn at random.")
+    ] = None,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """Have the process that owns the log start a run, and print the run's id.
+
+    Without an owner the start waits in the log until there is one; the run has its id already.
+    """
+    from outlive.cli._start import start_run
+
+    return start_run(data, agent, input, run_id=run_id, json=json)
 
 
 @runs.command

@@ -12,13 +12,15 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from outlive.cli._exit import FAILED, OK, complain
+from outlive.actors.run.begun import has_begun
+from outlive.cli._exit import FAILED, NOT_FOUND, OK, Wrong, complain
 from outlive.cli._json import plain, print_json, recorded_object, utc
 from outlive.cli._render import event_line
 from outlive.cli._text import console, counted, duration, printable, printable_lines, put
 from outlive.cli._timeline import bars
 from outlive.events import (
     Failure,
+    LmdbReader,
     LogReader,
     ModelCallCompleted,
     RunStarted,
@@ -131,10 +133,8 @@ def _tool_call(
 
 
 @contextmanager
-def opened(data: Path) -> Generator[LogReader, None, None]:
+def opened(data: Path) -> Generator[LmdbReader, None, None]:
     """Open a log to read it; it is closed at the end. Raises LogError."""
-    from outlive.events import LmdbReader
-
     log = LmdbReader(data)
     try:
         yield log
@@ -145,6 +145,8 @@ def opened(data: Path) -> Generator[LogReader, None, None]:
 def show_run(data: Path, run_id: str, *, json: bool) -> int:
     """Print what a run came to so far. Raises RunNotFound, LogError."""
     with opened(data) as log:
+        if any(command.stream == run_stream(run_id) for command in log.submitted()):
+            raise Wrong(f"run {run_id!r} has not begun: it waits for an owner", code=NOT_FOUND)
         facts = run_facts(log, run_id)
     if json:
         print_json(plain(facts))
@@ -224,10 +226,11 @@ def watch_run(data: Path, run_id: str, *, after: int, json: bool) -> int:
     return FAILED if failed else OK
 
 
-async def _watch(log: LogReader, run_id: str, *, after: int, json: bool) -> None:
+async def _watch(log: LmdbReader, run_id: str, *, after: int, json: bool) -> None:
     out = console()
     width = out.width if out.is_terminal else _PIPE_LINE
-    async for recorded in observe_run(log, run_id, after=after):
+    events = observe_run(log, run_id, after=after, begun=lambda stream: has_begun(log, stream))
+    async for recorded in events:
         if json:
             print_json(recorded_object(recorded))
         else:

@@ -194,10 +194,6 @@ class LmdbLog(LmdbReads):
         )
         self._listener.start()
 
-    def submitted(self) -> list[Submitted]:
-        """Return the commands in the inbox, at most 10,000, the oldest first."""
-        return self._reading.within(lambda txn: commands(txn, self._opened.tables, limit=10_000))
-
     def end_following(self, error: OutliveError) -> None:
         """Tell all followers that no more will come. For who was called by `on_failure`."""
         self._opened.feed.end(error)

@@ -17,10 +17,12 @@ from outlive.events.commit import OpenEntry
 from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.lmdb_store.folder import Folder
+from outlive.events.lmdb_store.inbox import commands
 from outlive.events.lmdb_store.layout import Tables, translated
 from outlive.events.lmdb_store.opening import check_whole
 from outlive.events.lmdb_store.reading import Reading
 from outlive.events.record import Record, Recorded
+from outlive.events.submitted import Submitted
 
 
 class Opened:
@@ -113,3 +115,7 @@ class LmdbReads:
     def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
         """Return the open table, in the order in which the streams began."""
         return self._reading.open_entries()
+
+    def submitted(self) -> list[Submitted]:
+        """Return the commands in the inbox, at most 10,000, the oldest first."""
+        return self._reading.within(lambda txn: commands(txn, self._opened.tables, limit=10_000))

@@ -11,7 +11,7 @@ from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.errors import OutliveError
 from outlive.events.ids import StreamId
-from outlive.events.lmdb_store.inbox import commands, put_command, reply_to, waits
+from outlive.events.lmdb_store.inbox import put_command, reply_to, waits
 from outlive.events.lmdb_store.log import LmdbLog
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.owner_lock import OwnerState, look_at_owner
@@ -97,10 +97,6 @@ class LmdbVisitor(LmdbFollower):
     def waits(self, command_id: str) -> bool:
         """Whether the command is still in the inbox."""
         return self._reading.within(lambda txn: waits(txn, self._opened.tables, command_id))
-
-    def submitted(self) -> list[Submitted]:
-        """Return the commands in the inbox, at most 10,000, the oldest first."""
-        return self._reading.within(lambda txn: commands(txn, self._opened.tables, limit=10_000))
 
     def take_over(self, *, lease: float = LEASE_S) -> LmdbLog:
         """Become the owner. Blocks. This visitor is done then; who follows it goes on.
