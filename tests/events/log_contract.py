@@ -21,6 +21,7 @@ from outlive.events import (
     OpenEntry,
     Position,
     Recorded,
+    Snapshot,
     StreamId,
     Subscription,
     ToolCallCompleted,
@@ -410,6 +411,50 @@ class LogContract:
         store.log.append(A, delta("1"), expected_version=NONE).result(5)
         assert texts(store.log.read(A)) == ["1"]
         assert store.log.open_entries() == [(A, WAITING), (B, RUNNING)]
+
+    # Snapshots
+
+    def test_a_snapshot_is_kept_with_its_place_until_the_next_one(self, store: Store) -> None:
+        log = store.log
+        log.append(B, delta("1"), expected_version=NONE).result(5)
+        log.append(A, delta("1", "2"), expected_version=NONE, snapshot=b"two").result(5)
+        log.append(A, delta("3"), expected_version=Version(2)).result(5)
+        assert log.snapshot(A) == Snapshot(Version(2), Position(2), b"two")
+        assert log.snapshot(B) is None
+        assert log.snapshot(C) is None
+        log.append(A, delta("4"), expected_version=Version(3), snapshot=b"").result(5)
+        store.reopen(clean=False)
+        assert store.log.snapshot(A) == Snapshot(Version(4), Position(4), b"")
+
+    def test_a_snapshot_comes_and_goes_with_its_commit(self, log: EventLog) -> None:
+        first = log.append(A, delta("1"), expected_version=NONE, snapshot=b"1")
+        refused = log.append(A, delta("2"), expected_version=NONE, snapshot=b"2")
+        first.result(5)
+        with pytest.raises(WrongExpectedVersion):
+            refused.result(5)
+        found = log.snapshot(A)
+        assert found is not None
+        assert found.data == b"1"
+
+    @pytest.mark.parametrize("reopened", [True, False])
+    def test_a_stream_that_is_taken_out_of_the_open_table_loses_its_snapshot(
+        self, store: Store, reopened: bool
+    ) -> None:
+        for stream in (A, B):
+            store.log.append(
+                stream, delta("1"), expected_version=NONE, entry=RUNNING, snapshot=b"1"
+            ).result(5)
+        if reopened:
+            store.reopen(clean=True)
+        over = Version(1)
+        store.log.append(A, delta("2"), expected_version=over, entry=None, snapshot=b"2").result(5)
+        store.log.append(B, [], expected_version=over, entry=None).result(5)
+        assert store.log.snapshot(A) is None
+        assert store.log.snapshot(B) is None
+
+    def test_a_snapshot_without_events_is_refused_at_once(self, log: EventLog) -> None:
+        with pytest.raises(ValueError, match="a snapshot"):
+            log.append(A, [], expected_version=NONE, snapshot=b"0")
 
     # Reopening
 

@@ -20,6 +20,7 @@ from outlive.events import (
     Position,
     Record,
     Recorded,
+    Snapshot,
     StreamId,
     Submitted,
     Subscription,
@@ -75,6 +76,9 @@ class _Around:
     def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
         return self.inner.open_entries()
 
+    def snapshot(self, stream: StreamId) -> Snapshot | None:
+        return self.inner.snapshot(stream)
+
     def close(self) -> None:
         self.inner.close()
 
@@ -91,11 +95,12 @@ class _Around:
         return self.inner.submitted()
 
 
-def _commit(
+def _commit(  # noqa: PLR0917
     stream: StreamId,
     events: Sequence[Event],
     expected_version: Version,
     cause: Position | str | None,
+    snapshot: bytes | None,
     entry: OpenEntry | UnsetType | None,
 ) -> Commit:
     return Commit(
@@ -105,6 +110,7 @@ def _commit(
         expected_version=expected_version,
         recorded_at_ns=0,
         cause=cause,
+        snapshot=snapshot,
         entry=entry,
     )
 
@@ -142,7 +148,7 @@ class MortalLog(_Around):
     ) -> Commit:
         if self._left == 0 or self._is_dead:
             self._die()
-            return _commit(stream, events, expected_version, cause, entry)
+            return _commit(stream, events, expected_version, cause, snapshot, entry)
         self._left -= 1
         if self._left == 0 and not self._acknowledged:
             self.inner.deliver_on(lambda callback: None)
@@ -190,7 +196,7 @@ class ScriptedLog(_Around):
         snapshot: bytes | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
-        commit = _commit(stream, events, expected_version, cause, entry)
+        commit = _commit(stream, events, expected_version, cause, snapshot, entry)
         self.waiting.append(commit)
         self.appended.append(tuple(events))
         return commit
@@ -203,6 +209,7 @@ class ScriptedLog(_Around):
             commit.events,
             expected_version=commit.expected_version,
             cause=commit.cause,
+            snapshot=commit.snapshot,
             entry=commit.entry,
         )
         commit.outcome, commit.error = written.outcome, written.error
@@ -259,7 +266,7 @@ class LaggingLog(_Around):
     ) -> Commit:
         if not self._queue:
             asyncio.get_running_loop().call_later(self._lag, self._flush)
-        commit = _commit(stream, events, expected_version, cause, entry)
+        commit = _commit(stream, events, expected_version, cause, snapshot, entry)
         self._queue.append(commit)
         return commit
 
@@ -271,6 +278,7 @@ class LaggingLog(_Around):
                 commit.events,
                 expected_version=commit.expected_version,
                 cause=commit.cause,
+                snapshot=commit.snapshot,
                 entry=commit.entry,
             )
             commit.outcome, commit.error = written.outcome, written.error
@@ -317,13 +325,18 @@ class FailingLog(_Around):
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         if self._fails:
-            commit = _commit(stream, events, expected_version, cause, entry)
+            commit = _commit(stream, events, expected_version, cause, snapshot, entry)
             commit.error = LogFailed("the disk is gone")
             deliver_all([commit], self._deliver)
             return commit
         self._left -= 1
         return self.inner.append(
-            stream, events, expected_version=expected_version, cause=cause, entry=entry
+            stream,
+            events,
+            expected_version=expected_version,
+            cause=cause,
+            snapshot=snapshot,
+            entry=entry,
         )
 
 

@@ -54,6 +54,7 @@ from outlive.events.run import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
 from outlive.events.values import Value, from_plain, to_plain
 
@@ -109,6 +110,7 @@ __all__ = [
     "RunStarted",
     "RunState",
     "RunUnsuccessful",
+    "Snapshot",
     "StreamId",
     "Submitted",
     "Subscription",

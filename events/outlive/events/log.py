@@ -13,6 +13,7 @@ from outlive.events.event import Event
 from outlive.events.feed import Subscription
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.record import Record, Recorded
+from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
 
 
@@ -79,6 +80,13 @@ class LogReader(Protocol):
 
     def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
         """Return the open table, in the order in which the streams began."""
+        ...
+
+    def snapshot(self, stream: StreamId) -> Snapshot | None:
+        """Return the last state that was saved of the stream; None when there is none.
+
+        One that is damaged, or that is ahead of the stream, is as good as none, and logged.
+        """
         ...
 
     def close(self) -> None:
@@ -148,7 +156,8 @@ class EventLog(LogReader, Protocol):
             command_id: a command from another process that this append carries out, or
                 refuses: it leaves the inbox in the same transaction.
             reply: what its sender is told; kept for 24 hours.
-            snapshot: the state after these events, encoded: a cache, kept with its version.
+            snapshot: the state after these events, encoded: a cache, kept with its version
+                until the next one, or until `entry` is None.
             entry: the stream's row in the open table from now on; None takes it out;
                 left out, the row stays as it is.
 
@@ -161,5 +170,6 @@ class EventLog(LogReader, Protocol):
         Raises:
             LogClosed: at once, when the log is closed.
             UnserialisableValue: an event that cannot be encoded.
+            ValueError: a commit id of another length, or a snapshot without events.
         """
         ...

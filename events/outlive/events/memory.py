@@ -23,7 +23,8 @@ from outlive.events.record import (
     encode_header,
     split,
 )
-from outlive.events.store import admit, check_limit, next_commit_id
+from outlive.events.snapshot import Snapshot
+from outlive.events.store import admit, check_limit, next_commit_id, usable
 from outlive.events.submitted import Submitted
 
 
@@ -54,6 +55,7 @@ class MemoryLog:
         self._names: list[StreamId] = []
         self._index: dict[StreamId, list[tuple[int, int]]] = {}
         self._open: dict[StreamId, OpenEntry] = {}
+        self._snapshots: dict[StreamId, Snapshot] = {}
         self._hash = GENESIS
         self._feed = Feed()
         self._deliver: Deliver = at_once
@@ -86,6 +88,7 @@ class MemoryLog:
         other._epoch, other._clean = self._epoch + 1, clean
         other._records, other._names, other._hash = self._records, self._names, self._hash
         other._streams, other._index, other._open = self._streams, self._index, self._open
+        other._snapshots = self._snapshots
         return other
 
     def deliver_on(self, deliver: Deliver) -> None:
@@ -155,6 +158,7 @@ class MemoryLog:
             return None
         if commit.entry is None:
             self._open.pop(commit.stream, None)
+            self._snapshots.pop(commit.stream, None)
         elif commit.entry is not UNSET:
             self._begin(commit.stream)
             self._open[commit.stream] = commit.entry
@@ -200,6 +204,10 @@ class MemoryLog:
             last_version=Version(known.version),
             recorded_at_ns=commit.recorded_at_ns,
         )
+        if commit.snapshot is not None and commit.entry is not None:
+            self._snapshots[commit.stream] = Snapshot(
+                Version(known.version), position, commit.snapshot
+            )
         return self._record(position)
 
     def _record(self, position: int) -> Record:
@@ -247,6 +255,11 @@ class MemoryLog:
     def open_entries(self) -> list[tuple[StreamId, OpenEntry]]:
         """Return the open table, in the order in which the streams began."""
         return sorted(self._open.items(), key=lambda row: self._streams[row[0]].number)
+
+    def snapshot(self, stream: StreamId) -> Snapshot | None:
+        """Return the last state that was saved of the stream. See `LogReader.snapshot`."""
+        found = self._snapshots.get(stream)
+        return None if found is None else usable(found, stream, self.version(stream))
 
     def close(self) -> None:
         """Refuse further appends and end the followers."""

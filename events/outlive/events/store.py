@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import msgspec
+import structlog
 from msgspec import UnsetType
 
 from outlive.events.codec import Codec
@@ -14,6 +15,9 @@ from outlive.events.errors import CorruptLog, InvalidId, UnserialisableValue
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.record import MAX_EVENTS, header_tail, payload_digest
+from outlive.events.snapshot import Snapshot
+
+_log = structlog.stdlib.get_logger("outlive")
 
 COMMIT_ID_BYTES: Final = 16
 MAX_STREAM_BYTES: Final = 255
@@ -46,13 +50,15 @@ def admit(
     Raises:
         InvalidId: `stream` cannot name a stream.
         UnserialisableValue: something in it cannot be encoded.
-        ValueError: the commit id has not 16 bytes.
+        ValueError: the commit id has not 16 bytes, or there is a snapshot without events.
     """
     # What is plain in nearly all appends is seen without a call: this is a hot path.
     if not (stream and stream.isascii() and len(stream) <= MAX_STREAM_BYTES):
         _check_stream(stream)
     if commit_id is not None and len(commit_id) != COMMIT_ID_BYTES:
         raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
+    if snapshot is not None and not events:
+        raise ValueError("a snapshot is the state after events, and there are none")
     payload = encode_events(codec, events)
     flags, tail = 0, b""
     row: bytes | UnsetType | None
@@ -104,6 +110,15 @@ def decode_entry(data: bytes, stream: StreamId) -> OpenEntry:
         return _decode_entry(data)
     except msgspec.DecodeError as error:
         raise CorruptLog(f"the open row of stream {stream!r}", str(error)) from None
+
+
+def usable(found: Snapshot | None, stream: StreamId, version: Version) -> Snapshot | None:
+    """Return a stored snapshot of a stream at `version`, unless it is damaged or ahead of it."""
+    if found is None or found.version > version:
+        reason = "damaged" if found is None else "ahead of its stream"
+        _log.warning("snapshot_ignored", stream=stream, reason=reason)
+        return None
+    return found
 
 
 def next_commit_id(epoch: int, count: int) -> bytes:

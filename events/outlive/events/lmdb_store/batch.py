@@ -29,6 +29,7 @@ from outlive.events.lmdb_store.layout import (
 )
 from outlive.events.lmdb_store.rows import last_record, pack, record_at
 from outlive.events.record import GENESIS, link_hash, pack_header, split
+from outlive.events.snapshot import pack_snapshot
 from outlive.events.store import Admitted, next_commit_id
 
 _MAX_ENDS: Final = 16_384
@@ -50,6 +51,7 @@ class _End(msgspec.Struct, gc=False):
     position_key: bytes  # of its last record
     commit_id: bytes
     answer: Committed | None  # to that commit
+    saved: bool  # whether it may have a snapshot
 
 
 class _Changes(msgspec.Struct, gc=False):
@@ -60,6 +62,7 @@ class _Changes(msgspec.Struct, gc=False):
     entrances: list[tuple[bytes, bytes]]
     moved: dict[bytes, StreamId]  # by number: streams with another last record
     open: dict[bytes, bytes | None]  # by number: rows to put, or to take out
+    snapshots: dict[bytes, bytes | None]  # the same
     answered: list[Commit]  # commits that carry out, or refuse, a command of the inbox
 
 
@@ -135,7 +138,7 @@ class BatchWriter:
         position, before, stream_count = int(self.head), self._hash, self._stream_count
         answers: list[Answer] = []
         written: list[Written] = []
-        changes = _Changes([], [], [], {}, {}, [])
+        changes = _Changes([], [], [], {}, {}, {}, [])
         records, moved = changes.records, changes.moved
         for commit, digest, flags, tail, row in batch:
             stream = commit.stream
@@ -160,6 +163,9 @@ class BatchWriter:
                 moved[end.number_key] = stream
             if not isinstance(row, UnsetType) and end.number:
                 changes.open[end.number_key] = row
+                if row is None and end.saved:
+                    changes.snapshots[end.number_key] = None
+                    end.saved = False
             if commit.command_id is not None:
                 changes.answered.append(commit)
             recorded_at_ns = commit.recorded_at_ns
@@ -194,6 +200,10 @@ class BatchWriter:
             end.answer, end.version, end.commit_id = given, last_version, commit_id
             end.position_key = key = number_key(position)
             moved[end.number_key] = stream
+            if commit.snapshot is not None and row is not None:
+                snapshot = pack_snapshot(last_version, position, commit.snapshot)
+                changes.snapshots[end.number_key] = snapshot
+                end.saved = True
             if is_entrance(first_version, last_version):
                 changes.entrances.append((entrance_key(number, first_version), key))
             answers.append(given)
@@ -215,11 +225,8 @@ class BatchWriter:
             ]
             with txn.cursor(tables.streams) as cursor:
                 cursor.putmulti(moved)
-        for key, row in changes.open.items():
-            if row is None:
-                txn.delete(key, db=tables.open)
-            else:
-                txn.put(key, row, db=tables.open)
+        _put_or_delete(txn, tables.open, changes.open)
+        _put_or_delete(txn, tables.snapshots, changes.snapshots)
         for commit in changes.answered:
             assert commit.command_id is not None
             answer(txn, tables, commit.command_id, commit.reply or b"", commit.recorded_at_ns)
@@ -229,10 +236,10 @@ class BatchWriter:
         end = self._older_ends.get(stream)
         if end is None:
             tables = self._tables
-            end = _End(b"", 0, 0, bytes(8), b"", None)
+            end = _End(b"", 0, 0, bytes(8), b"", None, False)
             key = txn.get(stream.encode(), db=tables.ids)
             if key is not None:
-                end.number, end.number_key = int.from_bytes(key, "big"), key
+                end.number, end.number_key, end.saved = int.from_bytes(key, "big"), key, True
                 end.position_key = txn.get(key, b"", db=tables.streams)[:8]
                 position = int.from_bytes(end.position_key, "big")
                 if position:
@@ -262,3 +269,13 @@ def _put_new(
             _, added = cursor.putmulti(rows, overwrite=False, append=append)
         if added != len(rows):
             raise CorruptLog(txn.env.path(), "a row is there already that is only now written")
+
+
+def _put_or_delete(
+    txn: lmdb.Transaction[bytes], table: lmdb._Database, rows: dict[bytes, bytes | None]
+) -> None:
+    for key, row in rows.items():
+        if row is None:
+            txn.delete(key, db=table)
+        else:
+            txn.put(key, row, db=table)

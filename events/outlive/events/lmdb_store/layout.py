@@ -9,7 +9,7 @@
     entrances number (8), first version (8)    position (8)
     open     number (8)                        msgpack of its OpenEntry
     blobs    digest of a payload (32)          how many records hold it (8), then the payload
-    snapshots number (8)                       a saved state, and what it was saved from
+    snapshots number (8)                       a saved state (outlive.events.snapshot)
     inbox    number in the order of arrival (8) msgpack of a command from another process
     replies  the command's id                  0, its number (8): it waits; or
                                                1, answered at (8), then the reply

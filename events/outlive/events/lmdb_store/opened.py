@@ -22,6 +22,7 @@ from outlive.events.lmdb_store.layout import Tables, translated
 from outlive.events.lmdb_store.opening import check_whole
 from outlive.events.lmdb_store.reading import Reading
 from outlive.events.record import Record, Recorded
+from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
 
 
@@ -119,3 +120,7 @@ class LmdbReads:
     def submitted(self) -> list[Submitted]:
         """Return the commands in the inbox, at most 10,000, the oldest first."""
         return self._reading.within(lambda txn: commands(txn, self._opened.tables, limit=10_000))
+
+    def snapshot(self, stream: StreamId) -> Snapshot | None:
+        """Return the last state that was saved of the stream. See `LogReader.snapshot`."""
+        return self._reading.snapshot(stream)

@@ -33,7 +33,8 @@ from outlive.events.lmdb_store.layout import (
 )
 from outlive.events.lmdb_store.rows import last_record, record_at, records_after
 from outlive.events.record import RawRecord, Record, Recorded, decode, split
-from outlive.events.store import check_limit, decode_entry
+from outlive.events.snapshot import Snapshot, unpack_snapshot
+from outlive.events.store import check_limit, decode_entry, usable
 
 if TYPE_CHECKING:
     Txn: TypeAlias = lmdb.Transaction[memoryview]
@@ -160,16 +161,25 @@ class Reading:
 
     def version(self, stream: StreamId) -> Version:
         """Return the version of the stream's last event."""
+        return self.within(lambda txn: self._version(txn, self._number(txn, stream)))
 
-        def work(txn: Txn) -> Version:
+    def _version(self, txn: Txn, number: int) -> Version:
+        position = self._last_of(txn, number)
+        if not position:
+            return Version(0)
+        raw, _ = self._raw(txn, position)
+        return Version(raw.first_version + raw.count - 1)
+
+    def snapshot(self, stream: StreamId) -> Snapshot | None:
+        """Return the last state that was saved of a stream. See `LogReader.snapshot`."""
+
+        def work(txn: Txn) -> tuple[bytes, Version] | None:
             number = self._number(txn, stream)
-            position = self._last_of(txn, number)
-            if not position:
-                return Version(0)
-            raw, _ = self._raw(txn, position)
-            return Version(raw.first_version + raw.count - 1)
+            row = txn.get(number_key(number), db=self._tables.snapshots)
+            return None if row is None else (bytes(row), self._version(txn, number))
 
-        return self.within(work)
+        found = self.within(work)
+        return None if found is None else usable(unpack_snapshot(found[0]), stream, found[1])
 
     def read(self, stream: StreamId, after: Version, limit: int) -> list[Recorded]:
         """Return events of one stream. See `LogReader.read`."""
