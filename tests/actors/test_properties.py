@@ -26,7 +26,8 @@ from outlive.actors.run.commands import (
     Wake,
 )
 from outlive.actors.run.decide import decide
-from outlive.actors.run.entity import open_entry, outstanding
+from outlive.actors.run.entity import RUN, open_entry, outstanding
+from outlive.actors.snapshots import codec_of
 from outlive.events import (
     CallId,
     Failure,
@@ -308,6 +309,19 @@ def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
         transcript.apply(event)
         if isinstance(event, ModelCallStarted):
             assert event.messages == len(transcript.messages) == len(transcript.all())
+
+
+@moderate
+@given(histories())
+def test_at_every_prefix_the_fold_of_all_is_the_saved_state_and_the_rest(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    codec = codec_of(RUN)
+    saved = codec.encode(RunState())
+    for prefix, events in zip(prefixes(commits)[1:], commits, strict=True):
+        state = fold(*events, state=codec.decode(saved))
+        assert state == fold(*prefix)
+        saved = codec.encode(state)
 
 
 # -- parallel results, in every order --

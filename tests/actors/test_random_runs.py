@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,8 @@ from outlive.events import (
 )
 from outlive.projections import RunResult
 from tests.support import Machine, fold
+
+pytestmark = pytest.mark.usefixtures("saved_every")
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ from tests.support import (
     tag,
 )
 
+pytestmark = pytest.mark.usefixtures("saved_every")
+
 
 class Silent:
     """A model that never answers."""

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from outlive.events import Codec, Event, OpenEntry, Position, Refused
+from outlive.events import Codec, Event, OpenEntry, Position, Refused, Version
 
 
 class Added(Event, tag="added", frozen=True, kw_only=True):
@@ -86,6 +86,10 @@ class TallyEntity:
     def initial(self) -> Tally:
         return Tally()
 
+    @property
+    def edition(self) -> int:
+        return 1
+
     def decide(self, state: Tally, command: Command) -> tuple[Event, ...]:
         match command:
             case Do():
@@ -138,12 +142,14 @@ class FakeWorld:
         self.done: list[str] = []
         self.causes: list[int] = []
         self.resets = 0
+        self.begun_at = self.noted_to = Version(0)
 
-    def reset(self) -> None:
-        self.noted, self.resets = [], self.resets + 1
+    def reset(self, version: Version) -> None:
+        self.noted, self.resets, self.begun_at = [], self.resets + 1, version
 
-    def committed(self, events: Sequence[Event]) -> None:
+    def committed(self, events: Sequence[Event], version: Version) -> None:
         self.noted += events
+        self.noted_to = version
 
     def perform(self, effect: str, cause: Position) -> None:
         self.done.append(f"+{effect}")

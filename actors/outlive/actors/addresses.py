@@ -80,7 +80,7 @@ class Kind(Protocol[S, C, X, R_co]):
         ...
 
     def outcome(self, stream: StreamId, state: S, world: World[X], entry: OpenEntry | None) -> R_co:
-        """Return what those get who wait until the entity is at rest."""
+        """Return what those get who wait until the entity is at rest. Raises LogError."""
         ...
 
 
@@ -249,7 +249,11 @@ class Addresses(Generic[S, C, X, R]):
         self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry | None
     ) -> None:
         if resident.waiters:
-            outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
+            try:
+                outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
+            except LogError as error:
+                _fail(resident.waiters, error)
+                return
             for waiter in resident.waiters:
                 if not waiter.done():
                     waiter.set_result(outcome)

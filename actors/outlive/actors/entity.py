@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from outlive.events import Event, OpenEntry, Position, Refused
+from outlive.events import Event, OpenEntry, Position, Refused, Version
 
 S = TypeVar("S")
 C_contra = TypeVar("C_contra", contravariant=True)
@@ -22,7 +22,16 @@ class Entity(Protocol[S, C_contra, X]):
 
     @property
     def initial(self) -> S:
-        """The state before the first event."""
+        """The state before the first event. Its type is the type of all states."""
+        ...
+
+    @property
+    def edition(self) -> int:
+        """The number of `evolve`: one more whenever the same events come to another state.
+
+        States that were saved before are not used any more then. A change of the state's type
+        need not be counted: it is seen.
+        """
         ...
 
     def decide(self, state: S, command: C_contra) -> tuple[Event, ...]:
@@ -52,16 +61,26 @@ class World(Protocol[X_contra]):
     An outcome comes back as a command to the entity's address.
     """
 
-    def reset(self) -> None:
-        """Forget what was noted: the stream is about to be read from its start."""
+    def reset(self, version: Version) -> None:
+        """Forget what was noted: the actor begins anew, with a saved state at `version`.
+
+        The events up to there are in the log, and are not shown; 0 when there is no such state.
+        """
         ...
 
-    def committed(self, events: Sequence[Event]) -> None:
-        """Take note of events that became durable, or were read from the log. In order."""
+    def committed(self, events: Sequence[Event], version: Version) -> None:
+        """Take note of events that became durable, or were read from the log. In order.
+
+        `version` is that of the last of them.
+        """
         ...
 
     def perform(self, effect: X_contra, cause: Position) -> None:
-        """Start the effect that the commit at `cause` has made outstanding."""
+        """Start the effect that the commit at `cause` has made outstanding.
+
+        Raises:
+            LogError: what the effect needs cannot be read. The entity cannot go on.
+        """
         ...
 
     def give_up(self, effect: X_contra) -> None:

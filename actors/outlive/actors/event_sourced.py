@@ -27,10 +27,12 @@ import structlog
 from msgspec import UNSET
 from pykka._envelope import Envelope
 
+from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, MailboxClosed
 from outlive.actors.replies import OBEYED, refusal
+from outlive.actors.snapshots import codec_of, restored
 from outlive.events import (
     Commit,
     Event,
@@ -135,12 +137,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         wake_at: Callable[[StreamId, int | None], None],
         at_rest: Callable[[], None],
         broken: Callable[[BaseException], None],
+        save_every: int | None = None,
     ) -> None:
         """Prepare the actor of `stream`.
 
         `wake_at` is told when it wants to be woken. `at_rest` is called when it is over, or
         never began, and nothing is on its way; `broken` when it cannot go on: the log failed,
-        or an outcome could not be recorded. Both expect that it is stopped then.
+        or an outcome could not be recorded. Both expect that it is stopped then. `save_every`
+        is the number of events after which its state is saved; `EVERY_EVENTS` if left out.
         """
         super().__init__(stream)
         self.stream: Final = stream
@@ -150,6 +154,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._wake_at = wake_at
         self._at_rest = at_rest
         self._broken = broken
+        self._save_every = save_every or snapshots.EVERY_EVENTS
+        self._saved_at = NO_VERSION
         self._state: S = entity.initial
         self._version = NO_VERSION
         self._entry: OpenEntry | None = None  # by the state
@@ -198,21 +204,25 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._stop()
 
     def load(self) -> None:
-        """Read the stream and fold it. Call it before `run`.
+        """Read the stream and fold it, from the last saved state on. Call it before `run`.
 
         Raises:
             CorruptLog, NewerFormat: the stream cannot be read; nothing is guessed at.
         """
         state, version, read_to = self._entity.initial, NO_VERSION, NO_POSITION
-        self._world.reset()
+        saved = restored(self._log, self.stream, self._entity)
+        if saved is not None:
+            state, version, read_to = saved[0], saved[1].version, saved[1].position
+        self._saved_at = version
+        self._world.reset(version)
         while True:
             page = self._log.read(self.stream, after=version, limit=_PAGE)
             if not page:
                 break
             for recorded in page:
                 state = self._entity.evolve(state, recorded.event)
-            self._world.committed([recorded.event for recorded in page])
             version, read_to = page[-1].version, page[-1].position
+            self._world.committed([recorded.event for recorded in page], version)
             if len(page) < _PAGE:
                 break
         self._state, self._version, self._read_to = state, version, read_to
@@ -261,11 +271,15 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     ) -> None:
         """Append what a command causes, or just that it was refused. Raises LogError."""
         entry = self._entity.open_entry(state) if events else self._row
+        version = Version(self._version + len(events))
+        grown = version - self._saved_at
+        due = grown >= self._save_every and bool(events) and entry is not None
         commit = self._log.append(
             self.stream,
             events,
             expected_version=self._version,
             cause=getattr(envelope, "cause", None),
+            snapshot=codec_of(self._entity).encode(state) if due else None,
             command_id=command_id,
             reply=None if command_id is None else OBEYED if error is None else refusal(error),
             entry=UNSET if entry == self._row else entry,
@@ -273,7 +287,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._state = state
         if events:
             self._entry = self._row = entry
-        self._version = Version(self._version + len(events))
+        self._version = version
+        if due:
+            self._saved_at = version
         self._pending.append(_Pending(envelope, events, state, error))
         commit.then(self._settled)
 
@@ -291,8 +307,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._unwind(pending, commit)
             return
         if not self.actor_stopped.is_set():
-            self._world.committed(pending.events)
-            self._act(pending.state, commit.outcome.position)
+            self._world.committed(pending.events, commit.outcome.last_version)
+            self._try_to_act(pending.state, commit.outcome.position)
         pending.give()
         for answer in pending.waiting:
             answer.give()
@@ -305,6 +321,12 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def _rest_if_over(self) -> None:
         if self._entry is None and not self.busy and not self.actor_stopped.is_set():
             self._at_rest()
+
+    def _try_to_act(self, state: S, cause: Position) -> None:
+        try:
+            self._act(state, cause)
+        except LogError as error:  # What an effect needs cannot be read.
+            self._broken(error)
 
     def _act(self, state: S, cause: Position) -> None:
         """Perform what the commit made outstanding; let go of what is owed no more."""
@@ -363,7 +385,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._broken(error)
             return
         self._owed = owed
-        self._act(self._state, self._read_to)
+        self._try_to_act(self._state, self._read_to)
         envelopes = [*self._again, *self._held]
         self._again, self._held = [], []
         for envelope in envelopes:

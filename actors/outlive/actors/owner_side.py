@@ -67,7 +67,7 @@ class OwnerSide:
         self._effects = EffectTable(self._loop)
         self._timers = Timers(clock, self._wake)
         surroundings = Surroundings(
-            log_id=log.log_id,
+            log=log,
             agents=agents,
             effects=self._effects,
             clock=clock,

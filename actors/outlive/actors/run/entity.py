@@ -51,6 +51,11 @@ class RunEntity:
         """See `outlive.events.run.RunState`."""
         return _INITIAL
 
+    @property
+    def edition(self) -> int:
+        """See `Entity.edition`."""
+        return 1
+
     def decide(self, state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
         """See `outlive.actors.run.decide`."""
         return decide(state, command)

@@ -9,9 +9,9 @@ from outlive.actors.entity import World
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN, RunEntity
 from outlive.actors.run.world import RunWorld, Surroundings
-from outlive.events import OpenEntry, RunId, RunState, StreamId
+from outlive.events import LogError, OpenEntry, RunId, RunState, StreamId
 from outlive.events.ids import id_of
-from outlive.projections import RunResult, result_of
+from outlive.projections import RunResult, Transcript, result_of
 
 
 class RunKind:
@@ -83,9 +83,15 @@ class RunKind:
         world: World[Effect],
         entry: OpenEntry | None,
     ) -> RunResult:
-        """Return the run's result."""
+        """Return the run's result. Raises LogError if its messages cannot be read."""
         assert isinstance(world, RunWorld)
-        return result_of(id_of(stream), state, world.transcript, entry)
+        try:
+            transcript = world.transcript
+        except LogError:
+            if entry is None:
+                raise
+            transcript = Transcript()  # It may stand still for this very reason.
+        return result_of(id_of(stream), state, transcript, entry)
 
 
 Runs: TypeAlias = Addresses[RunState, RunCommand, Effect, RunResult]

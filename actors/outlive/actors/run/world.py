@@ -19,23 +19,21 @@ from outlive.actors.run.commands import (
     RunCommand,
 )
 from outlive.actors.run.model_call import call_model, cut
+from outlive.actors.run.notes import Notes, read_notes
 from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
 from outlive.events import (
-    CallId,
     Clock,
     Event,
     Failure,
+    LogReader,
     Position,
     RunId,
-    RunStarted,
     RunState,
     StreamId,
-    ToolCallCompleted,
-    ToolCallFailed,
-    ToolStepCompleted,
-    Value,
+    Version,
     run_stream,
 )
+from outlive.events.ids import NO_VERSION
 from outlive.projections import Transcript
 
 
@@ -62,14 +60,14 @@ class Surroundings:
     def __init__(
         self,
         *,
-        log_id: str,
+        log: LogReader,
         agents: Mapping[str, Agent],
         effects: EffectTable,
         clock: Clock,
         executor: Executor,
         deps: object,
     ) -> None:
-        self.log_id: Final = log_id
+        self.log: Final = log
         self.agents: Final = agents
         self.effects: Final = effects
         self.clock: Final = clock
@@ -107,7 +105,8 @@ class RunWorld:
     """Performs one run's effects. Fulfils `entity.World`.
 
     What it knows (messages, values of steps) is folded from the run's events, so it can be
-    thrown away with the actor at any time.
+    thrown away with the actor at any time. Of a run whose state was saved, the events before
+    that are read when an effect needs them.
     """
 
     def __init__(self, run_id: RunId, surroundings: Surroundings) -> None:
@@ -115,43 +114,42 @@ class RunWorld:
         self._stream = run_stream(run_id)
         self._all = surroundings
         self._attempts: dict[CallTool, ToolAttempt] = {}
-        self.reset()
+        self.reset(NO_VERSION)
 
     @property
     def transcript(self) -> Transcript:
-        """The run's messages, up to the last event that became durable."""
-        return self._transcript
+        """The run's messages, up to the last event that became durable. Raises LogError."""
+        return self._read_notes().transcript
 
-    def reset(self) -> None:
-        """Forget what was noted."""
-        self._transcript = Transcript()
-        self._memos: dict[CallId, dict[str, Value]] = {}
-        self._agent_id = ""
+    def reset(self, version: Version) -> None:
+        """Forget what was noted; the events up to `version` are read when they are needed."""
+        self._version = version
+        self._notes = None if version else Notes()
 
-    def committed(self, events: Sequence[Event]) -> None:
+    def committed(self, events: Sequence[Event], version: Version) -> None:
         """Take note of durable events."""
-        for event in events:
-            self._transcript.apply(event)
-            match event:
-                case ToolStepCompleted():
-                    self._memos.setdefault(event.call_id, {})[event.key] = event.value
-                case ToolCallCompleted() | ToolCallFailed(retry_at_ns=None):
-                    self._memos.pop(event.call_id, None)
-                case RunStarted():
-                    self._agent_id = event.agent_id
-                case _:
-                    pass
+        self._version = version
+        if self._notes is not None:
+            for event in events:
+                self._notes.apply(event)
+
+    def _read_notes(self) -> Notes:
+        # Up to what was shown as committed: the log may hold more, which is still to be shown.
+        if self._notes is None:
+            self._notes = read_notes(self._all.log, self._stream, self._version)
+        return self._notes
 
     def perform(self, effect: Effect, cause: Position) -> None:
-        """Start an effect, unless it runs already."""
+        """Start an effect, unless it runs already. Raises LogError."""
         if self._all.effects.get(self._stream, effect) is not None:
             return
-        agent = self._all.agents[self._agent_id]
+        notes = self._read_notes()
+        agent = self._all.agents[notes.agent_id]
         home = _Home(self._all, self._stream, effect, cause)
         if isinstance(effect, CallModel):
-            body = self._call_model(agent, effect, home)
+            body = self._call_model(agent, effect, home, notes)
         else:
-            body = self._call_tool(agent, effect, home)
+            body = self._call_tool(agent, effect, home, notes)
         self._all.effects.start(
             self._stream, effect, body, failed=lambda reason: self._failed(effect, home, reason)
         )
@@ -173,14 +171,14 @@ class RunWorld:
                 )
             )
 
-    async def _call_model(self, agent: Agent, effect: CallModel, home: _Home) -> None:
+    async def _call_model(self, agent: Agent, effect: CallModel, home: _Home, notes: Notes) -> None:
         request = ModelRequest(
             run_id=self._run_id,
             agent_id=agent.id,
             step=effect.step,
             attempt=effect.attempt,
             instructions=agent.instructions,
-            messages=tuple(self._transcript.messages),
+            messages=tuple(notes.transcript.messages),
             tools=agent.tool_schemas,
         )
         outcome = await call_model(
@@ -193,14 +191,14 @@ class RunWorld:
         )
         home.conclude(outcome)
 
-    async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home) -> None:
-        call = self._transcript.calls[effect.call_id]
+    async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home, notes: Notes) -> None:
+        call = notes.transcript.calls[effect.call_id]
         attempt = self._attempts[effect] = ToolAttempt(
             effect,
             agent.tools[effect.name],
             home,
             f"{self._run_id}/{effect.call_id}",
-            self._memos.get(effect.call_id, {}),
+            notes.memos.get(effect.call_id, {}),
             clock=self._all.clock,
             executor=self._all.executor,
             closed=lambda: self._all.effects.closed,
@@ -212,7 +210,7 @@ class RunWorld:
                 "agent_id": agent.id,
                 "call_id": effect.call_id,
                 "number": effect.attempt,
-                "idempotency_key": idempotency_key(self._all.log_id, self._run_id, call),
+                "idempotency_key": idempotency_key(self._all.log.log_id, self._run_id, call),
                 "deps": self._all.deps,
             }
 

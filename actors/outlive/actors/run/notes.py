@@ -1,0 +1,61 @@
+"""What a run's effects need of its events besides its state: messages, and values of steps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outlive.events import (
+    CallId,
+    Event,
+    LogReader,
+    RunStarted,
+    StreamId,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolStepCompleted,
+    Value,
+    Version,
+)
+from outlive.projections import Transcript
+
+_PAGE: Final = 1_000
+
+
+class Notes:
+    """Folds a run's events, in order, each once."""
+
+    def __init__(self) -> None:
+        self.transcript: Final = Transcript()
+        self.memos: Final[dict[CallId, dict[str, Value]]] = {}  # of the calls that are open
+        self.agent_id = ""
+
+    def apply(self, event: Event) -> None:
+        """Take one event."""
+        self.transcript.apply(event)
+        match event:
+            case ToolStepCompleted():
+                self.memos.setdefault(event.call_id, {})[event.key] = event.value
+            case ToolCallCompleted() | ToolCallFailed(retry_at_ns=None):
+                self.memos.pop(event.call_id, None)
+            case RunStarted():
+                self.agent_id = event.agent_id
+            case _:
+                pass
+
+
+def read_notes(log: LogReader, stream: StreamId, version: Version) -> Notes:
+    """Return the notes of a run's events up to `version`, and of none beyond it.
+
+    Raises:
+        CorruptLog, NewerFormat: the stream cannot be read; nothing is guessed at.
+    """
+    notes, after = Notes(), Version(0)
+    while after < version:
+        page = log.read(stream, after=after, limit=min(_PAGE, version - after))
+        if not page:
+            break
+        for recorded in page:
+            if recorded.version <= version:
+                notes.apply(recorded.event)
+        after = page[-1].version
+    return notes
