@@ -490,7 +490,7 @@ def test_an_observer_that_stands_at_the_head_of_a_running_run_waits_for_what_com
     Machine().run(body, slow)
 
 
-@pytest.mark.parametrize("after", [-1, 5, 2**40])
+@pytest.mark.parametrize("after", [-1, 5, 2**40, 1.0, None])
 def test_a_version_that_was_never_handed_out_is_refused(after: int) -> None:
     async def body(rt: Runtime) -> None:
         await rt.run("echo", "hi", run_id="r1")
@@ -499,6 +499,26 @@ def test_a_version_that_was_never_handed_out_is_refused(after: int) -> None:
         assert (refused.value.after, refused.value.head) == (after, 4)
 
     Machine().run(body, echo)
+
+
+def test_a_named_reader_of_the_runtimes_log_goes_on_where_it_saved(tmp_path: Path) -> None:
+    async def opened(count: int) -> list[int]:
+        found: list[int] = []
+        async with Runtime(tmp_path / "data", agents=[echo]) as rt:
+            await rt.run("echo", "hi", run_id="r1")
+            async with rt.subscription("books") as records:
+                for _ in range(count):
+                    found.append((await anext(records)).position)
+                await records.save()
+            events = rt.subscription("one", stream=run_stream("r1"))
+            assert (await anext(events)).version == 1
+        with pytest.raises(LogClosed):
+            [_ async for _ in events]
+        with pytest.raises(LogClosed):
+            rt.subscription("books")
+        return found
+
+    assert [asyncio.run(opened(1)), asyncio.run(opened(1))] == [[1], [2]]
 
 
 def test_an_observer_that_leaves_touches_nobody() -> None:

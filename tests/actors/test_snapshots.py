@@ -48,10 +48,10 @@ STORED: Final = codec_of(TallyEntity())
 class Counting(ScriptedLog):
     """A log that counts the events that were read of it, and may have lost its snapshots."""
 
-    def __init__(self, inner: MemoryLog, *, forget: bool = False) -> None:
+    def __init__(self, inner: MemoryLog, *, lost: bool = False) -> None:
         super().__init__(inner)
         self.events_read = 0
-        self.forget = forget
+        self.lost = lost
 
     def read(
         self, stream: StreamId, *, after: Version = Version(0), limit: int = 1_000
@@ -61,7 +61,7 @@ class Counting(ScriptedLog):
         return found
 
     def snapshot(self, stream: StreamId) -> Snapshot | None:
-        return None if self.forget else super().snapshot(stream)
+        return None if self.lost else super().snapshot(stream)
 
 
 def loaded(
@@ -117,7 +117,7 @@ def test_at_every_prefix_a_saved_state_and_the_tail_are_the_fold_of_the_log(
         for events in commits:
             await do(live, *events)
             log.settle()
-            with_saved, without = loaded(log), loaded(Counting(log.inner, forget=True))
+            with_saved, without = loaded(log), loaded(Counting(log.inner, lost=True))
             assert (with_saved.state, with_saved.version) == (live.state, live.version)
             assert (without.state, without.version) == (live.state, live.version)
 
@@ -294,11 +294,11 @@ def test_a_long_run_is_loaded_by_reading_its_tail_alone() -> None:
 class CountingReads(FailingLog):
     """A log that counts what is read of it; `bad_before` is the version from which it is whole."""
 
-    def __init__(self, inner: MemoryLog, *, bad_before: int = 0, forget: bool = False) -> None:
+    def __init__(self, inner: MemoryLog, *, bad_before: int = 0, lost: bool = False) -> None:
         super().__init__(inner, 10_000)
         self.events_read = 0
         self._bad_before = bad_before
-        self._forget = forget
+        self._lost = lost
 
     def read(
         self, stream: StreamId, *, after: Version = Version(0), limit: int = 1_000
@@ -310,13 +310,13 @@ class CountingReads(FailingLog):
         return found
 
     def snapshot(self, stream: StreamId) -> Snapshot | None:
-        return None if self._forget else super().snapshot(stream)
+        return None if self._lost else super().snapshot(stream)
 
 
-@pytest.mark.parametrize("forget", [False, True], ids=["with", "without"])
-def test_a_run_comes_to_the_same_with_and_without_its_saved_state(forget: bool) -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["with", "without"])
+def test_a_run_comes_to_the_same_with_and_without_its_saved_state(lost: bool) -> None:
     machine = interrupted()
-    log = CountingReads(machine.log, forget=forget)
+    log = CountingReads(machine.log, lost=lost)
 
     async def play() -> Any:
         async with open_runtime(hanging(False), log=log) as rt:

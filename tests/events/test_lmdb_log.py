@@ -8,6 +8,7 @@ import pytest
 from outlive.events.lmdb_store import LmdbLog
 from tests.events.lmdb_files import abandon
 from tests.events.log_contract import LogContract, Store, Ticks
+from tests.events.named_contract import NamedContract
 
 
 class LmdbStore:
@@ -23,7 +24,7 @@ class LmdbStore:
         self.log = LmdbLog(self._path, clock=Ticks(10_000))
 
 
-class TestLmdbLog(LogContract):
+class TestLmdbLog(LogContract, NamedContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Generator[Store]:
         store = LmdbStore(tmp_path / "log")

@@ -4,6 +4,7 @@ import pytest
 
 from outlive.events import MemoryLog
 from tests.events.log_contract import LogContract, Store, Ticks
+from tests.events.named_contract import NamedContract
 
 
 class MemoryStore:
@@ -14,7 +15,7 @@ class MemoryStore:
         self.log = self.log.reopened(clean=clean)
 
 
-class TestMemoryLog(LogContract):
+class TestMemoryLog(LogContract, NamedContract):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import overload
 
 from msgspec import UNSET, UnsetType
 
@@ -15,11 +16,13 @@ from outlive.events import (
     LogError,
     LogFailed,
     MemoryLog,
+    NamedSubscription,
     OpenEntry,
     OutliveError,
     Position,
     Record,
     Recorded,
+    SavedOffset,
     Snapshot,
     StreamId,
     Submitted,
@@ -69,6 +72,25 @@ class _Around:
 
     def follow_all(self, *, after: Position = Position(0)) -> Subscription[Record]:
         return self.inner.follow_all(after=after)
+
+    @overload
+    def subscription(self, name: str) -> NamedSubscription[Record]: ...
+
+    @overload
+    def subscription(self, name: str, *, stream: StreamId) -> NamedSubscription[Recorded]: ...
+
+    def subscription(
+        self, name: str, *, stream: StreamId | None = None
+    ) -> NamedSubscription[Record] | NamedSubscription[Recorded]:
+        if stream is None:
+            return self.inner.subscription(name)
+        return self.inner.subscription(name, stream=stream)
+
+    def offsets(self) -> list[SavedOffset]:
+        return self.inner.offsets()
+
+    def forget(self, name: str) -> bool:
+        return self.inner.forget(name)
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:
         return self.inner.open_entry(stream)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Literal, Protocol, Self, cast, overload
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids, RandomIds
@@ -30,7 +30,9 @@ from outlive.events import (
     LogError,
     LogReader,
     MemoryLog,
+    NamedSubscription,
     OutliveError,
+    Record,
     Recorded,
     RunId,
     StreamId,
@@ -43,6 +45,10 @@ from outlive.events import (
 )
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
 from outlive.projections import RunResult, observe_run
+
+
+class _Observer(Protocol):
+    def end(self, error: OutliveError) -> None: ...
 
 
 class Runtime:
@@ -112,7 +118,7 @@ class Runtime:
         self._given_log = log
         self._seat: Seat | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._observers: weakref.WeakSet[Subscription[Recorded]] = weakref.WeakSet()
+        self._observers: weakref.WeakSet[_Observer] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
         """Open the log and begin to take up what was left unfinished."""
@@ -290,6 +296,28 @@ class Runtime:
         subscription = self.log.follow(stream, after=after)
         self._observers.add(subscription)
         return subscription
+
+    @overload
+    def subscription(self, name: str) -> NamedSubscription[Record]: ...
+
+    @overload
+    def subscription(self, name: str, *, stream: StreamId) -> NamedSubscription[Recorded]: ...
+
+    def subscription(
+        self, name: str, *, stream: StreamId | None = None
+    ) -> NamedSubscription[Record] | NamedSubscription[Recorded]:
+        """Return a reader of the log that begins where `name` has saved last.
+
+        Ends with `LogClosed` when the runtime is closed. See `LogReader.subscription`.
+        """
+        log = self.log
+        if stream is None:
+            records = log.subscription(name)
+            self._observers.add(records)
+            return records
+        events = log.subscription(name, stream=stream)
+        self._observers.add(events)
+        return events
 
     async def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
         """Wait until the run is at rest and return what it came to.

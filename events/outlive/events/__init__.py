@@ -17,8 +17,10 @@ from outlive.events.errors import (
     LogInUse,
     LogNotFound,
     LogNotWritable,
+    NameTaken,
     NewerFormat,
     NotFound,
+    OffsetMovedOn,
     OutliveError,
     Refused,
     RunExists,
@@ -34,6 +36,8 @@ from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_s
 from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor
 from outlive.events.log import EventLog, LogReader
 from outlive.events.memory import MemoryLog
+from outlive.events.named import NamedSubscription
+from outlive.events.offsets import SavedOffset
 from outlive.events.record import Record, Recorded
 from outlive.events.run import (
     ModelAttemptAbandoned,
@@ -91,8 +95,11 @@ __all__ = [
     "ModelCallFailed",
     "ModelCallStarted",
     "ModelDelta",
+    "NameTaken",
+    "NamedSubscription",
     "NewerFormat",
     "NotFound",
+    "OffsetMovedOn",
     "OpenEntry",
     "OutliveError",
     "Position",
@@ -110,6 +117,7 @@ __all__ = [
     "RunStarted",
     "RunState",
     "RunUnsuccessful",
+    "SavedOffset",
     "Snapshot",
     "StreamId",
     "Submitted",

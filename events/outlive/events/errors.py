@@ -8,6 +8,8 @@ OutliveError
 ├── Refused                    the command cannot be obeyed in the present state
 │   ├── RunExists              same id, other input
 │   ├── InvalidOffset          an offset beyond the head
+│   ├── OffsetMovedOn          another reader of that name is further on
+│   ├── NameTaken              a subscription's name, in use for another stream
 │   └── AttemptEnded           a tool goes on after its attempt was given up
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 ├── UnserialisableValue        a value that cannot be stored
@@ -71,12 +73,36 @@ class RunExists(Refused):
 
 
 class InvalidOffset(Refused):
-    """The offset lies beyond the head: it was not handed out by this log."""
+    """No offset of this log: beyond the head, negative, or no whole number.
 
-    def __init__(self, after: int, head: int) -> None:
-        super().__init__(f"offset {after} lies outside of 0 to {head}, the head")
+    It was not handed out by this log, or the log was put back to an earlier state. Reading on
+    from there would miss events without a word. Begin again at an offset that you can rely on.
+    """
+
+    def __init__(self, after: object, head: int, reason: str = "") -> None:
+        super().__init__(reason or f"offset {after!r} lies outside of 0 to {head}, the head")
         self.after = after
         self.head = head
+
+
+class OffsetMovedOn(Refused):
+    """Another reader has saved a later offset under this name. Nothing was saved."""
+
+    def __init__(self, name: str, offset: int, saved: int) -> None:
+        super().__init__(f"{name!r} is at offset {saved}: {offset} would go back")
+        self.name = name
+        self.offset = offset
+        self.saved = saved
+
+
+class NameTaken(Refused):
+    """The name is that of a subscription to something else. Choose another, or forget it."""
+
+    def __init__(self, name: str, stream: str | None) -> None:
+        what = "the whole log" if stream is None else f"stream {stream!r}"
+        super().__init__(f"{name!r} is the name of a subscription to {what}")
+        self.name = name
+        self.stream = stream
 
 
 class AttemptEnded(Refused):

@@ -233,6 +233,11 @@ class Subscription(Generic[T]):
         self._closed = False
         self._ended: OutliveError | None = None
 
+    @property
+    def offset(self) -> int:
+        """The cursor of the last one that was returned; where it began, before that."""
+        return self._after
+
     def __aiter__(self) -> Subscription[T]:
         """Return itself."""
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -12,6 +12,8 @@ from outlive.events.errors import LogError
 from outlive.events.event import Event
 from outlive.events.feed import Subscription
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.named import NamedSubscription
+from outlive.events.offsets import SavedOffset
 from outlive.events.record import Record, Recorded
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
@@ -67,11 +69,52 @@ class LogReader(Protocol):
         """Return the events of `stream` beyond `after`, then live, in order, once.
 
         A stream that does not exist yet is waited for.
+
+        Raises:
+            InvalidOffset: `after` is no version of the stream, and not 0.
         """
         ...
 
     def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
-        """Return the records of the log beyond `after`, then live, in order, once."""
+        """Return the records of the log beyond `after`, then live, in order, once.
+
+        Raises:
+            InvalidOffset: `after` is no position of the log, and not 0.
+        """
+        ...
+
+    @overload
+    def subscription(self, name: str) -> NamedSubscription[Record]: ...
+
+    @overload
+    def subscription(self, name: str, *, stream: StreamId) -> NamedSubscription[Recorded]: ...
+
+    def subscription(
+        self, name: str, *, stream: StreamId | None = None
+    ) -> NamedSubscription[Record] | NamedSubscription[Recorded]:
+        """Return a reader that begins where `name` has saved last; at the start, the first time.
+
+        It reads the whole log, a record at a time, or one stream, an event at a time. What it
+        yields is yielded again after a crash, unless it was saved.
+
+        Args:
+            name: 1 to 200 printable characters.
+            stream: the same each time; it may not exist yet.
+
+        Raises:
+            InvalidId: the name is none.
+            NameTaken: it reads another stream, or the whole log.
+            InvalidOffset: what was saved lies beyond the head, or is of another log: this log
+                was put back to an earlier state. `forget` the name to begin anew.
+        """
+        ...
+
+    def offsets(self) -> list[SavedOffset]:
+        """Return what named subscriptions have saved, by name."""
+        ...
+
+    def forget(self, name: str) -> bool:
+        """Forget what was saved under a name, durably; return whether there was anything."""
         ...
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:

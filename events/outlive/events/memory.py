@@ -14,6 +14,8 @@ from outlive.events.errors import LogClosed, LogError, WrongExpectedVersion
 from outlive.events.event import Event
 from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
+from outlive.events.named import NamedReads
+from outlive.events.offsets import MemoryOffsets
 from outlive.events.record import (
     GENESIS,
     Record,
@@ -24,7 +26,7 @@ from outlive.events.record import (
     split,
 )
 from outlive.events.snapshot import Snapshot
-from outlive.events.store import admit, check_limit, next_commit_id, usable
+from outlive.events.store import admit, check_limit, check_offset, next_commit_id, usable
 from outlive.events.submitted import Submitted
 
 
@@ -35,7 +37,7 @@ class _Stream(msgspec.Struct, gc=False):
     answer: Committed | None = None
 
 
-class MemoryLog:
+class MemoryLog(NamedReads):
     """An `EventLog` that is gone with its process. Records are encoded and hashed all the same.
 
     `reopened()` gives a log with the same records and the next epoch, as if a process had
@@ -56,6 +58,7 @@ class MemoryLog:
         self._index: dict[StreamId, list[tuple[int, int]]] = {}
         self._open: dict[StreamId, OpenEntry] = {}
         self._snapshots: dict[StreamId, Snapshot] = {}
+        self._offsets = MemoryOffsets()
         self._hash = GENESIS
         self._feed = Feed()
         self._deliver: Deliver = at_once
@@ -88,7 +91,7 @@ class MemoryLog:
         other._epoch, other._clean = self._epoch + 1, clean
         other._records, other._names, other._hash = self._records, self._names, self._hash
         other._streams, other._index, other._open = self._streams, self._index, self._open
-        other._snapshots = self._snapshots
+        other._snapshots, other._offsets = self._snapshots, self._offsets
         return other
 
     def deliver_on(self, deliver: Deliver) -> None:
@@ -240,12 +243,14 @@ class MemoryLog:
 
     def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
         """Follow one stream. See `LogReader.follow`."""
+        check_offset(after, lambda: self.version(stream))
         return follow_stream(
             self._feed, stream, after, lambda s, v, n: self.read(s, after=v, limit=n)
         )
 
     def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
         """Follow the log. See `LogReader.follow_all`."""
+        check_offset(after, lambda: self.head)
         return follow_all(self._feed, after, lambda p, n: self.read_all(after=p, limit=n))
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:

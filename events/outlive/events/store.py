@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import UnsetType
 
 from outlive.events.codec import Codec
 from outlive.events.commit import Commit, OpenEntry
-from outlive.events.errors import CorruptLog, InvalidId, UnserialisableValue
+from outlive.events.errors import CorruptLog, InvalidId, InvalidOffset, UnserialisableValue
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.record import MAX_EVENTS, header_tail, payload_digest
@@ -130,3 +130,13 @@ def check_limit(limit: int) -> None:
     """Raise ValueError unless `limit` is what a read may return at most."""
     if not 1 <= limit <= 10_000:
         raise ValueError(f"a limit is 1 to 10,000, not {limit}")
+
+
+def check_offset(after: object, head: Callable[[], int]) -> None:
+    """Return if `after` may have been handed out, where `head` is the last one that was.
+
+    Raises:
+        InvalidOffset: it is beyond the head, negative, or no whole number.
+    """
+    if type(after) is not int or after < 0 or (after and after > head()):
+        raise InvalidOffset(after, head())

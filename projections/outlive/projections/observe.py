@@ -47,7 +47,7 @@ async def observe_run(
 
     Raises:
         RunNotFound: at once, when there is no such run.
-        InvalidOffset: `after` is negative or beyond the head of the run.
+        InvalidOffset: `after` is beyond the head of the run, negative, or no whole number.
         LogClosed: the log was closed before the run was over.
     """
     stream = run_stream(run_id)
@@ -56,9 +56,7 @@ async def observe_run(
     head = log.version(stream)
     if head == 0:
         raise RunNotFound(run_id)
-    if type(after) is not int:
-        raise TypeError(f"an offset is a version, a whole number, not {after!r}")
-    if not 0 <= after <= head:
+    if type(after) is not int or not 0 <= after <= head:
         raise InvalidOffset(after, head)
     over = _is_over(log, stream, head)
     if over and after == head:

@@ -4,6 +4,7 @@
     log.json                     the log's id and store format: there is a log
     owner.lock                   held by the owner, holds its process id
     wake/                        sockets of the processes that follow
+    offsets/                     an LMDB environment with what named subscriptions have saved
 
 `log.json` is written last of all when a log is made, after the environment's first commit, and
 before the first append. So where it stands, an empty or missing data file is damage, never a

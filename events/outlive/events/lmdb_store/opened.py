@@ -19,10 +19,13 @@ from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Vers
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.inbox import commands
 from outlive.events.lmdb_store.layout import Tables, translated
+from outlive.events.lmdb_store.offsets import LmdbOffsets
 from outlive.events.lmdb_store.opening import check_whole
 from outlive.events.lmdb_store.reading import Reading
+from outlive.events.named import NamedReads
 from outlive.events.record import Record, Recorded
 from outlive.events.snapshot import Snapshot
+from outlive.events.store import check_offset
 from outlive.events.submitted import Submitted
 
 
@@ -46,6 +49,8 @@ class Opened:
         self.log_id = log_id
         self.reading = Reading(env, tables, codec, unowned=unowned)
         self.feed = Feed()
+        self.offsets = LmdbOffsets(folder.path, self.reading.check_process)
+        self.reading.on_close = self.offsets.close
 
 
 @contextmanager
@@ -70,12 +75,13 @@ def checked(
         opened.pop_all()
 
 
-class LmdbReads:
+class LmdbReads(NamedReads):
     """The reading half of a log in a folder: `LogReader`, but for `close`."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
         self._reading = opened.reading
+        self._offsets = opened.offsets
 
     @property
     def log_id(self) -> str:
@@ -103,10 +109,12 @@ class LmdbReads:
 
     def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
         """Follow one stream. See `LogReader.follow`."""
+        check_offset(after, lambda: self._reading.version(stream))
         return follow_stream(self._opened.feed, stream, after, self._reading.read)
 
     def follow_all(self, *, after: Position = NO_POSITION) -> Subscription[Record]:
         """Follow the log. See `LogReader.follow_all`."""
+        check_offset(after, self._reading.head)
         return follow_all(self._opened.feed, after, self._reading.read_all)
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:

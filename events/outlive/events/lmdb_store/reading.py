@@ -80,6 +80,7 @@ class Reading:
         self._gate = threading.Condition()
         self._inside = 0
         self._closed = False
+        self.on_close: Callable[[], None] = lambda: None
         self._numbers: dict[StreamId, int] = {}
         self._names: dict[int, StreamId] = {}
 
@@ -108,6 +109,7 @@ class Reading:
             self._closed = True
             if self._gate.wait_for(lambda: not self._inside, _PATIENCE_S):
                 self._env.close()
+        self.on_close()
 
     def _enter(self) -> None:
         self.check_process()  # First: a lock that was held while forking stays held.

@@ -1,0 +1,155 @@
+"""Saved offsets in an LMDB environment of their own, `offsets/` in the log's folder.
+
+Saving takes that environment's write lock, never the log's: a reader that saves does not hold
+up the writer, and may be in another process. It is made with the first offset that is saved,
+under another name first: where `offsets/` stands, it is whole.
+
+    key   BLAKE2b-256 of the name
+    row   msgpack of its SavedOffset
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, TypeVar
+
+import lmdb
+import msgspec
+
+from outlive.events.errors import CorruptLog, LogClosed, LogNotWritable
+from outlive.events.lmdb_store.layout import DATA_FILE, open_environment, translated
+from outlive.events.lmdb_store.opening import check_whole
+from outlive.events.offsets import SavedOffset, check_successor
+
+T = TypeVar("T")
+
+FOLDER: Final = "offsets"
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(SavedOffset).decode
+
+
+class LmdbOffsets:
+    """An `OffsetStore` in a log's folder, for any thread of this process.
+
+    `check_process` raises in a process that was forked off the one that opened the log.
+    """
+
+    def __init__(self, folder: Path, check_process: Callable[[], None]) -> None:
+        self._path = folder / FOLDER
+        self._check_process = check_process
+        self._lock = threading.Lock()
+        self._env: lmdb.Environment | None = None
+        self._closed = False
+
+    def get(self, name: str) -> SavedOffset | None:
+        """Return what was saved under a name. Raises LogError."""
+        return self._within(lambda txn: _row(txn, name), write=False)
+
+    def put(self, saved: SavedOffset, *, backwards: bool) -> None:
+        """Save, durably. See `OffsetStore.put`. Raises LogError."""
+
+        def work(txn: lmdb.Transaction[bytes]) -> None:
+            before = _row(txn, saved.name)
+            check_successor(before, saved, backwards=backwards)
+            if before != saved:
+                txn.put(_key(saved.name), _encode(saved))
+
+        self._within(work, write=True, make=True)
+
+    def delete(self, name: str) -> bool:
+        """Forget a name, durably; return whether it was known. Raises LogError."""
+        return bool(self._within(lambda txn: txn.delete(_key(name)), write=True))
+
+    def all(self) -> list[SavedOffset]:
+        """Return all that was saved, by name. Raises LogError."""
+
+        def work(txn: lmdb.Transaction[bytes]) -> list[SavedOffset]:
+            with txn.cursor() as cursor:
+                return [_decoded(row) for _, row in cursor.iternext()]
+
+        return sorted(self._within(work, write=False) or [], key=lambda saved: saved.name)
+
+    def close(self) -> None:
+        """Wait for who is in it, and let go of it. Twice is once."""
+        with self._lock:
+            self._closed = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        env, self._env = self._env, None
+        if env is not None:
+            env.close()
+
+    def _within(
+        self, work: Callable[[lmdb.Transaction[bytes]], T], *, write: bool, make: bool = False
+    ) -> T | None:
+        """Return what `work` finds; None where nothing was ever saved."""
+        self._check_process()  # First: a lock that was held while forking stays held.
+        with self._lock:
+            if self._closed:
+                raise LogClosed("the log is closed")
+            if self._env is None:
+                if not (make or self._path.exists()):
+                    return None
+                self._env = self._open()
+            try:
+                with self._env.begin(write=write) as txn:
+                    return work(txn)
+            except lmdb.Error as error:
+                # What is in the file is unknown after a failed commit: read it anew next time.
+                self._let_go()
+                raise translated(error, str(self._path)) from error
+
+    def _open(self) -> lmdb.Environment:
+        if not self._path.exists():
+            self._make()
+        env = open_environment(self._path, readonly=False)
+        try:
+            check_whole(env, self._path / DATA_FILE)
+            env.reader_check()
+        except BaseException:
+            env.close()
+            raise
+        return env
+
+    def _make(self) -> None:
+        """Make the environment, whole or not at all; another process may be faster."""
+        draft = self._path.with_name(f"{FOLDER}.{os.getpid()}.new")
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            open_environment(draft, readonly=False).close()
+            try:
+                draft.rename(self._path)
+            except OSError:
+                shutil.rmtree(draft, ignore_errors=True)
+                if not self._path.is_dir():
+                    raise
+            descriptor = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise LogNotWritable(str(self._path), error.strerror or str(error)) from error
+
+
+def _key(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+
+def _row(txn: lmdb.Transaction[bytes], name: str) -> SavedOffset | None:
+    row = txn.get(_key(name))
+    return None if row is None else _decoded(row)
+
+
+def _decoded(row: bytes) -> SavedOffset:
+    try:
+        return _decode(row)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptLog("a saved offset", str(error)) from None
