@@ -1,10 +1,14 @@
 """The live side of subscriptions: committed records are pushed to those who follow.
 
 How a follower neither misses nor repeats an event: it registers first, from then on new
-records collect in its queue, and only then reads the log from its cursor. What was committed
+records collect in a queue, and only then reads the log from its cursor. What was committed
 in between is seen twice, once in the log and once in the queue, and passed over by version
-(or position). A queue that grows past its limit is thrown away, and the follower reads the
-log again from its cursor: a slow follower costs the writer nothing and loses nothing.
+(or position).
+
+The queue is one for all who follow the same, each has its place in it. So a push costs the
+writer the same for one follower and for a hundred, but for those that sleep and are woken. The
+queue keeps the last 1,024 records. Who has fallen behind them reads the log again from his
+cursor: a slow follower costs the writer nothing and loses nothing.
 
 `publish` may be called from any thread; a follower belongs to the event loop that iterates it.
 One that is dropped without `aclose` (a `break` out of an `async for`), or whose loop is gone, is
@@ -37,9 +41,9 @@ class Feed:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_stream: dict[StreamId, list[_Queue]] = {}
-        self._all: list[_Queue] = []
-        self._dropped: deque[tuple[StreamId | None, _Queue]] = deque()
+        self._by_stream: dict[StreamId, _Topic] = {}
+        self._all = _Topic()
+        self._dropped: deque[_Queue] = deque()
         self._ended: OutliveError | None = None
         self.on_follow: Callable[[], None] | None = None
 
@@ -49,109 +53,113 @@ class Feed:
         if self._dropped:
             with self._lock:
                 self._take_out_dropped()
-        return bool(self._all or self._by_stream)
+        return bool(self._all.queues or self._by_stream)
 
     def wants(self, stream: StreamId) -> bool:
         """Whether anybody follows this stream: spares building records nobody asked for.
 
         Ask once the record can be read: who follows from then on finds it in the log.
         """
-        return bool(self._all) or stream in self._by_stream
+        return bool(self._all.queues) or stream in self._by_stream
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Push records, in the order of their positions."""
-        woken: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
+        """Push records, in the order of their positions. The price of the awake is nothing."""
+        woken: dict[_Queue, None] = {}
         with self._lock:
             self._take_out_dropped()
             for record in records:
-                for queue in (*self._by_stream.get(record.stream, ()), *self._all):
-                    if queue.push(record):
-                        woken.setdefault(queue.loop, []).append(queue)
+                for topic in (self._by_stream.get(record.stream), self._all):
+                    if topic is not None and topic.queues:
+                        topic.push(record)
+                        if topic.asleep:
+                            woken |= topic.asleep
+                            topic.asleep = {}
         self._wake(woken)
 
     def end(self, error: OutliveError) -> None:
         """Tell all followers, present and to come, that no more will follow."""
-        woken: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
         with self._lock:
             self._take_out_dropped()
             self._ended = error
-            for queue in self._queues():
+            queues = self._queues()
+            for queue in queues:
                 queue.ended = error
-                woken.setdefault(queue.loop, []).append(queue)
-        self._wake(woken)
+        self._wake(queues)
 
     def read_again(self) -> None:
         """Have all followers read the log from their cursors: somebody else pushes from now on.
 
         Call it when the one who pushed before has ended, and before the other one begins.
         """
-        woken: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
         with self._lock:
             self._take_out_dropped()
-            for queue in self._queues():
+            queues = self._queues()
+            for queue in queues:
                 queue.lagging = True
-                woken.setdefault(queue.loop, []).append(queue)
-        self._wake(woken)
+        self._wake(queues)
 
     def register(self, stream: StreamId | None) -> _Queue:
         """Add a queue for one stream, or for all; belongs to the running event loop.
 
         `on_follow` has run when it returns.
         """
-        queue = _Queue(asyncio.get_running_loop(), self._lock)
+        loop = asyncio.get_running_loop()
         with self._lock:
             self._take_out_dropped()
-            if stream is None:
-                self._all.append(queue)
-            else:
-                self._by_stream.setdefault(stream, []).append(queue)
+            topic = self._all if stream is None else self._by_stream.setdefault(stream, _Topic())
+            queue = _Queue(loop, self._lock, stream, topic)
+            topic.queues[queue] = None
             queue.ended = self._ended
         if self.on_follow is not None:
             try:
                 self.on_follow()
             except BaseException:
-                self.unregister(stream, queue)
+                self.unregister(queue)
                 raise
         return queue
 
-    def unregister(self, stream: StreamId | None, queue: _Queue) -> None:
+    def unregister(self, queue: _Queue) -> None:
         """Take a queue out again. Twice is once."""
         with self._lock:
-            self._take_out(stream, queue)
+            self._take_out(queue)
 
-    def drop(self, stream: StreamId | None, queue: _Queue) -> None:
+    def drop(self, queue: _Queue) -> None:
         """Have a queue taken out later: takes no lock, a finalizer may call it anywhere."""
-        self._dropped.append((stream, queue))
+        self._dropped.append(queue)
 
     def _take_out_dropped(self) -> None:
         while self._dropped:
-            self._take_out(*self._dropped.popleft())
+            self._take_out(self._dropped.popleft())
 
-    def _take_out(self, stream: StreamId | None, queue: _Queue) -> None:
-        queues = self._all if stream is None else self._by_stream.get(stream, [])
-        if queue in queues:
-            queues.remove(queue)
-        if stream is not None and not queues:
-            self._by_stream.pop(stream, None)
+    def _take_out(self, queue: _Queue) -> None:
+        topic = queue.topic
+        topic.queues.pop(queue, None)
+        topic.asleep.pop(queue, None)
+        if topic.queues:
+            return
+        if queue.stream is None:
+            topic.records.clear()
+        elif self._by_stream.get(queue.stream) is topic:
+            del self._by_stream[queue.stream]
 
-    def _queues(self) -> list[_Queue]:
-        return [*self._all, *(queue for queues in self._by_stream.values() for queue in queues)]
+    def _queues(self) -> dict[_Queue, None]:
+        found = dict(self._all.queues)
+        for topic in self._by_stream.values():
+            found |= topic.queues
+        return found
 
-    def _wake(self, woken: dict[asyncio.AbstractEventLoop, list[_Queue]]) -> None:
-        for loop, queues in woken.items():
+    def _wake(self, woken: dict[_Queue, None]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
+        for queue in woken:
+            by_loop.setdefault(queue.loop, []).append(queue)
+        for loop, queues in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_wake_all, queues)
-            except RuntimeError:
-                self._take_out_all_of(loop)  # It is closed, and with it went its followers.
-
-    def _take_out_all_of(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
-            self._all = [queue for queue in self._all if queue.loop is not loop]
-            left = {
-                stream: [queue for queue in queues if queue.loop is not loop]
-                for stream, queues in self._by_stream.items()
-            }
-            self._by_stream = {stream: queues for stream, queues in left.items() if queues}
+            except RuntimeError:  # It is closed, and with it went its followers.
+                with self._lock:
+                    for queue in self._queues():
+                        if queue.loop is loop:
+                            self._take_out(queue)
 
 
 def _wake_all(queues: list[_Queue]) -> None:
@@ -159,35 +167,65 @@ def _wake_all(queues: list[_Queue]) -> None:
         queue.wake()
 
 
+class _Topic:
+    """The last records of one stream, or of all, for those who follow. Under the feed's lock."""
+
+    __slots__ = ("asleep", "pushed_count", "queues", "records")
+
+    def __init__(self) -> None:
+        self.records: deque[Record] = deque(maxlen=QUEUE_LIMIT)
+        self.pushed_count = 0
+        self.queues: dict[_Queue, None] = {}
+        self.asleep: dict[_Queue, None] = {}
+
+    def push(self, record: Record) -> None:
+        """Add a record, in the place of the oldest one where there are too many."""
+        self.records.append(record)
+        self.pushed_count += 1
+        if self.pushed_count % QUEUE_LIMIT == 0:
+            for queue in self.queues:
+                if queue.loop.is_closed():
+                    self.asleep[queue] = None  # It never will be; waking it finds that out.
+
+
 class _Queue:
-    """Records pushed for one follower. `push` under the feed's lock, the rest on the loop."""
+    """One follower's place among the records of a topic. Belongs to its loop."""
 
-    __slots__ = ("_asleep", "_lock", "_records", "_waiter", "ended", "lagging", "loop")
+    __slots__ = ("_lock", "_taken_count", "_waiter", "ended", "lagging", "loop", "stream", "topic")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lock: threading.Lock) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lock: threading.Lock,
+        stream: StreamId | None,
+        topic: _Topic,
+    ) -> None:
         self.loop = loop
-        self._lock = lock
+        self.stream = stream
+        self.topic = topic
         self.lagging = True  # nothing read yet: the log has what came before
         self.ended: OutliveError | None = None
-        self._records: deque[Record] = deque()
+        self._lock = lock
+        self._taken_count = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._asleep = False
 
-    def push(self, record: Record) -> bool:
-        """Add a record; return whether the follower is to be woken."""
-        if len(self._records) >= QUEUE_LIMIT:
-            self._records.clear()
-            self.lagging = True
-            if self.loop.is_closed():
-                return True  # Nobody will ever take them; waking finds that out.
-        self._records.append(record)
-        asleep, self._asleep = self._asleep, False
-        return asleep
-
-    def take(self) -> Record | None:
-        """Return the next record, if there is one and none before it was thrown away."""
+    def catch_up(self) -> None:
+        """Begin with what is pushed from now on: all before that is about to be read."""
         with self._lock:
-            return self._records.popleft() if self._records and not self.lagging else None
+            self.lagging = False
+            self._taken_count = self.topic.pushed_count
+
+    def take(self) -> list[Record]:
+        """Return the records since the last time; none if some of them are gone already."""
+        with self._lock:
+            records = self.topic.records
+            count = self.topic.pushed_count - self._taken_count
+            if count > len(records):
+                self.lagging = True
+            if self.lagging or not count:
+                return []
+            self._taken_count = self.topic.pushed_count
+            return [records[index] for index in range(-count, 0)]
 
     def wake(self) -> None:
         """Let `wait` return."""
@@ -196,13 +234,13 @@ class _Queue:
 
     async def wait(self) -> None:
         """Return when there is something to take, or nothing more to come."""
-        waiter = self._waiter = self.loop.create_future()
-        self._asleep = True
-        # A push between the look and the sleep has seen the follower awake.
-        if self._records or self.lagging or self.ended is not None:
-            self._asleep = False
-            return
-        await waiter
+        self._waiter = self.loop.create_future()
+        with self._lock:
+            new = self.topic.pushed_count != self._taken_count
+            if new or self.lagging or self.ended is not None:
+                return
+            self.topic.asleep[self] = None
+        await self._waiter
 
 
 class Subscription(Generic[T]):
@@ -265,7 +303,7 @@ class Subscription(Generic[T]):
         if queue.lagging:
             if queue.ended is not None:
                 raise queue.ended.with_traceback(None)
-            queue.lagging = False  # Before the read: an overflow during it counts again.
+            queue.catch_up()  # Before the read: what is pushed during it counts again.
             try:
                 found = self._read(self._after)
             except BaseException:
@@ -275,12 +313,12 @@ class Subscription(Generic[T]):
             if len(found) >= READ_LIMIT:
                 queue.lagging = True  # A full page: more may follow it.
         else:
-            record = queue.take()
-            while record is not None:
-                self._ready.extend(self._unpack(record, self._after))
-                if self._ready:
-                    break
-                record = queue.take()
+            after = self._after
+            for record in queue.take():
+                items = self._unpack(record, after)
+                if items:
+                    self._ready.extend(items)
+                    after = self._cursor(items[-1])
         return bool(self._ready) or queue.lagging
 
     def end(self, error: OutliveError) -> None:
@@ -294,13 +332,13 @@ class Subscription(Generic[T]):
         self._closed = True
         self._ready.clear()
         if self._queue is not None:
-            self._feed.unregister(self._stream, self._queue)
+            self._feed.unregister(self._queue)
             self._queue.wake()
 
     def __del__(self) -> None:
         """Detach, if nobody did."""
         if self._queue is not None and not self._closed:
-            self._feed.drop(self._stream, self._queue)
+            self._feed.drop(self._queue)
 
     async def __aenter__(self) -> Subscription[T]:
         """Return itself."""
