@@ -32,6 +32,7 @@ class Sizes(msgspec.Struct, frozen=True):
     writers: int = 50
     observers: int = 100
     slow: int = 10
+    grown_commits: int = 5_000
 
 
 class Found(msgspec.Struct):
@@ -55,7 +56,9 @@ async def _observe(log: LogReader, commits: int, slow: bool, begun: asyncio.Even
                 await asyncio.sleep(_PAUSE_S)
 
 
-async def _observers(log: LogReader, commits: int, count: int, slow: int) -> list[asyncio.Task[None]]:
+async def _observers(
+    log: LogReader, commits: int, count: int, slow: int
+) -> list[asyncio.Task[None]]:
     begun = [asyncio.Event() for _ in range(count)]
     tasks = [
         asyncio.create_task(_observe(log, commits, number < slow, first))
@@ -71,10 +74,9 @@ async def _write(log: LmdbLog, sizes: Sizes) -> float:
     left = iter(range(sizes.commits - 1))
 
     async def writer(number: int) -> None:
-        stream, version = run_stream(f"busy-{number}"), 0
-        for _ in left:
+        stream = run_stream(f"busy-{number}")
+        for version, _ in enumerate(left):
             await log.append(stream, (_EVENT,), expected_version=Version(version))
-            version += 1
 
     started_ns = time.monotonic_ns()
     await asyncio.gather(*(writer(number) for number in range(sizes.writers)))
@@ -91,8 +93,10 @@ async def _busy(folder: Path, sizes: Sizes, where: str) -> Found:
     if where == "same process":
         tasks = await _observers(log, *numbers)
     elif where == "other process":
-        command = [sys.executable, "-m", "benchmarks._subscribers", folder, *map(str, numbers)]
-        process = await asyncio.create_subprocess_exec(*command, cwd=_ROOT, stdout=PIPE)
+        command = ["-m", "benchmarks._subscribers", str(folder), *map(str, numbers)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, cwd=_ROOT, stdout=PIPE
+        )
         assert process.stdout is not None
         await process.stdout.readline()
     seconds = await _write(log, sizes)
@@ -101,7 +105,7 @@ async def _busy(folder: Path, sizes: Sizes, where: str) -> Found:
         await task
     if process is not None:
         assert await process.wait() == 0, "an observer missed something"
-    behind_ms = (time.monotonic_ns() - written_ns) / 1e6 if where else 0.0
+    behind_ms = (time.monotonic_ns() - written_ns) / 1e6
     await asyncio.to_thread(log.close)
     return Found((sizes.commits - 1) / seconds, behind_ms)
 
@@ -109,6 +113,22 @@ async def _busy(folder: Path, sizes: Sizes, where: str) -> Found:
 def busy(folder: Path, sizes: Sizes, where: str) -> Found:
     """Write as fast as it goes while observers follow `where`: nowhere, if that is empty."""
     return asyncio.run(_busy(folder, sizes, where))
+
+
+def grown_bytes(folder: Path, sizes: Sizes, *, held: bool) -> float:
+    """Return by how much the data file grows with a commit, while a reader stays or not."""
+    log = LmdbLog(folder)
+    env, stream = log._opened.env, run_stream("grown")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    snapshot = env.begin() if held else None
+    data = folder / "log" / "data.mdb"
+    before = data.stat().st_size
+    for version in range(sizes.grown_commits):
+        log.append(stream, (_EVENT,), expected_version=Version(version)).result()
+    if snapshot is not None:
+        snapshot.abort()
+    grown = data.stat().st_size - before
+    log.close()
+    return grown / sizes.grown_commits
 
 
 async def _main(folder: Path, commits: int, count: int, slow: int) -> None:

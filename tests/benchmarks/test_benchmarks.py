@@ -9,13 +9,20 @@ import lmdb
 import msgspec
 import pytest
 
-from benchmarks import bench_durable_run, bench_log, bench_observe, bench_recovery
+from benchmarks import (
+    bench_durable_run,
+    bench_log,
+    bench_observe,
+    bench_recovery,
+    bench_subscribers,
+)
 from benchmarks._bare_log import BareLog
 from benchmarks._bench import Cell, Options, Report, Target, finish, number, percentile, table
 from benchmarks._durable_runs import run_many
 from benchmarks._machine import Machine
 from benchmarks._observe_sides import Sizes as ObserveSizes
 from benchmarks._profile import profile
+from benchmarks._subscribers import Sizes as SubscribersSizes
 from benchmarks.report import markdown, names
 from outlive.events import LmdbLog, ModelDelta, run_stream
 
@@ -55,10 +62,16 @@ def observe(folder: Path) -> Report:
     return bench_observe.measure(sizes, folder, rounds=1)
 
 
+def subscribers(folder: Path) -> Report:
+    sizes = SubscribersSizes(commits=20, writers=2, observers=3, slow=1, grown_commits=5)
+    return bench_subscribers.measure(sizes, folder, rounds=1)
+
+
 MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
     "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
     "recovery": (recovery, {"interrupted runs", "all finished after, s", "floor, s"}, 0),
+    "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
 }
 

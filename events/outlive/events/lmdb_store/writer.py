@@ -45,6 +45,7 @@ from outlive.events.feed import Feed
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.batch import BatchWriter, Written
 from outlive.events.lmdb_store.layout import Tables
+from outlive.events.lmdb_store.long_readers import ReaderWatch
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.record import Record
 from outlive.events.store import Admitted
@@ -75,6 +76,7 @@ class Writer:
         self._epoch = epoch
         self._feed = feed
         self._wakers = wakers
+        self._watch = ReaderWatch(env)
         self._ended = ended
         self._queue: SimpleQueue[Admitted | Exception | None] = SimpleQueue()
         self._door = threading.Lock()  # between `put` and the end
@@ -184,6 +186,7 @@ class Writer:
             self._publish(written)
         if written and self._wakers.ring():
             self._env.reader_check()  # The dead one may have been reading: free its snapshot.
+        self._watch.after_commit()
         self.settled_count += len(commits)
         self.batch_done.set()
 
