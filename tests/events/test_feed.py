@@ -139,6 +139,38 @@ def test_followers_of_a_loop_that_is_gone_are_forgotten() -> None:
     assert not source.feed.followed
 
 
+def test_a_follower_that_gives_up_waiting_again_and_again_leaves_nothing_behind() -> None:
+    async def work() -> None:
+        source = Source()
+        follower = source.follow()
+        for _ in range(50):
+            waiting = asyncio.ensure_future(anext(follower))
+            await asyncio.sleep(0)
+            waiting.cancel()
+        (topic,) = source.feed._by_stream.values()  # pyright: ignore[reportPrivateUsage]
+        assert len(topic.asleep) == 1
+        source.publish(1)
+        assert await take(follower, 1) == [1]
+        await follower.aclose()
+        assert not source.feed.followed
+
+    run(work())
+
+
+def test_what_is_pushed_twice_by_one_owner_and_the_next_comes_once() -> None:
+    async def work() -> None:
+        source = Source()
+        source.publish(1)
+        follower = source.follow()
+        assert await take(follower, 1) == [1]
+        source.publish(2)
+        source.feed.publish(source.records)
+        source.publish(1)
+        assert await take(follower, 3) == [2, 3, 4]
+
+    run(work())
+
+
 def test_an_error_that_ends_many_followers_does_not_keep_them_alive() -> None:
     async def work() -> None:
         source = Source()
