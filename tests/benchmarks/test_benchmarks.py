@@ -13,6 +13,7 @@ from benchmarks import (
     bench_durable_run,
     bench_log,
     bench_observe,
+    bench_open,
     bench_recovery,
     bench_subscribers,
 )
@@ -62,6 +63,11 @@ def observe(folder: Path) -> Report:
     return bench_observe.measure(sizes, folder, rounds=1)
 
 
+def opening(folder: Path) -> Report:
+    sizes = bench_open.Sizes(old_events=(440,), runs=3, idle_seconds=0.01)
+    return bench_open.measure(sizes, folder, rounds=1)
+
+
 def subscribers(folder: Path) -> Report:
     sizes = SubscribersSizes(commits=20, writers=2, observers=3, slow=1, grown_commits=5)
     return bench_subscribers.measure(sizes, folder, rounds=1)
@@ -71,6 +77,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
     "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
     "recovery": (recovery, {"interrupted runs", "all finished after, s", "floor, s"}, 0),
+    "open": (opening, {"events in the log", "open runs", "open after, ms"}, 2),
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
 }
