@@ -40,6 +40,7 @@ from outlive.events import (
     OutliveError,
     RunExists,
     RunNotFound,
+    run_stream,
 )
 from tests.support import tag
 
@@ -146,6 +147,21 @@ def test_it_has_the_methods_of_the_other_with_the_same_parameters() -> None:
 
     assert face(SyncRuntime) == face(Runtime)
     assert inspect.signature(SyncRuntime) == inspect.signature(Runtime)
+
+
+def test_a_named_reader_goes_on_where_it_saved(tmp_path: Path) -> None:
+    for turn in range(2):
+        with SyncRuntime(tmp_path / "data", agents=[echo]) as rt:
+            rt.run("echo", "hi", run_id="r1")
+            with rt.subscription("books") as records:
+                assert (records.name, records.stream, records.offset) == ("books", None, turn)
+                assert next(records).position == turn + 1
+                records.save()
+            with pytest.raises(StopIteration):
+                next(records)
+            events = rt.subscription("one", stream=run_stream("r1"))
+            assert [next(events).version for _ in range(2)] == [1, 2]
+            events.close()
 
 
 def test_what_is_refused_is_refused_in_the_same_way() -> None:

@@ -114,6 +114,21 @@ def test_the_writer_looks_every_few_seconds_while_it_commits(log: LmdbLog) -> No
     assert looks == [1_000 + LOOK_AFTER_S * number for number in range(5)]
 
 
+def test_a_look_that_fails_does_not_end_the_writer(
+    log: LmdbLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[ReaderWatch] = []
+
+    def fail(watch: ReaderWatch) -> None:
+        looks.append(watch)
+        raise lmdb.Error("no")
+
+    monkeypatch.setattr(ReaderWatch, "look", fail)
+    Filler(log).numbered(1)
+    Filler(log).numbered(1)
+    assert len(looks) == 1
+
+
 def test_a_reader_killed_in_the_middle_of_a_read_leaves_no_slot_and_no_growth(
     log: LmdbLog, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

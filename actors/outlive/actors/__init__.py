@@ -19,6 +19,7 @@ from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
+from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ScriptedModel",
     "SyncRun",
     "SyncRuntime",
+    "SyncSubscription",
     "SyncToolContext",
     "TextDelta",
     "Tool",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar, overload
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
@@ -16,7 +16,8 @@ from outlive.actors.loop_actor import BlockingAskRefused
 from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
 from outlive.actors.seat import Role
-from outlive.events import Clock, EventLog, LogClosed, LogReader, Recorded, RunId
+from outlive.actors.sync_subscription import SyncSubscription
+from outlive.events import Clock, EventLog, LogClosed, LogReader, Record, Recorded, RunId, StreamId
 from outlive.events.lmdb_store.taking import LEASE_S
 from outlive.projections import RunResult, TextReset
 
@@ -165,6 +166,21 @@ class SyncRuntime:
     def observe(self, run_id: str, *, after: int = 0) -> Iterator[Recorded]:
         """Yield a run's events beyond version `after`, then live. See `Runtime.observe`."""
         return self.iterate(self._runtime.observe(run_id, after=after))
+
+    @overload
+    def subscription(self, name: str) -> SyncSubscription[Record]: ...
+
+    @overload
+    def subscription(self, name: str, *, stream: StreamId) -> SyncSubscription[Recorded]: ...
+
+    def subscription(
+        self, name: str, *, stream: StreamId | None = None
+    ) -> SyncSubscription[Record] | SyncSubscription[Recorded]:
+        """Return a reader that begins where `name` has saved. See `Runtime.subscription`."""
+        if stream is None:
+            return SyncSubscription[Record](self._runtime.subscription(name), self._await)
+        events = self._runtime.subscription(name, stream=stream)
+        return SyncSubscription[Recorded](events, self._await)
 
     def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""

@@ -11,6 +11,7 @@ among the living is far behind, once for each snapshot.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import lmdb
@@ -45,11 +46,12 @@ class ReaderWatch:
         self._look_at_ns = 0
 
     def after_commit(self) -> None:
-        """Look, if the last time was `LOOK_AFTER_S` ago."""
+        """Look, if the last time was `LOOK_AFTER_S` ago. For the writer: raises nothing."""
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._look_at_ns:
             self._look_at_ns = now_ns + int(LOOK_AFTER_S * _NS)
-            self.look()
+            with suppress(Exception):  # A log that cannot be looked after is written all the same.
+                self.look()
 
     def look(self) -> None:
         """Free the slots of dead processes, and log `long_reader` for who is far behind.
