@@ -21,7 +21,7 @@ S = TypeVar("S")
 EVERY_EVENTS = 500
 """A state is saved with the first commit by which its stream has grown by so many events.
 
-Folding them takes a millisecond or two, saving a state some microseconds.
+Reading and folding so many takes a few milliseconds, saving a state a few microseconds.
 """
 
 _EDITION_BYTES: Final = 16
