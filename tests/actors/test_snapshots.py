@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -11,22 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlive.actors import Agent, EchoModel, ToolCall, ToolContext, Turn, snapshots, tool
+from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.run.world import RunWorld, Surroundings
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import ScriptedModel
 from outlive.actors.snapshots import StateCodec, UnfitState, codec_of
 from outlive.events import (
+    CallId,
     CorruptLog,
     Event,
     MemoryLog,
+    ModelCallCompleted,
+    ModelCallStarted,
     Recorded,
+    RequestedToolCall,
+    RunId,
+    RunStarted,
     Snapshot,
     StreamId,
+    ToolCallCompleted,
     Version,
     run_stream,
 )
+from outlive.projections import messages_of
 from tests.actors.conftest import Logs
-from tests.support import FailingLog, Machine, ScriptedLog, open_runtime, run_virtual
+from tests.support import FailingLog, Machine, ScriptedLog, clock, open_runtime, run_virtual
 from tests.support.tally import (
     TALLY_CODEC,
     Added,
@@ -311,6 +322,44 @@ class CountingReads(FailingLog):
 
     def snapshot(self, stream: StreamId) -> Snapshot | None:
         return None if self._lost else super().snapshot(stream)
+
+
+@pytest.mark.parametrize("needed_at", range(1, 6))
+@pytest.mark.parametrize("begun_at", range(6))
+def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
+    begun_at: int, needed_at: int
+) -> None:
+    # given: five events are durable, and the world was shown those beyond `begun_at`, to some of
+    # which it has not come yet
+    call = RequestedToolCall(call_id=CallId("0.0"), name="look")
+    events: list[Event] = [
+        RunStarted(agent_id="a", input="hi"),
+        ModelCallStarted(model="m"),
+        ModelCallCompleted(text="well", tool_calls=(call,)),
+        ToolCallCompleted(call_id=call.call_id, result="seen"),
+        ModelCallCompleted(step=1, text="done"),
+    ]
+    log = MemoryLog()
+    log.append(run_stream("r1"), events, expected_version=Version(0))
+
+    async def play() -> None:
+        surroundings = Surroundings(
+            log=log,
+            agents={},
+            effects=EffectTable(asyncio.get_running_loop()),
+            clock=clock(),
+            executor=ThreadPoolExecutor(1),
+            deps=None,
+        )
+        world = RunWorld(RunId("r1"), surroundings)
+        world.reset(Version(begun_at))
+        for version in range(begun_at + 1, 6):
+            if version == needed_at:
+                assert world.transcript.all() == messages_of(events[: version - 1])
+            world.committed(events[version - 1 : version], Version(version))
+        assert world.transcript.all() == messages_of(events)
+
+    run_virtual(play())
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["with", "without"])
