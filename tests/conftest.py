@@ -10,3 +10,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=200,
         help="how often the crash tests kill a process (default: %(default)s)",
     )
+    parser.addoption(
+        "--seconds",
+        type=float,
+        default=20.0,
+        help="for how long processes are killed and frozen at random (default: %(default)s)",
+    )

@@ -52,6 +52,20 @@ class Member:
                 return heard
             self._unheard.append(heard)
 
+    def heard(self) -> list[Message]:
+        """Return the messages that are there, and wait for none."""
+        found, self._unheard = self._unheard, []
+        try:
+            while self._pipe.poll():
+                found.append(self._pipe.recv())
+        except (EOFError, OSError):
+            pass  # It is dead; that was all.
+        return found
+
+    @property
+    def frozen(self) -> bool:
+        return self._frozen
+
     def ask(self, word: str, *rest: Any, answer: str = "") -> Message:
         self.say(word, *rest)
         return self.hear(answer or word)

@@ -7,7 +7,9 @@ given the lock after all, it gives it back at once.
 
 Who has it is in the mutex: a robust mutex holds the thread id of its owner, by which the kernel
 gives it back when that one dies. In LMDB 0.9 it follows the first line of 64 bytes of the lock
-file. Where that is not so, nobody is named.
+file. Where that is not so, nobody is named. It is read from where LMDB has mapped the file, as
+the file itself must never be opened: closing a file gives up all locks that the process has on
+it, and by such a lock LMDB tells living readers from dead ones.
 """
 
 from __future__ import annotations
@@ -137,8 +139,11 @@ def writer_stuck(folder: Folder) -> WriterStuck:
 def _holder(lock_file: Path) -> int | None:
     """Return the id of the process that holds the write lock; None if that cannot be told."""
     with suppress(OSError, StructError, ValueError, StopIteration):
-        with lock_file.open("rb", buffering=0) as file:
-            (word,) = _MUTEX.unpack(os.pread(file.fileno(), _MUTEX.size, _MUTEX_AT))
+        maps = Path("/proc/self/maps").read_text("utf-8")
+        line = next(line for line in maps.splitlines() if line.endswith(f" {lock_file}"))
+        start = int(line.partition("-")[0], 16)
+        with open("/proc/self/mem", "rb", buffering=0) as memory:
+            (word,) = _MUTEX.unpack(os.pread(memory.fileno(), _MUTEX.size, start + _MUTEX_AT))
         status = Path(f"/proc/{word & _THREAD_ID}/status").read_text("ascii")
         line = next(line for line in status.splitlines() if line.startswith("Tgid:"))
         return int(line.split()[1])
