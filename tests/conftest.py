@@ -16,3 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=20.0,
         help="for how long processes are killed and frozen at random (default: %(default)s)",
     )
+    parser.addoption(
+        "--flips",
+        type=int,
+        default=100,
+        help="how many random bits the damage tests flip (default: %(default)s)",
+    )

@@ -16,6 +16,7 @@ from benchmarks import (
     bench_open,
     bench_recovery,
     bench_subscribers,
+    bench_verify,
 )
 from benchmarks._bare_log import BareLog
 from benchmarks._bench import Cell, Options, Report, Target, finish, number, percentile, table
@@ -73,12 +74,18 @@ def subscribers(folder: Path) -> Report:
     return bench_subscribers.measure(sizes, folder, rounds=1)
 
 
+def verifying(folder: Path) -> Report:
+    sizes = bench_verify.Sizes(events=3_100, groups=(1, 50))
+    return bench_verify.measure(sizes, folder, rounds=1)
+
+
 MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
     "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
     "recovery": (recovery, {"interrupted runs", "all finished after, s", "floor, s"}, 0),
     "open": (opening, {"events in the log", "open runs", "open after, ms"}, 2),
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
+    "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
 }
 

@@ -152,7 +152,8 @@ SHARED_DAMAGES: dict[str, tuple[Damage, str]] = {
     "fewer than there are": (lambda row: row[:1] + b"\0\1" + row[3:], "another length"),
     "more than there are": (lambda row: row[:1] + b"\xff\xff" + row[3:], "cut off|length"),
     "an end before its start": (lambda row: row[:3] + b"\xff" + row[4:], "link"),
-    "another form": (lambda row: b"\2" + row[1:], "link|lacks"),
+    "another form": (lambda row: b"\3" + row[1:], "link|lacks"),
+    "the form of a gap": (lambda row: b"\2" + row[1:], "gap"),
 }
 
 

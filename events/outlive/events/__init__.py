@@ -33,7 +33,7 @@ from outlive.events.errors import (
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.feed import Subscription
 from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream
-from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor
+from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor, Verification, verify
 from outlive.events.log import EventLog, LogReader
 from outlive.events.memory import MemoryLog
 from outlive.events.named import NamedSubscription
@@ -132,10 +132,12 @@ __all__ = [
     "UnserialisableValue",
     "Usage",
     "Value",
+    "Verification",
     "Version",
     "WriterStuck",
     "WrongExpectedVersion",
     "from_plain",
     "run_stream",
     "to_plain",
+    "verify",
 ]

@@ -185,6 +185,7 @@ class NewerFormat(LogError):
         super().__init__(
             f"{what} has format {found}, this release knows up to {known}: upgrade outlive"
         )
+        self.what = what
         self.found = found
         self.known = known
 

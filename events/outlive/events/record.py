@@ -3,7 +3,7 @@
     offset  size  field
          0     1  format, 1
          1     1  flags: 1 cause is a position, 2 cause is a message id, 4 correlation id,
-                  8 trace context, 16 gap (reserved for compaction; not written yet)
+                  8 trace context, 16 never written
          2     2  number of events
          4     2  schema edition of the events
          6     4  epoch of the writer
@@ -20,8 +20,9 @@ Numbers are big-endian. The position is the record's key and not repeated in it.
 
 hash = BLAKE2b-256(hash before | position | header up to the hash | BLAKE2b-256(payload));
 before the first record stand 32 zero bytes. The chain shows that nothing in the middle was
-changed, left out or put in. It proves tampering only against a head kept elsewhere: whoever
-can write the file can compute a new chain.
+changed, left out or put in. Where compaction dropped a range, it goes on from the hash of the
+last one dropped, which a gap keeps (lmdb_store/gaps.py). It proves tampering only against a
+head kept elsewhere: whoever can write the file can compute a new chain.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ _CAUSE_POSITION, _CAUSE_MESSAGE, _CORRELATION, _TRACE = 1, 2, 4, 8
 _CAUSES: Final = _CAUSE_POSITION | _CAUSE_MESSAGE
 _KNOWN_FLAGS: Final = _CAUSE_POSITION | _CAUSE_MESSAGE | _CORRELATION | _TRACE
 _HASH_BYTES: Final = 32
+_PLAIN: Final = bytes([RECORD_FORMAT, 0])
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Cause = Position | MessageId | None
@@ -271,6 +273,24 @@ def split(position: Position, data: bytes) -> RawRecord:
         data[end:payload_at],
         data[payload_at:],
     )
+
+
+def chain_fields(position: int, data: bytes, at: int) -> tuple[int, int, int, int, int, int]:
+    """Return what a check of the chain needs of the record that begins at `at` in `data`.
+
+    Flags, number of events, epoch, number of the stream, first version, and where the hash
+    begins. As `split`, but several times as fast for records without flags.
+
+    Raises:
+        NewerFormat, CorruptLog: as `split` does.
+    """
+    hash_at = at + _HEADER.size
+    if data[at : at + 2] == _PLAIN and len(data) > hash_at + _HASH_BYTES:
+        _, _, count, _, epoch, number, first, _, _ = _HEADER.unpack_from(data, at)
+        return 0, count, epoch, number, first, hash_at
+    raw = split(Position(position), data[at:])
+    hash_at = at + len(raw.header)
+    return raw.flags, raw.count, raw.epoch, raw.stream_number, raw.first_version, hash_at
 
 
 def _read_text(data: bytes, at: int) -> tuple[str, int]:

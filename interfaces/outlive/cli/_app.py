@@ -123,6 +123,26 @@ def watch(
     return watch_run(data, run_id, after=after, json=json)
 
 
+@app.command
+def verify(
+    *,
+    data: Data = Path("outlive-data"),
+    expect: Annotated[
+        str | None, Parameter(help="A head that was kept elsewhere, POSITION:HASH, as printed.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Check that a log is what was written: its pages, hashes, links and tables.
+
+    Works while another process owns the log. Exit code 1 when it is not, also when the head
+    that is given with --expect is not in it: without a head that was kept elsewhere a log that
+    was rewritten from some record on cannot be told from the original.
+    """
+    from outlive.cli._verify import verify_log
+
+    return verify_log(data, expect=expect, json=json)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code."""
     return _ending_well(lambda: app(arguments))

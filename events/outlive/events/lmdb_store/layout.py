@@ -3,7 +3,8 @@
     table    key                               row
     meta     `format`, `log_id`,               4 bytes; UTF-8;
              `epoch`, `clean`, `submitted`     8 bytes; 1 byte; commands ever put (8)
-    log      position of the first one (8)     records with their links (rows.py)
+    log      position of the first one (8)     records with their links (rows.py), or a gap
+                                               where compaction dropped some (gaps.py)
     streams  number (8)                        position of its last record (8), then its name
     ids      name                              number (8)
     entrances number (8), first version (8)    position (8)
@@ -16,6 +17,7 @@
     expiries answered at (8), the command's id nothing: replies by their age
 
 A record's link is the position of the record before it in the same stream, 0 for the first.
+Links and entrances may lead into a gap. The last record of a stream is never dropped.
 A stream is read backwards from its last record, and `entrances` leads into the chain at
 each record that holds a version divisible by 64. Against an index of every record, measured
 with 50 streams at once, this writes a tenth of the bytes to disk where streams are long, and

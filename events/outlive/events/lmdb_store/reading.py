@@ -24,6 +24,7 @@ from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
 from outlive.events.errors import CorruptLog, LogClosed
 from outlive.events.ids import Position, StreamId, Version
+from outlive.events.lmdb_store.gaps import Gap
 from outlive.events.lmdb_store.layout import (
     EPOCH,
     Tables,
@@ -31,7 +32,12 @@ from outlive.events.lmdb_store.layout import (
     number_key,
     translated,
 )
-from outlive.events.lmdb_store.rows import last_record, record_at, records_after
+from outlive.events.lmdb_store.rows import (
+    last_record,
+    record_at,
+    record_or_gap,
+    records_after,
+)
 from outlive.events.record import RawRecord, Record, Recorded, decode, split
 from outlive.events.snapshot import Snapshot, unpack_snapshot
 from outlive.events.store import check_limit, decode_entry, usable
@@ -187,34 +193,67 @@ class Reading:
         """Return events of one stream. See `LogReader.read`."""
         check_limit(limit)
         found: list[Recorded] = []
-        for raw in reversed(self.within(lambda txn: self._back(txn, stream, after, limit))):
+        for raw in self.within(lambda txn: self._onward(txn, stream, after, limit)):
             found.extend(decode(raw, stream, self._codec).recorded(after=after))
             if len(found) >= limit:
                 break
         return found[:limit]
 
-    def _back(self, txn: Txn, stream: StreamId, after: Version, limit: int) -> list[RawRecord]:
-        """Return the records with the versions beyond `after` to `after + limit`, last first."""
+    def _onward(self, txn: Txn, stream: StreamId, after: int, limit: int) -> list[RawRecord]:
+        """Return the records with the first `limit` events that there are beyond `after`."""
         number = self._number(txn, stream)
+        found: list[RawRecord] = []
+        while True:
+            records, passed = self._back(txn, stream, number, after, limit)
+            found.extend(reversed(records))
+            if not passed:
+                return found
+            # Fewer than there may be, for a gap has some of their versions.
+            for raw in records:
+                limit -= min(raw.first_version + raw.count - 1 - after, raw.count)
+            if limit <= 0:
+                return found
+            after = max(passed, records[0].first_version + records[0].count - 1 if records else 0)
+
+    def _back(
+        self, txn: Txn, stream: StreamId, number: int, after: int, limit: int
+    ) -> tuple[list[RawRecord], int]:
+        """Return the records with the versions beyond `after` to `after + limit`, last first.
+
+        And where gaps have some of these versions, one from which to look for more; else 0.
+        """
         position = self._entrance(txn, number, after + limit) or self._last_of(txn, number)
         found: list[RawRecord] = []
-        first_version = 0
+        first_version = passed = 0
         while position:
-            raw, link = self._raw(txn, position)
-            last_version = raw.first_version + raw.count - 1
-            if raw.stream_number != number or (first_version and last_version + 1 != first_version):
+            here = record_or_gap(txn, self._tables, position)
+            if isinstance(here, Gap):
+                covered = here.covered.get(number)
+                if covered is None:
+                    raise CorruptLog(f"record {position}", "its gap does not cover its stream")
+                link, last_version = covered.link, covered.last_version
+                next_version, raw = covered.first_version, None
+            else:
+                link, data = here
+                raw = split(Position(position), data)
+                if raw.stream_number != number:
+                    raise CorruptLog(f"record {position}", f"it does not belong to {stream!r}")
+                last_version, next_version = raw.first_version + raw.count - 1, raw.first_version
+            if first_version and last_version + 1 != first_version:
                 raise CorruptLog(f"record {position}", f"it does not belong to {stream!r} there")
             if last_version <= after:
-                return found
-            first_version = raw.first_version
-            if first_version <= after + limit:
+                return found, passed
+            first_version = next_version
+            if raw is None:
+                passed = max(passed, after + limit, last_version)
+            elif first_version <= after + limit:
                 found.append(raw)
             if first_version <= after + 1:
-                return found
+                return found, passed
             position = link
         if first_version > 1:
             raise CorruptLog(f"stream {stream!r}", f"what precedes version {first_version} lacks")
-        return found
+        return found, passed
 
     def _entrance(self, txn: Txn, number: int, last: int) -> int:
         """Return a position of the stream behind which all is beyond version `last`, or 0."""

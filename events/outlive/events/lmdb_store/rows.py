@@ -1,7 +1,8 @@
-"""Rows of `log`: one record, or several that follow one another.
+"""Rows of `log`: one record, or several that follow one another, or what is left of a range.
 
     one record    link (8), record
     several       1 (1), count (2), the ends of the records (4 each), then link and record each
+    gap           2 (1), and more (gaps.py): records that compaction dropped
 
 The first byte of a link is 0. A row's key is the position of its first record; the ends are
 counted from behind the last of them.
@@ -22,6 +23,7 @@ import lmdb
 
 from outlive.events.errors import CorruptLog
 from outlive.events.ids import Position
+from outlive.events.lmdb_store.gaps import GAP, Gap, decode_gap, gap_end, is_gap
 from outlive.events.lmdb_store.layout import Tables, number_key
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _SEVERAL: Final = 1
 _SEVERAL_BYTE: Final = bytes([_SEVERAL])
+_GAP_BYTE: Final = bytes([GAP])
 _HEAD: Final = Struct(">BH")
 _END: Final = Struct(">I")
 _PAGE_BYTES: Final = 4_096
@@ -86,11 +89,28 @@ def _waste(size: int) -> int:
 
 def record_at(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes]:
     """Return the link and the record at a position. Raises CorruptLog."""
+    found = record_or_gap(txn, tables, position)
+    if isinstance(found, Gap):
+        raise CorruptLog(f"record {position}", "a gap is where it must be")
+    return found
+
+
+def record_or_gap(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes] | Gap:
+    """Return the link and the record at a position, or the gap in its place.
+
+    Raises:
+        CorruptLog: there is neither.
+    """
     with txn.cursor(tables.log) as cursor:
-        if not _seek(cursor, position):
+        if not seek(cursor, position):
             raise CorruptLog(f"record {position}", "it lacks")
-        first = int.from_bytes(cursor.key(), "big")
-        return _part(first, cursor.value(), position - first)
+        first, row = int.from_bytes(cursor.key(), "big"), cursor.value()
+        if not is_gap(row):
+            return _part(first, row, position - first)
+        gap = decode_gap(first, row)
+        if position > gap.last:
+            raise CorruptLog(f"record {position}", "it lacks")
+        return gap
 
 
 def last_record(txn: Txn, tables: Tables) -> tuple[Position, bytes] | None:
@@ -104,22 +124,50 @@ def last_record(txn: Txn, tables: Tables) -> tuple[Position, bytes] | None:
 
 
 def records_after(txn: Txn, tables: Tables, after: int) -> Generator[tuple[Position, bytes]]:
-    """Return the records beyond a position, in order. Raises CorruptLog if one lacks."""
+    """Return the records beyond a position, in order, passing over gaps.
+
+    Raises:
+        CorruptLog: one lacks that no gap covers.
+    """
     expected = after + 1
     with txn.cursor(tables.log) as cursor:
-        more = _seek(cursor, expected) or cursor.first()
+        more = seek(cursor, expected) or cursor.first()
         while more:
             first, row = int.from_bytes(cursor.key(), "big"), cursor.value()
             if first > expected:
                 raise CorruptLog(f"record {expected}", "it lacks")
-            count = _count(first, row)
-            for index in range(expected - first, count):
-                yield Position(first + index), _part(first, row, index)[1]
-            expected = max(expected, first + count)
+            if is_gap(row):
+                expected = max(expected, gap_end(first, row) + 1)
+            else:
+                count = _count(first, row)
+                for index in range(expected - first, count):
+                    yield Position(first + index), _part(first, row, index)[1]
+                expected = max(expected, first + count)
             more = cursor.next()
 
 
-def _seek(cursor: lmdb.Cursor[bytes] | lmdb.Cursor[memoryview], position: int) -> bool:
+def parts_of(first: int, row: bytes) -> list[bytes]:
+    """Return all parts of a row that is no gap's, each a link and a record.
+
+    Raises:
+        CorruptLog: the row cannot be one. Neither links nor records are looked at.
+    """
+    count = _count(first, row)
+    if count == 1:
+        return [row]
+    base = _HEAD.size + _END.size * count
+    ends = Struct(f">{count}I").unpack_from(row, _HEAD.size)
+    parts: list[bytes] = []
+    start = 0
+    for end in ends:
+        if end <= start:
+            raise CorruptLog(f"record {first + len(parts)}", "its row is in disorder")
+        parts.append(row[base + start : base + end])
+        start = end
+    return parts
+
+
+def seek(cursor: lmdb.Cursor[bytes] | lmdb.Cursor[memoryview], position: int) -> bool:
     """Go to the last row that begins at a position or before it; False if there is none."""
     key = number_key(position)
     if cursor.set_range(key):
@@ -130,6 +178,8 @@ def _seek(cursor: lmdb.Cursor[bytes] | lmdb.Cursor[memoryview], position: int) -
 def _count(first: int, row: bytes | memoryview) -> int:
     """Return the number of records in a row. Raises CorruptLog."""
     if row[:1] != _SEVERAL_BYTE:
+        if row[:1] == _GAP_BYTE:
+            raise CorruptLog(f"record {first}", "a gap is where it must be")
         return 1
     try:
         number = int(_HEAD.unpack_from(row)[1])
