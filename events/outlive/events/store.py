@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
+from zlib import crc32
 
 import msgspec
 import structlog
@@ -21,6 +22,7 @@ _log = structlog.stdlib.get_logger("outlive")
 
 COMMIT_ID_BYTES: Final = 16
 MAX_STREAM_BYTES: Final = 255
+_CHECKSUM_BYTES: Final = 4
 
 _encode_entry: Final = msgspec.msgpack.Encoder().encode
 _decode_entry: Final = msgspec.msgpack.Decoder(OpenEntry).decode
@@ -65,7 +67,7 @@ def admit(
     try:
         if cause is not None or correlation_id is not None:
             flags, tail = header_tail(cause, correlation_id)
-        row = _encode_entry(entry) if isinstance(entry, OpenEntry) else entry
+        row = encode_entry(entry, stream) if isinstance(entry, OpenEntry) else entry
     except (TypeError, ValueError, OverflowError) as error:
         raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
     commit = Commit(
@@ -104,12 +106,31 @@ def _check_stream(stream: StreamId) -> None:
     raise InvalidId(f"a stream's name has 1 to {MAX_STREAM_BYTES} bytes of UTF-8, not {stream!r}")
 
 
-def decode_entry(data: bytes, stream: StreamId) -> OpenEntry:
+def encode_entry(entry: OpenEntry, stream: StreamId) -> bytes:
+    """Return a row of the open table: a checksum, then the entry as msgpack.
+
+    The checksum is the CRC-32 (4 bytes) of the stream's name and the entry. A record has its
+    hash; without this nothing would show that a bit of a row, or of its key, flipped, and that
+    recovery passes over a run because of it.
+    """
+    data = _encode_entry(entry)
+    return _checksum(stream, data) + data
+
+
+def _checksum(stream: StreamId, data: bytes) -> bytes:
+    return crc32(data, crc32(stream.encode())).to_bytes(_CHECKSUM_BYTES, "big")
+
+
+def decode_entry(row: bytes, stream: StreamId) -> OpenEntry:
     """Decode a row of the open table. Raises CorruptLog."""
+    where = f"the open row of stream {stream!r}"
+    data = row[_CHECKSUM_BYTES:]
+    if _checksum(stream, data) != row[:_CHECKSUM_BYTES]:
+        raise CorruptLog(where, "its checksum is not that of its stream and its content")
     try:
         return _decode_entry(data)
-    except msgspec.DecodeError as error:
-        raise CorruptLog(f"the open row of stream {stream!r}", str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptLog(where, str(error)) from None
 
 
 def usable(found: Snapshot | None, stream: StreamId, version: Version) -> Snapshot | None:

@@ -8,7 +8,8 @@
     streams  number (8)                        position of its last record (8), then its name
     ids      name                              number (8)
     entrances number (8), first version (8)    position (8)
-    open     number (8)                        msgpack of its OpenEntry
+    open     number (8)                        CRC-32 of name and entry (4), then
+                                               the OpenEntry as msgpack
     blobs    digest of a payload (32)          how many records hold it (8), then the payload
     snapshots number (8)                       a saved state (outlive.events.snapshot)
     inbox    number in the order of arrival (8) msgpack of a command from another process
