@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import overload
 
 from msgspec import UNSET, UnsetType
@@ -12,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from outlive.events import (
     Commit,
     Committed,
+    Compacted,
     Event,
     LogError,
     LogFailed,
@@ -100,6 +102,9 @@ class _Around:
 
     def snapshot(self, stream: StreamId) -> Snapshot | None:
         return self.inner.snapshot(stream)
+
+    def compact(self, *, before: datetime | None = None) -> Compacted:
+        return self.inner.compact(before=before)
 
     def close(self) -> None:
         self.inner.close()

@@ -3,6 +3,7 @@
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Committed, OpenEntry
+from outlive.events.compaction import Compacted
 from outlive.events.errors import (
     AgentNotFound,
     AttemptEnded,
@@ -71,6 +72,7 @@ __all__ = [
     "Codec",
     "Commit",
     "Committed",
+    "Compacted",
     "CorruptLog",
     "Event",
     "EventLog",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Protocol, overload
 
 from msgspec import UNSET, UnsetType
 
 from outlive.events.commit import Commit, Deliver, OpenEntry
+from outlive.events.compaction import Compacted
 from outlive.events.errors import LogError
 from outlive.events.event import Event
 from outlive.events.feed import Subscription
@@ -214,5 +216,28 @@ class EventLog(LogReader, Protocol):
             LogClosed: at once, when the log is closed.
             UnserialisableValue: an event that cannot be encoded.
             ValueError: a commit id of another length, or a snapshot without events.
+        """
+        ...
+
+    def compact(self, *, before: datetime | None = None) -> Compacted:
+        """Drop what is recorded twice: pieces of answers that are recorded in full.
+
+        Goes are records of nothing but `ModelDelta`, once their stream holds the
+        `ModelCallCompleted` of the same step. State, positions, versions and the last record of
+        each stream stay as they are; readers and followers pass over what is gone, a version
+        or position is never used again. What is dropped cannot be read any more.
+
+        Blocks, and reads the whole log: call it in a thread of its own. Appends and reads go
+        on beside it. A crash, or an error, leaves what was dropped until then dropped.
+
+        Args:
+            before: only answers that were recorded before that time lose their pieces.
+
+        Raises:
+            CorruptLog, NewerFormat: a record cannot be read, or is not what was written.
+            Fenced: another owner took over.
+            LogFailed: the store failed, for lack of space for one. The log is as it was.
+            LogClosed: the log is closed, or was meanwhile.
+            ValueError: `before` has no time zone.
         """
         ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import groupby, islice
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Committed, Deliver, OpenEntry, at_once, deliver_all
+from outlive.events.compaction import Compacted, Superseded
 from outlive.events.errors import LogClosed, LogError, WrongExpectedVersion
 from outlive.events.event import Event
 from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
@@ -52,7 +55,7 @@ class MemoryLog(NamedReads):
         self._log_id = log_id
         self._epoch = 1
         self._clean = True
-        self._records: list[bytes] = []
+        self._records: list[bytes] = []  # empty where one was compacted
         self._streams: dict[StreamId, _Stream] = {}
         self._names: list[StreamId] = []
         self._index: dict[StreamId, list[tuple[int, int]]] = {}
@@ -198,7 +201,8 @@ class MemoryLog(NamedReads):
             correlation_id=commit.correlation_id,
         )
         self._hash = chain_hash(self._hash, position, header, commit.payload)
-        self._records.append(header + self._hash + commit.payload)
+        record = header + self._hash + commit.payload
+        self._records.append(record)
         self._index.setdefault(commit.stream, []).append((version + 1, position))
         known.version = version + len(commit.events)
         known.answer = commit.outcome = Committed(
@@ -211,10 +215,10 @@ class MemoryLog(NamedReads):
             self._snapshots[commit.stream] = Snapshot(
                 Version(known.version), position, commit.snapshot
             )
-        return self._record(position)
+        return self._record(position, record)
 
-    def _record(self, position: int) -> Record:
-        raw = split(Position(position), self._records[position - 1])
+    def _record(self, position: int, data: bytes) -> Record:
+        raw = split(Position(position), data)
         return decode(raw, self._names[raw.stream_number - 1], self._codec)
 
     def version(self, stream: StreamId) -> Version:
@@ -231,15 +235,17 @@ class MemoryLog(NamedReads):
         for first_version, position in self._index.get(stream, ()):
             if len(found) >= limit:
                 break
-            if first_version + 65_535 > after:
-                found.extend(self._record(position).recorded(after=after))
+            data = self._records[position - 1]
+            if data and first_version + 65_535 > after:
+                found.extend(self._record(position, data).recorded(after=after))
         return found[:limit]
 
     def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
         """Return records of the log. See `LogReader.read_all`."""
         check_limit(limit)
-        last = min(after + limit, len(self._records))
-        return [self._record(position) for position in range(after + 1, last + 1)]
+        stored = enumerate(islice(self._records, after, None), after + 1)
+        there = ((position, data) for position, data in stored if data)
+        return [self._record(position, data) for position, data in islice(there, limit)]
 
     def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
         """Follow one stream. See `LogReader.follow`."""
@@ -265,6 +271,28 @@ class MemoryLog(NamedReads):
         """Return the last state that was saved of the stream. See `LogReader.snapshot`."""
         found = self._snapshots.get(stream)
         return None if found is None else usable(found, stream, self.version(stream))
+
+    def compact(self, *, before: datetime | None = None) -> Compacted:
+        """Drop what is recorded twice. See `EventLog.compact`."""
+        superseded = Superseded(before)
+        if self._closed:
+            raise LogClosed("the log is closed")
+        records = events = size_bytes = 0
+        for position in range(len(self._records), 0, -1):
+            data = self._records[position - 1]
+            if not data:
+                continue
+            record = self._record(position, data)
+            number = self._streams[record.stream].number
+            if superseded.may_go(
+                number, record.first_version, record.recorded_at_ns, record.events
+            ):
+                self._records[position - 1] = b""
+                records += 1
+                events += len(record.events)
+                size_bytes += len(data)
+        gaps = sum(gone for gone, _ in groupby(not data for data in self._records))
+        return Compacted(records=records, events=events, bytes=size_bytes, gaps=gaps)
 
     def close(self) -> None:
         """Refuse further appends and end the followers."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import Final, Self
 
 from msgspec import UNSET, UnsetType
@@ -16,9 +18,11 @@ from msgspec import UNSET, UnsetType
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Deliver, OpenEntry
+from outlive.events.compaction import Compacted, Superseded
 from outlive.events.errors import Fenced, LogClosed, LogError, OutliveError
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
+from outlive.events.lmdb_store.compactor import Compactor
 from outlive.events.lmdb_store.inbox import commands
 from outlive.events.lmdb_store.keeper import Keeper
 from outlive.events.lmdb_store.listener import Listener
@@ -96,6 +100,7 @@ class LmdbLog(LmdbReads):
             ended=self._failed,
         )
         self._turn = Turn(self._writer)
+        self._compacting = Lock()
         self._keeper = Keeper(
             taken.lock,
             opened.folder,
@@ -216,6 +221,15 @@ class LmdbLog(LmdbReads):
         """
         self._let_go()
         return self._opened
+
+    def compact(self, *, before: datetime | None = None) -> Compacted:
+        """Drop what is recorded twice. See `EventLog.compact`.
+
+        Each transaction takes a few milliseconds, between which commits go on.
+        """
+        superseded = Superseded(before)
+        with self._compacting:
+            return Compactor(self._opened, self._epoch, superseded).run()
 
     def close(self) -> None:
         """Wait for what was appended, mark a clean end, end the followers. Twice is once.

@@ -244,10 +244,11 @@ class Reading:
             if last_version <= after:
                 return found, passed
             first_version = next_version
-            if raw is None:
-                passed = max(passed, after + limit, last_version)
-            elif first_version <= after + limit:
-                found.append(raw)
+            if first_version <= after + limit:
+                if raw is None:
+                    passed = max(passed, after + limit, last_version)
+                else:
+                    found.append(raw)
             if first_version <= after + 1:
                 return found, passed
             position = link
