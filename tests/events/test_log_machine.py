@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from outlive.events import (
     Committed,
+    Event,
+    ModelCallCompleted,
+    ModelDelta,
     OpenEntry,
+    Position,
+    Recorded,
     StreamId,
     Version,
     WrongExpectedVersion,
     run_stream,
 )
-from tests.events.chain import first_broken
-from tests.events.lmdb_files import stored_records
-from tests.events.log_contract import Store, delta, texts
+from outlive.events.lmdb_store.verify import verify_here
+from tests.events.log_contract import Store
 from tests.events.test_lmdb_log import LmdbStore
 from tests.events.test_memory_log import MemoryStore
 
@@ -33,6 +38,19 @@ entries = st.sampled_from(
 commit_ids = st.integers(0, 3).map(lambda number: number.to_bytes(16, "big"))
 
 
+END = "the end of the answer"
+
+
+def events_of(texts: list[str]) -> list[Event]:
+    return [ModelCallCompleted() if text == END else ModelDelta(text=text) for text in texts]
+
+
+def read_texts(found: list[Recorded]) -> list[tuple[int, str]]:
+    return [
+        (one.version, one.event.text if isinstance(one.event, ModelDelta) else END) for one in found
+    ]
+
+
 class LogMachine(RuleBasedStateMachine):
     store: Store
 
@@ -40,10 +58,12 @@ class LogMachine(RuleBasedStateMachine):
         super().__init__()
         self.epoch = 1
         self.clean = True
-        self.known: dict[StreamId, list[str]] = {}
+        self.known: dict[StreamId, list[str]] = {}  # an answer's end is a text of its own
+        self.gone: dict[StreamId, set[int]] = {}  # versions
         self.open: dict[StreamId, OpenEntry] = {}
         self.order: list[StreamId] = []
-        self.records: list[tuple[StreamId, int, int]] = []
+        self.records: list[tuple[int, StreamId, int, int]] = []
+        self.head = 0
         self.last: dict[StreamId, tuple[bytes, Committed]] = {}
 
     @rule(stream=streams, new=some_texts, off=st.sampled_from([0, 0, 0, 1, -1]))
@@ -57,7 +77,7 @@ class LogMachine(RuleBasedStateMachine):
     def _append(self, stream: StreamId, new: list[str], off: int, commit_id: bytes | None) -> None:
         known = self.known.get(stream, [])
         commit = self.store.log.append(
-            stream, delta(*new), expected_version=Version(len(known) + off), commit_id=commit_id
+            stream, events_of(new), expected_version=Version(len(known) + off), commit_id=commit_id
         )
         if commit_id is not None and self.last.get(stream, (b"",))[0] == commit_id:
             assert commit.result(5) == self.last[stream][1]
@@ -70,10 +90,14 @@ class LogMachine(RuleBasedStateMachine):
             assert done.last_version == len(known) + len(new)
             if new:
                 self._begin(stream)
-                self.records.append((stream, len(known) + 1, len(known) + len(new)))
+                self._record(stream, len(known) + 1, len(known) + len(new))
                 self.known[stream] = [*known, *new]
                 self.last[stream] = (commit_id or b"its own", done)
-            assert done.position == len(self.records)
+            assert done.position == self.head
+
+    def _record(self, stream: StreamId, first: int, last: int) -> None:
+        self.head += 1
+        self.records.append((self.head, stream, first, last))
 
     def _begin(self, stream: StreamId) -> None:
         if stream not in self.order:
@@ -83,12 +107,12 @@ class LogMachine(RuleBasedStateMachine):
     def set_the_row(self, stream: StreamId, entry: OpenEntry, new: list[str]) -> None:
         known = self.known.get(stream, [])
         done = self.store.log.append(
-            stream, delta(*new), expected_version=Version(len(known)), entry=entry
+            stream, events_of(new), expected_version=Version(len(known)), entry=entry
         ).result(5)
         self._begin(stream)
         self.open[stream] = entry
         if new:
-            self.records.append((stream, len(known) + 1, len(known) + len(new)))
+            self._record(stream, len(known) + 1, len(known) + len(new))
             self.known[stream] = [*known, *new]
             self.last[stream] = (b"its own", done)
 
@@ -104,10 +128,41 @@ class LogMachine(RuleBasedStateMachine):
         self.epoch += 1
         self.clean = clean
 
+    @rule(stream=streams)
+    def end_an_answer(self, stream: StreamId) -> None:
+        self._append(stream, [END], 0, None)
+
+    @rule()
+    def compact(self) -> None:
+        stay: list[tuple[int, StreamId, int, int]] = []
+        for record in self.records:
+            _, stream, first, last = record
+            texts = self.known[stream]
+            if END in texts[last:] and END not in texts[first - 1 : last]:
+                self.gone.setdefault(stream, set()).update(range(first, last + 1))
+            else:
+                stay.append(record)
+        done = self.store.log.compact()
+        assert done.records == len(self.records) - len(stay)
+        self.records = stay
+        positions = [0, *(record[0] for record in stay)]
+        assert done.gaps == sum(after - one > 1 for one, after in pairwise(positions))
+
+    def _left(self, stream: StreamId) -> list[tuple[int, str]]:
+        gone = self.gone.get(stream, set())
+        numbered = enumerate(self.known.get(stream, []), 1)
+        return [(version, text) for version, text in numbered if version not in gone]
+
     @rule(stream=streams, after=st.integers(0, 20), limit=st.integers(1, 10))
     def read_a_part(self, stream: StreamId, after: int, limit: int) -> None:
-        found = texts(self.store.log.read(stream, after=Version(after), limit=limit))
-        assert found == self.known.get(stream, [])[after : after + limit]
+        found = read_texts(self.store.log.read(stream, after=Version(after), limit=limit))
+        assert found == [one for one in self._left(stream) if one[0] > after][:limit]
+
+    @rule(after=st.integers(0, 20), limit=st.integers(1, 10))
+    def read_a_part_of_all(self, after: int, limit: int) -> None:
+        found = self.store.log.read_all(after=Position(after), limit=limit)
+        there = [position for position, *_ in self.records if position > after]
+        assert [record.position for record in found] == there[:limit]
 
     @invariant()
     def every_stream_is_what_was_acknowledged(self) -> None:
@@ -115,14 +170,14 @@ class LogMachine(RuleBasedStateMachine):
         assert (log.epoch, log.clean) == (self.epoch, self.clean)
         for stream in (run_stream(name) for name in "abc"):
             known = self.known.get(stream, [])
-            assert texts(log.read(stream)) == known
+            assert read_texts(log.read(stream)) == self._left(stream)
             assert log.version(stream) == len(known)
             assert log.open_entry(stream) == self.open.get(stream)
         records = log.read_all()
-        assert [(one.stream, one.first_version, one.last_version) for one in records] == (
-            self.records
-        )
-        assert log.head == len(self.records)
+        assert [
+            (one.position, one.stream, one.first_version, one.last_version) for one in records
+        ] == self.records
+        assert log.head == self.head
         assert log.open_entries() == [
             (stream, self.open[stream]) for stream in self.order if stream in self.open
         ]
@@ -142,7 +197,7 @@ class LmdbLogMachine(LogMachine):
 
     def teardown(self) -> None:
         self.store.log.close()
-        assert first_broken(stored_records(self._path)) is None
+        assert verify_here(self._path).ok
         shutil.rmtree(self._path)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, cast, overload
@@ -22,6 +23,7 @@ from outlive.actors.visitor_side import VisitorSide
 from outlive.events import (
     AgentNotFound,
     Clock,
+    Compacted,
     EventLog,
     InvalidDefinition,
     LmdbLog,
@@ -34,6 +36,7 @@ from outlive.events import (
     OutliveError,
     Record,
     Recorded,
+    Refused,
     RunId,
     StreamId,
     Subscription,
@@ -334,3 +337,17 @@ class Runtime:
                     return await side.result(run_id, stream)
                 except LogError as error:
                     side = await self._open.after(side, error)
+
+    async def compact(self, *, before: datetime | None = None) -> Compacted:
+        """Drop pieces of answers that are recorded in full, while runs go on.
+
+        State, results and the text that observers of a run are told stay the same. See
+        `EventLog.compact`, also for what it raises.
+
+        Raises:
+            Refused: this process does not own the log.
+        """
+        side = self._open.side
+        if not isinstance(side, OwnerSide):
+            raise Refused("only the owner compacts a log, and this process is a visitor")
+        return await asyncio.to_thread(side.log.compact, before=before)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, overload
@@ -17,7 +18,17 @@ from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
 from outlive.actors.seat import Role
 from outlive.actors.sync_subscription import SyncSubscription
-from outlive.events import Clock, EventLog, LogClosed, LogReader, Record, Recorded, RunId, StreamId
+from outlive.events import (
+    Clock,
+    Compacted,
+    EventLog,
+    LogClosed,
+    LogReader,
+    Record,
+    Recorded,
+    RunId,
+    StreamId,
+)
 from outlive.events.lmdb_store.taking import LEASE_S
 from outlive.projections import RunResult, TextReset
 
@@ -185,6 +196,10 @@ class SyncRuntime:
     def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
         return self._await(self._runtime.result(run_id, timeout=timeout))
+
+    def compact(self, *, before: datetime | None = None) -> Compacted:
+        """Drop pieces of answers that are recorded in full. See `Runtime.compact`."""
+        return self._await(self._runtime.compact(before=before))
 
     def _await(self, body: Coroutine[Any, Any, T]) -> T:
         loop = self._loop

@@ -20,10 +20,12 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from outlive.events.codec import CODEC
 from outlive.events.errors import CorruptLog, LogError, LogFailed, LogNotFound, NewerFormat
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.folder import Folder
-from outlive.events.lmdb_store.reader import LmdbReader
+from outlive.events.lmdb_store.opened import Opened
+from outlive.events.lmdb_store.reader import open_folder
 from outlive.events.lmdb_store.structure import structure_faults
 from outlive.events.lmdb_store.walk import Broken, ExpectedHead, Walk
 
@@ -152,19 +154,18 @@ def verify_here(path: str | os.PathLike[str], expected: ExpectedHead | None = No
             more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
             reason = f"{folder.data_file.name}: {faults[0]}{more}"
             return Verification(status="bad", reason=reason, structure_checked=True)
-        reader = LmdbReader(path)
+        opened = open_folder(path, CODEC, readonly=True)
     except CorruptLog as error:
         return Verification(status="bad", reason=str(error))
     try:
-        return _walked(reader, expected, structure_checked=faults is not None)
+        return _walked(opened, expected, structure_checked=faults is not None)
     finally:
-        reader.close()
+        opened.reading.close()
 
 
 def _walked(
-    reader: LmdbReader, expected: ExpectedHead | None, *, structure_checked: bool
+    opened: Opened, expected: ExpectedHead | None, *, structure_checked: bool
 ) -> Verification:
-    opened = reader._opened  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # same store
     walk = Walk(opened.tables, expected)
     bad: Broken | None = None
     try:
