@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from outlive.events import (
     RunExists,
     RunNotFound,
     run_stream,
+    verify,
 )
 from tests.support import tag
 
@@ -204,6 +206,22 @@ def test_it_may_be_used_from_many_threads() -> None:
         ):
             pass
         assert set(one.result() + two.result()) == {"three and HEY"}
+
+
+def test_a_compacted_run_has_the_same_result_and_text(tmp_path: Path) -> None:
+    slow = Agent("slow", model=ScriptedModel([Turn("one two three four", delay=0.03)]))
+    with SyncRuntime(tmp_path, agents=[slow]) as rt:
+        run = rt.start("slow", "hi", run_id="r1")
+        result = run.result()
+        events = list(run.events())
+        assert rt.compact(before=datetime(2020, 1, 1, tzinfo=UTC)).records == 0
+        done = rt.compact()
+        assert done.events == len(events) - len(list(run.events())) > 0
+        assert run.result() == result
+        assert list(run.text()) == ["one two three four"]
+    with SyncRuntime(tmp_path, agents=[slow]) as rt:
+        assert rt.result("r1") == result
+    assert verify(tmp_path).status == "ok with gaps"
 
 
 def test_a_sync_tool_may_use_the_runtime_that_runs_it() -> None:

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from outlive.events import Position, StreamId, Version
+from outlive.events import ModelDelta, Position, Recorded, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog
+from outlive.events.lmdb_store.verify import verify_here
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
 from tests.events.programs import ROOT
@@ -18,10 +19,12 @@ from tests.events.programs import ROOT
 ROUNDS = 20
 
 
-def killed_after(path: Path, seed: int, lines: int) -> dict[StreamId, int]:
+def killed_after(
+    path: Path, seed: int, lines: int, program: str = "tests.events.appender"
+) -> dict[StreamId, int]:
     """Let it append, kill it once it has told that many commits, return what it told."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.events.appender", str(path), str(seed)],
+        [sys.executable, "-m", program, str(path), str(seed)],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "events"), str(ROOT)])},
@@ -71,3 +74,39 @@ def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) ->
             assert found[-1].version == version
         log.close()
         assert first_broken(stored_records(tmp_path)) is None
+
+
+def test_a_kill_at_any_instant_of_a_compaction_leaves_a_valid_log(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    acknowledged: dict[StreamId, int] = {}
+    dropped = 0
+    for round_number in range(ROUNDS):
+        lines = chance.choice((1, 5, 20, 60))
+        told = killed_after(tmp_path, round_number, lines, "tests.events.compacting")
+        assert told.pop(run_stream("epoch")) == 2 * round_number + 1
+        dropped += told.pop(run_stream("compacted"), 0)
+        acknowledged.update(told)
+
+        assert verify_here(tmp_path).ok
+        log = LmdbLog(tmp_path)
+        for stream, version in acknowledged.items():
+            assert log.version(stream) >= version
+        facts = {stream: events_left(log, stream) for stream in acknowledged}
+        log.compact()
+        for stream, left in facts.items():
+            kept = events_left(log, stream)
+            # What stood between two of its parts goes now; nothing else does.
+            assert [one for one in left if not isinstance(one.event, ModelDelta)] == [
+                one for one in kept if not isinstance(one.event, ModelDelta)
+            ]
+            assert {one.version for one in kept} <= {one.version for one in left}
+        log.close()
+        assert verify_here(tmp_path).ok
+    assert dropped
+
+
+def events_left(log: LmdbLog, stream: StreamId) -> list[Recorded]:
+    found: list[Recorded] = []
+    while page := log.read(stream, after=found[-1].version if found else Version(0), limit=1_000):
+        found += page
+    return found

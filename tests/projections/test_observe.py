@@ -247,3 +247,45 @@ def test_an_answer_that_broke_off_leaves_what_was_told() -> None:
 def test_text_from_the_middle_of_an_answer_is_the_rest_of_it() -> None:
     pieces = text(delta("one "), delta("two "), ModelCallCompleted(text="one two three"), after=3)
     assert "".join(map(str, pieces)) == "two three"
+
+
+# -- compaction --
+
+
+WORDS = [ModelDelta(text=f"{number} ") for number in range(10)]
+WHOLE = "".join(one.text for one in WORDS)
+
+
+def append_each(log: MemoryLog, *events: Event) -> None:
+    for event in events:
+        append(log, event)
+
+
+def test_a_compacted_run_is_told_the_same_text() -> None:
+    async def body() -> list[str | TextReset]:
+        log = MemoryLog()
+        append_each(log, START, CALLING, *WORDS, ModelAttemptAbandoned())
+        append_each(log, ModelCallStarted(attempt=2, model="m"), *WORDS)
+        append_each(log, ModelCallCompleted(text=WHOLE, attempt=2), RunCompleted())
+        assert log.compact().events == 20
+        assert await collect(observe_run(log, "r1")) == [1, 2, 13, 14, 25, 26]
+        return [piece async for piece in text_of(observe_run(log, "r1"))]
+
+    assert run_virtual(body()) == [WHOLE]
+
+
+@pytest.mark.parametrize("seen", [1, 5, 10])
+def test_an_observer_in_the_middle_is_told_the_rest_once(seen: int) -> None:
+    async def body() -> str:
+        log = MemoryLog()
+        append_each(log, START, CALLING, *WORDS[:seen])
+        told: list[str | TextReset] = []
+        pieces = text_of(observe_run(log, "r1"))
+        while len(told) < seen:
+            told.append(await anext(pieces))
+        append_each(log, *WORDS[seen:], ModelCallCompleted(text=WHOLE), RunCompleted())
+        log.compact()
+        told += [piece async for piece in pieces]
+        return "".join(map(str, told))
+
+    assert run_virtual(body()) == WHOLE
