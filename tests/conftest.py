@@ -22,3 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=100,
         help="how many random bits the damage tests flip (default: %(default)s)",
     )
+    parser.addoption(
+        "--atheris",
+        type=int,
+        default=0,
+        help="for how many seconds atheris fuzzes the decoders, if it is installed (default: 0)",
+    )

@@ -1,5 +1,6 @@
 """Compaction in LMDB: valid after each of its transactions, checked before it forgets."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import threading

@@ -137,9 +137,10 @@ def test_a_flipped_bit_in_each_page_is_found_out_or_carries_nothing(
 
 @pytest.mark.slow
 def test_many_more_flipped_bits(examiner: Examiner, request: pytest.FixtureRequest) -> None:
-    chance = random.Random(request.config.getoption("--flips"))
+    flips: int = request.config.option.flips
+    chance = random.Random(flips)
     found: dict[str, list[tuple[int, int]]] = {}
-    for _ in range(request.config.getoption("--flips")):
+    for _ in range(flips):
         at, bit = chance.randrange(len(examiner.content)), chance.randrange(8)
         found.setdefault(examiner.flipped(at, bit), []).append((at, bit))
     assert found.keys() <= {"found out", "the same"}, found

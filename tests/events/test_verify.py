@@ -1,5 +1,6 @@
 """`verify` answers ok, ok with gaps, or bad at a position, with the reason."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -60,7 +60,7 @@ class Folder:
             raise LogNotWritable(str(self.path), str(error)) from error
         try:
             found = msgspec.json.decode(content, type=Marker)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptLog(str(self._marker), str(error)) from None
         if found.store_format > STORE_FORMAT:
             raise NewerFormat(f"the log in {str(self.path)!r}", found.store_format, STORE_FORMAT)

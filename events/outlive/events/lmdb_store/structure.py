@@ -32,6 +32,7 @@ def structure_faults(data_file: Path) -> list[str] | None:
     """
     for _ in range(_TRIES):
         before = _last_transaction(data_file)
+        faults: list[str]
         try:
             faults = _verify(str(data_file))
         except lmdb.verify.VerifyError as error:

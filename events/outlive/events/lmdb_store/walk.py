@@ -201,7 +201,7 @@ class Walk:
             for number, (key, row) in enumerate(cursor.iternext(), 1):
                 end = ends.pop(number, _End(0, 0, False))
                 where = f"stream number {number}"
-                if key != number_key(number):
+                if bytes(key) != number_key(number):
                     raise Broken(end.position or None, f"{where} lacks in the table of streams")
                 if int.from_bytes(row[:8], "big") != end.position or end.dropped:
                     raise Broken(
@@ -213,7 +213,7 @@ class Walk:
                 except UnicodeDecodeError as error:
                     raise Broken(None, f"the name of {where}: {error}") from None
                 found = txn.get(name.encode(), db=self._tables.ids) if name else None
-                if found is None or bytes(found) != key:
+                if found is None or bytes(found) != bytes(key):
                     raise Broken(None, f"the table of ids has no row, or a wrong one, for {name!r}")
                 names[bytes(key)] = name
         if ends:
