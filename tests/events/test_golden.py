@@ -1,6 +1,7 @@
 """The stored format, byte for byte. A file that is here stays for ever.
 
-To add one for a new format: `python -m tests.events.test_golden` prints it.
+To add one for a new format: `python -m tests.events.test_golden` prints it, with `gaps` that of
+a log that was compacted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from tempfile import TemporaryDirectory
 from outlive.events import (
     CODEC,
     Commit,
+    Event,
     EventLog,
     MemoryLog,
+    ModelCallCompleted,
     ModelCallStarted,
     ModelDelta,
     OpenEntry,
@@ -23,9 +26,11 @@ from outlive.events import (
     Record,
     RunCompleted,
     RunStarted,
+    StreamId,
     ToolCallCompleted,
     Version,
     run_stream,
+    verify,
 )
 from outlive.events.ids import CallId
 from outlive.events.lmdb_store import LmdbLog
@@ -34,6 +39,7 @@ from tests.events.lmdb_files import appended_together, records_of, rows
 from tests.events.log_contract import Ticks
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "format-1.json"
+GOLDEN_GAPS = GOLDEN.with_name("format-1-gaps.json")
 START_NS = 1_700_000_000_000_000_000
 ONE, TWO = run_stream("one"), run_stream("zwei-ü")
 
@@ -103,8 +109,41 @@ def written_by_memory() -> tuple[list[bytes], list[Record]]:
     return log._records, log.read_all()  # pyright: ignore[reportPrivateUsage]  # as stored
 
 
-def golden() -> dict[str, list[list[str]]]:
-    tables: dict[str, list[list[str]]] = json.loads(GOLDEN.read_text())
+def compacted_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record]]:
+    """Pieces of two streams in turn, some of them together, an entrance among them."""
+    log = LmdbLog(path, clock=Ticks(START_NS), log_id="golden")
+
+    def append(stream: StreamId, events: list[Event]) -> Commit:
+        return log.append(stream, events, expected_version=log.version(stream))
+
+    for stream in (ONE, TWO):
+        append(stream, [ModelCallStarted(model="m")]).result(5)
+    for number in range(3):
+        append(ONE, [ModelDelta(text=f"{number}")] * 40).result(5)
+        append(TWO, [ModelDelta(text=f"{number}")]).result(5)
+    append(ONE, [ModelCallCompleted(text="012")]).result(5)
+    append(TWO, [ModelDelta(text="2"), ModelDelta(step=1, text="not yet")]).result(5)
+    appended_together(
+        log,
+        lambda: [
+            append(stream, [event])
+            for stream, event in (
+                (TWO, ModelCallCompleted(text="012")),
+                (ONE, ModelDelta(step=1, text="not yet")),
+            )
+        ],
+    )
+    log.compact()
+    records = log.read_all()
+    log.close()
+    tables = {
+        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
+    }
+    return tables, records
+
+
+def golden(file: Path = GOLDEN) -> dict[str, list[list[str]]]:
+    tables: dict[str, list[list[str]]] = json.loads(file.read_text())
     return tables
 
 
@@ -132,19 +171,44 @@ def test_records_of_format_1_are_decoded(tmp_path: Path) -> None:
     assert found == written_by_memory()[1] == written_by_lmdb(tmp_path)[1]
 
 
-def test_a_log_of_format_1_is_opened_and_goes_on(tmp_path: Path) -> None:
-    """Made from the rows: the file around them is LMDB's own."""
+def make_log(path: Path, file: Path) -> None:
+    """Make a log from golden rows: the file around them is LMDB's own."""
     import lmdb
 
-    records = written_by_memory()[1]
-    (tmp_path / "log").mkdir()
-    with lmdb.Environment(str(tmp_path / "log"), map_size=1 << 30, max_dbs=16) as env:
-        for name, table in golden().items():
+    (path / "log").mkdir(parents=True)
+    with lmdb.Environment(str(path / "log"), map_size=1 << 30, max_dbs=16) as env:
+        for name, table in golden(file).items():
             handle = env.open_db(name.encode())
             with env.begin(write=True) as txn:
                 for key, row in table:
                     txn.put(bytes.fromhex(key), bytes.fromhex(row), db=handle)
-    (tmp_path / "log.json").write_text('{"log_id":"golden","store_format":1}')
+    (path / "log.json").write_text('{"log_id":"golden","store_format":1}')
+
+
+def test_compaction_leaves_the_bytes_of_format_1(tmp_path: Path) -> None:
+    assert compacted_by_lmdb(tmp_path)[0] == golden(GOLDEN_GAPS)
+
+
+def test_a_log_of_format_1_with_gaps_is_read_verified_and_compacted_again(tmp_path: Path) -> None:
+    records = compacted_by_lmdb(tmp_path / "made")[1]
+    make_log(tmp_path / "log", GOLDEN_GAPS)
+    found = verify(tmp_path / "log")
+    assert (found.status, found.gaps, found.dropped_events) == ("ok with gaps", 1, 123)
+    log = LmdbLog(tmp_path / "log")
+    assert log.read_all() == records
+    assert [one.version for one in log.read(ONE)] == [1, 122, 123]
+    log.append(
+        ONE, [ModelCallCompleted(step=1, text="not yet")], expected_version=Version(123)
+    ).result(5)
+    assert (log.compact().records, log.compact().gaps) == (1, 2)
+    log.close()
+    assert verify(tmp_path / "log").ok
+
+
+def test_a_log_of_format_1_is_opened_and_goes_on(tmp_path: Path) -> None:
+    records = written_by_memory()[1]
+    make_log(tmp_path, GOLDEN)
+    assert verify(tmp_path).status == "ok"
     log = LmdbLog(tmp_path)
     assert (log.log_id, log.epoch, log.clean) == ("golden", 2, True)
     assert log.read_all() == records
@@ -154,11 +218,12 @@ def test_a_log_of_format_1_is_opened_and_goes_on(tmp_path: Path) -> None:
     log.close()
 
 
-def print_golden(show: Callable[[str], object]) -> None:
+def print_golden(show: Callable[[str], object], *, gaps: bool) -> None:
+    write = compacted_by_lmdb if gaps else written_by_lmdb
     with TemporaryDirectory() as name:
-        tables, _ = written_by_lmdb(Path(name))
+        tables, _ = write(Path(name))
     show(json.dumps(tables, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    print_golden(sys.stdout.write)
+    print_golden(sys.stdout.write, gaps="gaps" in sys.argv)

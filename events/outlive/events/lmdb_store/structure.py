@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError
-from typing import Final
+from typing import Final, cast
 
 import lmdb.verify
 
-_verify: Final[Callable[[str], list[str]]] = lmdb.verify.verify
+_verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # it has no annotations
 _TRIES: Final = 3
 _PAGE_BYTES_AT: Final = 40
 _TRANSACTION_AT: Final = 144
