@@ -25,7 +25,14 @@ from outlive.events import (
 )
 from outlive.events.ids import CallId
 from outlive.events.lmdb_store.folder import Folder, Marker
-from outlive.events.lmdb_store.gaps import Covered, decode_gap, encode_gap, is_intact
+from outlive.events.lmdb_store.gaps import (
+    Covered,
+    GapRow,
+    decode_gap,
+    encode_gap,
+    gap_end,
+    is_intact,
+)
 from outlive.events.lmdb_store.pieces import pieces_of
 from outlive.events.lmdb_store.rows import pack, parts_of
 from outlive.events.record import (
@@ -95,6 +102,9 @@ def _read_record(data: bytes) -> object:
 
 
 def _read_gap(data: bytes) -> object:
+    row = GapRow(_FIRST, gap_end(_FIRST, data), data)
+    for number in range(4):
+        row.covered(number)
     return is_intact(decode_gap(_FIRST, data), GENESIS)
 
 

@@ -25,7 +25,7 @@ import lmdb
 from outlive.events.compaction import Compacted, Superseded
 from outlive.events.errors import CorruptLog, Fenced
 from outlive.events.ids import Position
-from outlive.events.lmdb_store.gaps import Gap, is_gap
+from outlive.events.lmdb_store.gaps import GapRow, is_gap
 from outlive.events.lmdb_store.layout import EPOCH
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.pieces import Changes, Rows, changes_of, pieces_of
@@ -125,6 +125,6 @@ def _hash_before(txn: Txn, opened: Opened, position: int) -> bytes:
     if position == 1:
         return GENESIS
     here = record_or_gap(txn, opened.tables, position - 1)
-    if isinstance(here, Gap):
+    if isinstance(here, GapRow):
         return here.closing_hash
     return split(Position(position - 1), here[1]).hash

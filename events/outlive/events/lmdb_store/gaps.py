@@ -17,6 +17,7 @@ It shows damage. It cannot show what was dropped, nor that it was rightly droppe
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import pairwise
@@ -55,6 +56,36 @@ class Gap(NamedTuple):
     def event_count(self) -> int:
         """How many events were dropped."""
         return sum(one.last_version - one.first_version + 1 for one in self.covered.values())
+
+
+class GapRow(NamedTuple):
+    """A gap as it is stored, for looking up one stream among many. For use in its snapshot."""
+
+    first: int
+    last: int
+    row: bytes | memoryview
+
+    @property
+    def closing_hash(self) -> bytes:
+        """The hash of the last record dropped."""
+        return bytes(self.row[9:41])
+
+    def covered(self, number: int) -> Covered | None:
+        """Return what the gap covers of a stream. Raises CorruptLog."""
+        places = range(_HEAD.size, len(self.row), _COVERED.size)
+        at = bisect_left(places, number, key=lambda place: _number_at(self.row, place))
+        if at == len(places):
+            return None
+        found = Covered(*_COVERED.unpack_from(self.row, places[at]))
+        if found.number != number:
+            return None
+        if not _possible(self.first, self.last, found):
+            raise CorruptLog(f"record {self.first}", "its gap covers what it cannot cover")
+        return found
+
+
+def _number_at(row: bytes | memoryview, place: int) -> int:
+    return int.from_bytes(row[place : place + 8], "big")
 
 
 def is_gap(row: bytes | memoryview) -> bool:

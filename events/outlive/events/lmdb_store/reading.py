@@ -24,7 +24,7 @@ from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
 from outlive.events.errors import CorruptLog, LogClosed
 from outlive.events.ids import Position, StreamId, Version
-from outlive.events.lmdb_store.gaps import Gap
+from outlive.events.lmdb_store.gaps import GapRow
 from outlive.events.lmdb_store.layout import (
     EPOCH,
     Tables,
@@ -227,8 +227,8 @@ class Reading:
         first_version = passed = 0
         while position:
             here = record_or_gap(txn, self._tables, position)
-            if isinstance(here, Gap):
-                covered = here.covered.get(number)
+            if isinstance(here, GapRow):
+                covered = here.covered(number)
                 if covered is None:
                     raise CorruptLog(f"record {position}", "its gap does not cover its stream")
                 link, last_version = covered.link, covered.last_version

@@ -23,7 +23,7 @@ import lmdb
 
 from outlive.events.errors import CorruptLog
 from outlive.events.ids import Position
-from outlive.events.lmdb_store.gaps import GAP, Gap, decode_gap, gap_end, is_gap
+from outlive.events.lmdb_store.gaps import GAP, GapRow, gap_end, is_gap
 from outlive.events.lmdb_store.layout import Tables, number_key
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def _waste(size: int) -> int:
 def record_at(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes]:
     """Return the link and the record at a position. Raises CorruptLog."""
     found = record_or_gap(txn, tables, position)
-    if isinstance(found, Gap):
+    if isinstance(found, GapRow):
         raise CorruptLog(f"record {position}", "a gap is where it must be")
     return found
 
 
-def record_or_gap(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes] | Gap:
+def record_or_gap(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes] | GapRow:
     """Return the link and the record at a position, or the gap in its place.
 
     Raises:
@@ -107,10 +107,10 @@ def record_or_gap(txn: Txn, tables: Tables, position: int) -> tuple[int, bytes] 
         first, row = int.from_bytes(cursor.key(), "big"), cursor.value()
         if not is_gap(row):
             return _part(first, row, position - first)
-        gap = decode_gap(first, row)
-        if position > gap.last:
+        last = gap_end(first, row)
+        if position > last:
             raise CorruptLog(f"record {position}", "it lacks")
-        return gap
+        return GapRow(first, last, row)
 
 
 def last_record(txn: Txn, tables: Tables) -> tuple[Position, bytes] | None:

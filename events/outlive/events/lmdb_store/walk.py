@@ -20,7 +20,7 @@ import msgspec
 
 from outlive.events.errors import CorruptLog
 from outlive.events.ids import Position, StreamId
-from outlive.events.lmdb_store.gaps import Gap, decode_gap, is_gap, is_intact
+from outlive.events.lmdb_store.gaps import Gap, GapRow, decode_gap, is_gap, is_intact
 from outlive.events.lmdb_store.layout import (
     CLEAN,
     EPOCH,
@@ -236,8 +236,8 @@ class Walk:
                 if not (len(key) == 16 and len(row) == 8 and 0 < position <= self.position):
                     raise Broken(None, f"the entrance {bytes(key).hex()} leads to no record")
                 here = record_or_gap(txn, self._tables, position)
-                if isinstance(here, Gap):
-                    covered = here.covered.get(number)
+                if isinstance(here, GapRow):
+                    covered = here.covered(number)
                     right = covered is not None and (
                         covered.first_version <= version <= covered.last_version
                     )
@@ -263,6 +263,6 @@ def _hash_before(txn: Txn, tables: Tables, position: int) -> bytes:
     if position == 1:
         return GENESIS
     here = record_or_gap(txn, tables, position - 1)
-    if isinstance(here, Gap):
+    if isinstance(here, GapRow):
         return here.closing_hash
     return split(Position(position - 1), here[1]).hash
