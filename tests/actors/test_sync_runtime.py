@@ -39,6 +39,7 @@ from outlive.events import (
     LogInUse,
     MemoryLog,
     OutliveError,
+    Refused,
     RunExists,
     RunNotFound,
     run_stream,
@@ -221,6 +222,8 @@ def test_a_compacted_run_has_the_same_result_and_text(tmp_path: Path) -> None:
         assert list(run.text()) == ["one two three four"]
     with SyncRuntime(tmp_path, agents=[slow]) as rt:
         assert rt.result("r1") == result
+    with SyncRuntime(tmp_path, agents=[slow], role="visitor") as rt:
+        assert raised_by(rt.compact) is Refused
     assert verify(tmp_path).status == "ok with gaps"
 
 
