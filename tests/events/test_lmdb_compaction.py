@@ -218,7 +218,8 @@ def test_a_store_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch)
         def begin(self, *, write: bool, buffers: bool) -> object:
             if write:
                 raise lmdb.MapFullError("full")
-            return env.begin(buffers=buffers)
+            assert buffers
+            return env.begin(buffers=True)
 
     with monkeypatch.context() as patched:
         patched.setattr(log._reading, "_env", Full())

@@ -82,11 +82,13 @@ def _free_pages(descriptor: int, page_bytes: int) -> set[int]:
         if magic == _MAGIC and transaction > newest:
             newest, (root,) = transaction, _U64.unpack_from(page, _FREE_ROOT_AT)
     free: set[int] = set()
+    seen = {_NO_PAGE}
     todo = [root]
     while todo:
         number = todo.pop()
-        if number == _NO_PAGE:
+        if number in seen:  # Pages that are damaged may lead in a circle.
             continue
+        seen.add(number)
         page = os.pread(descriptor, page_bytes, number * page_bytes)
         flags, lower = _PAGE.unpack_from(page)
         for pointer in range(_HEADER_BYTES, lower, 2):
