@@ -318,7 +318,7 @@ def test_a_generator_that_is_left_early_detaches_and_touches_nobody() -> None:
         events = run.events()
         next(events)
         events.close()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-        assert not log._feed.followed  # pyright: ignore[reportPrivateUsage]
+        assert not log._feed._by_stream  # pyright: ignore[reportPrivateUsage]  # the views follow all
         never_begun = run.events()
         del never_begun
         assert rt.run("echo", "hi").output == "hi"

@@ -38,7 +38,14 @@ from outlive.events import (
     Version,
 )
 from outlive.events.ids import id_of
-from outlive.projections import RunResult, fold_run, read_run, run_result, standing_result
+from outlive.projections import (
+    RunResult,
+    ViewRunner,
+    fold_run,
+    read_run,
+    run_result,
+    standing_result,
+)
 
 _log = structlog.stdlib.get_logger("outlive")
 
@@ -58,8 +65,10 @@ class OwnerSide:
         clock: Clock,
         executor: Executor,
         max_recoveries: int | None,
+        views: ViewRunner,
     ) -> None:
         self.log = log
+        self.views = views
         self._agents = agents
         self._ended: OutliveError | None = None
         self._loop = asyncio.get_running_loop()
@@ -81,6 +90,7 @@ class OwnerSide:
         surroundings.post = self._runs
         self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
         log.on_submitted(self._hear)
+        views.start()
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
         self._runs.wake(stream, now_ns)
@@ -91,6 +101,7 @@ class OwnerSide:
         self._timers.close()
         await self._effects.close()
         self._runs.close(error)
+        await self.views.close()
 
     def command(self, request: StartRequest) -> StartRun:
         """Return the command that carries out a request. Raises AgentNotFound."""

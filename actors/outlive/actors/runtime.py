@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, cast, overload
+from typing import Literal, Protocol, Self, TypeVar, cast, overload
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids, RandomIds
@@ -47,7 +47,19 @@ from outlive.events import (
     to_plain,
 )
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
-from outlive.projections import RunResult, observe_run
+from outlive.projections import (
+    Projection,
+    RunResult,
+    RunsQuery,
+    RunsView,
+    ViewReader,
+    ViewRows,
+    ViewRunner,
+    check_projections,
+    observe_run,
+)
+
+T = TypeVar("T")
 
 
 class _Observer(Protocol):
@@ -67,6 +79,7 @@ class Runtime:
         agents: what may be run, and what interrupted runs go on with. A run whose agent, or a
             tool it still needs, is not among them is `blocked` until a runtime has it.
         deps: handed to tools as `ctx.deps`; never stored.
+        projections: read models of your own, kept beside the one of runs. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
         role: `auto` owns the log if nobody does, else it is a visitor that takes over when the
@@ -88,6 +101,7 @@ class Runtime:
         *,
         agents: Sequence[Agent] = (),
         deps: object = None,
+        projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
         clock: Clock | None = None,
         ids: Ids | None = None,
@@ -103,6 +117,8 @@ class Runtime:
         self._role: Role = role
         self._lease = lease
         self._path = path
+        self._projections = (RunsView(), *projections)
+        check_projections(self._projections)
         self._agents: dict[str, Agent] = {}
         for agent in agents:
             if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -138,7 +154,7 @@ class Runtime:
             visit=lambda: LmdbVisitor(self._folder, clock=self._clock),
             stay=lambda log: LmdbVisitor.of(log.step_down(), clock=self._clock),
             owning=self._owning,
-            visiting=lambda log: VisitorSide(log, ids=self._ids),
+            visiting=self._visiting,
         )
         try:
             if self._given_log is not None:
@@ -163,14 +179,22 @@ class Runtime:
 
     def _owning(self, log: EventLog) -> OwnerSide:
         assert self._executor is not None
+        in_memory = self._path is None or self._given_log is not None
+        views = None if in_memory else Path(self._folder) / "views"
         return OwnerSide(
             log,
+            views=ViewRunner(log, self._projections, folder=views),
             agents=self._agents,
             deps=self._deps,
             clock=self._clock,
             executor=self._executor,
             max_recoveries=self._max_recoveries,
         )
+
+    def _visiting(self, log: LmdbVisitor) -> VisitorSide:
+        folder = Path(self._folder) / "views"
+        views = ViewReader(log, self._projections, folder=folder, clock=self._clock)
+        return VisitorSide(log, ids=self._ids, views=views)
 
     async def __aexit__(
         self,
@@ -221,6 +245,18 @@ class Runtime:
     def role(self) -> Literal["owner", "visitor"]:
         """What this process is at this moment. Raises LogClosed unless the runtime is open."""
         return self._open.role
+
+    @property
+    def runs(self) -> RunsQuery:
+        """What is known of the runs: `await rt.runs.get(run_id)`, `await rt.runs.list(...)`.
+
+        The same in every role. Raises LogClosed unless the runtime is open.
+        """
+        return RunsQuery(self.log, self._open)
+
+    async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
+        """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""
+        return await self._open.read(view, work)
 
     async def start(
         self,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 import structlog
 
@@ -36,11 +36,14 @@ from outlive.events import (
     OutliveError,
     WriterStuck,
 )
+from outlive.projections import ViewRows
 
 _log = structlog.stdlib.get_logger("outlive")
 
 Role: TypeAlias = Literal["auto", "owner", "visitor", "standby"]
 Side: TypeAlias = OwnerSide | VisitorSide
+
+T = TypeVar("T")
 
 _LOOK_AFTER_S: Final = 0.05
 _STUCK_AFTER_S: Final = 0.5
@@ -107,6 +110,15 @@ class Seat:
                 raise error
             await asyncio.shield(self._changed)
 
+    async def read(self, view: str, work: Callable[[ViewRows], T]) -> T:
+        """Return what `work` makes of the rows of a view, whatever the role. See `Views.read`."""
+        side = self.side
+        while True:
+            try:
+                return await side.views.read(view, work)
+            except LogError as error:
+                side = await self.after(side, error)
+
     async def open(self) -> None:
         """Open the folder in the role that it gives. Raises LogError."""
         opened = await self._loop.run_in_executor(None, self._open)
@@ -171,7 +183,10 @@ class Seat:
             return  # `close` finds it with the one who stood by.
         _log.info("took_over", epoch=log.epoch, clean=log.clean)
         self._standby = None
+        visitor = self.side
         try:
+            if isinstance(visitor, VisitorSide):
+                visitor.views.close()  # A process has a view's file open once.
             self.take(log)
         except Exception as error:  # noqa: BLE001  # nobody else hears of it
             _log.error("owning_failed", error=told(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from outlive.actors.loop_actor import BlockingAskRefused
 from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
 from outlive.actors.seat import Role
+from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.events import (
     Clock,
@@ -30,7 +31,12 @@ from outlive.events import (
     StreamId,
 )
 from outlive.events.lmdb_store.taking import LEASE_S
-from outlive.projections import RunResult, TextReset
+from outlive.projections import (
+    Projection,
+    RunResult,
+    TextReset,
+    ViewRows,
+)
 
 T = TypeVar("T")
 
@@ -78,6 +84,7 @@ class SyncRuntime:
         *,
         agents: Sequence[Agent] = (),
         deps: object = None,
+        projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
         clock: Clock | None = None,
         ids: Ids | None = None,
@@ -90,6 +97,7 @@ class SyncRuntime:
             path,
             agents=agents,
             deps=deps,
+            projections=projections,
             max_recoveries=max_recoveries,
             clock=clock,
             ids=ids,
@@ -150,6 +158,15 @@ class SyncRuntime:
     def role(self) -> Literal["owner", "visitor"]:
         """What this process is at this moment. See `Runtime.role`."""
         return self._runtime.role
+
+    @property
+    def runs(self) -> SyncRunsQuery:
+        """What is known of the runs. See `Runtime.runs`."""
+        return SyncRunsQuery(self._runtime.runs, self._await)
+
+    def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
+        """Return what `work`, on another thread, makes of the rows of a view."""
+        return self._await(self._runtime.read_view(view, work))
 
     def start(
         self,

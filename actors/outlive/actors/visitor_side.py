@@ -20,7 +20,7 @@ from outlive.events import (
     StreamId,
 )
 from outlive.events.ids import id_of
-from outlive.projections import RunResult, run_result, standing_result
+from outlive.projections import RunResult, ViewReader, run_result, standing_result
 from outlive.projections.run_summary import STANDING_STILL
 
 
@@ -30,8 +30,9 @@ class VisitorSide:
     That may be this very process, if it takes over meanwhile: what waits here goes on waiting.
     """
 
-    def __init__(self, log: LmdbVisitor, *, ids: Ids) -> None:
+    def __init__(self, log: LmdbVisitor, *, ids: Ids, views: ViewReader) -> None:
         self.log = log
+        self.views = views
         self._ids = ids
         self._loop = asyncio.get_running_loop()
         self._ended: OutliveError | None = None
@@ -41,6 +42,7 @@ class VisitorSide:
         """Let those go that wait. What was submitted stays in the inbox."""
         self._ended = error
         self._wake()
+        self.views.close()
 
     async def start(self, stream: StreamId, request: StartRequest) -> Callable[[], bool] | None:
         """Have a run started. Returns None once that is durable.

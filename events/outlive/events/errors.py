@@ -13,6 +13,10 @@ OutliveError
 │   └── AttemptEnded           a tool goes on after its attempt was given up
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 ├── UnserialisableValue        a value that cannot be stored
+├── InvalidCursor              a cursor that no page has handed out
+├── ViewError                  a read model cannot answer
+│   ├── ViewBehind             it has not got as far as the log yet; ask again
+│   └── ViewFailed             it stands still
 ├── RunUnsuccessful            raised by `RunResult.unwrap()`: failed, or at a standstill
 └── LogError
     ├── WrongExpectedVersion   someone appended first
@@ -129,6 +133,35 @@ class RunUnsuccessful(OutliveError):
         super().__init__(f"run {run_id!r} is {status}: {reason}")
         self.run_id = run_id
         self.status = status
+        self.reason = reason
+
+
+class InvalidCursor(OutliveError, ValueError):
+    """No page of this log has handed out this cursor. Pass one back as it came."""
+
+
+class ViewError(OutliveError):
+    """A read model cannot answer now. The log itself is not touched by that."""
+
+
+class ViewBehind(ViewError):
+    """The view did not get as far as the log was when it was asked. Ask again."""
+
+    def __init__(self, view: str, at: int, head: int) -> None:
+        super().__init__(
+            f"the view {view!r} has got to position {at} and the log is at {head}: ask again"
+        )
+        self.view = view
+        self.at = at
+        self.head = head
+
+
+class ViewFailed(ViewError):
+    """The view stands still: its projection raised, or its files cannot be used."""
+
+    def __init__(self, view: str, reason: str) -> None:
+        super().__init__(f"the view {view!r} stands still: {reason}")
+        self.view = view
         self.reason = reason
 
 

@@ -17,6 +17,7 @@ from outlive.projections.run_summary import (
     run_result,
     standing_result,
 )
+from outlive.projections.runs import RUN_STATUSES, RunInfo, RunPage, RunsQuery, RunsView
 from outlive.projections.timeline import (
     Outcome,
     Recovery,
@@ -25,13 +26,29 @@ from outlive.projections.timeline import (
     Timeline,
     timeline,
 )
+from outlive.projections.views import (
+    Projection,
+    Rows,
+    ViewReader,
+    ViewRows,
+    ViewRunner,
+    Views,
+    check_projections,
+)
 
 __all__ = [
     "AssistantMessage",
     "Message",
     "Outcome",
+    "Projection",
+    "RUN_STATUSES",
     "Recovery",
+    "Rows",
+    "RunInfo",
+    "RunPage",
     "RunResult",
+    "RunsQuery",
+    "RunsView",
     "Span",
     "StepMark",
     "TextReset",
@@ -39,6 +56,11 @@ __all__ = [
     "ToolMessage",
     "Transcript",
     "UserMessage",
+    "ViewReader",
+    "ViewRows",
+    "ViewRunner",
+    "Views",
+    "check_projections",
     "fold_run",
     "messages_of",
     "observe_run",

@@ -1,0 +1,94 @@
+"""What is told of a run in a list: ids, counters and short texts, no messages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from outlive.events import Failure, OpenEntry, Position, RunId, Usage, Value, Version
+from outlive.projections.run_summary import STANDING_STILL
+from outlive.projections.runs.view import MESSAGE_CHARS, RunRow
+
+OPEN_STATUSES: Final = ("running", *STANDING_STILL)
+RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed")
+"""All statuses that a run in a list may have."""
+
+_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A run, as far as its events have been counted.
+
+    `status` is `running`, `blocked` or `quarantined` (then `error` tells why), `completed` or
+    `failed`. `input` holds the first 200 characters. `steps` counts model answers,
+    `model_calls` and `tool_calls` the attempts that were started, `recoveries` how often a
+    process took the run up. `version` and `position` are those of the last event that was
+    counted, and `updated_at` its time: pieces of answers and progress do not count.
+    Times are in UTC.
+    """
+
+    run_id: RunId
+    agent_id: str
+    status: str
+    input: str
+    metadata: dict[str, Value]
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    steps: int
+    model_calls: int
+    tool_calls: int
+    recoveries: int
+    usage: Usage
+    error: Failure | None
+    version: Version
+    position: Position
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some runs, newest first; `cursor` leads to the next page, None when there is none."""
+
+    runs: tuple[RunInfo, ...]
+    cursor: str | None = None
+
+
+def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
+    """Put together what the view and the open table know of a run."""
+    status, error = row.status, None
+    if row.ended_at_ns is not None:
+        if row.error_kind:
+            error = Failure(kind=row.error_kind, message=row.error_message)
+    elif entry is not None and entry.status in STANDING_STILL:
+        status = entry.status
+        error = Failure(kind=status, message=entry.reason[:MESSAGE_CHARS])
+    return RunInfo(
+        run_id=RunId(run_id),
+        agent_id=row.agent_id,
+        status=status,
+        input=row.input,
+        metadata=dict(row.metadata),
+        started_at=_utc(row.started_at_ns),
+        updated_at=_utc(row.updated_at_ns),
+        ended_at=None if row.ended_at_ns is None else _utc(row.ended_at_ns),
+        steps=row.steps,
+        model_calls=row.model_calls,
+        tool_calls=row.tool_calls,
+        recoveries=row.recoveries,
+        usage=Usage(input_tokens=row.input_tokens, output_tokens=row.output_tokens),
+        error=error,
+        version=Version(row.version),
+        position=Position(row.position),
+    )
+
+
+def _utc(at_ns: int) -> datetime:
+    return _START + timedelta(microseconds=at_ns // 1000)
+
+
+def nanoseconds(at: datetime, name: str) -> int:
+    """Return an aware time in nanoseconds since 1970. Raises ValueError for a naive one."""
+    if at.tzinfo is None or at.utcoffset() is None:
+        raise ValueError(f"{name} has no time zone: use datetime(..., tzinfo=UTC), for one")
+    return (at - _START) // timedelta(microseconds=1) * 1_000

@@ -1,0 +1,179 @@
+"""The runs view: a row a run, and rows that lead to runs by time, status and agent.
+
+    r, run id                                        the run: `RunRow`
+    t, started at (8), position (8)                  run id
+    a, agent (16), started at, position              run id
+    s, status (16), started at, position             run id; once the run is over
+    b, agent (16), status (16), started at, position run id; once the run is over
+
+Agent and status are digests, so that keys have a fixed length whatever they are called.
+`started at` is in nanoseconds, and with the position of the run's first record it is unique.
+Runs that are not over are found by their rows in the log's open table.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from struct import Struct
+from typing import Final
+
+import msgspec
+
+from outlive.events import (
+    Event,
+    ModelAttemptAbandoned,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallStarted,
+    Record,
+    RunCompleted,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    ToolResultIgnored,
+    ToolStepCompleted,
+    Value,
+)
+from outlive.projections.views.rows import Rows
+
+INPUT_CHARS: Final = 200
+MESSAGE_CHARS: Final = 500
+_STREAMS: Final = "run-"
+_WHEN: Final = Struct(">QQ")
+_DIGEST_BYTES: Final = 16
+
+
+class RunRow(msgspec.Struct, array_like=True, gc=False):
+    """What the view keeps of a run. Changed in place; fields are only ever added at the end."""
+
+    agent_id: str
+    input: str
+    metadata: dict[str, Value]
+    started_at_ns: int
+    first_position: int
+    status: str = "running"
+    updated_at_ns: int = 0
+    ended_at_ns: int | None = None
+    steps: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    recoveries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    error_kind: str = ""
+    error_message: str = ""
+    version: int = 0
+    position: int = 0
+
+
+def run_key(run_id: str) -> bytes:
+    """Return the key of a run's row."""
+    return b"r" + run_id.encode()
+
+
+def when_key(started_at_ns: int, first_position: int) -> bytes:
+    """Return the end of a key by time: what a list is ordered by."""
+    return _WHEN.pack(max(started_at_ns, 0), first_position)
+
+
+def list_key(*, status: str | None, agent_id: str | None) -> bytes:
+    """Return what the keys of a list begin with; the time follows."""
+    if agent_id is None:
+        return b"t" if status is None else b"s" + _digest(status)
+    return (
+        b"a" + _digest(agent_id) if status is None else b"b" + _digest(agent_id) + _digest(status)
+    )
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+class RunsView:
+    """The `Projection` of runs."""
+
+    name: Final = "runs"
+    version: Final = 1
+    events: Final[frozenset[type[Event]]] = frozenset(
+        {
+            RunStarted,
+            RunRecovered,
+            ModelCallStarted,
+            ModelCallCompleted,
+            ModelCallFailed,
+            ModelAttemptAbandoned,
+            ToolCallStarted,
+            ToolStepCompleted,
+            ToolCallCompleted,
+            ToolCallFailed,
+            ToolResultIgnored,
+            RunCompleted,
+            RunFailed,
+        }
+    )
+
+    def apply(self, record: Record, rows: Rows) -> None:
+        """Count what happened into the run's row."""
+        if not record.stream.startswith(_STREAMS):
+            return
+        run_id = record.stream[len(_STREAMS) :]
+        key = run_key(run_id)
+        row = rows.get(key, RunRow)
+        if row is None:
+            begun = record.events[0]
+            if not isinstance(begun, RunStarted):
+                return
+            row = _begin(run_id, begun, record, rows)
+        for event in record.events:
+            _count(row, event)
+        if row.status != "running" and row.ended_at_ns is None:
+            _end(run_id, row, record, rows)
+        row.updated_at_ns = record.recorded_at_ns
+        row.version, row.position = record.last_version, record.position
+        rows.put(key, row)
+
+
+def _begin(run_id: str, begun: RunStarted, record: Record, rows: Rows) -> RunRow:
+    row = RunRow(
+        begun.agent_id,
+        begun.input[:INPUT_CHARS],
+        begun.metadata,
+        record.recorded_at_ns,
+        record.position,
+    )
+    when = when_key(row.started_at_ns, row.first_position)
+    rows.put(list_key(status=None, agent_id=None) + when, run_id)
+    rows.put(list_key(status=None, agent_id=row.agent_id) + when, run_id)
+    return row
+
+
+def _end(run_id: str, row: RunRow, record: Record, rows: Rows) -> None:
+    row.ended_at_ns = record.recorded_at_ns
+    when = when_key(row.started_at_ns, row.first_position)
+    rows.put(list_key(status=row.status, agent_id=None) + when, run_id)
+    rows.put(list_key(status=row.status, agent_id=row.agent_id) + when, run_id)
+
+
+def _count(row: RunRow, event: Event) -> None:
+    match event:
+        case ToolCallStarted():
+            row.tool_calls += 1
+        case ModelCallStarted():
+            row.model_calls += 1
+        case ModelCallCompleted():
+            row.steps += 1
+            row.input_tokens += event.usage.input_tokens
+            row.output_tokens += event.usage.output_tokens
+        case RunCompleted():
+            row.status = "completed"
+        case RunFailed():
+            row.status = "failed"
+            row.error_kind = event.error.kind
+            row.error_message = event.error.message[:MESSAGE_CHARS]
+        case RunRecovered():
+            row.recoveries += 1
+        case _:
+            pass

@@ -1,0 +1,331 @@
+"""One view of the owner's: follows the log, folds, commits, and is built anew when it has to be.
+
+What is on disk, wherever the process dies: rows and checkpoint are one transaction, so the view
+is the fold of the log up to its checkpoint, and the next process folds what follows it. What
+was folded and not committed is folded again. Nothing is ever acknowledged on account of a
+view, so it is committed late: 50 ms after a change, or at 1,000 changed rows.
+
+Folding is done on the event loop, between other things; the disk is waited for in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar, TypeVarTuple
+
+import structlog
+
+from outlive.events import (
+    LogClosed,
+    LogReader,
+    OutliveError,
+    Position,
+    Record,
+    Subscription,
+    ViewFailed,
+)
+from outlive.projections.views.projection import Projection
+from outlive.projections.views.rows import Rows, ViewRows
+from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
+
+_log = structlog.stdlib.get_logger("outlive")
+
+_COMMIT_AFTER: Final = 0.05  # seconds from a change
+_COMMIT_AT: Final = 1_000  # rows
+_COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
+_AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
+_PAGE: Final = 512  # records read at a time while it catches up
+_SLICE: Final = 64  # records folded before the loop gets its turn
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class FollowedView:
+    """A projection at work, from `start` to `close`, on the running event loop.
+
+    `open_store` is called with whether a new store is to be begun, whatever is there.
+    `waits` tells whether the store waits for a disk: then that is done in a thread.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        log: LogReader,
+        open_store: Callable[[bool], Store],
+        *,
+        waits: bool,
+    ) -> None:
+        self._projection = projection
+        self._name = projection.name
+        self._wanted: Final = frozenset(projection.events)
+        self._log = log
+        self._open_store = open_store
+        self._waits = waits
+        self._loop = asyncio.get_running_loop()
+        self._store: Store | None = None
+        self._rows: Rows | None = None
+        self._position = self._before = Position(0)
+        self._hash = b""
+        self._uncommitted = 0  # records
+        self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
+        self._trouble: OutliveError | None = None  # told to who asks
+        self._broken: OutliveError | None = None  # ends the following
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._commit: asyncio.Task[None] | None = None
+        self._pausing: asyncio.Future[None] | None = None
+        self._records: Subscription[Record] | None = None
+
+    @property
+    def at(self) -> Position:
+        """The position that it has been folded up to."""
+        return self._position
+
+    def start(self) -> None:
+        """Begin to follow the log."""
+        self._task = self._loop.create_task(self._run())
+
+    async def reach(self, head: Position) -> ViewRows:
+        """Wait until it has been folded up to `head`, and return its rows as of then.
+
+        Raises:
+            ViewFailed: it stands still.
+            LogClosed: it, or the log, was closed.
+        """
+        while True:
+            if self._trouble is not None:
+                raise self._trouble.with_traceback(None)
+            if self._rows is not None and self._broken is None and self._position >= head:
+                return self._rows.reading
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append((head, waiter))
+            await waiter
+
+    def give_up(self, error: OutliveError) -> None:
+        """Stop following; `_run` decides by the error what becomes of the view."""
+        self._broken = self._broken or error
+        if self._records is not None:
+            self._records.end(self._broken)
+
+    async def close(self) -> None:
+        """Commit what was folded and let go of it. Who waits gets LogClosed. Twice is once."""
+        closed = LogClosed("the view is closed")
+        self._closing = True
+        if self._trouble is None:
+            self._stand_still(closed)
+        self.give_up(closed)
+        if self._pausing is not None:
+            _wake(self._pausing)
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _run(self) -> None:
+        fresh = False
+        while not self._closing:
+            try:
+                await self._follow(fresh)
+            except Damaged as error:
+                again, fresh = fresh and not self._position, True
+                _log.warning("view_damaged", view=self._name, error=str(error))
+                await self._let_go(clean=False)
+                if again:
+                    await self._pause(error)
+            except Unusable as error:
+                await self._let_go(clean=False)
+                await self._pause(error)
+            except LogClosed as error:
+                self._stand_still(error)
+                await self._end()
+                return
+            except Exception as error:  # noqa: BLE001  # the projection's own, or the log's
+                self._fail(error)
+                await self._let_go(clean=True)
+                return
+            else:
+                raise AssertionError("a log is followed without an end")
+
+    async def _follow(self, fresh: bool) -> None:
+        self._broken = None
+        if self._closing:
+            raise LogClosed("the view is closed")
+        store = self._store = await self._aside(self._open, fresh)
+        self._rows = Rows(store)
+        there = store.checkpoint
+        self._position, self._before, self._hash = there.position, there.before, there.hash
+        if not self._closing:
+            self._trouble = None
+        self._answer()
+        await self._catch_up()
+        async with self._log.follow_all(after=self._position) as records:
+            self._records = records
+            try:
+                if self._broken is not None:
+                    raise self._broken
+                count = 0
+                async for record in records:
+                    self._fold(record)
+                    count += 1
+                    if not count % _SLICE:
+                        await self._breathe()
+            finally:
+                self._records = None
+
+    def _open(self, fresh: bool) -> Store:
+        """Open the store; one that has got to where this log has never been is of no use."""
+        store = self._open_store(fresh)
+        there = store.checkpoint
+        if there.position and not self._is_in_log(there):
+            store.close()
+            raise Damaged(f"its checkpoint {there.position} is not in this log")
+        return store
+
+    def _is_in_log(self, there: Checkpoint) -> bool:
+        if there.position > self._log.head:
+            return False
+        found = self._log.read_all(after=there.before, limit=1)
+        return not (found and found[0].position == there.position and found[0].hash != there.hash)
+
+    async def _catch_up(self) -> None:
+        """Fold what is in the log, by pages that are read aside."""
+        while True:
+            page = await self._aside(self._read, self._position)
+            for index, record in enumerate(page, 1):
+                self._fold(record)
+                if not index % _SLICE:
+                    await self._breathe()
+            if self._broken is not None:
+                raise self._broken
+            if len(page) < _PAGE:
+                return
+
+    def _read(self, after: Position) -> list[Record]:
+        return self._log.read_all(after=after, limit=_PAGE)
+
+    def _fold(self, record: Record) -> None:
+        rows = self._rows
+        assert rows is not None
+        wanted = self._wanted
+        for event in record.events:
+            if type(event) in wanted:
+                self._projection.apply(record, rows)
+                break
+        self._before, self._position, self._hash = self._position, record.position, record.hash
+        self._uncommitted += 1
+        if self._waiting:
+            self._answer()
+        if self._timer is None:
+            if self._commit is None and (rows.dirty or self._uncommitted > _COMMIT_RECORDS):
+                self._timer = self._loop.call_later(_COMMIT_AFTER, self._begin_commit)
+        elif len(rows.dirty) >= _COMMIT_AT:
+            self._begin_commit()
+
+    async def _breathe(self) -> None:
+        """Let the others have a turn, and wait where the disk cannot keep up."""
+        if self._broken is not None:
+            return
+        if self._commit is not None and self._rows and len(self._rows.dirty) >= 2 * _COMMIT_AT:
+            await asyncio.shield(self._commit)
+        later: asyncio.Future[None] = self._loop.create_future()
+        self._loop.call_soon(_wake, later)
+        await later
+
+    def _begin_commit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._commit is None and self._broken is None:
+            self._commit = self._loop.create_task(self._commit_changes())
+
+    async def _commit_changes(self) -> None:
+        try:
+            await self._write()
+        except OutliveError as error:
+            self.give_up(error)
+        except Exception as error:  # noqa: BLE001  # a row that cannot be encoded, for one
+            self.give_up(ViewFailed(self._name, f"{type(error).__name__}: {error}"))
+        finally:
+            self._commit = None
+        if self._rows is not None and self._rows.dirty and self._timer is None:
+            self._timer = self._loop.call_later(_COMMIT_AFTER, self._begin_commit)
+
+    async def _write(self) -> None:
+        rows, store = self._rows, self._store
+        assert rows is not None
+        assert store is not None
+        here = Checkpoint(position=self._position, before=self._before, hash=self._hash)
+        self._uncommitted = 0
+        await self._aside(store.commit, rows.take(), here)
+        rows.settled()
+
+    async def _end(self) -> None:
+        """Commit the last changes and close the store in good order."""
+        if self._commit is not None:
+            await asyncio.gather(self._commit, return_exceptions=True)
+        clean = True
+        if self._store is not None and self._position != self._store.checkpoint.position:
+            try:
+                await self._write()
+            except Exception as error:  # noqa: BLE001  # the next process folds it again
+                clean = False
+                _log.warning("view_not_committed", view=self._name, error=str(error))
+        await self._let_go(clean=clean)
+
+    async def _let_go(self, *, clean: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._commit is not None:
+            await asyncio.gather(self._commit, return_exceptions=True)
+        store, self._store, self._rows = self._store, None, None
+        self._position = self._before = Position(0)
+        if store is not None:
+            await self._aside(lambda: store.close(clean=clean))
+
+    async def _pause(self, error: OutliveError) -> None:
+        """Its files cannot be used: say so to who asks, and try again a little later."""
+        if self._trouble is None:
+            _log.error("view_unusable", view=self._name, error=str(error))
+            self._stand_still(ViewFailed(self._name, str(error)))
+        if self._closing:
+            return
+        self._pausing = self._loop.create_future()
+        timer = self._loop.call_later(_AGAIN_AFTER, _wake, self._pausing)
+        await self._pausing
+        self._pausing = None
+        timer.cancel()
+
+    def _fail(self, error: Exception) -> None:
+        failed = error
+        if not isinstance(failed, ViewFailed):
+            failed = ViewFailed(self._name, f"{type(error).__name__}: {error}")
+            failed.__cause__ = error
+        _log.error("view_failed", view=self._name, after=self._position, reason=failed.reason)
+        self._stand_still(failed)
+
+    def _stand_still(self, error: OutliveError) -> None:
+        self._trouble = error
+        self._answer()
+
+    def _answer(self) -> None:
+        """Wake those whose position was reached, or all when there is trouble."""
+        left: list[tuple[Position, asyncio.Future[None]]] = []
+        for head, waiter in self._waiting:
+            if self._trouble is not None or self._position >= head:
+                _wake(waiter)
+            elif not waiter.done():
+                left.append((head, waiter))
+        self._waiting = left
+
+    async def _aside(self, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Do what waits for a disk in a thread; what does not, here."""
+        if not self._waits:
+            return work(*arguments)
+        return await self._loop.run_in_executor(None, work, *arguments)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
