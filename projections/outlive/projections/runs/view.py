@@ -13,9 +13,11 @@ Runs that are not over are found by their rows in the log's open table.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -88,6 +90,7 @@ def list_key(*, status: str | None, agent_id: str | None) -> bytes:
     )
 
 
+@lru_cache(maxsize=1_024)
 def _digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
 
@@ -128,7 +131,9 @@ class RunsView:
                 return
             row = _begin(run_id, begun, record, rows)
         for event in record.events:
-            _count(row, event)
+            count = _COUNT.get(type(event))
+            if count is not None:
+                count(row, event)
         if row.status != "running" and row.ended_at_ns is None:
             _end(run_id, row, record, rows)
         row.updated_at_ns = record.recorded_at_ns
@@ -157,23 +162,41 @@ def _end(run_id: str, row: RunRow, record: Record, rows: Rows) -> None:
     rows.put(list_key(status=row.status, agent_id=row.agent_id) + when, run_id)
 
 
-def _count(row: RunRow, event: Event) -> None:
-    match event:
-        case ToolCallStarted():
-            row.tool_calls += 1
-        case ModelCallStarted():
-            row.model_calls += 1
-        case ModelCallCompleted():
-            row.steps += 1
-            row.input_tokens += event.usage.input_tokens
-            row.output_tokens += event.usage.output_tokens
-        case RunCompleted():
-            row.status = "completed"
-        case RunFailed():
-            row.status = "failed"
-            row.error_kind = event.error.kind
-            row.error_message = event.error.message[:MESSAGE_CHARS]
-        case RunRecovered():
-            row.recoveries += 1
-        case _:
-            pass
+def _tool_called(row: RunRow, event: ToolCallStarted) -> None:
+    row.tool_calls += 1
+
+
+def _model_called(row: RunRow, event: ModelCallStarted) -> None:
+    row.model_calls += 1
+
+
+def _answered(row: RunRow, event: ModelCallCompleted) -> None:
+    row.steps += 1
+    usage = event.usage
+    row.input_tokens += usage.input_tokens
+    row.output_tokens += usage.output_tokens
+
+
+def _recovered(row: RunRow, event: RunRecovered) -> None:
+    row.recoveries += 1
+
+
+def _completed(row: RunRow, event: RunCompleted) -> None:
+    row.status = "completed"
+
+
+def _failed(row: RunRow, event: RunFailed) -> None:
+    row.status = "failed"
+    row.error_kind = event.error.kind
+    row.error_message = event.error.message[:MESSAGE_CHARS]
+
+
+_COUNT: Final[dict[type[Event], Callable[[RunRow, Any], None]]] = {
+    ToolCallStarted: _tool_called,
+    ModelCallStarted: _model_called,
+    ModelCallCompleted: _answered,
+    RunRecovered: _recovered,
+    RunCompleted: _completed,
+    RunFailed: _failed,
+}
+"""What counts an event. A dict, not a `match`: each event of each run comes through here."""

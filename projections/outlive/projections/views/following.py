@@ -3,7 +3,7 @@
 What is on disk, wherever the process dies: rows and checkpoint are one transaction, so the view
 is the fold of the log up to its checkpoint, and the next process folds what follows it. What
 was folded and not committed is folded again. Nothing is ever acknowledged on account of a
-view, so it is committed late: 50 ms after a change, or at 1,000 changed rows.
+view, so it is committed late: 200 ms after a change, or at 2,000 changed rows.
 
 Folding is done on the event loop, between other things; the disk is waited for in a thread.
 """
@@ -11,7 +11,7 @@ Folding is done on the event loop, between other things; the disk is waited for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, TypeVarTuple
 
 import structlog
@@ -31,10 +31,11 @@ from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
 
 _log = structlog.stdlib.get_logger("outlive")
 
-_COMMIT_AFTER: Final = 0.05  # seconds from a change
-_COMMIT_AT: Final = 1_000  # rows
+_COMMIT_AFTER: Final = 0.2  # seconds from a change: each flush competes with those of the log
+_COMMIT_AT: Final = 2_000  # rows
 _COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
 _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
+_REST: Final = 0.01  # seconds in which records collect: woken seldom, it costs less
 _PAGE: Final = 512  # records read at a time while it catches up
 _SLICE: Final = 64  # records folded before the loop gets its turn
 
@@ -76,7 +77,7 @@ class FollowedView:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._commit: asyncio.Task[None] | None = None
-        self._pausing: asyncio.Future[None] | None = None
+        self._resting: asyncio.Future[None] | None = None
         self._records: Subscription[Record] | None = None
 
     @property
@@ -102,6 +103,7 @@ class FollowedView:
                 return self._rows.reading
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiting.append((head, waiter))
+            self._kick()
             await waiter
 
     def give_up(self, error: OutliveError) -> None:
@@ -109,6 +111,11 @@ class FollowedView:
         self._broken = self._broken or error
         if self._records is not None:
             self._records.end(self._broken)
+        self._kick()
+
+    def _kick(self) -> None:
+        if self._resting is not None:
+            _wake(self._resting)
 
     async def close(self) -> None:
         """Commit what was folded and let go of it. Who waits gets LogClosed. Twice is once."""
@@ -117,8 +124,6 @@ class FollowedView:
         if self._trouble is None:
             self._stand_still(closed)
         self.give_up(closed)
-        if self._pausing is not None:
-            _wake(self._pausing)
         if self._task is not None:
             await asyncio.shield(self._task)
 
@@ -164,12 +169,9 @@ class FollowedView:
             try:
                 if self._broken is not None:
                     raise self._broken
-                count = 0
-                async for record in records:
-                    self._fold(record)
-                    count += 1
-                    if not count % _SLICE:
-                        await self._breathe()
+                while True:
+                    await self._fold_all(await records.batch())
+                    await self._rest()
             finally:
                 self._records = None
 
@@ -192,10 +194,7 @@ class FollowedView:
         """Fold what is in the log, by pages that are read aside."""
         while True:
             page = await self._aside(self._read, self._position)
-            for index, record in enumerate(page, 1):
-                self._fold(record)
-                if not index % _SLICE:
-                    await self._breathe()
+            await self._fold_all(page)
             if self._broken is not None:
                 raise self._broken
             if len(page) < _PAGE:
@@ -204,16 +203,25 @@ class FollowedView:
     def _read(self, after: Position) -> list[Record]:
         return self._log.read_all(after=after, limit=_PAGE)
 
-    def _fold(self, record: Record) -> None:
+    async def _fold_all(self, records: Sequence[Record]) -> None:
+        for start in range(0, len(records), _SLICE):
+            if start:
+                await self._breathe()
+            if self._broken is None:
+                self._fold(records[start : start + _SLICE])
+
+    def _fold(self, records: Sequence[Record]) -> None:
         rows = self._rows
         assert rows is not None
-        wanted = self._wanted
-        for event in record.events:
-            if type(event) in wanted:
-                self._projection.apply(record, rows)
-                break
-        self._before, self._position, self._hash = self._position, record.position, record.hash
-        self._uncommitted += 1
+        wanted, apply = self._wanted, self._projection.apply
+        for record in records:
+            for event in record.events:
+                if type(event) in wanted:
+                    apply(record, rows)
+                    break
+            self._before, self._position = self._position, record.position
+        self._hash = records[-1].hash
+        self._uncommitted += len(records)
         if self._waiting:
             self._answer()
         if self._timer is None:
@@ -221,6 +229,23 @@ class FollowedView:
                 self._timer = self._loop.call_later(_COMMIT_AFTER, self._begin_commit)
         elif len(rows.dirty) >= _COMMIT_AT:
             self._begin_commit()
+
+    async def _rest(self) -> None:
+        """Let records collect for a moment, unless somebody waits for them."""
+        if not self._waits or self._waiting or self._broken is not None:
+            await self._breathe()
+        else:
+            await self._sleep(_REST)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless somebody kicks."""
+        self._resting = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _wake, self._resting)
+        try:
+            await self._resting
+        finally:
+            self._resting = None
+            timer.cancel()
 
     async def _breathe(self) -> None:
         """Let the others have a turn, and wait where the disk cannot keep up."""
@@ -289,13 +314,8 @@ class FollowedView:
         if self._trouble is None:
             _log.error("view_unusable", view=self._name, error=str(error))
             self._stand_still(ViewFailed(self._name, str(error)))
-        if self._closing:
-            return
-        self._pausing = self._loop.create_future()
-        timer = self._loop.call_later(_AGAIN_AFTER, _wake, self._pausing)
-        await self._pausing
-        self._pausing = None
-        timer.cancel()
+        if not self._closing:
+            await self._sleep(_AGAIN_AFTER)
 
     def _fail(self, error: Exception) -> None:
         failed = error

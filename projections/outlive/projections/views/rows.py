@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import merge
 from operator import itemgetter
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -137,10 +137,14 @@ class Rows(ViewRows):
 
     def get(self, key: bytes, type: type[T]) -> T | None:
         """Return the row at `key`; None if there is none."""
-        found = super().get(key, type)
-        if found is not None:
-            self._known[key] = found
-        return found
+        found: Any = self._known.get(key)  # The hot path of every projection.
+        if found is None:
+            found = super().get(key, type)
+            if found is not None:
+                self._known[key] = found
+        elif found is _GONE:
+            return None
+        return cast("T | None", found)
 
     def put(self, key: bytes, value: object) -> None:
         """Put a row, in the place of one that is there."""

@@ -1,0 +1,451 @@
+"""The runner keeps views that are the fold of the log, whatever happens to their files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from outlive.events import (
+    Event,
+    EventLog,
+    InvalidDefinition,
+    LmdbLog,
+    LogClosed,
+    MemoryLog,
+    NotFound,
+    Record,
+    RunStarted,
+    ViewBehind,
+    ViewFailed,
+)
+from outlive.projections import Projection, Rows, RunsView, ViewRunner
+from outlive.projections.views import following, runner
+from tests.support.views import Dump, dump, end_run, fresh, start_run, view_file
+
+T = TypeVar("T")
+
+
+class Agents:
+    """Counts the runs of each agent."""
+
+    name = "agents"
+    version = 1
+    events: frozenset[type[Event]] = frozenset({RunStarted})
+
+    def apply(self, record: Record, rows: Rows) -> None:
+        begun = record.events[0]
+        assert isinstance(begun, RunStarted)
+        if begun.input == "trouble":
+            rows.put(b"half", 1)
+            raise ZeroDivisionError("of no use")
+        if begun.input == "odd":
+            rows.put(b"odd", object())
+        key = begun.agent_id.encode()
+        rows.put(key, (rows.get(key, int) or 0) + 1)
+
+
+class OtherAgents(Agents):
+    """The next version."""
+
+    version = 2
+
+
+@pytest.fixture(params=["memory", "lmdb"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], EventLog]:
+    """Open the log once more, as the next process would."""
+    if request.param == "lmdb":
+        return lambda: LmdbLog(tmp_path)
+    log: list[MemoryLog] = [MemoryLog()]
+
+    def reopened() -> MemoryLog:
+        log[0] = log[0].reopened()
+        return log[0]
+
+    return reopened
+
+
+def folder_of(log: EventLog) -> Path | None:
+    return log.path / "views" if isinstance(log, LmdbLog) else None
+
+
+def running(
+    log: EventLog,
+    body: Callable[[ViewRunner], Coroutine[Any, Any, T]],
+    *projections: Projection,
+) -> T:
+    """Run a body beside a runner of the log's views."""
+
+    async def run() -> T:
+        views = ViewRunner(log, projections or (RunsView(),), folder=folder_of(log))
+        views.start()
+        try:
+            return await body(views)
+        finally:
+            await views.close()
+
+    return asyncio.run(run())
+
+
+async def rows(views: ViewRunner) -> Dump:
+    return await views.read("runs", dump)
+
+
+def test_a_query_reads_what_was_in_the_log_when_it_was_asked(
+    opened: Callable[[], EventLog],
+) -> None:
+    log = opened()
+
+    async def body(views: ViewRunner) -> None:
+        for number in range(20):
+            start_run(log, f"r{number}")
+            assert await rows(views) == fresh(log)
+            if number % 2:
+                end_run(log, f"r{number}", failed=number % 4 == 1)
+        assert await rows(views) == fresh(log)
+
+    running(log, body)
+    log.close()
+
+
+def test_the_next_process_goes_on_from_the_checkpoint(opened: Callable[[], EventLog]) -> None:
+    for number in range(3):
+        log = opened()
+        start_run(log, f"r{number}")
+        found = running(log, rows)
+        end_run(log, f"r{number}")
+        assert len(found) > 2 * number
+        assert running(log, rows) == fresh(log)
+        log.close()
+
+
+def test_what_was_committed_is_not_folded_again(tmp_path: Path) -> None:
+    class Strict(RunsView):
+        seen: list[int]
+
+        def apply(self, record: Record, rows: Rows) -> None:
+            self.seen.append(record.position)
+            super().apply(record, rows)
+
+    log, strict = LmdbLog(tmp_path), Strict()
+    strict.seen = []
+    for number in range(5):
+        start_run(log, f"r{number}")
+        running(log, rows, strict)
+    assert strict.seen == sorted(set(strict.seen))
+    assert len(strict.seen) == 5
+    log.close()
+
+
+def test_a_projection_that_raises_stands_still_and_the_others_go_on(
+    opened: Callable[[], EventLog],
+) -> None:
+    log = opened()
+
+    async def body(views: ViewRunner) -> None:
+        start_run(log, "r1")
+        assert await views.read("agents", dump) == [(b"poet", 1)]
+        start_run(log, "r2", input="trouble")
+        for _ in range(2):
+            with pytest.raises(ViewFailed, match="ZeroDivisionError: of no use") as caught:
+                await views.read("agents", dump)
+            assert caught.value.view == "agents"
+        start_run(log, "r3")
+        assert await rows(views) == fresh(log)
+
+    running(log, body, Agents(), RunsView())
+    log.close()
+
+
+def test_a_row_that_cannot_be_encoded_is_the_projections_failure(
+    opened: Callable[[], EventLog],
+) -> None:
+    log = opened()
+
+    async def body(views: ViewRunner) -> None:
+        start_run(log, "r1", input="odd")
+        while True:  # until it is committed
+            await views.read("agents", lambda rows: None)
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(ViewFailed, match="TypeError"):
+        running(log, body, Agents())
+    log.close()
+
+
+def test_another_version_is_built_anew(opened: Callable[[], EventLog]) -> None:
+    log = opened()
+    start_run(log, "r1")
+
+    async def body(views: ViewRunner) -> Dump:
+        return await views.read("agents", dump)
+
+    assert running(log, body, Agents()) == running(log, body, OtherAgents()) == [(b"poet", 1)]
+    log.close()
+
+
+def test_a_projection_that_is_new_to_an_old_log_catches_up(
+    opened: Callable[[], EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_PAGE", 7)
+    monkeypatch.setattr(following, "_SLICE", 2)
+    log = opened()
+    for number in range(50):
+        start_run(log, f"r{number}")
+    assert running(log, rows) == fresh(log)
+    log.close()
+
+
+def test_views_of_two_projections_do_not_mix(opened: Callable[[], EventLog]) -> None:
+    log = opened()
+    start_run(log, "r1")
+
+    async def body(views: ViewRunner) -> None:
+        assert await views.read("agents", dump) == [(b"poet", 1)]
+        assert await rows(views) == fresh(log)
+
+    running(log, body, Agents(), RunsView())
+    log.close()
+
+
+@pytest.mark.parametrize("name", ["", "Runs", "../x", "a b", "1", "x" * 64])
+def test_a_name_that_is_no_folders_is_refused(name: str) -> None:
+    projection = Agents()
+    projection.name = name
+    with pytest.raises(InvalidDefinition):
+        ViewRunner(MemoryLog(), [projection], folder=None)
+
+
+def test_two_projections_of_one_name_are_refused() -> None:
+    with pytest.raises(InvalidDefinition, match="two projections"):
+        ViewRunner(MemoryLog(), [Agents(), OtherAgents()], folder=None)
+
+
+def test_an_unknown_view_is_said_at_once(opened: Callable[[], EventLog]) -> None:
+    log = opened()
+    with pytest.raises(NotFound, match=r"'nothing' \(known: runs\)"):
+        running(log, lambda views: views.read("nothing", dump))
+    log.close()
+
+
+def test_after_the_end_a_query_is_told_so(opened: Callable[[], EventLog]) -> None:
+    log = opened()
+
+    async def body() -> None:
+        views = ViewRunner(log, [RunsView()], folder=folder_of(log))
+        views.start()
+        await views.close()
+        await views.close()
+        with pytest.raises(LogClosed):
+            await views.read("runs", dump)
+
+    asyncio.run(body())
+    log.close()
+
+
+def test_a_log_that_is_closed_first_is_the_end_of_its_views(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path)
+
+    async def body(views: ViewRunner) -> None:
+        start_run(log, "r1")
+        await rows(views)
+        log.close()
+
+    running(log, body)
+
+
+def test_a_view_that_does_not_keep_up_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PATIENCE", 0.05)
+    log = LmdbLog(tmp_path)
+
+    async def body(views: ViewRunner) -> None:
+        start_run(log, "r1")
+        await rows(views)
+        log._writer._batches.head += 1  # pyright: ignore[reportPrivateUsage]  # never published
+        with pytest.raises(ViewBehind, match="position 1 and the log is at 2") as caught:
+            await rows(views)
+        log._writer._batches.head -= 1  # pyright: ignore[reportPrivateUsage]
+        assert (caught.value.view, caught.value.at, caught.value.head) == ("runs", 1, 2)
+
+    running(log, body)
+    log.close()
+
+
+# -- files --
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    for at in range(100, len(data), 4_096):
+        data[at] ^= 0x40
+    file.write_bytes(data)
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def empty(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(os.urandom(file.stat().st_size))
+
+
+def folder_in_its_place(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def no_checksum(file: Path) -> None:
+    file.with_name("clean.json").write_bytes(b"{")
+
+
+def flip_without_checksum(file: Path) -> None:
+    no_checksum(file)
+    flip(file)
+
+
+def lock_garbage(file: Path) -> None:
+    file.with_name("lock.mdb").write_bytes(os.urandom(10_000))
+
+
+def file_for_folder(file: Path) -> None:
+    shutil.rmtree(file.parents[2])
+    file.parents[2].write_text("something else")
+
+
+def gone(file: Path) -> None:
+    shutil.rmtree(file.parents[1])
+
+
+DAMAGES = [
+    flip,
+    cut,
+    empty,
+    garbage,
+    folder_in_its_place,
+    no_checksum,
+    flip_without_checksum,
+    lock_garbage,
+    file_for_folder,
+    gone,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_files_that_are_damaged_are_built_anew(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    log = LmdbLog(tmp_path)
+    for number in range(200):
+        start_run(log, f"r{number}")
+    running(log, rows)
+
+    damage(view_file(tmp_path))
+
+    assert running(log, rows) == fresh(log)
+    assert running(log, rows) == fresh(log)
+    log.close()
+
+
+def test_a_view_of_another_log_is_built_anew(tmp_path: Path) -> None:
+    one, other = LmdbLog(tmp_path / "one"), LmdbLog(tmp_path / "other")
+    for number in range(5):
+        start_run(one, f"r{number}")
+    running(one, rows)
+    shutil.copytree(one.path / "views", other.path / "views")
+    assert running(other, rows) == []
+    one.close()
+    other.close()
+
+
+def test_a_view_that_is_ahead_of_a_restored_log_is_built_anew(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path / "log")
+    start_run(log, "r1")
+    log.close()
+    shutil.copytree(tmp_path / "log", tmp_path / "backup")
+    log = LmdbLog(tmp_path / "log")
+    start_run(log, "lost-1")
+    start_run(log, "lost-2")
+    running(log, rows)
+    log.close()
+    shutil.copytree(tmp_path / "log" / "views", tmp_path / "backup" / "views")
+
+    restored = LmdbLog(tmp_path / "backup")
+    assert running(restored, rows) == fresh(restored)
+    start_run(restored, "other-1")
+    start_run(restored, "other-2")
+    assert running(restored, rows) == fresh(restored)
+    restored.close()
+
+
+def test_a_view_of_a_log_that_went_another_way_is_built_anew(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path / "log")
+    start_run(log, "r1")
+    log.close()
+    shutil.copytree(tmp_path / "log", tmp_path / "backup")
+    log = LmdbLog(tmp_path / "log")
+    start_run(log, "lost-1")
+    running(log, rows)
+    log.close()
+    restored = LmdbLog(tmp_path / "backup")
+    start_run(restored, "other-1")
+    start_run(restored, "other-2")
+    shutil.copytree(tmp_path / "log" / "views", tmp_path / "backup" / "views")
+
+    assert running(restored, rows) == fresh(restored)
+    restored.close()
+
+
+def test_files_that_are_taken_away_meanwhile_are_built_anew(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path)
+
+    async def body(views: ViewRunner) -> None:
+        start_run(log, "r1")
+        await rows(views)
+        shutil.rmtree(tmp_path / "views")
+        start_run(log, "r2")
+        while not (tmp_path / "views" / "runs").exists():
+            assert await rows(views) == fresh(log)
+            await asyncio.sleep(0.01)
+        assert await rows(views) == fresh(log)
+
+    running(log, body)
+    assert running(log, rows) == fresh(log)
+    log.close()
+
+
+def test_a_folder_that_cannot_be_made_fails_queries_at_once_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_AGAIN_AFTER", 0.01)
+    log = LmdbLog(tmp_path)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    async def body(views: ViewRunner) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", refused)
+            start_run(log, "r1")
+            with pytest.raises(ViewFailed, match="Permission denied"):
+                await rows(views)
+        while True:  # tried again by itself
+            try:
+                assert await rows(views) == fresh(log)
+            except ViewFailed:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+    running(log, body)
+    log.close()
