@@ -76,6 +76,44 @@ def demo(
     )
 
 
+@runs.command(name="list")
+def list_(
+    *,
+    status: Annotated[
+        str | None,
+        Parameter(help="Only running, blocked, quarantined, completed or failed runs."),
+    ] = None,
+    agent: Annotated[str | None, Parameter(help="Only runs of the agent with this id.")] = None,
+    since: Annotated[
+        str | None,
+        Parameter(help="Only runs that started then or later: 90m, 24h, 7d ago, or a date (UTC)."),
+    ] = None,
+    until: Annotated[str | None, Parameter(help="Only runs that started before then.")] = None,
+    limit: Annotated[int, Parameter(help="So many runs at most, 1 to 1,000.")] = 20,
+    cursor: Annotated[
+        str | None, Parameter(help="Where to go on: what the page before ended with.")
+    ] = None,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """List runs, those that started last first.
+
+    As JSON the last line is {"cursor": ...} when there are more.
+    """
+    from outlive.cli._run_list import list_runs
+
+    return list_runs(
+        data,
+        status=status,
+        agent_id=agent,
+        since=since,
+        until=until,
+        limit=limit,
+        cursor=cursor,
+        json=json,
+    )
+
+
 @runs.command
 def start(
     agent: Annotated[str, Parameter(help="Id of an agent that the owner of the log has.")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from outlive.events import InvalidId, InvalidOffset, LogError, NotFound, OutliveError
+from outlive.events import InvalidCursor, InvalidId, InvalidOffset, LogError, NotFound, OutliveError
 
 OK: Final = 0
 FAILED: Final = 1
@@ -32,7 +32,7 @@ def code_of(error: OutliveError) -> int:
             return NO_LOG
         case NotFound():
             return NOT_FOUND
-        case InvalidId() | InvalidOffset():
+        case InvalidId() | InvalidOffset() | InvalidCursor():
             return USAGE
         case _:
             return FAILED

@@ -31,7 +31,7 @@ from outlive.events import (
 from outlive.projections import RunResult, observe_run, read_run, run_result
 from outlive.projections.timeline import Span, Timeline, timeline
 
-_STATUS_STYLE = {"completed": "bold green", "running": "bold cyan", "failed": "bold red"}
+STATUS_STYLE = {"completed": "bold green", "running": "bold cyan", "failed": "bold red"}
 _PIPE_LINE = 200
 
 
@@ -170,7 +170,7 @@ def _head(facts: RunFacts) -> Table:
     head = Table.grid(padding=(0, 2, 0, 0))
     head.add_column(style="dim", no_wrap=True)
     head.add_column(overflow="fold")
-    status = Text(facts.status, style=_STATUS_STYLE.get(facts.status, "bold yellow"))
+    status = Text(facts.status, style=STATUS_STYLE.get(facts.status, "bold yellow"))
     if facts.finish_reason not in ("", "stop"):
         status.append(f" ({printable(facts.finish_reason)})", style="default")
     head.add_row("run", Text(printable(facts.run_id), style="bold"))

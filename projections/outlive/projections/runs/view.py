@@ -46,6 +46,7 @@ MESSAGE_CHARS: Final = 500
 _STREAMS: Final = "run-"
 _WHEN: Final = Struct(">QQ")
 _DIGEST_BYTES: Final = 16
+_LAST_NS: Final = (1 << 63) - 1
 
 
 class RunRow(msgspec.Struct, array_like=True, gc=False):
@@ -78,7 +79,7 @@ def run_key(run_id: str) -> bytes:
 
 def when_key(started_at_ns: int, first_position: int) -> bytes:
     """Return the end of a key by time: what a list is ordered by."""
-    return _WHEN.pack(max(started_at_ns, 0), first_position)
+    return _WHEN.pack(min(max(started_at_ns, 0), _LAST_NS), first_position)
 
 
 def list_key(*, status: str | None, agent_id: str | None) -> bytes:

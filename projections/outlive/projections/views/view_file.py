@@ -79,7 +79,8 @@ class ViewFile:
         self._lock = lock
         with _translated(folder):
             self._env = open_file(folder, readonly=readonly)
-            self._inode = os.stat(folder / DATA_FILE).st_ino
+            stat = os.stat(folder / DATA_FILE)
+            self._inode, self._size_bytes = stat.st_ino, stat.st_size
         self._written = False
         self._closed = False
         self._checkpoint = Checkpoint()
@@ -91,11 +92,18 @@ class ViewFile:
 
     @property
     def gone(self) -> bool:
-        """Whether somebody has taken the file away, or put another one there."""
+        """Whether somebody has taken the file away, or put another one there.
+
+        Raises:
+            Damaged: it was cut off. Who reads it now is killed by SIGBUS.
+        """
         try:
-            return os.stat(self.folder / DATA_FILE).st_ino != self._inode
+            stat = os.stat(self.folder / DATA_FILE)
         except OSError:
             return True
+        if stat.st_ino == self._inode and stat.st_size < self._size_bytes:
+            raise Damaged(f"{str(self.folder)!r} was cut off")
+        return stat.st_ino != self._inode
 
     def begin(self) -> None:
         """Write the first header. Raises Unusable."""
@@ -177,7 +185,7 @@ class ViewFile:
         try:
             if clean and self._written and not self.gone:
                 note_clean(self.folder)
-        except OSError:
+        except (OSError, Damaged):
             pass  # The next one to open it walks it.
         finally:
             if self._lock is not None:
@@ -280,9 +288,11 @@ def _newest(folder: Path) -> Path | None:
 
 def _make_folder(folder: Path) -> None:
     """Make a folder, also where something else is in its place."""
-    if not folder.is_dir():
-        folder.unlink(missing_ok=True)
-        folder.mkdir()
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        folder.unlink()
+        folder.mkdir(exist_ok=True)
 
 
 def _remove_others(folder: Path, kept: Path) -> None:

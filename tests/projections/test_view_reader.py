@@ -1,0 +1,234 @@
+"""A process beside the owner: the owner's view, what the log has beyond it, and the open table."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from outlive.events import (
+    LmdbLog,
+    LmdbReader,
+    LogClosed,
+    NotFound,
+    OpenEntry,
+    Position,
+    Record,
+    ViewBehind,
+    ViewFailed,
+)
+from outlive.projections import Rows, RunsQuery, RunsView, ViewReader
+from outlive.projections.views import visiting
+from tests.crash.view_programs import owners_view, visitors_view
+from tests.events.programs import Program
+from tests.support.views import Dump, dump, end_run, fresh, go_on, start_run, view_file
+
+OWNER = """
+    import asyncio, sys
+    from pathlib import Path
+    from outlive.events import LmdbLog
+    from outlive.projections import RunsView, ViewRunner
+    from tests.support.views import dump, end_run, start_run
+
+    async def main(folder):
+        log = LmdbLog(folder)
+        views = ViewRunner(log, [RunsView()], folder=folder / "views")
+        views.start()
+        print("open", flush=True)
+        for line in sys.stdin:
+            word, _, rest = line.strip().partition(" ")
+            if word == "start":
+                start_run(log, rest)
+            elif word == "end":
+                end_run(log, rest)
+            elif word == "close":
+                await views.close()
+                log.close()
+                print("closed", flush=True)
+                return
+            await views.read("runs", dump)
+            print("ok", flush=True)
+
+    asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+class Owner(Program):
+    """A process that owns the log and keeps its view."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(OWNER, folder)
+        assert self.line() == "open"
+
+    def does(self, *commands: str) -> None:
+        for command in commands:
+            self.say(command)
+            expected = "closed" if command == "close" else "ok"
+            while (line := self.line()) != expected:
+                assert "[warning  ]" in line, line
+
+
+def look(views: ViewReader) -> Dump:
+    return asyncio.run(views.read("runs", dump))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log with 60 runs, and its view."""
+    log = LmdbLog(tmp_path)
+    for number in range(60):
+        start_run(log, f"r{number}")
+        if number % 2:
+            end_run(log, f"r{number}")
+    log.close()
+    owners_view(tmp_path)
+    return tmp_path
+
+
+def test_beside_a_working_owner_it_tells_what_is_in_the_log(path: Path) -> None:
+    with Owner(path) as owner:
+        reader = LmdbReader(path)
+        views = ViewReader(reader, [RunsView()], folder=path / "views")
+        for number in range(5):
+            owner.does(f"start n{number}")
+            assert look(views) == fresh(reader)
+            owner.does(f"end n{number}")
+            assert look(views) == fresh(reader)
+        owner.does("close")
+        assert look(views) == fresh(reader)
+        views.close()
+        reader.close()
+
+
+def test_it_folds_only_what_the_view_does_not_have(path: Path) -> None:
+    applied: list[Position] = []
+
+    class Watched(RunsView):
+        def apply(self, record: Record, rows: Rows) -> None:
+            applied.append(record.position)
+            super().apply(record, rows)
+
+    log = LmdbLog(path)
+    head = log.head
+    start_run(log, "late")
+    log.close()
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [Watched()], folder=path / "views")
+    assert look(views) == fresh(reader)
+    assert look(views) == fresh(reader)
+    assert applied == [reader.head]
+    assert reader.head > head
+    views.close()
+    reader.close()
+
+
+def test_without_any_view_it_folds_the_log(path: Path) -> None:
+    shutil.rmtree(path / "views")
+    found, expected = visitors_view(path)
+    assert found == expected
+    assert not (path / "views").exists()
+
+
+@pytest.mark.parametrize("size", [0, 100, 5_000])
+def test_a_view_that_is_damaged_is_not_read(path: Path, size: int) -> None:
+    os.truncate(view_file(path), size)
+    found, expected = visitors_view(path)
+    assert found == expected
+
+
+def test_an_owner_may_replace_the_view_meanwhile(path: Path) -> None:
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [RunsView()], folder=path / "views")
+    assert look(views) == fresh(reader)
+    view_file(path).write_bytes(b"something else")
+    with Owner(path) as owner:
+        assert look(views) == fresh(reader)
+        owner.does("start late")
+        assert look(views) == fresh(reader)
+        shutil.rmtree(path / "views")
+        owner.does("start later")
+        assert look(views) == fresh(reader)
+        owner.does("close")
+    assert look(views) == fresh(reader)
+    views.close()
+    reader.close()
+
+
+def test_an_owner_that_is_killed_leaves_a_view_that_can_be_read(path: Path) -> None:
+    with Owner(path) as owner:
+        owner.does("start late")
+    found, expected = visitors_view(path)
+    assert found == expected
+
+
+def test_it_takes_a_bounded_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(path / "views")
+    monkeypatch.setattr(visiting, "PATIENCE", -1.0)
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [RunsView()], folder=path / "views")
+    with pytest.raises(ViewBehind, match="is at"):
+        look(views)
+    monkeypatch.setattr(visiting, "PATIENCE", 5.0)
+    assert look(views) == fresh(reader)
+    views.close()
+    reader.close()
+
+
+def test_what_it_cannot_fold_fails_each_query_and_leaves_nothing_behind(path: Path) -> None:
+    class Broken(RunsView):
+        version = 2
+        broken = True
+
+        def apply(self, record: Record, rows: Rows) -> None:
+            super().apply(record, rows)
+            if self.broken and record.position == 7:
+                raise ZeroDivisionError("of no use")
+
+    reader, broken = LmdbReader(path), Broken()
+    views = ViewReader(reader, [broken], folder=path / "views")
+    for _ in range(2):
+        with pytest.raises(ViewFailed, match="of no use"):
+            look(views)
+    broken.broken = False
+    assert look(views) == fresh(reader)
+    views.close()
+    reader.close()
+
+
+def test_unknown_views_and_closed_ones_are_said_at_once(path: Path) -> None:
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [RunsView()], folder=path / "views")
+    with pytest.raises(NotFound):
+        asyncio.run(views.read("nothing", dump))
+    views.close()
+    views.close()
+    with pytest.raises(LogClosed):
+        look(views)
+    reader.close()
+
+
+def test_runs_are_asked_for_in_the_same_way(path: Path) -> None:
+    log = LmdbLog(path)
+    start_run(log, "late")
+    go_on(log, "r0", entry=OpenEntry(kind="run", status="blocked", reason="no agent"))
+    log.close()
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [RunsView()], folder=path / "views")
+    runs = RunsQuery(reader, views)
+
+    async def ask() -> None:
+        page = await runs.list(limit=2)
+        assert [run.run_id for run in page.runs] == ["late", "r59"]
+        assert page.cursor is not None
+        following = await runs.list(limit=2, cursor=page.cursor)
+        assert [run.run_id for run in following.runs] == ["r58", "r57"]
+        assert (await runs.get("r0")).status == "blocked"
+        assert len((await runs.list(status="running", limit=100)).runs) == 30
+        assert len((await runs.list(status="completed", limit=100)).runs) == 30
+
+    asyncio.run(ask())
+    views.close()
+    reader.close()
