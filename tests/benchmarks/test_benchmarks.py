@@ -17,6 +17,7 @@ from benchmarks import (
     bench_recovery,
     bench_subscribers,
     bench_verify,
+    bench_views,
 )
 from benchmarks._bare_log import BareLog
 from benchmarks._bench import Cell, Options, Report, Target, finish, number, percentile, table
@@ -74,6 +75,11 @@ def subscribers(folder: Path) -> Report:
     return bench_subscribers.measure(sizes, folder, rounds=1)
 
 
+def views(folder: Path) -> Report:
+    sizes = bench_views.Sizes(finished=20, lists=2, runs=4, at_once=2)
+    return bench_views.measure(sizes, folder, rounds=1)
+
+
 def verifying(folder: Path) -> Report:
     sizes = bench_verify.Sizes(events=3_100, groups=(1, 50))
     return bench_verify.measure(sizes, folder, rounds=1)
@@ -87,6 +93,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
+    "views": (views, {"list", "p50 ms", "p99 ms"}, 2),
 }
 
 

@@ -16,7 +16,7 @@ from tests.support.views import Dump, dump, end_run, fresh, start_run
 
 def owner(folder: str, pipe: Connection, seed: int) -> None:
     """Append to a log and keep its view, with a commit at nearly every chance, until killed."""
-    following._COMMIT_AFTER = 0.001  # type: ignore[misc]  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
+    vars(following)["_COMMIT_AFTER"] = 0.001
     asyncio.run(_owner(Path(folder), pipe, random.Random(seed)))
 
 
@@ -25,7 +25,7 @@ async def _owner(folder: Path, pipe: Connection, rng: random.Random) -> None:
     views = ViewRunner(log, [RunsView()], folder=folder / "views")
     views.start()
     pipe.send("open")
-    number = log.head
+    number = int(log.head)
     while True:
         number += 1
         start_run(log, f"r{number}", agent_id=f"a{number % 3}")

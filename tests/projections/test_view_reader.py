@@ -63,6 +63,9 @@ class Owner(Program):
         super().__init__(OWNER, folder)
         assert self.line() == "open"
 
+    def __enter__(self) -> Owner:
+        return self
+
     def does(self, *commands: str) -> None:
         for command in commands:
             self.say(command)
@@ -179,7 +182,6 @@ def test_it_takes_a_bounded_time(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_it_cannot_fold_fails_each_query_and_leaves_nothing_behind(path: Path) -> None:
     class Broken(RunsView):
-        version = 2
         broken = True
 
         def apply(self, record: Record, rows: Rows) -> None:
@@ -187,6 +189,7 @@ def test_what_it_cannot_fold_fails_each_query_and_leaves_nothing_behind(path: Pa
             if self.broken and record.position == 7:
                 raise ZeroDivisionError("of no use")
 
+    shutil.rmtree(path / "views")
     reader, broken = LmdbReader(path), Broken()
     views = ViewReader(reader, [broken], folder=path / "views")
     for _ in range(2):

@@ -227,15 +227,6 @@ class _Queue:
             self._taken_count = self.topic.pushed_count
             return [records[index] for index in range(-count, 0)]
 
-    def take_all(self) -> list[Record]:
-        """Return what `take` would, one call after the other."""
-        with self._lock:
-            if self.lagging:
-                return []
-            records = list(self._records)
-            self._records.clear()
-            return records
-
     def wake(self) -> None:
         """Let `wait` return."""
         if self._waiter is not None and not self._waiter.done():
@@ -312,14 +303,9 @@ class Subscription(Generic[T]):
 
         Cheaper than one by one; a follower that comes for them seldom is woken seldom.
         """
-        items = [await anext(self)]
-        items.extend(self._ready)
+        items = [await anext(self), *self._ready]
         self._ready.clear()
         self._after = self._cursor(items[-1])
-        if self._queue is not None:
-            for record in self._queue.take_all():
-                items.extend(self._unpack(record, self._after))
-            self._after = self._cursor(items[-1])
         return items
 
     def _fill(self, queue: _Queue) -> bool:

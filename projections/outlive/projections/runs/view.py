@@ -1,6 +1,6 @@
 """The runs view: a row a run, and rows that lead to runs by time, status and agent.
 
-    r, run id                                        the run: `RunRow`
+    `run-`, run id                                   the run: `RunRow`
     t, started at (8), position (8)                  run id
     a, agent (16), started at, position              run id
     s, status (16), started at, position             run id; once the run is over
@@ -39,6 +39,7 @@ from outlive.events import (
     ToolStepCompleted,
     Value,
 )
+from outlive.events.ids import id_of
 from outlive.projections.views.rows import Rows
 
 INPUT_CHARS: Final = 200
@@ -74,7 +75,7 @@ class RunRow(msgspec.Struct, array_like=True, gc=False):
 
 def run_key(run_id: str) -> bytes:
     """Return the key of a run's row."""
-    return b"r" + run_id.encode()
+    return b"run-" + run_id.encode()
 
 
 def when_key(started_at_ns: int, first_position: int) -> bytes:
@@ -121,24 +122,25 @@ class RunsView:
 
     def apply(self, record: Record, rows: Rows) -> None:
         """Count what happened into the run's row."""
-        if not record.stream.startswith(_STREAMS):
+        stream, events = record.stream, record.events
+        if not stream.startswith(_STREAMS):
             return
-        run_id = record.stream[len(_STREAMS) :]
-        key = run_key(run_id)
+        key = stream.encode()
         row = rows.get(key, RunRow)
         if row is None:
-            begun = record.events[0]
+            begun = events[0]
             if not isinstance(begun, RunStarted):
                 return
-            row = _begin(run_id, begun, record, rows)
-        for event in record.events:
+            row = _begin(id_of(stream), begun, record, rows)
+        for event in events:
             count = _COUNT.get(type(event))
             if count is not None:
                 count(row, event)
         if row.status != "running" and row.ended_at_ns is None:
-            _end(run_id, row, record, rows)
+            _end(id_of(stream), row, record, rows)
         row.updated_at_ns = record.recorded_at_ns
-        row.version, row.position = record.last_version, record.position
+        row.version = record.first_version + len(events) - 1
+        row.position = record.position
         rows.put(key, row)
 
 
