@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import patch
+
+import structlog
 
 from outlive.events import LmdbLog, LmdbReader
 from outlive.projections import RunsView, ViewReader, ViewRunner
@@ -16,8 +20,8 @@ from tests.support.views import Dump, dump, end_run, fresh, start_run
 
 def owner(folder: str, pipe: Connection, seed: int) -> None:
     """Append to a log and keep its view, with a commit at nearly every chance, until killed."""
-    vars(following)["_COMMIT_AFTER"] = 0.001
-    asyncio.run(_owner(Path(folder), pipe, random.Random(seed)))
+    with patch.object(following, "_COMMIT_AFTER", 0.001):
+        asyncio.run(_owner(Path(folder), pipe, random.Random(seed)))
 
 
 async def _owner(folder: Path, pipe: Connection, rng: random.Random) -> None:
@@ -71,9 +75,7 @@ def visitors_view(folder: Path) -> tuple[Dump, Dump]:
 
 def damage_and_look(folder: str, pipe: Connection, whole: bytes, seed: int, times: int) -> None:
     """Damage the newest view's file in random places, and look at it; again and again."""
-    import structlog
-
-    structlog.configure(processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     rng = random.Random(seed)
     pages = len(whole) // 4_096
     for number in range(times):

@@ -100,9 +100,9 @@ def _digest(text: str) -> bytes:
 class RunsView:
     """The `Projection` of runs."""
 
-    name: Final = "runs"
-    version: Final = 1
-    events: Final[frozenset[type[Event]]] = frozenset(
+    name = "runs"
+    version = 1
+    events: frozenset[type[Event]] = frozenset(
         {
             RunStarted,
             RunRecovered,

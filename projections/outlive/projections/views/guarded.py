@@ -71,9 +71,11 @@ def look_at(folder: Path) -> bool:
 
 
 def _walk(data_file: Path) -> list[str]:
-    from lmdb.verify import verify  # noqa: PLC0415  # after an unclean end only
+    from lmdb.verify import (  # noqa: PLC0415  # after an unclean end only
+        verify,  # pyright: ignore[reportUnknownVariableType]  # it has no types
+    )
 
-    problems: list[str] = verify(str(data_file), subdir=False)  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownVariableType]
+    problems: list[str] = verify(str(data_file), subdir=False)  # type: ignore[no-untyped-call]  # nor here
     return problems
 
 
