@@ -29,10 +29,10 @@ from outlive.events.errors import (
     RunNotFound,
     RunUnsuccessful,
     UnserialisableValue,
-    WriterStuck,
     ViewBehind,
     ViewError,
     ViewFailed,
+    WriterStuck,
     WrongExpectedVersion,
 )
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage

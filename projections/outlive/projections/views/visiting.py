@@ -55,25 +55,38 @@ class VisitedView:
     def read(self, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows. See `Views.read`."""
         with self._lock:
-            head = self._log.head
-            until_ns = self._clock.monotonic_ns() + round(PATIENCE * 1e9)
-            while True:
+            try:
+                return self._read(work)
+            finally:
                 if self._closed:
-                    raise LogClosed("the views are closed")
-                try:
-                    self._look()
-                    self._fold_to(head, until_ns)
-                    return work(self._rows.reading)
-                except (Damaged, Unusable):
-                    self._leave_file()
+                    self._close_file()
+
+    def _read(self, work: Callable[[ViewRows], T]) -> T:
+        head = self._log.head
+        until_ns = self._clock.monotonic_ns() + round(PATIENCE * 1e9)
+        while True:
+            if self._closed:
+                raise LogClosed("the views are closed")
+            try:
+                self._look()
+                self._fold_to(head, until_ns)
+                return work(self._rows.reading)
+            except (Damaged, Unusable):
+                self._leave_file()
 
     def close(self) -> None:
-        """Let go of the files. Twice is once."""
-        with self._lock:
-            self._closed = True
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        """Let go of the file, or have the query that is under way do it. Twice is once."""
+        self._closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close_file()
+            finally:
+                self._lock.release()
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _look(self) -> None:
         """Go over to the owner's newest commit, where that spares work."""
