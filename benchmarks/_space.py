@@ -17,8 +17,8 @@ class Space(msgspec.Struct, frozen=True):
 
 
 def space(folder: Path) -> Space:
-    """Return what the one environment below `folder` holds."""
-    (data_file,) = folder.rglob("data.mdb")
+    """Return what the one environment below `folder` holds; views, a cache, do not count."""
+    (data_file,) = (file for file in folder.rglob("data.mdb") if "views" not in file.parts)
     with lmdb.open(str(data_file.parent), readonly=True, max_dbs=32) as env:
         pages, page_bytes = 0, env.stat()["psize"]
         with env.begin() as txn:

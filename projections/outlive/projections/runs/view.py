@@ -126,7 +126,8 @@ class RunsView:
         if not stream.startswith(_STREAMS):
             return
         key = stream.encode()
-        row = rows.get(key, RunRow)
+        # A new run has no row: not to look for it in the file spares the loop half of the cost.
+        row = None if record.first_version == 1 else rows.get(key, RunRow)
         if row is None:
             begun = events[0]
             if not isinstance(begun, RunStarted):
