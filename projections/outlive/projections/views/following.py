@@ -35,7 +35,7 @@ _COMMIT_AFTER: Final = 0.2  # seconds from a change: each flush competes with th
 _COMMIT_AT: Final = 2_000  # rows
 _COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
 _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
-_REST: Final = 0.01  # seconds in which records collect: woken seldom, it costs less
+_REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
 _PAGE: Final = 512  # records read at a time while it catches up
 _SLICE: Final = 64  # records folded before the loop gets its turn
 
@@ -299,11 +299,11 @@ class FollowedView:
         await self._let_go(clean=clean)
 
     async def _let_go(self, *, clean: bool) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._commit is not None:
             await asyncio.gather(self._commit, return_exceptions=True)
+        if self._timer is not None:  # After that: a commit that ends sets the next one.
+            self._timer.cancel()
+            self._timer = None
         store, self._store, self._rows = self._store, None, None
         self._position = self._before = Position(0)
         if store is not None:
