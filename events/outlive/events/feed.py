@@ -303,7 +303,8 @@ class Subscription(Generic[T]):
 
         Cheaper than one by one; a follower that comes for them seldom is woken seldom.
         """
-        items = [await anext(self), *self._ready]
+        items: list[T] = [await anext(self)]
+        items.extend(self._ready)
         self._ready.clear()
         self._after = self._cursor(items[-1])
         return items
