@@ -115,7 +115,7 @@ class Machine:
                 done.result()
             return not done.done()
 
-        return run_virtual(process(), clock=self.clock)
+        return run_virtual(process(), clock=self.clock, dies=True)
 
     def events(self, run_id: str) -> list[Event]:
         """Return the events of a run."""

@@ -245,11 +245,14 @@ def clock() -> VirtualClock:
     return virtual_loop().clock
 
 
-def run_virtual(body: Coroutine[Any, Any, T], *, clock: VirtualClock | None = None) -> T:
+def run_virtual(
+    body: Coroutine[Any, Any, T], *, clock: VirtualClock | None = None, dies: bool = False
+) -> T:
     """Run `body` on a new loop with virtual time and return what it returns.
 
     What is left running when it returns is gone with the loop, as with a process that dies.
-    Errors that nobody handled (in callbacks, in tasks nobody awaits) fail the test.
+    Errors that nobody handled (in callbacks, in tasks nobody awaits) fail the test; but with
+    `dies`, tasks may be destroyed, as nobody is left who could end them.
 
     Raises:
         Hung: it would have waited for ever.
@@ -264,6 +267,8 @@ def run_virtual(body: Coroutine[Any, Any, T], *, clock: VirtualClock | None = No
         finally:
             _end(loop)
     for context in unhandled:
+        if dies and context.get("message") == "Task was destroyed but it is pending!":
+            continue
         error = context.get("exception")
         raise AssertionError(f"unhandled on the loop: {context.get('message')}") from error
     return result
