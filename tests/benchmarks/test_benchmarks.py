@@ -14,6 +14,7 @@ from benchmarks import (
     bench_log,
     bench_observe,
     bench_open,
+    bench_processes,
     bench_recovery,
     bench_subscribers,
     bench_verify,
@@ -85,6 +86,11 @@ def verifying(folder: Path) -> Report:
     return bench_verify.measure(sizes, folder, rounds=1)
 
 
+def processes(folder: Path) -> Report:
+    sizes = bench_processes.Sizes(lease=0.3, starts=3, idle_seconds=0.01)
+    return bench_processes.measure(sizes, folder, rounds=1)
+
+
 MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
     "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
@@ -93,6 +99,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
+    "processes": (processes, {"owner", "p50 ms", "slowest ms"}, 4),
     "views": (views, {"list", "p50 ms", "p99 ms"}, 2),
 }
 

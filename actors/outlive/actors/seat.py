@@ -5,7 +5,7 @@
     visitor   a visitor, for good
     standby   a visitor that stands by, and leaves a free folder to others for a moment first
 
-One who stands by looks twenty times a second whether the owner is there. When it has died or is
+One who stands by looks ten times a second whether the owner is there. When it has died or is
 frozen, it takes over. An owner that was frozen and wakes up is told by the log that it is not
 the owner any more; its actors are stopped, and if it may, it stands by from then on. Who reads
 or follows does not notice any of it.
@@ -45,7 +45,7 @@ Side: TypeAlias = OwnerSide | VisitorSide
 
 T = TypeVar("T")
 
-_LOOK_AFTER_S: Final = 0.05
+_LOOK_AFTER_S: Final = 0.1
 _STUCK_AFTER_S: Final = 0.5
 _FROZEN_LOOKS: Final = 3  # one look may come just before the owner renews its lease
 

@@ -190,12 +190,17 @@ class LmdbLog(LmdbReads):
         The first ones are those that were there before.
         """
         assert self._listener is None, "the inbox has one listener"
+
+        def hand_over(found: list[Submitted]) -> None:
+            self._wakers.look_again()  # Who has put them in waits for the replies.
+            callback(found)
+
         self._listener = Listener(
             Bell(self._opened.folder.wake, owner=True),
             lambda after: self._reading.within(
                 lambda txn: commands(txn, self._opened.tables, after=after)
             ),
-            callback,
+            hand_over,
         )
         self._listener.start()
 

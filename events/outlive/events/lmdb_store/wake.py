@@ -102,6 +102,10 @@ class Wakers:
                     self._names = [other for other in self._names if other != name]
         return dead
 
+    def look_again(self) -> None:
+        """Look for new names with the next byte: somebody may just have come. From any thread."""
+        self._scan_at = 0.0
+
     def _scan(self, now: float) -> None:
         """Look for new names, at most every 20 ms: it gives up the GIL."""
         self._scan_at = now + _RESCAN_AFTER_S
