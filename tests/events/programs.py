@@ -6,18 +6,22 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
 class Program:
-    """A Python program in a process of its own, killed at the end if it still runs."""
+    """A Python program in a process of its own, killed at the end if it still runs.
 
-    def __init__(self, source: str, *arguments: object) -> None:
+    `before` is the command that starts it, if it is not started by itself.
+    """
+
+    def __init__(self, source: str, *arguments: object, before: Sequence[str] = ()) -> None:
         path = os.pathsep.join([str(ROOT / "events"), str(ROOT)])
         self._process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)],
+            [*before, sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -21,13 +21,14 @@ from outlive.events import (
     ModelDelta,
     Version,
     WrongExpectedVersion,
+    failpoints,
     run_stream,
 )
 from outlive.events.commit import at_once
-from outlive.events.lmdb_store import LmdbLog, LmdbReader, batch, layout, writer
+from outlive.events.lmdb_store import LmdbLog, LmdbReader, batch, writer
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
-from tests.events.log_contract import NONE, A, B, Filler, delta, run, texts, versions
+from tests.events.log_contract import NONE, A, Filler, delta, run, texts, versions
 from tests.events.programs import Program
 
 RAISE_THE_EPOCH = """
@@ -86,64 +87,18 @@ def test_more_streams_than_are_kept_in_memory_keep_their_versions(
     assert first_broken(stored_records(tmp_path)) is None
 
 
-def test_a_full_map_ends_the_writer_and_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(layout, "MAP_BYTES", 1 << 20)
-    log = LmdbLog(tmp_path)
-    filler, acknowledged = Filler(log), 0
-
-    def fill() -> NoReturn:
-        nonlocal acknowledged
-        while True:
-            acknowledged = filler.append("x" * 20_000).result(5).last_version
-
-    with pytest.raises(LogFailed, match="map is full") as failed:
-        fill()
-    assert isinstance(failed.value.__cause__, lmdb.MapFullError)
-    later = log.append(B, delta("1"), expected_version=NONE)
-    with pytest.raises(LogFailed, match="map is full"):
-        later.result(5)
-    assert log.version(A) == acknowledged > 10  # Reading goes on.
-    log.close()
-    monkeypatch.undo()
-    log = LmdbLog(tmp_path)
-    assert not log.clean
-    assert log.version(A) == acknowledged
-    Filler(log).numbered(1)
-    log.close()
-
-
-class _Transaction:
-    """One whose commit fails."""
-
-    def __init__(self, inner: lmdb.Transaction[bytes], error: Exception) -> None:
-        self._inner = inner
-        self._error = error
-
-    def __enter__(self) -> lmdb.Transaction[bytes]:
-        return self._inner
-
-    def __exit__(self, *_: object) -> NoReturn:
-        self._inner.abort()
-        raise self._error
-
-
-class _Environment:
-    def __init__(self, inner: lmdb.Environment, error: Exception) -> None:
-        self._inner = inner
-        self._error = error
-
-    def begin(self, *, write: bool) -> _Transaction:
-        return _Transaction(self._inner.begin(write=write), self._error)
-
-
 FAILURES = {
-    "disk is full": OSError(errno.ENOSPC, "No space left on device"),
     "Input/output": OSError(errno.EIO, "Input/output error"),
     "mdb_txn_commit": lmdb.Error("mdb_txn_commit"),
     "MemoryError": MemoryError(),
 }
+
+
+def raising(error: Exception) -> Callable[[], NoReturn]:
+    def action() -> NoReturn:
+        raise error
+
+    return action
 
 
 @pytest.mark.parametrize("message", FAILURES)
@@ -157,8 +112,7 @@ def test_a_commit_that_fails_ends_the_writer_and_everybody_hears_of_it(
         follower = log.follow(A, after=Version(1))
         waiting = asyncio.ensure_future(anext(follower))
         await asyncio.sleep(0)
-        batches = log._writer._batches  # pyright: ignore[reportPrivateUsage]  # LMDB's failures
-        batches._env = _Environment(batches._env, FAILURES[message])  # type: ignore[assignment]  # a stand-in
+        failpoints.arm("batch.committing", raising(FAILURES[message]))
         filler = Filler(log)
         commits = [filler.append("lost") for _ in range(10)]
         commits += [log.append(A, delta("wrong"), expected_version=NONE)]

@@ -58,6 +58,10 @@ class _Around:
     def head(self) -> Position:
         return self.inner.head
 
+    @property
+    def trouble(self) -> OutliveError | None:
+        return self.inner.trouble
+
     def version(self, stream: StreamId) -> Version:
         return self.inner.version(stream)
 

@@ -119,6 +119,9 @@ class OwnerSide:
 
     async def start(self, stream: StreamId, request: StartRequest) -> Callable[[], bool] | None:
         """Start a run; return once it is durable. See `Runtime.start`."""
+        trouble = self.log.trouble
+        if trouble is not None:
+            raise trouble
         command = self.command(request)
         while self._ended is None:
             run = self._runs.at(stream)

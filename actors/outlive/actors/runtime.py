@@ -281,6 +281,7 @@ class Runtime:
         Raises:
             AgentNotFound: the agent is not registered with this runtime.
             RunExists: there is a run with this id and another agent, input or metadata.
+            LogParked: there is no space for it now; nothing was queued.
             InvalidId, UnserialisableValue, TypeError: before anything was written.
         """
         side = self._open.side

@@ -27,6 +27,7 @@ OutliveError
     ├── CorruptLog             bytes that are not what was written
     ├── Fenced                 another owner took over
     ├── WriterStuck            a frozen process holds the log's write lock
+    ├── LogParked              no space: it waits, and goes on by itself
     ├── LogFailed              the store failed; close and open again
     └── LogClosed
 """
@@ -198,7 +199,8 @@ class LogNotWritable(LogError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
-            f"cannot write in {path!r} ({reason}): choose a folder that this user may write"
+            f"cannot write in {path!r} ({reason}): "
+            "choose a folder that this user may write, on a disk that has room"
         )
         self.path = path
 
@@ -257,6 +259,22 @@ class WriterStuck(LogError):
         self.path = path
         self.pid = pid
         self.role = role
+
+
+class LogParked(LogError):
+    """There is no space for what was appended. Free some: the log goes on by itself.
+
+    What was acknowledged is there and can be read; what was appended since waits, and is
+    written in order when there is space.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"the log in {path!r} is parked: {reason}. What was appended waits; "
+            "free some space, and it goes on by itself"
+        )
+        self.path = path
+        self.reason = reason
 
 
 class LogFailed(LogError):

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from outlive.events.commit import Commit, Deliver, OpenEntry
 from outlive.events.compaction import Compacted
-from outlive.events.errors import LogError
+from outlive.events.errors import LogError, OutliveError
 from outlive.events.event import Event
 from outlive.events.feed import Subscription
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
@@ -152,6 +152,15 @@ class EventLog(LogReader, Protocol):
         """Whether the owner before closed in good order (true for a new log)."""
         ...
 
+    @property
+    def trouble(self) -> OutliveError | None:
+        """Why appends wait for the time being; None while nothing is in the way.
+
+        `LogParked`: there is no space. What is appended waits until there is. `WriterStuck`:
+        a frozen process holds the log's write lock.
+        """
+        ...
+
     def deliver_on(self, deliver: Deliver) -> None:
         """Run the callbacks of commits through `deliver` from now on."""
         ...
@@ -210,7 +219,8 @@ class EventLog(LogReader, Protocol):
             WrongExpectedVersion: someone appended first. The other appends go on.
             CorruptLog: the stream's last record cannot be read. The other appends go on.
             Fenced: another owner took over. Nothing is written from now on.
-            LogFailed: the store failed; whether this commit is in is unknown.
+            LogFailed: the store failed; whether this commit is in is unknown. Also when the
+                log is closed while it is parked (`trouble`); then this commit is not in.
 
         Raises:
             LogClosed: at once, when the log is closed.

@@ -83,6 +83,11 @@ class MemoryLog(NamedReads):
         return self._clean
 
     @property
+    def trouble(self) -> None:
+        """Why appends wait for the time being: they never do."""
+        return None
+
+    @property
     def head(self) -> Position:
         """The position of the last record."""
         return Position(len(self._records))

@@ -9,11 +9,13 @@ import lmdb
 import msgspec
 from msgspec import UnsetType
 
+from outlive.events import failpoints
 from outlive.events.commit import Commit, Committed
 from outlive.events.errors import (
     CorruptLog,
     Fenced,
     LogError,
+    LogFailed,
     NewerFormat,
     WrongExpectedVersion,
 )
@@ -67,7 +69,7 @@ class _Changes(msgspec.Struct, gc=False):
 
 
 class BatchWriter:
-    """Knows where the log and its streams end. Not to be used again after an error."""
+    """Knows where the log and its streams end. After an error it has to `begin_again`."""
 
     def __init__(self, env: lmdb.Environment, tables: Tables, *, epoch: int, schema: int) -> None:
         self._env = env
@@ -78,26 +80,29 @@ class BatchWriter:
         # what is in use, for the price of a look-up.
         self._ends: dict[StreamId, _End] = {}
         self._older_ends: dict[StreamId, _End] = {}
-        self.head = Position(0)
         self.flushing = False
         self.waiting: int | None = None  # the number of the transaction that waits for its lock
         self._begun = 0
-        self._hash = GENESIS
-        self._stream_count = 0
         with env.begin() as txn:
-            last = last_record(txn, tables)
-            if last is not None:
-                self.head, self._hash = last[0], split(*last).hash
-            with txn.cursor(tables.streams) as cursor:
-                if cursor.last():
-                    self._stream_count = int.from_bytes(cursor.key(), "big")
+            self.head, self._hash, self._stream_count = self._end_of_log(txn)
+
+    def _end_of_log(self, txn: lmdb.Transaction[bytes]) -> tuple[Position, bytes, int]:
+        """Return the last position and hash, and the number of streams."""
+        head, hash, stream_count = Position(0), GENESIS, 0
+        last = last_record(txn, self._tables)
+        if last is not None:
+            head, hash = last[0], split(*last).hash
+        with txn.cursor(self._tables.streams) as cursor:
+            if cursor.last():
+                stream_count = int.from_bytes(cursor.key(), "big")
+        return head, hash, stream_count
 
     def write(self, batch: list[Admitted]) -> tuple[list[Answer], list[Written]]:
         """Write a batch durably; return an answer to each commit, and those that are records.
 
         Raises:
             Fenced: another owner took over. Nothing was written.
-            lmdb.Error: whether the batch is in is unknown.
+            lmdb.Error: whether the batch is in is unknown. `begin_again` finds out.
         """
         if len(self._ends) > _MAX_ENDS:
             self._ends, self._older_ends = {}, self._ends
@@ -105,16 +110,39 @@ class BatchWriter:
             self.waiting = self._begun = self._begun + 1
             with self._env.begin(write=True) as txn:
                 self.waiting = None
+                if failpoints.armed:
+                    failpoints.hit("batch.begun")
                 self._check_epoch(txn)
                 answers, written, changes = self._judge(txn, batch)
+                if failpoints.armed:
+                    failpoints.hit("batch.judged")
                 self._put(txn, changes)
+                if failpoints.armed:
+                    failpoints.hit("batch.put")
                 self.flushing = True
+                if failpoints.armed:
+                    failpoints.hit("batch.committing")
         finally:
             self.waiting = None
             self.flushing = False
         if written:
-            self.head = written[-1][1].position
+            self.head, self._hash = written[-1][1].position, written[-1][3]
+        self._stream_count += len(changes.begun)
         return answers, written
+
+    def begin_again(self) -> None:
+        """See that nothing of a write that failed is in, and forget what it took for done.
+
+        Raises:
+            Fenced: another owner took over.
+            LogFailed: the log has another end than before.
+            lmdb.Error: the environment is of no use any more.
+        """
+        self._ends, self._older_ends = {}, {}
+        with self._env.begin() as txn:
+            self._check_epoch(txn)
+            if self._end_of_log(txn) != (self.head, self._hash, self._stream_count):
+                raise LogFailed("the log has another end than it had before a write that failed")
 
     def mark_clean(self) -> None:
         """Tell the next owner that this one came to its end in good order."""
@@ -208,7 +236,6 @@ class BatchWriter:
                 changes.entrances.append((entrance_key(number, first_version), key))
             answers.append(given)
             written.append((commit, given, commit_id, before))
-        self._hash, self._stream_count = before, stream_count
         return answers, written, changes
 
     def _put(self, txn: lmdb.Transaction[bytes], changes: _Changes) -> None:

@@ -6,6 +6,7 @@ lease is renewed, however busy its loop or its writer are.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -72,6 +73,8 @@ class Keeper:
             except OSError as error:
                 if self._stopped.is_set():
                     return
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    continue  # The next renewal may succeed: the folder is there.
                 path = str(self._folder.path)
                 self._lost(LogFailed(f"the folder of the log, {path!r}, is gone: {error}"))
                 return

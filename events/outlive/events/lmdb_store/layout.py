@@ -46,6 +46,7 @@ EPOCH: Final = b"epoch"
 CLEAN: Final = b"clean"
 SUBMITTED: Final = b"submitted"
 DATA_FILE: Final = "data.mdb"
+LOCK_FILE: Final = "lock.mdb"
 
 MAP_BYTES = 1 << 40
 _LEAST_MAP_BYTES: Final = 1 << 20
@@ -143,4 +144,6 @@ def translated(error: lmdb.Error, path: str) -> LogError:
     damaged = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError)
     if isinstance(error, damaged):
         return CorruptLog(path, str(error))
+    if isinstance(error, lmdb.DiskError | lmdb.MapFullError):
+        return LogNotWritable(path, str(error))
     return LogFailed(f"the log in {path!r} cannot be read: {error}")

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from msgspec import UNSET, UnsetType
 
+from outlive.events import failpoints
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Deliver, OpenEntry
@@ -91,11 +92,8 @@ class LmdbLog(LmdbReads):
         self._on_failure: Callable[[LogError], None] | None = None
         self._wakers = Wakers(opened.folder.wake)
         self._writer = Writer(
-            opened.env,
-            opened.tables,
+            opened,
             epoch=taken.epoch,
-            schema=opened.codec.schema,
-            feed=opened.feed,
             wakers=self._wakers,
             ended=self._failed,
         )
@@ -136,8 +134,8 @@ class LmdbLog(LmdbReads):
 
     @property
     def trouble(self) -> OutliveError | None:
-        """Why nothing can be written for the time being; None if nothing is in the way."""
-        return self._keeper.stuck
+        """Why nothing can be written for the time being. See `EventLog.trouble`."""
+        return self._keeper.stuck or self._writer.parking.trouble
 
     def deliver_on(self, deliver: Deliver) -> None:
         """Run the callbacks of commits through `deliver` from now on."""
@@ -166,6 +164,8 @@ class LmdbLog(LmdbReads):
     ) -> Commit:
         """Append events as one record, from any thread. See `EventLog.append`."""
         self._reading.check_process()
+        if failpoints.armed:
+            failpoints.hit("append.begun")
         admitted = admit(
             self._opened.codec,
             stream,
@@ -180,7 +180,11 @@ class LmdbLog(LmdbReads):
             snapshot=snapshot,
             entry=entry,
         )
+        if failpoints.armed:
+            failpoints.hit("append.encoded")
         self._writer.put(admitted)
+        if failpoints.armed:
+            failpoints.hit("append.queued")
         self._turn.appended()
         return admitted[0]
 
@@ -239,7 +243,8 @@ class LmdbLog(LmdbReads):
     def close(self) -> None:
         """Wait for what was appended, mark a clean end, end the followers. Twice is once.
 
-        Not from a callback that runs on the writer's own thread.
+        A log that is parked (`trouble`) does not wait: what it could not write fails with
+        `LogFailed`, and is not in. Not from a callback that runs on the writer's own thread.
 
         Raises:
             WriterStuck: a frozen process keeps what was appended from being written; after

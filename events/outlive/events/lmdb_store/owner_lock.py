@@ -153,7 +153,11 @@ class OwnerLock:
                 raise LogNotWritable(str(path.parent), error.strerror or str(error)) from error
             lock = cls(path, descriptor)
             if lock.in_place:
-                lock.renew(0, OPENING_S)
+                try:
+                    lock.renew(0, OPENING_S)
+                except OSError as error:
+                    lock.release()
+                    raise LogNotWritable(str(path.parent), error.strerror or "") from error
                 return lock
             lock.release()  # Another file has taken its place meanwhile.
 

@@ -22,7 +22,7 @@ import lmdb
 
 from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
-from outlive.events.errors import CorruptLog, LogClosed
+from outlive.events.errors import CorruptLog, LogClosed, LogFailed
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.gaps import GapRow
 from outlive.events.lmdb_store.layout import (
@@ -85,6 +85,7 @@ class Reading:
         self._forks = _forks
         self._gate = threading.Condition()
         self._inside = 0
+        self._resizing = 0
         self._closed = False
         self.on_close: Callable[[], None] = lambda: None
         self._numbers: dict[StreamId, int] = {}
@@ -120,6 +121,8 @@ class Reading:
     def _enter(self) -> None:
         self.check_process()  # First: a lock that was held while forking stays held.
         with self._gate:
+            while self._resizing:
+                self._gate.wait()
             if self._closed:
                 raise LogClosed(f"the log in {self._path!r} is closed")
             self._inside += 1
@@ -145,10 +148,28 @@ class Reading:
                 raise translated(error, self._path) from error
             finally:
                 self._leave()
-            with self._gate:
+            self.resize(0)  # As large as the owner has made it.
+
+    def resize(self, map_bytes: int) -> None:
+        """Give the map another size, while nobody is inside. Not within a transaction.
+
+        Raises:
+            LogFailed: it has none now; the environment is of no use any more, and closed.
+        """
+        with self._gate:
+            self._resizing += 1
+            try:
                 self._gate.wait_for(lambda: not self._inside)
                 if not self._closed:
-                    self._env.set_mapsize(0)  # As large as the owner has made it.
+                    self._env.set_mapsize(map_bytes)
+            except lmdb.Error as error:
+                self._closed = True
+                raise LogFailed(
+                    f"the log in {self._path!r} lost its memory map: {error}"
+                ) from error
+            finally:
+                self._resizing -= 1
+                self._gate.notify_all()
 
     def last_commit(self) -> int:
         """Return a number that is another one after each commit of the owner.

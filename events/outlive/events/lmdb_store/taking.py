@@ -43,6 +43,7 @@ from outlive.events.lmdb_store.layout import (
 from outlive.events.lmdb_store.opened import Opened, checked
 from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import Lease, OwnerLock, check_namespace, look_at_owner
+from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.events.lmdb_store.write_lock import first_write, write_within
 from outlive.events.values import digest
 
@@ -82,6 +83,7 @@ def take_folder(
         marker = folder.marker()  # Now that nobody else can make one.
         if marker is None:
             folder.clear_stillborn()
+        reserve_lock_file(folder.environment)
         env = open_environment(folder.environment, readonly=False)
         with checked(env, folder) as unfinished:
             env.reader_check()

@@ -20,6 +20,7 @@ from typing import Final
 from outlive.events.lmdb_store.writer import Writer
 
 LOOK_AFTER_S: Final = 0.005
+_LOOK_WHILE_PARKED_S: Final = 0.25
 _ASIDE_S: Final = 0.02
 _ASIDE_WHILE_FLUSHING_S: Final = 0.001
 
@@ -47,6 +48,9 @@ class Turn:
         writer = self._writer
         if writer.settled_count == writer.put_count:
             self._loop = None
+            return
+        if writer.parking.reason:
+            loop.call_later(_LOOK_WHILE_PARKED_S, self._look, loop)  # No turn would help it.
             return
         if writer.settled_count == self._settled_count:
             writer.batch_done.clear()

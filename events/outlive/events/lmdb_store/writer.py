@@ -14,11 +14,16 @@ So nothing is told before the commit returned. Not the version (a commit that fo
 same batch is judged by it, but its answer waits too), not a refusal: `actual` may be a version
 of this very batch.
 
-A commit that fails is not tried again. A flush that failed once may succeed the second time
-without having written anything, as the kernel has forgotten the pages. What LMDB holds is
-unknown to us then, also whether the batch is in. So that is the end of this writer: the batch
-and all that follows fail with `LogFailed`, followers end. Opening the log again finds what was
-acknowledged, and an append repeated with its commit id finds out whether it had been in.
+A commit that fails for lack of space waits and is tried again (`space.py`, `parking.py`): LMDB
+has given up its transaction, and doing it again writes every page of it again. Before that the
+log's end is looked at: it must be the one we know.
+
+A commit that fails in any other way is not tried again. A flush that failed once may succeed
+the second time without having written anything, as the kernel has forgotten the pages. What
+LMDB holds is unknown to us then, also whether the batch is in. So that is the end of this
+writer: the batch and all that follows fail with `LogFailed`, followers end. Opening the log
+again finds what was acknowledged, and an append repeated with its commit id finds out whether
+it had been in.
 
 Another owner is found out by the epoch: it is read in each write transaction, and no other
 process can write between that and our commit. So the batch of an owner that was thought dead
@@ -31,7 +36,6 @@ written once a batch, and what a batch knows of its streams is in memory.
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -39,13 +43,15 @@ from typing import Final
 
 import lmdb
 
+from outlive.events import failpoints
 from outlive.events.commit import Commit, Committed, Deliver, at_once, deliver_all
 from outlive.events.errors import Fenced, LogClosed, LogError, LogFailed
-from outlive.events.feed import Feed
 from outlive.events.ids import Position
-from outlive.events.lmdb_store.batch import BatchWriter, Written
-from outlive.events.lmdb_store.layout import Tables
+from outlive.events.lmdb_store.batch import Answer, BatchWriter, Written
 from outlive.events.lmdb_store.long_readers import ReaderWatch
+from outlive.events.lmdb_store.opened import Opened
+from outlive.events.lmdb_store.parking import Parking
+from outlive.events.lmdb_store.space import grow, lack_of_space
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.record import Record
 from outlive.events.store import Admitted
@@ -62,27 +68,30 @@ class Writer:
 
     def __init__(
         self,
-        env: lmdb.Environment,
-        tables: Tables,
+        opened: Opened,
         *,
         epoch: int,
-        schema: int,
-        feed: Feed,
         wakers: Wakers,
         ended: Callable[[LogError], None],
     ) -> None:
-        self._env = env
-        self._batches = BatchWriter(env, tables, epoch=epoch, schema=schema)
+        self._env = opened.env
+        self._reading = opened.reading
+        self._folder = opened.folder.environment
+        self._batches = BatchWriter(
+            opened.env, opened.tables, epoch=epoch, schema=opened.codec.schema
+        )
         self._epoch = epoch
-        self._feed = feed
+        self._feed = opened.feed
         self._wakers = wakers
-        self._watch = ReaderWatch(env)
+        self._watch = ReaderWatch(opened.env)
         self._ended = ended
         self._queue: SimpleQueue[Admitted | Exception | None] = SimpleQueue()
         self._door = threading.Lock()  # between `put` and the end
         self._failure: Callable[[], LogError] | None = None
         self._closing = False
+        self._abandoned: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="outlive-writer", daemon=True)
+        self.parking = Parking(opened.folder.path)
         self.deliver: Deliver = at_once
         self.put_count = 0
         self.settled_count = 0
@@ -110,6 +119,8 @@ class Writer:
             if self._failure is None:
                 self.put_count += 1
                 self._queue.put(admitted)
+                if self.parking.reason:
+                    self.parking.hurry()
                 return
             failure = self._failure()
         commit = admitted[0]
@@ -123,19 +134,22 @@ class Writer:
 
     def abandon(self, error: Exception) -> None:
         """End it with this error, as if a commit had failed with it. From any thread."""
+        self._abandoned = error
         self._queue.put(error)
+        self.parking.hurry()
 
     def stop(self, patience_s: float) -> bool:
         """Let what is queued become durable, mark a clean end, and end the thread.
 
-        Returns False if it has waited for the write lock for so many seconds; then the thread
-        goes on waiting.
+        Where there is no space for it, it fails. Returns False if it has waited for the write
+        lock for so many seconds; then the thread goes on waiting.
         """
         assert threading.current_thread() is not self._thread, "the writer cannot wait for itself"
         with self._door:
             closing, self._closing = self._closing, True
         if not closing:
             self._queue.put(None)
+            self.parking.end()
         while True:
             waiting = self.waiting
             self._thread.join(patience_s)
@@ -153,7 +167,7 @@ class Writer:
                 if batch:
                     self._process(batch)
                     batch.clear()
-            self._batches.mark_clean()
+            self._mark_clean()
         except BaseException as error:  # noqa: BLE001  # whatever it is, everybody must hear of it
             self._fail(batch, error)
 
@@ -173,7 +187,9 @@ class Writer:
                 return True
 
     def _process(self, batch: list[Admitted]) -> None:
-        answers, written = self._batches.write(batch)
+        answers, written = self._write(batch)
+        if failpoints.armed:
+            failpoints.hit("batch.committed")
         commits = [admitted[0] for admitted in batch]
         for commit, answer in zip(commits, answers, strict=True):
             if isinstance(answer, Committed):
@@ -182,13 +198,50 @@ class Writer:
                 commit.error = answer
         batch.clear()
         self._hand_out(commits)
+        if failpoints.armed:
+            failpoints.hit("batch.answered")
         if written and self._feed.followed:
             self._publish(written)
+        if failpoints.armed:
+            failpoints.hit("batch.published")
         if written and self._wakers.ring():
             self._env.reader_check()  # The dead one may have been reading: free its snapshot.
+        if failpoints.armed:
+            failpoints.hit("batch.rung")
         self._watch.after_commit()
         self.settled_count += len(commits)
         self.batch_done.set()
+
+    def _write(self, batch: list[Admitted]) -> tuple[list[Answer], list[Written]]:
+        """Write a batch; keep it for as long as there is no space."""
+        while True:
+            try:
+                found = self._batches.write(batch)
+            except (lmdb.Error, OSError) as error:
+                reason = lack_of_space(error, self._folder)
+                if not reason:
+                    raise
+                self._batches.begin_again()
+                if isinstance(error, lmdb.MapFullError) and grow(self._env, self._reading):
+                    continue
+                if self._abandoned is not None:
+                    raise self._abandoned from error
+                if self._closing:
+                    raise LogFailed(
+                        f"the log was closed while {reason}: what it has not acknowledged is not in"
+                    ) from error
+                self.parking.wait(reason)
+            else:
+                self.parking.over()
+                return found
+
+    def _mark_clean(self) -> None:
+        try:
+            self._batches.mark_clean()
+        except (lmdb.Error, OSError) as error:
+            # Without the mark the next owner looks after runs as after a crash: nothing is lost.
+            if not lack_of_space(error, self._folder):
+                raise
 
     def _hand_out(self, commits: list[Commit]) -> None:
         """Run the callbacks of settled commits."""
@@ -229,10 +282,8 @@ class Writer:
         def failure() -> LogError:
             if isinstance(error, Fenced):
                 return Fenced(error.epoch, error.current)
-            if isinstance(error, LogFailed):
-                return LogFailed(str(error))
-            failed = LogFailed(f"the log takes no more appends: {reason}")
-            failed.__cause__ = error
+            failed = LogFailed(reason)
+            failed.__cause__ = error.__cause__ if isinstance(error, LogFailed) else error
             return failed
 
         left = [admitted[0] for admitted in batch]
@@ -251,12 +302,11 @@ class Writer:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, lmdb.MapFullError):
-        return "its memory map is full, as large as this platform allows"
-    code = getattr(error, "code", None) or getattr(error, "errno", None)
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ({error})"
-    return f"it could not be written ({type(error).__name__}: {error})"
+    if isinstance(error, LogFailed):
+        return str(error)
+    return (
+        f"the log takes no more appends: it could not be written ({type(error).__name__}: {error})"
+    )
 
 
 def _report(error: Exception) -> None:

@@ -1,0 +1,69 @@
+"""A process is killed at each point there is; what another one finds is whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from outlive.events import failpoints
+from outlive.events.lmdb_store import LmdbLog
+from tests.events.chain import first_broken
+from tests.events.killed_at import append, entry_of, events_of, stream_of
+from tests.events.lmdb_files import stored_records
+from tests.events.programs import ROOT
+
+PROGRAMS = {"append": "tests.events.killed_at", "batch": "tests.events.killed_at"}
+"""What comes by the points of each group, and is killed there."""
+
+
+def killed(path: Path, point: str, nth: int) -> dict[str, list[int]]:
+    """Run the program of the point's group until it dies; return what it told, by word."""
+    program = PROGRAMS[point.partition(".")[0]]
+    done = subprocess.run(
+        [sys.executable, "-m", program, str(path), point, str(nth)],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "events"), str(ROOT)])},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    told: dict[str, list[int]] = {"asked": [], "told": [], "followed": []}
+    for line in done.stdout.splitlines():
+        word, number = line.decode().split()
+        told[word].append(int(number))
+    return told
+
+
+@pytest.mark.parametrize("nth", [1, 2, 17])
+@pytest.mark.parametrize("point", failpoints.NAMES)
+def test_a_kill_at_any_point_leaves_all_that_was_acknowledged_and_nothing_in_halves(
+    tmp_path: Path, point: str, nth: int
+) -> None:
+    found = killed(tmp_path, point, nth)
+    asked, told = len(found["asked"]), len(found["told"])
+
+    log = LmdbLog(tmp_path)
+    assert (log.epoch, log.clean) == (2, False)
+    there = int(log.head)
+    assert told <= there <= asked
+    assert len(found["followed"]) <= there
+    for number, record in enumerate(log.read_all(limit=10_000), 1):
+        assert record.stream == stream_of(number)
+        assert list(record.events) == events_of(number)
+        assert record.commit_id == number.to_bytes(16, "big")
+    last = {stream_of(number): number for number in range(1, there + 1)}
+    rows = {stream: entry_of(number) for stream, number in last.items()}
+    assert dict(log.open_entries()) == {stream: row for stream, row in rows.items() if row}
+
+    for number in range(told + 1, asked + 1):  # Unacknowledged: it may be in, or not.
+        assert append(log, number).result(20).position == number
+    assert log.head == asked
+    append(log, asked + 1).result(20)
+    log.close()
+    assert first_broken(stored_records(tmp_path)) is None
