@@ -29,7 +29,10 @@ def tell(stream: StreamId, version: int) -> None:
 
 def append_one(log: LmdbLog, stream: StreamId, chance: random.Random) -> Commit:
     count = chance.choice((1, 1, 2, 4))
-    texts = [f"{stream} {chance.randrange(1 << 30)}" * chance.choice((1, 10, 200))] * count
+    texts = [
+        f"{stream} {chance.randrange(1 << 30)}"
+        * chance.choice((1, 1, 10, 10, 10, 200, 200, 200, 200, 4_000))
+    ] * count
     version = _versions.setdefault(stream, log.version(stream))
     _versions[stream] = Version(version + count)
     return log.append(stream, delta(*texts), expected_version=version, entry=chance.choice(ENTRIES))

@@ -4,8 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from outlive.events import CODEC, Record, StreamId
-from outlive.events.record import GENESIS, chain_hash, encode_header, split
+from outlive.events import CODEC, Position, Record, StreamId
+from outlive.events.record import (
+    BLOB,
+    GENESIS,
+    header_tail,
+    link_hash,
+    pack_header,
+    payload_digest,
+    split,
+)
+from outlive.events.sizes import MAX_INLINE_BYTES
+
+
+def encode_header(
+    *,
+    count: int,
+    schema: int,
+    epoch: int,
+    stream_number: int,
+    first_version: int,
+    recorded_at_ns: int,
+    commit_id: bytes,
+    cause: Position | str | None,
+    correlation_id: str | None,
+    blob: bool = False,
+) -> bytes:
+    """The header up to the hash."""
+    flags, tail = header_tail(cause, correlation_id)
+    flags |= BLOB if blob else 0
+    return (
+        pack_header(
+            flags, count, schema, epoch, stream_number, first_version, recorded_at_ns, commit_id
+        )
+        + tail
+    )
+
+
+def chain_hash(before: bytes, position: int, header: bytes, payload: bytes) -> bytes:
+    """The hash of a record that follows the one with hash `before`."""
+    return link_hash(before, position, header, payload_digest(payload))
 
 
 def chain(records: Sequence[Record]) -> list[bytes]:
@@ -14,6 +52,7 @@ def chain(records: Sequence[Record]) -> list[bytes]:
     hashes: list[bytes] = []
     before = GENESIS
     for record in records:
+        payload = CODEC.encode(record.events)
         header = encode_header(
             count=len(record.events),
             schema=CODEC.schema,
@@ -24,8 +63,9 @@ def chain(records: Sequence[Record]) -> list[bytes]:
             commit_id=record.commit_id,
             cause=record.cause,
             correlation_id=record.correlation_id,
+            blob=len(payload) > MAX_INLINE_BYTES,
         )
-        before = chain_hash(before, record.position, header, CODEC.encode(record.events))
+        before = chain_hash(before, record.position, header, payload)
         hashes.append(before)
     return hashes
 
@@ -35,7 +75,7 @@ def first_broken(records: Iterable[bytes]) -> int | None:
     before = GENESIS
     for position, data in enumerate(records, 1):
         raw = split(position, data)  # type: ignore[arg-type]  # counted here
-        before = chain_hash(before, position, raw.header, raw.payload)
+        before = link_hash(before, position, raw.header, raw.digest)
         if before != raw.hash:
             return position
     return None

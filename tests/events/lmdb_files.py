@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +11,11 @@ from struct import unpack_from
 
 import lmdb
 
-from outlive.events import Commit, Version, run_stream
+from outlive.events import Commit, Position, Version, run_stream
 from outlive.events.commit import at_once
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.layout import CLEAN, Tables
+from outlive.events.record import BLOB, payload_digest, split
 
 DATA = Path("log", "data.mdb")
 
@@ -49,6 +51,24 @@ def records_of(table: list[tuple[bytes, bytes]]) -> list[bytes]:
         assert ends[-1] == len(parts)
         found += [parts[start + 8 : end] for start, end in pairwise(ends)]
     return found
+
+
+def blob_problems(path: Path) -> list[str]:
+    """What is wrong with the payloads that are kept apart, in a log that nobody has open."""
+    holders: Counter[bytes] = Counter()
+    for number, data in enumerate(stored_records(path), 1):
+        raw = split(Position(number), data)
+        if raw.flags & BLOB:
+            holders[raw.digest] += 1
+    blobs = dict(rows(path)["blobs"])
+    problems = [f"{digest.hex()} lacks" for digest in holders if digest not in blobs]
+    for digest, row in blobs.items():
+        count = int.from_bytes(row[:8], "big")
+        if count != holders[digest]:
+            problems.append(f"{digest.hex()} says {count} holders, there are {holders[digest]}")
+        if payload_digest(row[8:]) != digest:
+            problems.append(f"{digest.hex()} is not its payload's digest")
+    return problems
 
 
 def appended_together(log: LmdbLog, append: Callable[[], list[Commit]]) -> list[Commit]:

@@ -15,6 +15,7 @@ from outlive.events import (
     Commit,
     Event,
     EventLog,
+    EventTooLarge,
     InvalidId,
     LogClosed,
     ModelDelta,
@@ -290,6 +291,27 @@ class LogContract:
         with pytest.raises(InvalidId):
             log.append(StreamId(name), delta("1"), expected_version=NONE)
         assert log.read(StreamId(name)) == []
+
+    def test_a_payload_of_any_size_up_to_the_limit_comes_back(self, log: EventLog) -> None:
+        sizes = (1, 60_000, 65_536, 70_000, 3_000_000, 70_000)
+        for version, size in enumerate(sizes):
+            log.append(A, delta("x" * size), expected_version=Version(version)).result(5)
+        assert [len(text) for text in texts(log.read(A))] == list(sizes)
+        assert texts(log.read(A, after=Version(3), limit=1)) == ["x" * 70_000]
+        records = log.read_all()
+        assert [record.hash for record in records] == chain(records)
+
+    def test_a_payload_over_the_limit_is_refused_at_once_and_nothing_is_written(
+        self, log: EventLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("outlive.events.store.MAX_PAYLOAD_BYTES", 100_000)
+        log.append(A, delta("x" * 99_000), expected_version=NONE).result(5)
+        with pytest.raises(EventTooLarge) as refused:
+            log.append(A, delta("x" * 50_000, "x" * 50_000), expected_version=Version(1))
+        assert refused.value.size_bytes > refused.value.limit_bytes == 100_000
+        assert log.version(A) == 1
+        log.append(A, delta("1"), expected_version=Version(1)).result(5)
+        assert log.head == 2
 
     def test_a_commit_id_of_another_length_is_refused_at_once(self, log: EventLog) -> None:
         with pytest.raises(ValueError, match="commit id"):

@@ -14,7 +14,7 @@ from outlive.events import failpoints
 from outlive.events.lmdb_store import LmdbLog
 from tests.events.chain import first_broken
 from tests.events.killed_at import append, entry_of, events_of, stream_of
-from tests.events.lmdb_files import stored_records
+from tests.events.lmdb_files import blob_problems, stored_records
 from tests.events.programs import ROOT
 
 PROGRAMS = {"append": "tests.events.killed_at", "batch": "tests.events.killed_at"}
@@ -67,3 +67,4 @@ def test_a_kill_at_any_point_leaves_all_that_was_acknowledged_and_nothing_in_hal
     append(log, asked + 1).result(20)
     log.close()
     assert first_broken(stored_records(tmp_path)) is None
+    assert blob_problems(tmp_path) == []

@@ -1,7 +1,7 @@
 """The stored format, byte for byte. A file that is here stays for ever.
 
 To add one for a new format: `python -m tests.events.test_golden` prints it, with `gaps` that of
-a log that was compacted.
+a log that was compacted, with `blob` that of one with a payload that is kept apart.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import lmdb
 
 from outlive.events import (
     CODEC,
@@ -35,12 +37,15 @@ from outlive.events import (
 from outlive.events.ids import CallId
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.record import decode, split
-from tests.events.lmdb_files import appended_together, records_of, rows
-from tests.events.log_contract import Ticks
+from tests.events.lmdb_files import appended_together, records_of, rows, stored_records
+from tests.events.log_contract import Ticks, delta
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "format-1.json"
-GOLDEN_GAPS = GOLDEN.with_name("format-1-gaps.json")
+FOLDER = Path(__file__).parents[1] / "data" / "golden"
+GOLDEN = FOLDER / "format-1.json"
+GOLDEN_GAPS = FOLDER / "format-1-gaps.json"
+GOLDEN_BLOB = FOLDER / "format-1-blob.json"
 START_NS = 1_700_000_000_000_000_000
+LONG = delta("x" * 66_000, "y")
 ONE, TWO = run_stream("one"), run_stream("zwei-ü")
 
 
@@ -92,10 +97,7 @@ def written_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record
     appended_together(log, lambda: [append() for append in together])
     records = log.read_all()
     log.close()
-    tables = {
-        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
-    }
-    return tables, records
+    return in_hex(path), records
 
 
 def written_by_memory() -> tuple[list[bytes], list[Record]]:
@@ -218,12 +220,43 @@ def test_a_log_of_format_1_is_opened_and_goes_on(tmp_path: Path) -> None:
     log.close()
 
 
-def print_golden(show: Callable[[str], object], *, gaps: bool) -> None:
-    write = compacted_by_lmdb if gaps else written_by_lmdb
+def written_with_blob(path: Path) -> tuple[dict[str, list[list[str]]], list[Record]]:
+    """Two records with the same long payload."""
+    log = LmdbLog(path, clock=Ticks(START_NS), log_id="golden")
+    for stream, commit_id in ((ONE, b"1" * 16), (TWO, b"2" * 16)):
+        log.append(stream, LONG, expected_version=Version(0), commit_id=commit_id).result(5)
+    records = log.read_all()
+    log.close()
+    tables = {
+        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
+    }
+    return tables, records
+
+
+def test_lmdb_writes_the_bytes_of_format_1_for_a_long_payload(tmp_path: Path) -> None:
+    assert written_with_blob(tmp_path)[0] == golden(GOLDEN_BLOB)
+
+
+def test_a_long_payload_of_format_1_is_read(tmp_path: Path) -> None:
+    make_log(tmp_path, GOLDEN_BLOB)
+    assert verify(tmp_path).status == "ok"
+    log = LmdbLog(tmp_path)
+    assert [list(record.events) for record in log.read_all()] == [LONG, LONG]
+    log.close()
+    memory = MemoryLog(clock=Ticks(START_NS), log_id="golden")
+    for stream, commit_id in ((ONE, b"1" * 16), (TWO, b"2" * 16)):
+        memory.append(stream, LONG, expected_version=Version(0), commit_id=commit_id).result(5)
+    assert memory._records == stored_records(tmp_path)  # pyright: ignore[reportPrivateUsage]  # as stored
+
+
+WRITERS = {"gaps": compacted_by_lmdb, "blob": written_with_blob, "": written_by_lmdb}
+
+
+def print_golden(show: Callable[[str], object], which: str) -> None:
     with TemporaryDirectory() as name:
-        tables, _ = write(Path(name))
+        tables, _ = WRITERS[which](Path(name))
     show(json.dumps(tables, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    print_golden(sys.stdout.write, gaps="gaps" in sys.argv)
+    print_golden(sys.stdout.write, "".join(sys.argv[1:]))

@@ -13,7 +13,7 @@ from outlive.events import ModelDelta, Position, Recorded, StreamId, Version, ru
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.verify import verify_here
 from tests.events.chain import first_broken
-from tests.events.lmdb_files import stored_records
+from tests.events.lmdb_files import blob_problems, stored_records
 from tests.events.programs import ROOT
 
 ROUNDS = 20
@@ -74,6 +74,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) ->
             assert found[-1].version == version
         log.close()
         assert first_broken(stored_records(tmp_path)) is None
+        assert blob_problems(tmp_path) == []
 
 
 def test_a_kill_at_any_instant_of_a_compaction_leaves_a_valid_log(tmp_path: Path) -> None:

@@ -17,13 +17,12 @@ from outlive.events import (
 from outlive.events.ids import CallId
 from outlive.events.record import (
     GENESIS,
-    chain_hash,
     decode,
-    encode_header,
     link_hash,
     payload_digest,
     split,
 )
+from tests.events.chain import chain_hash, encode_header
 from tests.events.log_contract import delta
 
 STREAM = run_stream("a")

@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hint
 import structlog
 
 from outlive.events import AttemptEnded, CallId, OutliveError, RunId, Value, from_plain, to_plain
+from outlive.events.sizes import check_size
 from outlive.events.values import digest
 
 P = ParamSpec("P")
@@ -134,6 +135,7 @@ class _Step:
     def record(self, result: object) -> Coroutine[Any, Any, None]:
         """Return what makes the result durable. It can be read back, or this raises."""
         self._memo = (to_plain(result),)
+        check_size(self._memo[0])
         self.value()
         elapsed_ms = (self._attempt.monotonic_ns() - self._started_ns) // 1_000_000
         return self._attempt.record_step(self._key, self._memo[0], elapsed_ms)
@@ -162,6 +164,7 @@ class ToolContext(_Context):
         Raises:
             DuplicateStep: `key` was used before in this attempt.
             UnserialisableValue: the value has no stored form, or does not fit its type.
+            EventTooLarge: it takes more than 63 MiB.
             AttemptEnded: this attempt was given up meanwhile.
             Exception: whatever `fn` raises; nothing is recorded then.
         """

@@ -47,6 +47,7 @@ from outlive.events import (
     to_plain,
 )
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
+from outlive.events.sizes import check_size
 from outlive.projections import (
     Projection,
     RunResult,
@@ -282,7 +283,7 @@ class Runtime:
             AgentNotFound: the agent is not registered with this runtime.
             RunExists: there is a run with this id and another agent, input or metadata.
             LogParked: there is no space for it now; nothing was queued.
-            InvalidId, UnserialisableValue, TypeError: before anything was written.
+            InvalidId, UnserialisableValue, EventTooLarge, TypeError: before anything was written.
         """
         side = self._open.side
         agent_id = agent.id if isinstance(agent, Agent) else agent
@@ -294,6 +295,7 @@ class Runtime:
             raise TypeError(f"the input of a run is text, not {type(input).__name__}")
         to_plain(input)
         plain = to_plain(dict(metadata or {}))
+        check_size(input, plain)
         id = self._ids.run_id() if run_id is None else RunId(run_id)
         stream = run_stream(id)
         request = StartRequest(

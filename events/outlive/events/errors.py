@@ -13,6 +13,7 @@ OutliveError
 │   └── AttemptEnded           a tool goes on after its attempt was given up
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 ├── UnserialisableValue        a value that cannot be stored
+├── EventTooLarge              a value that is too large to be stored
 ├── InvalidCursor              a cursor that no page has handed out
 ├── ViewError                  a read model cannot answer
 │   ├── ViewBehind             it has not got as far as the log yet; ask again
@@ -125,6 +126,21 @@ class InvalidDefinition(OutliveError, ValueError):
 
 class UnserialisableValue(OutliveError, TypeError):
     """A value that cannot be stored, or does not fit the type that was promised for it."""
+
+
+class EventTooLarge(OutliveError, ValueError):
+    """A value that is too large to be stored. Nothing was written.
+
+    Keep it where large things are kept, and store where that is.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"{size_bytes:,} bytes are too many to be stored, at most {limit_bytes:,} are: "
+            "keep them elsewhere, and store where"
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
 
 
 class RunUnsuccessful(OutliveError):

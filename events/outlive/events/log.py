@@ -225,6 +225,7 @@ class EventLog(LogReader, Protocol):
         Raises:
             LogClosed: at once, when the log is closed.
             UnserialisableValue: an event that cannot be encoded.
+            EventTooLarge: the events take more than 64 MiB together. Nothing is written.
             ValueError: a commit id of another length, or a snapshot without events.
         """
         ...

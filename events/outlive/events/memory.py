@@ -20,16 +20,25 @@ from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Vers
 from outlive.events.named import NamedReads
 from outlive.events.offsets import MemoryOffsets
 from outlive.events.record import (
+    BLOB,
     GENESIS,
     Record,
     Recorded,
-    chain_hash,
+    blob_reference,
     decode,
-    encode_header,
+    link_hash,
+    pack_header,
     split,
 )
 from outlive.events.snapshot import Snapshot
-from outlive.events.store import admit, check_limit, check_offset, next_commit_id, usable
+from outlive.events.store import (
+    Admitted,
+    admit,
+    check_limit,
+    check_offset,
+    next_commit_id,
+    usable,
+)
 from outlive.events.submitted import Submitted
 
 
@@ -56,6 +65,7 @@ class MemoryLog(NamedReads):
         self._epoch = 1
         self._clean = True
         self._records: list[bytes] = []  # empty where one was compacted
+        self._blobs: dict[bytes, bytes] = {}
         self._streams: dict[StreamId, _Stream] = {}
         self._names: list[StreamId] = []
         self._index: dict[StreamId, list[tuple[int, int]]] = {}
@@ -98,6 +108,7 @@ class MemoryLog(NamedReads):
         other = MemoryLog(clock=self._clock, codec=self._codec, log_id=self._log_id)
         other._epoch, other._clean = self._epoch + 1, clean
         other._records, other._names, other._hash = self._records, self._names, self._hash
+        other._blobs = self._blobs
         other._streams, other._index, other._open = self._streams, self._index, self._open
         other._snapshots, other._offsets = self._snapshots, self._offsets
         return other
@@ -133,7 +144,7 @@ class MemoryLog(NamedReads):
         """Append events as one record. See `EventLog.append`."""
         if self._closed:
             raise LogClosed("the log is closed")
-        commit, _, _, _, _ = admit(
+        admitted = admit(
             self._codec,
             stream,
             events,
@@ -147,14 +158,16 @@ class MemoryLog(NamedReads):
             snapshot=snapshot,
             entry=entry,
         )
-        record = self._write(commit)
+        commit = admitted[0]
+        record = self._write(admitted)
         # Published first: a callback that appends must not get ahead of this record.
         if record is not None and self._feed.wants(stream):
             self._feed.publish((record,))
         deliver_all((commit,), self._deliver)
         return commit
 
-    def _write(self, commit: Commit) -> Record | None:
+    def _write(self, admitted: Admitted) -> Record | None:
+        commit = admitted[0]
         known = self._streams.get(commit.stream)
         version = known.version if known else 0
         if (
@@ -181,7 +194,7 @@ class MemoryLog(NamedReads):
                 recorded_at_ns=commit.recorded_at_ns,
             )
             return None
-        return self._add(commit, version)
+        return self._add(admitted, version)
 
     def _begin(self, stream: StreamId) -> _Stream:
         known = self._streams.get(stream)
@@ -190,23 +203,30 @@ class MemoryLog(NamedReads):
             self._names.append(stream)
         return known
 
-    def _add(self, commit: Commit, version: int) -> Record:
+    def _add(self, admitted: Admitted, version: int) -> Record:
+        commit, digest, flags, tail, _ = admitted
         known = self._begin(commit.stream)
         position = Position(len(self._records) + 1)
         known.commit_id = commit.commit_id or next_commit_id(self._epoch, position)
-        header = encode_header(
-            count=len(commit.events),
-            schema=self._codec.schema,
-            epoch=self._epoch,
-            stream_number=known.number,
-            first_version=version + 1,
-            recorded_at_ns=commit.recorded_at_ns,
-            commit_id=known.commit_id,
-            cause=commit.cause,
-            correlation_id=commit.correlation_id,
+        header = (
+            pack_header(
+                flags,
+                len(commit.events),
+                self._codec.schema,
+                self._epoch,
+                known.number,
+                version + 1,
+                commit.recorded_at_ns,
+                known.commit_id,
+            )
+            + tail
         )
-        self._hash = chain_hash(self._hash, position, header, commit.payload)
-        record = header + self._hash + commit.payload
+        self._hash = link_hash(self._hash, position, header, digest)
+        payload = commit.payload
+        if flags & BLOB:
+            payload = self._blobs.setdefault(digest, payload)
+            payload = blob_reference(digest, len(payload))
+        record = header + self._hash + payload
         self._records.append(record)
         self._index.setdefault(commit.stream, []).append((version + 1, position))
         known.version = version + len(commit.events)
@@ -224,7 +244,8 @@ class MemoryLog(NamedReads):
 
     def _record(self, position: int, data: bytes) -> Record:
         raw = split(Position(position), data)
-        return decode(raw, self._names[raw.stream_number - 1], self._codec)
+        blob = self._blobs.get(raw.digest) if raw.flags & BLOB else None
+        return decode(raw, self._names[raw.stream_number - 1], self._codec, blob)
 
     def version(self, stream: StreamId) -> Version:
         """Return the version of the stream's last event."""

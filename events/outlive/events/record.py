@@ -3,7 +3,7 @@
     offset  size  field
          0     1  format, 1
          1     1  flags: 1 cause is a position, 2 cause is a message id, 4 correlation id,
-                  8 trace context, 16 never written
+                  8 trace context, 16 never written, 32 the payload lies elsewhere
          2     2  number of events
          4     2  schema edition of the events
          6     4  epoch of the writer
@@ -14,7 +14,8 @@
         50        by the flags, in this order: cause position (8), cause message id,
                   correlation id, trace context (each 2 bytes of length, then UTF-8)
                32  hash
-                  payload: the events, one msgpack array
+                  payload: the events, one msgpack array; with flag 32 the BLAKE2b-256 of
+                  that array (32) and its length (8)
 
 Numbers are big-endian. The position is the record's key and not repeated in it.
 
@@ -43,15 +44,18 @@ from outlive.events.ids import Position, StreamId, Version
 RECORD_FORMAT: Final = 1
 GENESIS: Final = bytes(32)
 MAX_EVENTS: Final = 65_535
+BLOB: Final = 32
+"""The flag of a record whose payload is a blob."""
 
 MessageId = NewType("MessageId", str)
 
 _HEADER: Final = Struct(">BBHHIQQq16s")
 _CAUSE_POSITION, _CAUSE_MESSAGE, _CORRELATION, _TRACE = 1, 2, 4, 8
 _CAUSES: Final = _CAUSE_POSITION | _CAUSE_MESSAGE
-_KNOWN_FLAGS: Final = _CAUSE_POSITION | _CAUSE_MESSAGE | _CORRELATION | _TRACE
+_KNOWN_FLAGS: Final = _CAUSE_POSITION | _CAUSE_MESSAGE | _CORRELATION | _TRACE | BLOB
 _HASH_BYTES: Final = 32
 _PLAIN: Final = bytes([RECORD_FORMAT, 0])
+_REFERENCE: Final = Struct(">32sQ")
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Cause = Position | MessageId | None
@@ -120,28 +124,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         ]
 
 
-def encode_header(
-    *,
-    count: int,
-    schema: int,
-    epoch: int,
-    stream_number: int,
-    first_version: int,
-    recorded_at_ns: int,
-    commit_id: bytes,
-    cause: Position | str | None,
-    correlation_id: str | None,
-) -> bytes:
-    """Return the header up to the hash."""
-    flags, tail = header_tail(cause, correlation_id)
-    return (
-        pack_header(
-            flags, count, schema, epoch, stream_number, first_version, recorded_at_ns, commit_id
-        )
-        + tail
-    )
-
-
 def header_tail(cause: Position | str | None, correlation_id: str | None) -> tuple[int, bytes]:
     """Return the flags and the part of the header that follows its fixed fields.
 
@@ -190,7 +172,7 @@ def _text(value: str) -> bytes:
 
 
 def payload_digest(payload: bytes) -> bytes:
-    """Return what stands for the payload in the chain."""
+    """Return what stands for the payload in the chain, and is the key of a blob."""
     return blake2b(payload, digest_size=_HASH_BYTES).digest()
 
 
@@ -199,11 +181,6 @@ def link_hash(before: bytes, position: int, header: bytes, digest: bytes) -> byt
     return blake2b(
         before + position.to_bytes(8, "big") + header + digest, digest_size=_HASH_BYTES
     ).digest()
-
-
-def chain_hash(before: bytes, position: int, header: bytes, payload: bytes) -> bytes:
-    """Return the hash of a record that follows the one with hash `before`."""
-    return link_hash(before, position, header, payload_digest(payload))
 
 
 class RawRecord(msgspec.Struct, frozen=True, gc=False):
@@ -222,7 +199,35 @@ class RawRecord(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str | None
     header: bytes
     hash: bytes
-    payload: bytes
+    payload: bytes  # the events, or what refers to them
+
+    @property
+    def digest(self) -> bytes:
+        """What stands for the events in the chain: of a blob, its key."""
+        return self.payload[:32] if self.flags & BLOB else payload_digest(self.payload)
+
+    def events_payload(self, blob: bytes | None) -> bytes:
+        """Return the encoded events; `blob` is what lies under the digest, if they are apart.
+
+        Raises:
+            CorruptLog: the blob lacks, or is not the one that was written.
+        """
+        if not self.flags & BLOB:
+            return self.payload
+        digest, size_bytes = _REFERENCE.unpack(self.payload)
+        where = f"the payload of record {self.position}"
+        if blob is None:
+            raise CorruptLog(where, "it lacks")
+        if len(blob) != size_bytes:
+            raise CorruptLog(where, f"it has {len(blob)} bytes, and had {size_bytes}")
+        if payload_digest(blob) != digest:
+            raise CorruptLog(where, "it is not what was written")
+        return blob
+
+
+def blob_reference(digest: bytes, size_bytes: int) -> bytes:
+    """Return what stands in a record for a payload that is kept apart."""
+    return _REFERENCE.pack(digest, size_bytes)
 
 
 def split(position: Position, data: bytes) -> RawRecord:
@@ -257,6 +262,8 @@ def split(position: Position, data: bytes) -> RawRecord:
     payload_at = end + _HASH_BYTES
     if len(data) < payload_at + 1:
         raise CorruptLog(where, "it is cut off")
+    if flags & BLOB and len(data) != payload_at + _REFERENCE.size:
+        raise CorruptLog(where, "its reference to its payload has another length")
     return RawRecord(
         position,
         flags,
@@ -299,10 +306,15 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
     return data[start:end].decode(), end
 
 
-def decode(raw: RawRecord, stream: StreamId, codec: Codec) -> Record:
-    """Decode the events of a split record. Raises NewerFormat or CorruptLog."""
+def decode(raw: RawRecord, stream: StreamId, codec: Codec, blob: bytes | None = None) -> Record:
+    """Decode the events of a split record; `blob` is its payload, if that is kept apart.
+
+    Raises:
+        NewerFormat, UnknownEvent: a later release wrote it.
+        CorruptLog: it is not what was written.
+    """
     where = f"record {raw.position} of stream {stream!r}"
-    events = codec.decode(raw.payload, schema=raw.schema, where=where)
+    events = codec.decode(raw.events_payload(blob), schema=raw.schema, where=where)
     if len(events) != raw.count or not events:
         raise CorruptLog(where, f"it holds {len(events)} events, its header says {raw.count}")
     return Record(

@@ -12,10 +12,17 @@ from msgspec import UnsetType
 
 from outlive.events.codec import Codec
 from outlive.events.commit import Commit, OpenEntry
-from outlive.events.errors import CorruptLog, InvalidId, InvalidOffset, UnserialisableValue
+from outlive.events.errors import (
+    CorruptLog,
+    EventTooLarge,
+    InvalidId,
+    InvalidOffset,
+    UnserialisableValue,
+)
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
-from outlive.events.record import MAX_EVENTS, header_tail, payload_digest
+from outlive.events.record import BLOB, MAX_EVENTS, header_tail, payload_digest
+from outlive.events.sizes import MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES
 from outlive.events.snapshot import Snapshot
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -52,6 +59,7 @@ def admit(
     Raises:
         InvalidId: `stream` cannot name a stream.
         UnserialisableValue: something in it cannot be encoded.
+        EventTooLarge: the events take more than 64 MiB together.
         ValueError: the commit id has not 16 bytes, or there is a snapshot without events.
     """
     # What is plain in nearly all appends is seen without a call: this is a hot path.
@@ -70,6 +78,10 @@ def admit(
         row = encode_entry(entry, stream) if isinstance(entry, OpenEntry) else entry
     except (TypeError, ValueError, OverflowError) as error:
         raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
+    if len(payload) > MAX_INLINE_BYTES:
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise EventTooLarge(len(payload), MAX_PAYLOAD_BYTES)
+        flags |= BLOB
     commit = Commit(
         stream,
         tuple(events),

@@ -27,12 +27,22 @@ from outlive.actors.run.commands import (
     PlannedCall,
     RecordDelta,
 )
-from outlive.events import Clock, Failure, UnserialisableValue, Usage, Value, to_plain
+from outlive.events import (
+    Clock,
+    EventTooLarge,
+    Failure,
+    UnserialisableValue,
+    Usage,
+    Value,
+    to_plain,
+)
+from outlive.events.sizes import Size
 
 _WAIT: Final = 0.025  # seconds a piece waits for more
 _SIZE: Final = 1_024  # characters that are enough to be recorded at once
 MAX_MESSAGE: Final = 2_000
 _COUNT_BOUND: Final = 1 << 53
+_ROOM_FOR_A_CALL: Final = bytes(256)  # what stands around it in its events
 
 _log = structlog.stdlib.get_logger("outlive")
 
@@ -45,6 +55,8 @@ def failure(kind: str, error: BaseException) -> Failure:
     except Exception:  # noqa: BLE001  # an exception that cannot even say what it is
         text = ""
     message = f"{name}: {text}" if text else name
+    if isinstance(error, EventTooLarge):
+        kind = "too_large"
     return Failure(kind=kind, message=cut(message), exception=name)
 
 
@@ -62,8 +74,11 @@ class _Deltas:
     holds it.
     """
 
-    def __init__(self, effect: CallModel, record: Callable[[RecordDelta], None]) -> None:
+    def __init__(
+        self, effect: CallModel, record: Callable[[RecordDelta], None], answer: Size
+    ) -> None:
         self._effect = effect
+        self._answer = answer
         self._record = record
         self._loop = asyncio.get_running_loop()
         self._pieces: list[str] = []
@@ -74,6 +89,7 @@ class _Deltas:
 
     def add(self, text: str, kind: Literal["text", "reasoning"]) -> None:
         to_plain(text)
+        self._answer.add(text)
         if not text:
             return
         self._parts += 1
@@ -118,7 +134,8 @@ async def call_model(
     the outcome any more; CancelledError is raised then, and nothing else ever.
     """
     started_ns, task = clock.monotonic_ns(), asyncio.current_task()
-    deltas = _Deltas(effect, record)
+    size = Size()
+    deltas = _Deltas(effect, record, size)
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[PlannedCall] = []
@@ -139,11 +156,14 @@ async def call_model(
                     deltas.add(part.text, "reasoning")
                     reasoning.append(part.text)
                 case ToolCallPart():
-                    calls.append(_plan(agent, part))
+                    planned = _plan(agent, part)
+                    size.add(planned, planned.name, _ROOM_FOR_A_CALL)
+                    calls.append(planned)
                 case Usage():
                     usage += _checked(part)
                 case Finish(reason=str()):
                     to_plain(part.reason)
+                    size.add(part.reason, part.reason)
                     finish = part
                 case _:  # a model from outside, unchecked until here
                     raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore[reportUnreachable]

@@ -26,6 +26,7 @@ from outlive.actors.tool import Tool
 from outlive.events import (
     AttemptEnded,
     Clock,
+    EventTooLarge,
     Failure,
     RequestedToolCall,
     RunId,
@@ -34,6 +35,7 @@ from outlive.events import (
     Value,
     to_plain,
 )
+from outlive.events.sizes import check_size
 from outlive.events.values import canonical, digest
 
 T = TypeVar("T")
@@ -220,6 +222,10 @@ class ToolAttempt:
         except UnserialisableValue as error:
             message = f"the tool returned what cannot be stored: {error}"
             return self._failed(Failure(kind="unserialisable", message=cut(message)))
+        try:
+            check_size(plain)
+        except EventTooLarge as error:
+            return self._failed(failure("too_large", error))
         try:
             self._tool.signature.check_output(plain)
         except UnserialisableValue as error:

@@ -30,11 +30,12 @@ from outlive.events.lmdb_store.layout import (
     number_key,
 )
 from outlive.events.lmdb_store.rows import last_record, pack, record_at
-from outlive.events.record import GENESIS, link_hash, pack_header, split
+from outlive.events.record import BLOB, GENESIS, blob_reference, link_hash, pack_header, split
 from outlive.events.snapshot import pack_snapshot
 from outlive.events.store import Admitted, next_commit_id
 
 _MAX_ENDS: Final = 16_384
+_NO_BLOB: Final = (0, b"")
 
 _committed: Callable[..., Committed] = Committed
 """Without the calls that turn numbers into positions: they cost more than the struct."""
@@ -65,6 +66,7 @@ class _Changes(msgspec.Struct, gc=False):
     moved: dict[bytes, StreamId]  # by number: streams with another last record
     open: dict[bytes, bytes | None]  # by number: rows to put, or to take out
     snapshots: dict[bytes, bytes | None]  # the same
+    blobs: dict[bytes, tuple[int, bytes]]  # by digest: how many records more hold it
     answered: list[Commit]  # commits that carry out, or refuse, a command of the inbox
 
 
@@ -166,7 +168,7 @@ class BatchWriter:
         position, before, stream_count = int(self.head), self._hash, self._stream_count
         answers: list[Answer] = []
         written: list[Written] = []
-        changes = _Changes([], [], [], {}, {}, {}, [])
+        changes = _Changes([], [], [], {}, {}, {}, {}, [])
         records, moved = changes.records, changes.moved
         for commit, digest, flags, tail, row in batch:
             stream = commit.stream
@@ -218,7 +220,11 @@ class BatchWriter:
                 + tail
             )
             before = link_hash(before, position, header, digest)
-            records.append(end.position_key + header + before + commit.payload)
+            payload = commit.payload
+            if flags & BLOB:
+                changes.blobs[digest] = (changes.blobs.get(digest, _NO_BLOB)[0] + 1, payload)
+                payload = blob_reference(digest, len(payload))
+            records.append(end.position_key + header + before + payload)
             given = _committed(
                 position=position,
                 first_version=first_version,
@@ -245,6 +251,9 @@ class BatchWriter:
         _put_new(txn, tables.log, records, append=True)
         _put_new(txn, tables.ids, changes.begun)
         _put_new(txn, tables.entrances, changes.entrances)
+        for digest, (more, payload) in changes.blobs.items():
+            holders = int.from_bytes(txn.get(digest, b"", db=tables.blobs)[:8], "big")
+            txn.put(digest, number_key(holders + more) + payload, db=tables.blobs)
         if changes.moved:
             moved = [
                 (key, ends[stream].position_key + stream.encode())

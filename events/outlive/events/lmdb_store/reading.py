@@ -38,7 +38,7 @@ from outlive.events.lmdb_store.rows import (
     record_or_gap,
     records_after,
 )
-from outlive.events.record import RawRecord, Record, Recorded, decode, split
+from outlive.events.record import BLOB, RawRecord, Record, Recorded, decode, split
 from outlive.events.snapshot import Snapshot, unpack_snapshot
 from outlive.events.store import check_limit, decode_entry, usable
 
@@ -214,19 +214,24 @@ class Reading:
         """Return events of one stream. See `LogReader.read`."""
         check_limit(limit)
         found: list[Recorded] = []
-        for raw in self.within(lambda txn: self._onward(txn, stream, after, limit)):
-            found.extend(decode(raw, stream, self._codec).recorded(after=after))
+        for raw, blob in self.within(lambda txn: self._onward(txn, stream, after, limit)):
+            found.extend(decode(raw, stream, self._codec, blob).recorded(after=after))
             if len(found) >= limit:
                 break
         return found[:limit]
 
-    def _onward(self, txn: Txn, stream: StreamId, after: int, limit: int) -> list[RawRecord]:
-        """Return the records with the first `limit` events that there are beyond `after`."""
+    def _onward(
+        self, txn: Txn, stream: StreamId, after: int, limit: int
+    ) -> list[tuple[RawRecord, bytes | None]]:
+        """Return the records with the first `limit` events that there are beyond `after`.
+
+        Each with its payload, if that is kept apart.
+        """
         number = self._number(txn, stream)
-        found: list[RawRecord] = []
+        found: list[tuple[RawRecord, bytes | None]] = []
         while True:
             records, passed = self._back(txn, stream, number, after, limit)
-            found.extend(reversed(records))
+            found.extend((raw, self._blob(txn, raw)) for raw in reversed(records))
             if not passed:
                 return found
             # Fewer than there may be, for a gap has some of their versions.
@@ -290,18 +295,24 @@ class Reading:
         link, data = record_at(txn, self._tables, position)
         return split(Position(position), data), link
 
+    def _blob(self, txn: Txn, raw: RawRecord) -> bytes | None:
+        """Return the record's payload, if that is kept apart and there."""
+        row = txn.get(raw.digest, db=self._tables.blobs) if raw.flags & BLOB else None
+        return None if row is None else bytes(row[8:])
+
     def read_all(self, after: Position, limit: int) -> list[Record]:
         """Return records of the log. See `LogReader.read_all`."""
         check_limit(limit)
 
-        def work(txn: Txn) -> list[tuple[RawRecord, StreamId]]:
-            found: list[tuple[RawRecord, StreamId]] = []
+        def work(txn: Txn) -> list[tuple[RawRecord, StreamId, bytes | None]]:
+            found: list[tuple[RawRecord, StreamId, bytes | None]] = []
             for position, data in islice(records_after(txn, self._tables, after), limit):
                 raw = split(position, data)
-                found.append((raw, self._name(txn, raw.stream_number)))
+                name = self._name(txn, raw.stream_number)
+                found.append((raw, name, self._blob(txn, raw)))
             return found
 
-        return [decode(raw, stream, self._codec) for raw, stream in self.within(work)]
+        return [decode(raw, stream, self._codec, blob) for raw, stream, blob in self.within(work)]
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:
         """Return the stream's row of the open table."""

@@ -64,7 +64,10 @@ class ModelCallCompleted(Event, tag="model-call-completed", frozen=True, kw_only
 
 
 class ModelCallFailed(Event, tag="model-call-failed", frozen=True, kw_only=True):
-    """The model raised, or broke off in the middle of its answer."""
+    """The model raised, broke off in the middle of its answer, or answered too much.
+
+    The kinds of `error`: `error`, `incomplete`, `too_large`.
+    """
 
     step: int = 0
     attempt: int = 1
@@ -121,7 +124,7 @@ class ToolCallFailed(Event, tag="tool-call-failed", frozen=True, kw_only=True):
 
     The kinds of `error`: `error` (the tool raised), `timeout`, `in_doubt` (cut off by a crash,
     and not to be repeated), `unknown_tool`, `invalid_arguments`, `invalid_output`,
-    `unserialisable`. `attempt` 0 means that it never started.
+    `unserialisable`, `too_large`. `attempt` 0 means that it never started.
     """
 
     call_id: CallId
