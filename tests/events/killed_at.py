@@ -13,9 +13,11 @@ import asyncio
 import os
 import signal
 import sys
+from typing import cast
 
 from outlive.events import Commit, Event, EventLog, OpenEntry, StreamId, Version, failpoints
 from outlive.events.lmdb_store import LmdbLog
+from outlive.events.lmdb_store.durability import Durability
 from tests.events.log_contract import A, B, C, delta
 
 STREAMS = (A, B, C)
@@ -74,7 +76,8 @@ async def work(log: LmdbLog) -> None:
 
 def main() -> None:
     path, point, nth = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    log = LmdbLog(path)
+    durability = cast("Durability", (sys.argv[4:] or ["sync"])[0])
+    log = LmdbLog(path, durability=durability)
     failpoints.arm(point, lambda: os.kill(os.getpid(), signal.SIGKILL), nth=nth)
     asyncio.run(work(log))
 

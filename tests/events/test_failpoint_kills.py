@@ -21,11 +21,11 @@ PROGRAMS = {"append": "tests.events.killed_at", "batch": "tests.events.killed_at
 """What comes by the points of each group, and is killed there."""
 
 
-def killed(path: Path, point: str, nth: int) -> dict[str, list[int]]:
+def killed(path: Path, point: str, nth: int, *options: str) -> dict[str, list[int]]:
     """Run the program of the point's group until it dies; return what it told, by word."""
     program = PROGRAMS[point.partition(".")[0]]
     done = subprocess.run(
-        [sys.executable, "-m", program, str(path), point, str(nth)],
+        [sys.executable, "-m", program, str(path), point, str(nth), *options],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "events"), str(ROOT)])},
@@ -45,10 +45,19 @@ def killed(path: Path, point: str, nth: int) -> dict[str, list[int]]:
 def test_a_kill_at_any_point_leaves_all_that_was_acknowledged_and_nothing_in_halves(
     tmp_path: Path, point: str, nth: int
 ) -> None:
-    found = killed(tmp_path, point, nth)
+    check(tmp_path, killed(tmp_path, point, nth))
+
+
+@pytest.mark.parametrize("point", ["batch.committed", "batch.answered", "append.queued"])
+def test_a_relaxed_log_loses_nothing_by_a_kill_either(tmp_path: Path, point: str) -> None:
+    check(tmp_path, killed(tmp_path, point, 40, "relaxed"))
+
+
+def check(path: Path, found: dict[str, list[int]]) -> None:
+    """Compare what a process had told with what is there, and go on with it."""
     asked, told = len(found["asked"]), len(found["told"])
 
-    log = LmdbLog(tmp_path)
+    log = LmdbLog(path)
     assert (log.epoch, log.clean) == (2, False)
     there = int(log.head)
     assert told <= there <= asked
@@ -66,5 +75,5 @@ def test_a_kill_at_any_point_leaves_all_that_was_acknowledged_and_nothing_in_hal
     assert log.head == asked
     append(log, asked + 1).result(20)
     log.close()
-    assert first_broken(stored_records(tmp_path)) is None
-    assert blob_problems(tmp_path) == []
+    assert first_broken(stored_records(path)) is None
+    assert blob_problems(path) == []

@@ -46,6 +46,7 @@ from outlive.events import (
     run_stream,
     to_plain,
 )
+from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
 from outlive.events.sizes import check_size
 from outlive.projections import (
@@ -87,6 +88,9 @@ class Runtime:
             owner dies or freezes. `owner` owns it, or raises `LogInUse`. A `visitor` never owns
             it: it reads, and has the owner act. A `standby` is as `auto`, but leaves a log
             without an owner to others for the time of a lease.
+        durability: `sync`: what is acknowledged survives SIGKILL and power loss. `relaxed`: it
+            survives SIGKILL; power loss may take the last commits, never what is before them
+            or their wholeness. For a runtime with a folder of its own.
         lease: seconds without a sign of life after which this owner may be taken for frozen.
         clock, ids, executor, log: what is used in the place of the machine's clock, random
             ids, threads of our own for sync tools, and `LmdbLog(path)`. A log that was handed
@@ -109,12 +113,17 @@ class Runtime:
         executor: Executor | None = None,
         log: EventLog | None = None,
         role: Role = "auto",
+        durability: Durability = "sync",
         lease: float = LEASE_S,
     ) -> None:
         check_role(role)
         check_lease(lease)
         if role in ("visitor", "standby") and (path is None or log is not None):
             raise InvalidDefinition(f"a {role} needs a folder that others own: give a path")
+        check_durability(durability)
+        if durability != "sync" and (path is None or log is not None):
+            raise InvalidDefinition("durability is that of a folder: give a path, and no log")
+        self._durability: Durability = durability
         self._role: Role = role
         self._lease = lease
         self._path = path
@@ -152,7 +161,7 @@ class Runtime:
             "owner" if fixed else self._role,
             lease=self._lease,
             own=self._own,
-            visit=lambda: LmdbVisitor(self._folder, clock=self._clock),
+            visit=lambda: LmdbVisitor(self._folder, clock=self._clock, durability=self._durability),
             stay=lambda log: LmdbVisitor.of(log.step_down(), clock=self._clock),
             owning=self._owning,
             visiting=self._visiting,
@@ -176,7 +185,9 @@ class Runtime:
         return self._path
 
     def _own(self) -> LmdbLog:
-        return LmdbLog(self._folder, clock=self._clock, lease=self._lease)
+        return LmdbLog(
+            self._folder, clock=self._clock, durability=self._durability, lease=self._lease
+        )
 
     def _owning(self, log: EventLog) -> OwnerSide:
         assert self._executor is not None

@@ -30,6 +30,7 @@ from outlive.events import (
     RunId,
     StreamId,
 )
+from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.taking import LEASE_S
 from outlive.projections import (
     Projection,
@@ -91,6 +92,7 @@ class SyncRuntime:
         executor: Executor | None = None,
         log: EventLog | None = None,
         role: Role = "auto",
+        durability: Durability = "sync",
         lease: float = LEASE_S,
     ) -> None:
         self._runtime = Runtime(
@@ -104,6 +106,7 @@ class SyncRuntime:
             executor=executor,
             log=log,
             role=role,
+            durability=durability,
             lease=lease,
         )
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import lmdb
 
 from outlive.events.errors import CorruptLog, LogError, LogFailed, LogInUse, LogNotWritable
+from outlive.events.lmdb_store.durability import Durability
 
 STORE_FORMAT: Final = 1
 STRIDE: Final = 64
@@ -90,7 +91,9 @@ def is_entrance(first_version: int, last_version: int) -> bool:
     return (first_version - 1) // STRIDE != last_version // STRIDE
 
 
-def open_environment(folder: Path, *, readonly: bool, lock: bool = True) -> lmdb.Environment:
+def open_environment(
+    folder: Path, *, readonly: bool, lock: bool = True, durability: Durability = "sync"
+) -> lmdb.Environment:
     """Open the environment in `folder`, with the largest map that the platform grants.
 
     Raises:
@@ -108,6 +111,7 @@ def open_environment(folder: Path, *, readonly: bool, lock: bool = True) -> lmdb
                 readonly=readonly,
                 create=not readonly,
                 lock=lock,
+                metasync=durability == "sync",
                 mode=0o644,
                 max_readers=_MAX_READERS,
                 max_dbs=len(Tables._fields),

@@ -24,6 +24,7 @@ from outlive.events.errors import Fenced, LogClosed, LogError, OutliveError
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.compactor import Compactor
+from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.inbox import commands
 from outlive.events.lmdb_store.keeper import Keeper
 from outlive.events.lmdb_store.listener import Listener
@@ -40,7 +41,7 @@ _PATIENCE_S: Final = 10.0
 
 
 class LmdbLog(LmdbReads):
-    """An `EventLog` in a folder. Acknowledged = survives SIGKILL and power loss.
+    """An `EventLog` in a folder. Acknowledged = survives SIGKILL and, by default, power loss.
 
     Opening takes the folder for this process; a folder without a log gets one. Not for use in
     a process forked off after that.
@@ -51,10 +52,14 @@ class LmdbLog(LmdbReads):
         codec: knows the event types.
         log_id: the id of a log that is made here; a digest of path, process and time if left
             out.
+        durability: `sync`: what is acknowledged survives SIGKILL and power loss. `relaxed`: it
+            survives SIGKILL; power loss may take the last commits, never what is before them
+            or their wholeness. `close` flushes all of it.
         lease: seconds without a sign of life after which this owner may be taken for frozen,
             and another process may take over. At least 0.2.
 
     Raises:
+        InvalidDefinition: a durability or lease that there is not.
         LogInUse: another process owns it, or this one has it open already.
         LogNotWritable: the folder cannot be made or written.
         CorruptLog: what is there is not what was written.
@@ -69,11 +74,17 @@ class LmdbLog(LmdbReads):
         clock: Clock | None = None,
         codec: Codec = CODEC,
         log_id: str | None = None,
+        durability: Durability = "sync",
         lease: float = LEASE_S,
     ) -> None:
         check_lease(lease)
+        check_durability(durability)
         clock = clock or SystemClock()
-        self._begin(take_folder(path, clock=clock, codec=codec, log_id=log_id), clock, lease)
+        self._begin(
+            take_folder(path, clock=clock, codec=codec, log_id=log_id, durability=durability),
+            clock,
+            lease,
+        )
 
     @classmethod
     def of(cls, taken: Taken, *, clock: Clock, lease: float) -> Self:

@@ -11,6 +11,7 @@ from outlive.events.codec import CODEC, Codec
 from outlive.events.errors import LogClosed, LogFailed, LogNotFound, OutliveError
 from outlive.events.feed import READ_LIMIT
 from outlive.events.ids import Position
+from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.layout import open_environment, open_tables
 from outlive.events.lmdb_store.opened import LmdbReads, Opened, checked
@@ -126,7 +127,13 @@ class LmdbReader(LmdbFollower):
         super().__init__(open_folder(path, codec, readonly=True))
 
 
-def open_folder(path: str | os.PathLike[str], codec: Codec, *, readonly: bool) -> Opened:
+def open_folder(
+    path: str | os.PathLike[str],
+    codec: Codec,
+    *,
+    readonly: bool,
+    durability: Durability = "sync",
+) -> Opened:
     """Open a log that somebody else may own. See `LmdbReader` for what is raised."""
     folder = Folder(path)
     marker = folder.marker()
@@ -135,7 +142,9 @@ def open_folder(path: str | os.PathLike[str], codec: Codec, *, readonly: bool) -
     check_namespace(folder.owner_lock)
     locked = not readonly or _may_lock(folder.environment)
     unowned = nullcontext if locked else Unowned(folder.owner_lock).held
-    env = open_environment(folder.environment, readonly=readonly, lock=locked)
+    env = open_environment(
+        folder.environment, readonly=readonly, lock=locked, durability=durability
+    )
     with checked(env, folder, unowned) as unfinished:
         if readonly:
             tables = open_tables(env)

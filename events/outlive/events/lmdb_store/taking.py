@@ -28,6 +28,7 @@ from outlive.events.clock import Clock
 from outlive.events.codec import Codec
 from outlive.events.errors import InvalidDefinition, LogInUse
 from outlive.events.lmdb_store import write_lock
+from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.layout import (
     CLEAN,
@@ -70,7 +71,12 @@ def check_lease(lease_s: float) -> None:
 
 
 def take_folder(
-    path: str | os.PathLike[str], *, clock: Clock, codec: Codec, log_id: str | None
+    path: str | os.PathLike[str],
+    *,
+    clock: Clock,
+    codec: Codec,
+    log_id: str | None,
+    durability: Durability,
 ) -> Taken:
     """Open the folder and own its log; make one if there is none. See `LmdbLog`."""
     folder = Folder(path)
@@ -84,7 +90,7 @@ def take_folder(
         if marker is None:
             folder.clear_stillborn()
         reserve_lock_file(folder.environment)
-        env = open_environment(folder.environment, readonly=False)
+        env = open_environment(folder.environment, readonly=False, durability=durability)
         with checked(env, folder) as unfinished:
             env.reader_check()
             new = marker is None and not env.stat()["entries"]

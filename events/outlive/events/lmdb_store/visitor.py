@@ -11,6 +11,7 @@ from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.errors import OutliveError
 from outlive.events.ids import StreamId
+from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.inbox import put_command, reply_to, waits
 from outlive.events.lmdb_store.log import LmdbLog
 from outlive.events.lmdb_store.opened import Opened
@@ -27,7 +28,8 @@ _PATIENCE_S: Final = 2.0
 class LmdbVisitor(LmdbFollower):
     """A `LogReader` that can put commands into the owner's inbox, and become the owner.
 
-    Not for use in a process forked off after opening. Raises what `LmdbReader` raises, and
+    Not for use in a process forked off after opening. `durability` is that of what it submits,
+    and of what it appends once it is the owner. Raises what `LmdbReader` raises, and
 
         LogNotWritable: the folder cannot be written.
         WriterStuck: a process is frozen while it writes; after 5 seconds.
@@ -39,8 +41,10 @@ class LmdbVisitor(LmdbFollower):
         *,
         clock: Clock | None = None,
         codec: Codec = CODEC,
+        durability: Durability = "sync",
     ) -> None:
-        super().__init__(open_folder(path, codec, readonly=False))
+        check_durability(durability)
+        super().__init__(open_folder(path, codec, readonly=False, durability=durability))
         self._start(clock or SystemClock())
 
     @classmethod

@@ -168,6 +168,8 @@ class Writer:
                     self._process(batch)
                     batch.clear()
             self._mark_clean()
+            if not self._env.flags()["metasync"]:
+                self._env.sync(True)  # The last root may be with the system alone.
         except BaseException as error:  # noqa: BLE001  # whatever it is, everybody must hear of it
             self._fail(batch, error)
 
