@@ -42,7 +42,7 @@ def test_relaxed_leaves_the_root_to_the_system_until_the_log_is_closed(
     log = LmdbLog(tmp_path, durability=durability)
     assert flags(log)["sync"]  # The pages are flushed with each commit, in both.
     assert flags(log)["metasync"] == (durability == "sync")
-    counting = Flushes(log._opened.env)
+    counting = Flushes(log._opened.env)  # pyright: ignore[reportPrivateUsage]
     log._writer._env = counting  # type: ignore[assignment]  # a stand-in
     Filler(log).numbered(20)
     assert counting.forced == 0

@@ -11,12 +11,14 @@ from outlive.events import (
     Position,
     Record,
     ToolCallCompleted,
+    UnknownEvent,
     Version,
     run_stream,
 )
 from outlive.events.ids import CallId
 from outlive.events.record import (
     GENESIS,
+    blob_reference,
     decode,
     link_hash,
     payload_digest,
@@ -98,7 +100,6 @@ def test_what_a_later_release_wrote_is_named_so(data: bytes, found: int) -> None
         stored(count=0, payload=CODEC.encode([])),
         stored(payload=b"\xdd\xff\xff\xff\xff"),
         stored(payload=b"\x91" * 5_000),
-        stored(payload=b"\x91\x81\xa4type\xa7unknown"),
         stored(payload=b"\x91\x82\xa4type\xabmodel-delta\xa4text\x01"),
         stored(payload=b"\x91\x82\xa4type\xabmodel-delta\xa4text\xa1\xff"),
     ],
@@ -108,12 +109,31 @@ def test_what_nobody_wrote_is_damage(data: bytes) -> None:
         read(data)
 
 
+def test_an_event_that_is_not_in_the_catalogue_is_no_damage() -> None:
+    with pytest.raises(UnknownEvent, match=r"record 7 of stream 'run-a'.*'unknown'"):
+        read(stored(payload=b"\x91\x81\xa4type\xa7unknown"))
+
+
+BLOB_RECORD = bytes([1, 32]) + bytes(48) + bytes(32)
+"""One whose payload is kept apart, up to what refers to that."""
+
+
+def test_what_refers_to_a_payload_has_one_length() -> None:
+    digest = payload_digest(b"x")
+    raw = split(AT, BLOB_RECORD + blob_reference(digest, 1))
+    assert raw.digest == digest
+    assert raw.events_payload(b"x") == b"x"
+    for wrong in (b"x", blob_reference(digest, 1) + b"\0", blob_reference(digest, 1)[:-1]):
+        with pytest.raises(CorruptLog, match="another length"):
+            split(AT, BLOB_RECORD + wrong)
+
+
 @given(st.binary(max_size=300))
 @example(b"\1\4" + bytes(48) + b"\0\1\xff" + bytes(40))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     try:
         read(data)
-    except (CorruptLog, NewerFormat):
+    except (CorruptLog, NewerFormat, UnknownEvent):
         return
 
 
@@ -121,7 +141,7 @@ def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
 def test_any_payload_is_decoded_or_refused(payload: bytes, count: int) -> None:
     try:
         read(stored(payload=payload, count=count))
-    except (CorruptLog, NewerFormat):
+    except (CorruptLog, NewerFormat, UnknownEvent):
         return
 
 
@@ -139,5 +159,5 @@ def test_a_record_with_a_flipped_bit_is_decoded_or_refused(at: int, bit: int) ->
     data[at % len(data)] ^= 1 << bit
     try:
         read(bytes(data))
-    except (CorruptLog, NewerFormat):
+    except (CorruptLog, NewerFormat, UnknownEvent):
         return

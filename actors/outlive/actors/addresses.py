@@ -7,6 +7,7 @@ every entity whose row says that it owes something, and watches the clock for th
 
 An entity that cannot go on stands still, with the reason in its row of the open table:
 `blocked` until what it needs is registered again, `quarantined` until somebody looks into it.
+One that a later release wrote is tried again at each opening: it may be that release.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from outlive.events import (
     OutliveError,
     Position,
     StreamId,
+    UnknownEvent,
     Version,
 )
 
@@ -118,9 +120,9 @@ class Addresses(Generic[S, C, X, R]):
             entry = self._log.open_entry(stream)  # rows of later turns may be out of date
             if stream in self._residents or entry is None:
                 continue
-            if entry.status == "quarantined":
+            if entry.status == "quarantined" and not entry.try_again:
                 self._standing[stream] = entry
-            elif entry.owes or entry.status == "blocked":
+            elif entry.owes or entry.status in ("blocked", "quarantined"):
                 self._bring_in(stream)
             else:
                 self._timers.set(stream, entry.wake_at_ns)
@@ -166,7 +168,10 @@ class Addresses(Generic[S, C, X, R]):
         except Exception as error:
             if not _is_the_streams(error):
                 raise
-            return self._mark(stream, "quarantined", str(error), self._log.version(stream))
+            version = self._log.version(stream)
+            return self._mark(
+                stream, "quarantined", str(error), version, try_again=_is_of_a_later_release(error)
+            )
         missing = self._kind.missing(actor.state)
         if missing:
             return self._mark(stream, "blocked", missing, actor.version)
@@ -176,6 +181,8 @@ class Addresses(Generic[S, C, X, R]):
             self._recover(stream, actor)
             for outcome in self._effects.outcomes(stream):
                 actor.tell(outcome)
+        else:
+            actor.restore_row()
         actor.run()
         return resident
 
@@ -264,22 +271,36 @@ class Addresses(Generic[S, C, X, R]):
             return
         _log.error("entity_broken", stream=stream, error=told(error))
         if _is_the_streams(error):
-            self._stand_still(stream, "quarantined", f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            self._stand_still(
+                stream, "quarantined", reason, try_again=_is_of_a_later_release(error)
+            )
             return
         resident = self._residents.pop(stream)
         resident.actor.stop_now()
         _fail(resident.waiters, error)
 
-    def _stand_still(self, stream: StreamId, status: str, reason: str) -> None:
+    def _stand_still(
+        self, stream: StreamId, status: str, reason: str, *, try_again: bool = False
+    ) -> None:
         """Take an entity out of memory, with the reason in its row."""
         resident = self._residents.pop(stream)
         resident.actor.stop_now()
         for effect in self._effects.of(stream):
             resident.world.give_up(effect)
-        entry = self._mark(stream, status, reason, resident.actor.version)
+        version = resident.actor.version
+        entry = self._mark(stream, status, reason, version, try_again=try_again)
         self._answer(stream, resident, entry)
 
-    def _mark(self, stream: StreamId, status: str, reason: str, version: Version) -> OpenEntry:
+    def _mark(
+        self,
+        stream: StreamId,
+        status: str,
+        reason: str,
+        version: Version,
+        *,
+        try_again: bool = False,
+    ) -> OpenEntry:
         """Say in the entity's row that it stands still, and why.
 
         `version` is the stream's, with the commits that are on their way.
@@ -291,6 +312,7 @@ class Addresses(Generic[S, C, X, R]):
             wake_at_ns=None if before is None else before.wake_at_ns,
             owes=before is None or before.owes,
             reason=reason,
+            try_again=try_again,
             summary={} if before is None else before.summary,
         )
         if self._standing.get(stream) == entry:
@@ -305,7 +327,14 @@ class Addresses(Generic[S, C, X, R]):
 
 def _is_the_streams(error: BaseException) -> bool:
     """Whether an error is this stream's trouble, and not the whole log's."""
-    return not isinstance(error, LogError) or isinstance(error, CorruptLog | NewerFormat)
+    return not isinstance(error, LogError) or isinstance(
+        error, CorruptLog | NewerFormat | UnknownEvent
+    )
+
+
+def _is_of_a_later_release(error: BaseException) -> bool:
+    """Whether another release may be able to read what this one cannot."""
+    return isinstance(error, NewerFormat | UnknownEvent)
 
 
 def _fail(waiters: Sequence[asyncio.Future[R]], error: BaseException) -> None:

@@ -207,7 +207,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """Read the stream and fold it, from the last saved state on. Call it before `run`.
 
         Raises:
-            CorruptLog, NewerFormat: the stream cannot be read; nothing is guessed at.
+            CorruptLog, NewerFormat, UnknownEvent: the stream cannot be read; nothing is guessed
+                at.
         """
         state, version, read_to = self._entity.initial, NO_VERSION, NO_POSITION
         saved = restored(self._log, self.stream, self._entity)
@@ -229,6 +230,16 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._entry = self._entity.open_entry(state)
         self._row = self._log.open_entry(self.stream)
         self._owed = self._entity.outstanding(state)
+
+    def restore_row(self) -> None:
+        """Put the row that the state asks for, if one stands there that says why it stood still.
+
+        Raises:
+            LogError: the log takes no appends.
+        """
+        if self._entry != self._row:
+            self._row = self._entry
+            self._log.append(self.stream, (), expected_version=self._version, entry=self._entry)
 
     def run(self) -> None:
         """Start handling messages, and say when the entity wants to be woken."""

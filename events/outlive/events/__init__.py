@@ -30,6 +30,7 @@ from outlive.events.errors import (
     RunExists,
     RunNotFound,
     RunUnsuccessful,
+    UnknownEvent,
     UnserialisableValue,
     ViewBehind,
     ViewError,
@@ -67,6 +68,7 @@ from outlive.events.run import (
 )
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
+from outlive.events.upcast import Upcaster
 from outlive.events.values import Value, from_plain, to_plain
 
 __all__ = [
@@ -140,7 +142,9 @@ __all__ = [
     "ToolProgressed",
     "ToolResultIgnored",
     "ToolStepCompleted",
+    "UnknownEvent",
     "UnserialisableValue",
+    "Upcaster",
     "Usage",
     "Value",
     "Verification",

@@ -11,23 +11,41 @@ from typing import Any, Final, Union, get_args
 
 import msgspec
 
-from outlive.events.errors import CorruptLog, NewerFormat
+from outlive.events.errors import CorruptLog, NewerFormat, UnknownEvent
 from outlive.events.event import Event
 from outlive.events.run.events import RunEvent
+from outlive.events.upcast import Upcaster, Upcasters, tag_of
 
 SCHEMA: Final = 1
 """The catalogue's edition, written in every record, so that upcasters know what they read."""
 
 
 class Codec:
-    """Encodes and decodes the events of a catalogue of event types."""
+    """Encodes and decodes the events of a catalogue of event types.
 
-    def __init__(self, types: Iterable[type[Event]], *, schema: int = SCHEMA) -> None:
+    Args:
+        types: the catalogue.
+        schema: its edition, 1 to 65,535. One more when stored forms change.
+        upcasters: what turns events of older editions into today's.
+
+    Raises:
+        InvalidDefinition: two upcasters for the same, or one for no earlier edition.
+    """
+
+    def __init__(
+        self,
+        types: Iterable[type[Event]],
+        *,
+        schema: int = SCHEMA,
+        upcasters: Iterable[Upcaster] = (),
+    ) -> None:
         self.schema: Final = schema
+        self._upcasters = Upcasters(upcasters, schema)
         self.types: Final = {_tag(event_type): event_type for event_type in types}
         union: Any = Union[tuple(self.types.values())]  # noqa: UP007  # of a list made at run time
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(tuple[union, ...]).decode
+        self._decode_plain = msgspec.msgpack.Decoder(list[Any]).decode
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """Return the events as one msgpack array."""
@@ -38,15 +56,39 @@ class Codec:
 
         Raises:
             NewerFormat: written by a later edition of the catalogue.
-            CorruptLog: an unknown event type, or fields that do not fit. Never guessed at.
+            UnknownEvent: an event type that is not in the catalogue.
+            CorruptLog: fields that do not fit. Never guessed at.
         """
-        if schema > self.schema:
-            raise NewerFormat(where, schema, self.schema)
+        if schema != self.schema:
+            if schema > self.schema:
+                raise NewerFormat(where, schema, self.schema)
+            if self._upcasters.apply_to(schema):
+                payload = self._upcast(payload, schema, where)
         try:
             events: tuple[Event, ...] = self._decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._refuse_unknown(payload, where)
             raise CorruptLog(where, str(error)) from None
         return events
+
+    def _upcast(self, payload: bytes, schema: int, where: str) -> bytes:
+        """Return the payload as today's edition would have stored it."""
+        try:
+            events = self._decode_plain(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise CorruptLog(where, str(error)) from None
+        return self._encode(self._upcasters.raised(events, schema))
+
+    def _refuse_unknown(self, payload: bytes, where: str) -> None:
+        """Raise UnknownEvent if that is why a payload could not be decoded."""
+        try:
+            events = self._decode_plain(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        for event in events:
+            tag = tag_of(event)
+            if tag is not None and tag not in self.types:
+                raise UnknownEvent(where, tag) from None
 
 
 def _tag(event_type: type[Event]) -> str:

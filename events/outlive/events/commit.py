@@ -26,6 +26,7 @@ class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     wake_at_ns: int | None = None  # when it wants to be woken next
     owes: bool = False  # an effect is outstanding: it must be taken up when the log is opened
     reason: str = ""  # why it stands still
+    try_again: bool = False  # quarantined, but another release may be able to read it
     summary: dict[str, str] = {}  # what lists show of it
 
 

@@ -25,6 +25,7 @@ OutliveError
     ├── LogNotWritable         the folder cannot be written
     ├── LogNotFound            there is no log in the folder
     ├── NewerFormat            written by a later release
+    ├── UnknownEvent           an event type that this release does not know
     ├── CorruptLog             bytes that are not what was written
     ├── Fenced                 another owner took over
     ├── WriterStuck            a frozen process holds the log's write lock
@@ -239,6 +240,21 @@ class NewerFormat(LogError):
         self.what = what
         self.found = found
         self.known = known
+
+
+class UnknownEvent(LogError):
+    """An event of a type that is not in the catalogue. Never skipped, never guessed at.
+
+    A later release wrote it, or one with other event types.
+    """
+
+    def __init__(self, where: str, tag: str) -> None:
+        super().__init__(
+            f"{where} holds an event of type {tag!r}, which is not known here: "
+            "upgrade outlive, or register the type"
+        )
+        self.where = where
+        self.tag = tag
 
 
 class CorruptLog(LogError):

@@ -50,7 +50,7 @@ class LogReader(Protocol):
 
         Raises:
             CorruptLog: a record cannot be read. Nothing is skipped.
-            NewerFormat: it was written by a later release.
+            NewerFormat, UnknownEvent: it was written by a later release.
         """
         ...
 
@@ -63,7 +63,7 @@ class LogReader(Protocol):
 
         Raises:
             CorruptLog: a record cannot be read. Nothing is skipped.
-            NewerFormat: it was written by a later release.
+            NewerFormat, UnknownEvent: it was written by a later release.
         """
         ...
 

@@ -1,0 +1,82 @@
+"""A folder in which another release of Outlive has worked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from outlive.actors import Agent, EchoModel, Runtime
+from outlive.events import CODEC, Codec, Event, RunStarted, RunUnsuccessful, Version, run_stream
+from outlive.events.commit import OpenEntry
+from outlive.events.ids import StreamId
+from outlive.events.lmdb_store import LmdbLog
+
+echo = Agent("echo", model=EchoModel())
+
+
+class Dreamt(Event, tag="dreamt", frozen=True, kw_only=True):
+    of: str = "sheep"
+
+
+ROW = OpenEntry(kind="run", status="running", owes=True, summary={"agent": "echo"})
+SAME_EDITION = Codec([*CODEC.types.values(), Dreamt])
+NEXT_EDITION = Codec([*CODEC.types.values(), Dreamt], schema=CODEC.schema + 1)
+
+
+def left_by(path: Path, codec: Codec, *events: Event) -> StreamId:
+    """A run that another release has left unfinished."""
+    stream = run_stream("r")
+    log = LmdbLog(path, codec=codec)
+    log.append(stream, events, expected_version=Version(0), entry=ROW).result(5)
+    log.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("codec", "events", "reason"),
+    [
+        (SAME_EDITION, [RunStarted(agent_id="echo", input="hi"), Dreamt()], "'dreamt'"),
+        (NEXT_EDITION, [RunStarted(agent_id="echo", input="hi")], "upgrade outlive"),
+    ],
+)
+def test_a_run_of_a_later_release_stands_still_until_that_release_is_back(
+    tmp_path: Path, codec: Codec, events: list[Event], reason: str
+) -> None:
+    stream = left_by(tmp_path, codec, *events)
+
+    async def this_release() -> None:
+        for _ in range(2):  # Tried again each time, and told the same.
+            async with Runtime(tmp_path, agents=[echo]) as rt:
+                assert (await rt.run(echo, "other")).output == "other"  # The others go on.
+                entry = rt.log.open_entry(stream)
+                assert entry is not None
+                assert (entry.status, entry.owes, entry.try_again) == ("quarantined", True, True)
+                assert reason in entry.reason
+                assert rt.log.version(stream) == len(events)
+
+    asyncio.run(this_release())
+
+    async def that_release() -> None:
+        log = LmdbLog(tmp_path, codec=Codec(CODEC.types.values(), schema=CODEC.schema + 1))
+        async with Runtime(tmp_path, agents=[echo], log=log) as rt:
+            assert (await rt.result("r")).output == "hi"
+            assert rt.log.open_entry(stream) is None
+        log.close()
+
+    if codec is NEXT_EDITION:
+        asyncio.run(that_release())
+
+
+def test_the_result_of_a_run_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    left_by(tmp_path, SAME_EDITION, RunStarted(agent_id="echo", input="hi"), Dreamt())
+
+    async def work() -> None:
+        async with Runtime(tmp_path, agents=[echo]) as rt:
+            result = await rt.result("r")
+            assert result.status == "quarantined"
+            with pytest.raises(RunUnsuccessful, match="'dreamt'"):
+                result.unwrap()
+
+    asyncio.run(work())
