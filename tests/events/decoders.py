@@ -21,6 +21,7 @@ from outlive.events import (
     RequestedToolCall,
     RunStarted,
     ToolCallCompleted,
+    UnknownEvent,
     run_stream,
 )
 from outlive.events.ids import CallId
@@ -39,15 +40,17 @@ from outlive.events.record import (
     GENESIS,
     MessageId,
     chain_fields,
-    chain_hash,
     decode,
-    encode_header,
+    header_tail,
+    link_hash,
+    pack_header,
+    payload_digest,
     split,
 )
 from outlive.events.store import decode_entry, encode_entry
 from tests.events.log_contract import delta
 
-NAMED: Final = (CorruptLog, NewerFormat)
+NAMED: Final = (CorruptLog, NewerFormat, UnknownEvent)
 """What decoding may raise."""
 
 _STREAM: Final = run_stream("a")
@@ -67,18 +70,10 @@ def _payload() -> bytes:
 
 
 def _record() -> bytes:
-    header = encode_header(
-        count=5,
-        schema=CODEC.schema,
-        epoch=1,
-        stream_number=1,
-        first_version=1,
-        recorded_at_ns=1,
-        commit_id=bytes(16),
-        cause=MessageId("from elsewhere"),
-        correlation_id="c",
-    )
-    return header + chain_hash(GENESIS, _FIRST, header, _payload()) + _payload()
+    flags, tail = header_tail(MessageId("from elsewhere"), "c")
+    header = pack_header(flags, 5, CODEC.schema, 1, 1, 1, 1, bytes(16)) + tail
+    payload = _payload()
+    return header + link_hash(GENESIS, _FIRST, header, payload_digest(payload)) + payload
 
 
 def _entry() -> bytes:

@@ -88,6 +88,12 @@ def commits(log: EventLog) -> list[Callable[[], Commit]]:
     ]
 
 
+def in_hex(path: Path) -> dict[str, list[list[str]]]:
+    return {
+        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
+    }
+
+
 def written_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record]]:
     """The first two one by one, the others in one batch."""
     log = LmdbLog(path, clock=Ticks(START_NS), log_id="golden")
@@ -138,10 +144,7 @@ def compacted_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Reco
     log.compact()
     records = log.read_all()
     log.close()
-    tables = {
-        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
-    }
-    return tables, records
+    return in_hex(path), records
 
 
 def golden(file: Path = GOLDEN) -> dict[str, list[list[str]]]:
@@ -175,7 +178,6 @@ def test_records_of_format_1_are_decoded(tmp_path: Path) -> None:
 
 def make_log(path: Path, file: Path) -> None:
     """Make a log from golden rows: the file around them is LMDB's own."""
-    import lmdb
 
     (path / "log").mkdir(parents=True)
     with lmdb.Environment(str(path / "log"), map_size=1 << 30, max_dbs=16) as env:
@@ -227,10 +229,7 @@ def written_with_blob(path: Path) -> tuple[dict[str, list[list[str]]], list[Reco
         log.append(stream, LONG, expected_version=Version(0), commit_id=commit_id).result(5)
     records = log.read_all()
     log.close()
-    tables = {
-        name: [[key.hex(), row.hex()] for key, row in found] for name, found in rows(path).items()
-    }
-    return tables, records
+    return in_hex(path), records
 
 
 def test_lmdb_writes_the_bytes_of_format_1_for_a_long_payload(tmp_path: Path) -> None:

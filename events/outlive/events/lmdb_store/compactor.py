@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import lmdb
 
 from outlive.events.compaction import Compacted, Superseded
-from outlive.events.errors import CorruptLog, Fenced
+from outlive.events.errors import CorruptLog, Fenced, NewerFormat, UnknownEvent
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.gaps import GapRow, is_gap
 from outlive.events.lmdb_store.layout import EPOCH
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.pieces import Changes, Rows, changes_of, pieces_of
 from outlive.events.lmdb_store.rows import record_or_gap, seek
-from outlive.events.record import GENESIS, RawRecord, split
+from outlive.events.record import BLOB, GENESIS, RawRecord, split
 
 if TYPE_CHECKING:
     Txn: TypeAlias = lmdb.Transaction[memoryview]
@@ -73,8 +73,13 @@ class Compactor:
         return pieces[0].first - 1, changes
 
     def _may_go(self, raw: RawRecord) -> bool:
+        if raw.flags & BLOB:
+            return False  # No piece of an answer is that long.
         where = f"record {raw.position}"
-        events = self._opened.codec.decode(raw.payload, schema=raw.schema, where=where)
+        try:
+            events = self._opened.codec.decode(raw.payload, schema=raw.schema, where=where)
+        except (UnknownEvent, NewerFormat):
+            return False  # A later release knows what it is; it is no piece of an answer.
         if len(events) != raw.count:
             raise CorruptLog(where, f"it holds {len(events)} events, its header says {raw.count}")
         return self._superseded.may_go(

@@ -13,7 +13,7 @@ from outlive.events.ids import Position
 from outlive.events.lmdb_store.gaps import Covered, Gap, decode_gap, encode_gap, is_gap, is_intact
 from outlive.events.lmdb_store.layout import number_key
 from outlive.events.lmdb_store.rows import pack, parts_of
-from outlive.events.record import RawRecord, chain_hash, split
+from outlive.events.record import RawRecord, link_hash, split
 
 Rows: TypeAlias = list[tuple[int, bytes]]
 """Rows that follow one another, each with the position at which it begins."""
@@ -129,8 +129,8 @@ def _check(piece: Piece) -> None:
     raw, gap, where = piece.raw, piece.gap, f"record {piece.first}"
     if gap is not None and not is_intact(gap, piece.before):
         raise CorruptLog(where, "its gap has another digest than its content")
-    if raw is not None and piece.hash != chain_hash(
-        piece.before, raw.position, raw.header, raw.payload
+    if raw is not None and piece.hash != link_hash(
+        piece.before, raw.position, raw.header, raw.digest
     ):
         raise CorruptLog(where, "its hash is not that of its content")
 

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
 from outlive.events.codec import CODEC, Codec
-from outlive.events.errors import LogClosed, LogFailed, LogNotFound, OutliveError
+from outlive.events.errors import (
+    CorruptLog,
+    LogClosed,
+    LogFailed,
+    LogNotFound,
+    NewerFormat,
+    OutliveError,
+    UnknownEvent,
+)
 from outlive.events.feed import READ_LIMIT
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.durability import Durability
@@ -91,9 +99,7 @@ class LmdbFollower(LmdbReads):
                 if now == commit:
                     continue
                 commit = now
-                while records := self._reading.read_all(position, READ_LIMIT):
-                    position = records[-1].position
-                    feed.publish(records)
+                position = self._publish(position)
                 for callback in tuple(self._watchers):
                     callback()
         except OutliveError as error:
@@ -104,6 +110,19 @@ class LmdbFollower(LmdbReads):
             feed.end(failed)
         finally:
             bell.close()
+
+    def _publish(self, position: Position) -> Position:
+        """Push what is beyond a position; return how far that was."""
+        feed = self._opened.feed
+        try:
+            while records := self._reading.read_all(position, READ_LIMIT):
+                position = records[-1].position
+                feed.publish(records)
+        except (CorruptLog, NewerFormat, UnknownEvent):
+            # One stream's trouble is not the others': each follower reads what it follows.
+            position = self._reading.head()
+            feed.read_again()
+        return position
 
 
 class LmdbReader(LmdbFollower):

@@ -30,7 +30,7 @@ from outlive.events.lmdb_store.layout import (
     number_key,
 )
 from outlive.events.lmdb_store.rows import parts_of, record_or_gap, seek
-from outlive.events.record import GENESIS, chain_fields, link_hash, payload_digest, split
+from outlive.events.record import BLOB, GENESIS, chain_fields, link_hash, payload_digest, split
 from outlive.events.store import decode_entry
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 PART_RECORDS: Final = 20_000
 _LINK_BYTES: Final = 8
 _HASH_BYTES: Final = 32
+_COUNT_BYTES: Final = 8
 
 ExpectedHead: TypeAlias = tuple[int, bytes]
 """A position and the hash that its record had."""
@@ -69,6 +70,7 @@ class Walk:
         self._expected = expected
         self._ends: dict[int, _End] = {}
         self._epoch = 0
+        self._blobs: dict[bytes, int] = {}  # payloads kept apart: how many records hold them
         self.position = 0
         self.hash = GENESIS
         self.records = 0
@@ -112,7 +114,7 @@ class Walk:
         try:
             for part in parts:
                 position += 1
-                _, count, its_epoch, number, first_version, hash_at = chain_fields(
+                flags, count, its_epoch, number, first_version, hash_at = chain_fields(
                     position, part, _LINK_BYTES
                 )
                 end = ends.get(number)
@@ -128,7 +130,10 @@ class Walk:
                 if its_epoch < epoch:
                     raise Broken(position, f"its epoch {its_epoch} is lower than the one before")
                 payload_at = hash_at + _HASH_BYTES
-                digest = _digest(part[payload_at:])
+                if flags & BLOB:
+                    digest = self._check_blob(txn, position, part[payload_at:])
+                else:
+                    digest = payload_digest(part[payload_at:])
                 hash = link_hash(before, position, part[_LINK_BYTES:hash_at], digest)
                 if hash != part[hash_at:payload_at]:
                     raise Broken(
@@ -143,6 +148,19 @@ class Walk:
         finally:  # Also where it is broken: the counts tell what is in order.
             self.records += walked - self.position
             self.hash, self.position, self._epoch, self.events = before, walked, epoch, events
+
+    def _check_blob(self, txn: Txn, position: int, reference: bytes) -> bytes:
+        """Return the digest of a payload that is kept apart, once it is seen to be there."""
+        digest, size_bytes = reference[:_HASH_BYTES], int.from_bytes(reference[_HASH_BYTES:])
+        if digest not in self._blobs:
+            row = txn.get(digest, db=self._tables.blobs)
+            if row is None:
+                raise Broken(position, "its payload, which is kept apart, lacks")
+            payload = bytes(row[_COUNT_BYTES:])
+            if len(payload) != size_bytes or payload_digest(payload) != digest:
+                raise Broken(position, "its payload, which is kept apart, is not what was written")
+        self._blobs[digest] = self._blobs.get(digest, 0) + 1
+        return digest
 
     def _check_entrance(self, txn: Txn, position: int, number: int, version: int) -> None:
         found = txn.get(entrance_key(number, version), db=self._tables.entrances)
@@ -182,6 +200,7 @@ class Walk:
             raise Broken(self._expected[0], f"it lacks: the log ends at {self.position}")
         names = self._compare_streams(txn)
         self._compare_entrances(txn)
+        self._compare_blobs(txn)
         with txn.cursor(self._tables.open) as cursor:
             for key, row in cursor.iternext():
                 name = names.get(bytes(key))
@@ -224,6 +243,17 @@ class Walk:
         self.streams = len(names)
         return names
 
+    def _compare_blobs(self, txn: Txn) -> None:
+        found = 0
+        with txn.cursor(self._tables.blobs) as cursor:
+            for key, row in cursor.iternext():
+                count = int.from_bytes(row[:_COUNT_BYTES], "big")
+                if count != self._blobs.get(bytes(key), 0):
+                    raise Broken(None, f"payload {bytes(key).hex()} is not held by {count} records")
+                found += 1
+        if found != len(self._blobs):
+            raise Broken(None, f"{len(self._blobs) - found} payloads that are kept apart lack")
+
     def _compare_entrances(self, txn: Txn) -> None:
         """See that each row leads to the record that it means, or to the gap in its place.
 
@@ -252,11 +282,6 @@ def _position(key: memoryview, before: int) -> int:
     if len(key) != 8:
         raise Broken(before + 1, "the key of a row is no position")
     return int.from_bytes(key, "big")
-
-
-def _digest(payload: bytes) -> bytes:
-    """Return what stands for a record's payload in the chain."""
-    return payload_digest(payload)
 
 
 def _hash_before(txn: Txn, tables: Tables, position: int) -> bytes:
