@@ -20,7 +20,7 @@ from outlive.events import (
     Fenced,
     LmdbLog,
     LmdbReader,
-    LogFailed,
+    LogNotWritable,
     ModelDelta,
     Recorded,
     StreamId,
@@ -223,7 +223,7 @@ def test_a_store_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch)
 
     with monkeypatch.context() as patched:
         patched.setattr(log._reading, "_env", Full())
-        with pytest.raises(LogFailed):
+        with pytest.raises(LogNotWritable):
             log.compact()
     log.compact()
     log.close()

@@ -51,7 +51,7 @@ LOCK_FILE: Final = "lock.mdb"
 
 MAP_BYTES = 1 << 40
 _LEAST_MAP_BYTES: Final = 1 << 20
-_MAX_READERS: Final = 1_024
+MAX_READERS: Final = 1_024
 _ENGINE: Final = 0  # LMDB 0.9; the binding holds another engine with another file format
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def open_environment(
                 lock=lock,
                 metasync=durability == "sync",
                 mode=0o644,
-                max_readers=_MAX_READERS,
+                max_readers=MAX_READERS,
                 max_dbs=len(Tables._fields),
                 max_spare_txns=4,
                 lib_version=_ENGINE,

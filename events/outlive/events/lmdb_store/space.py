@@ -27,7 +27,8 @@ from outlive.events.lmdb_store.reading import Reading
 
 _PROBE_BYTES: Final = 1 << 20
 _FULL: Final = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-_LOCK_BYTES: Final = 128 << 10  # more than LMDB's table of readers takes
+_LOCK_BYTES: Final = 64 * layout.MAX_READERS + 128
+"""What LMDB gives its table of readers. A larger file would have room for more of them."""
 
 
 def lack_of_space(error: BaseException, folder: Path) -> str:
