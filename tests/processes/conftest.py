@@ -82,6 +82,18 @@ class Member:
         os.kill(self.pid, signal.SIGCONT)
         self._frozen = False
 
+    def wait(self) -> None:
+        """Wait until it is dead, by its own hand."""
+        self._process.join(30)
+        assert self._process.exitcode == -signal.SIGKILL
+
+    def wait_a_moment(self) -> None:
+        """Return if it dies now, by its own hand. Raises TimeoutError if it lives."""
+        self._process.join(0.05)
+        if self._process.is_alive():
+            raise TimeoutError
+        self.wait()
+
     def end(self) -> None:
         if self._process.is_alive():
             self.kill()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.events import OutliveError, RunRecovered
+from outlive.events import OutliveError, RunRecovered, failpoints
 from outlive.projections import RunResult
 
 LEASE = 0.5
@@ -45,7 +47,10 @@ async def _member(
     slow: float = 0.0,
     agents: bool = True,
     lease: float = LEASE,
+    die_at: tuple[str, int] | None = None,
 ) -> None:
+    if die_at is not None:
+        failpoints.arm(die_at[0], lambda: os.kill(os.getpid(), signal.SIGKILL), nth=die_at[1])
     loop = asyncio.get_running_loop()
     told: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
@@ -78,6 +83,15 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case "result", [run_id]:
                 result: RunResult = await rt.result(run_id)
                 pipe.send(("result", run_id, result.status))
+            case "save", [name, count]:
+                async with rt.subscription(name) as records:
+                    for _ in range(count):
+                        record = await anext(records)
+                        await records.save()
+                        pipe.send(("saved", int(record.position)))
+            case "list", []:
+                page = await rt.runs.list(limit=1_000)
+                pipe.send(("list", sorted((info.run_id, info.status) for info in page.runs)))
             case "observe", [run_id]:
                 versions: list[int] = []
                 recovered = 0

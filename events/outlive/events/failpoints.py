@@ -27,6 +27,22 @@ NAMES: Final[tuple[str, ...]] = (
     "batch.answered",  # those who appended know
     "batch.published",  # followers in this process know
     "batch.rung",  # followers in other processes know
+    # A command that a visitor puts into the inbox.
+    "command.put",  # its row is put, and not committed
+    "command.committed",  # it is durable, the owner does not know
+    "command.rung",  # the owner was rung
+    # Becoming the owner, of a folder or in the place of another one.
+    "owner.locked",  # it has the lock, or one that is to take the place of a frozen owner's
+    "owner.raising",  # the transaction is open, a frozen owner's lock is replaced
+    "owner.raised",  # the epoch is raised, and not committed
+    "owner.taken",  # it is the owner, and nothing is begun yet
+    # Saving how far a named subscription has come.
+    "offset.put",  # its row is put, and not committed
+    "offset.saved",  # it is durable, and who saves does not know
+    # Committing what was folded into a view.
+    "view.begun",  # its transaction is open
+    "view.put",  # rows and checkpoint are put, and not committed
+    "view.committed",  # they are durable
 )
 """All points there are: `group.instant`, in the order in which they are come by."""
 

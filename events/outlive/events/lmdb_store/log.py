@@ -29,6 +29,7 @@ from outlive.events.lmdb_store.inbox import commands
 from outlive.events.lmdb_store.keeper import Keeper
 from outlive.events.lmdb_store.listener import Listener
 from outlive.events.lmdb_store.opened import LmdbReads, Opened
+from outlive.events.lmdb_store.owner_lock import clear_drafts
 from outlive.events.lmdb_store.taking import LEASE_S, Taken, check_lease, take_folder
 from outlive.events.lmdb_store.turn import Turn
 from outlive.events.lmdb_store.wake import Bell, Wakers
@@ -120,6 +121,7 @@ class LmdbLog(LmdbReads):
         )
         self._listener: Listener | None = None
         self._keeper.start()
+        clear_drafts(opened.folder.owner_lock)
         opened.feed.read_again()  # What another owner wrote was pushed by whoever followed it.
         self._writer.start()
 

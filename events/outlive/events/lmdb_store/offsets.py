@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 import lmdb
 import msgspec
 
+from outlive.events import failpoints
 from outlive.events.errors import CorruptLog, LogClosed, LogNotWritable
 from outlive.events.lmdb_store.layout import DATA_FILE, open_environment, translated
 from outlive.events.lmdb_store.opening import check_whole
@@ -58,8 +59,12 @@ class LmdbOffsets:
             check_successor(before, saved, backwards=backwards)
             if before != saved:
                 txn.put(_key(saved.name), _encode(saved))
+            if failpoints.armed:
+                failpoints.hit("offset.put")
 
         self._within(work, write=True, make=True)
+        if failpoints.armed:
+            failpoints.hit("offset.saved")
 
     def delete(self, name: str) -> bool:
         """Forget a name, durably; return whether it was known. Raises LogError."""

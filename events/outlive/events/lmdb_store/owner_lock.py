@@ -222,6 +222,18 @@ class OwnerLock:
         self.release()
 
 
+def clear_drafts(path: Path) -> None:
+    """Remove the locks that nobody holds and that never came to their place."""
+    for draft in path.parent.glob(f"{path.name}.*"):
+        with suppress(OSError):
+            descriptor = os.open(draft, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink()
+            finally:
+                os.close(descriptor)
+
+
 def _lock(descriptor: int) -> None:
     for _ in range(_TRIES):
         try:

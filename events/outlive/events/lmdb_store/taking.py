@@ -24,6 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from outlive.events import failpoints
 from outlive.events.clock import Clock
 from outlive.events.codec import Codec
 from outlive.events.errors import InvalidDefinition, LogInUse
@@ -86,6 +87,8 @@ def take_folder(
         check_namespace(folder.owner_lock)
         lock = OwnerLock.take(folder.owner_lock)
         begun.callback(lock.release)
+        if failpoints.armed:
+            failpoints.hit("owner.locked")
         marker = folder.marker()  # Now that nobody else can make one.
         if marker is None:
             folder.clear_stillborn()
@@ -107,6 +110,8 @@ def take_folder(
             if marker is None:
                 folder.write_marker(found.log_id)
         begun.pop_all()
+    if failpoints.armed:
+        failpoints.hit("owner.taken")
     opened = Opened(folder, env, found.tables, codec, found.log_id)
     return Taken(opened, lock, found.epoch, found.clean)
 
@@ -127,6 +132,8 @@ def take_over(opened: Opened) -> Taken:
         frozen, lock = lease, OwnerLock.instead_of(folder.owner_lock, lease)
     else:
         lock = OwnerLock.take(folder.owner_lock)
+    if failpoints.armed:
+        failpoints.hit("owner.locked")
 
     def begin(txn: Txn) -> tuple[int, bool]:
         if frozen is not None:
@@ -145,6 +152,8 @@ def take_over(opened: Opened) -> Taken:
     except BaseException:
         lock.release()
         raise
+    if failpoints.armed:
+        failpoints.hit("owner.taken")
     opened.env.reader_check()
     return Taken(opened, lock, epoch, clean)
 
@@ -165,10 +174,14 @@ def _make(txn: Txn, tables: Tables, log_id: str) -> _Begun:
 
 def _raise_epoch(txn: Txn, tables: Tables) -> tuple[int, bool]:
     """Be the owner from here on; return its number, and whether the one before ended well."""
+    if failpoints.armed:
+        failpoints.hit("owner.raising")
     epoch = int.from_bytes(txn.get(EPOCH, b"", db=tables.meta), "big") + 1
     clean = bytes(txn.get(CLEAN, b"", db=tables.meta)) == b"\1"
     txn.put(EPOCH, number_key(epoch), db=tables.meta)
     txn.put(CLEAN, b"\0", db=tables.meta)
+    if failpoints.armed:
+        failpoints.hit("owner.raised")
     return epoch, clean
 
 

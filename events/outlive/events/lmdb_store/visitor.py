@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import lmdb
 
+from outlive.events import failpoints
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.errors import OutliveError
@@ -85,6 +86,8 @@ class LmdbVisitor(LmdbFollower):
 
         def put(txn: lmdb.Transaction[memoryview]) -> None:
             put_command(txn, self._opened.tables, command)
+            if failpoints.armed:
+                failpoints.hit("command.put")
 
         write_within(
             lambda work: self._reading.within(work, write=True),
@@ -92,7 +95,11 @@ class LmdbVisitor(LmdbFollower):
             folder=self._opened.folder,
             patience_s=_PATIENCE_S,
         )
+        if failpoints.armed:
+            failpoints.hit("command.committed")
         self._wakers.ring()
+        if failpoints.armed:
+            failpoints.hit("command.rung")
 
     def reply(self, command_id: str) -> bytes | None:
         """Return the owner's reply; None while the command waits, and after 24 hours."""

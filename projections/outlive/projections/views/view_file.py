@@ -27,6 +27,7 @@ from zlib import crc32
 import lmdb
 import msgspec
 
+from outlive.events import failpoints
 from outlive.projections.views.guarded import (
     DATA_FILE,
     FileLock,
@@ -163,6 +164,8 @@ class ViewFile:
         with _translated(self.folder), self._env.begin(write=True) as txn:
             if txn.get(_HEADER_KEY) != self._header(self._checkpoint):
                 raise Damaged(f"{str(self.folder)!r} was written by another process")
+            if failpoints.armed:
+                failpoints.hit("view.begun")
             if puts:
                 with txn.cursor() as cursor:
                     cursor.putmulti(puts)
@@ -170,6 +173,10 @@ class ViewFile:
                 if row is None:
                     txn.delete(_ROW + key)
             txn.put(_HEADER_KEY, self._header(checkpoint))
+            if failpoints.armed:
+                failpoints.hit("view.put")
+        if failpoints.armed:
+            failpoints.hit("view.committed")
         self._checkpoint = checkpoint
         self._written = True
 
