@@ -187,7 +187,10 @@ class OwnerLock:
         state, now = look_at_owner(self._path)
         if state != "frozen" or now != lease:
             raise LogInUse(str(self._path.parent), _name(now))
-        self._draft.replace(self._path)
+        try:
+            self._draft.replace(self._path)
+        except FileNotFoundError:  # A new owner has cleared it away, before it was locked.
+            raise LogInUse(str(self._path.parent), "another process was first") from None
         self._draft = None
 
     @property
