@@ -6,6 +6,8 @@ import io
 import sys
 from typing import Final
 
+import structlog
+
 _EXTRA: Final = ("cyclopts", "rich")
 
 
@@ -30,4 +32,7 @@ def main() -> None:
             stream.reconfigure(
                 errors="replace"
             )  # A stream that knows ASCII only is no reason to end.
+    if not structlog.is_configured():
+        # What a command prints is for who called it: `id=$(outlive runs start ...)`.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     sys.exit(run(sys.argv[1:]))
