@@ -204,10 +204,15 @@ class Seat:
             self._changing = self._loop.create_task(self._demote(log, error))
 
     async def _demote(self, log: LmdbLog, error: LogError) -> None:
-        """Stop the actors; stand by, if another owner is the reason."""
+        """Stop the actors; stand by, if another owner is the reason.
+
+        If the store has failed, this process is done with the log: it lets go of it, so that
+        another one may take over that has more luck.
+        """
         _log.error("ownership_lost", error=told(error))
         await self.side.close(error)
         if not isinstance(error, Fenced) or self._role == "owner":
+            await self._loop.run_in_executor(None, log.step_down)
             self._end(error)
             log.end_following(error)
             return
