@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import overload
+from typing import Required, TypedDict, Unpack, overload
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from outlive.events import (
     Commit,
@@ -125,25 +125,38 @@ class _Around:
     def submitted(self) -> list[Submitted]:
         return self.inner.submitted()
 
+    def _write(self, commit: Commit) -> None:
+        """Write a commit that was kept back, and settle it."""
+        written = self.inner.append(
+            commit.stream,
+            commit.events,
+            expected_version=commit.expected_version,
+            commit_id=commit.commit_id,
+            cause=commit.cause,
+            correlation_id=commit.correlation_id,
+            command_id=commit.command_id,
+            reply=commit.reply,
+            snapshot=commit.snapshot,
+            entry=commit.entry,
+        )
+        commit.outcome, commit.error = written.outcome, written.error
 
-def _commit(  # noqa: PLR0917
-    stream: StreamId,
-    events: Sequence[Event],
-    expected_version: Version,
-    cause: Position | str | None,
-    snapshot: bytes | None,
-    entry: OpenEntry | UnsetType | None,
-) -> Commit:
-    return Commit(
-        stream,
-        tuple(events),
-        b"",
-        expected_version=expected_version,
-        recorded_at_ns=0,
-        cause=cause,
-        snapshot=snapshot,
-        entry=entry,
-    )
+
+class Wish(TypedDict, total=False):
+    """The optional arguments of `EventLog.append`."""
+
+    expected_version: Required[Version]
+    commit_id: bytes | None
+    cause: Position | str | None
+    correlation_id: str | None
+    command_id: str | None
+    reply: bytes | None
+    snapshot: bytes | None
+    entry: OpenEntry | UnsetType | None
+
+
+def _commit(stream: StreamId, events: Sequence[Event], wish: Wish) -> Commit:
+    return Commit(stream, tuple(events), b"", recorded_at_ns=0, **wish)
 
 
 class MortalLog(_Around):
@@ -163,39 +176,15 @@ class MortalLog(_Around):
         if commits == 0:
             self._die()
 
-    def append(
-        self,
-        stream: StreamId,
-        events: Sequence[Event],
-        *,
-        expected_version: Version,
-        commit_id: bytes | None = None,
-        cause: Position | str | None = None,
-        correlation_id: str | None = None,
-        command_id: str | None = None,
-        reply: bytes | None = None,
-        snapshot: bytes | None = None,
-        entry: OpenEntry | UnsetType | None = UNSET,
-    ) -> Commit:
+    def append(self, stream: StreamId, events: Sequence[Event], **wish: Unpack[Wish]) -> Commit:
         if self._left == 0 or self._is_dead:
             self._die()
-            return _commit(stream, events, expected_version, cause, snapshot, entry)
+            return _commit(stream, events, wish)
         self._left -= 1
         if self._left == 0 and not self._acknowledged:
             self.inner.deliver_on(lambda callback: None)
             self._die()
-        return self.inner.append(
-            stream,
-            events,
-            expected_version=expected_version,
-            commit_id=commit_id,
-            cause=cause,
-            correlation_id=correlation_id,
-            command_id=command_id,
-            reply=reply,
-            snapshot=snapshot,
-            entry=entry,
-        )
+        return self.inner.append(stream, events, **wish)
 
     def _die(self) -> None:
         self._is_dead = True
@@ -213,21 +202,8 @@ class ScriptedLog(_Around):
     def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
         """Commits are delivered by `settle`, where the test stands."""
 
-    def append(
-        self,
-        stream: StreamId,
-        events: Sequence[Event],
-        *,
-        expected_version: Version,
-        commit_id: bytes | None = None,
-        cause: Position | str | None = None,
-        correlation_id: str | None = None,
-        command_id: str | None = None,
-        reply: bytes | None = None,
-        snapshot: bytes | None = None,
-        entry: OpenEntry | UnsetType | None = UNSET,
-    ) -> Commit:
-        commit = _commit(stream, events, expected_version, cause, snapshot, entry)
+    def append(self, stream: StreamId, events: Sequence[Event], **wish: Unpack[Wish]) -> Commit:
+        commit = _commit(stream, events, wish)
         self.waiting.append(commit)
         self.appended.append(tuple(events))
         return commit
@@ -235,15 +211,7 @@ class ScriptedLog(_Around):
     def settle(self) -> Committed | None:
         """Write the oldest commit, or refuse it if its version does not fit; then tell."""
         commit = self.waiting.popleft()
-        written = self.inner.append(
-            commit.stream,
-            commit.events,
-            expected_version=commit.expected_version,
-            cause=commit.cause,
-            snapshot=commit.snapshot,
-            entry=commit.entry,
-        )
-        commit.outcome, commit.error = written.outcome, written.error
+        self._write(commit)
         commit.deliver()
         return commit.outcome
 
@@ -281,38 +249,17 @@ class LaggingLog(_Around):
     def deliver_on(self, deliver: Callable[[Callable[[], None]], object]) -> None:
         self._deliver = deliver
 
-    def append(
-        self,
-        stream: StreamId,
-        events: Sequence[Event],
-        *,
-        expected_version: Version,
-        commit_id: bytes | None = None,
-        cause: Position | str | None = None,
-        correlation_id: str | None = None,
-        command_id: str | None = None,
-        reply: bytes | None = None,
-        snapshot: bytes | None = None,
-        entry: OpenEntry | UnsetType | None = UNSET,
-    ) -> Commit:
+    def append(self, stream: StreamId, events: Sequence[Event], **wish: Unpack[Wish]) -> Commit:
         if not self._queue:
             asyncio.get_running_loop().call_later(self._lag, self._flush)
-        commit = _commit(stream, events, expected_version, cause, snapshot, entry)
+        commit = _commit(stream, events, wish)
         self._queue.append(commit)
         return commit
 
     def _flush(self) -> None:
         batch, self._queue = self._queue, []
         for commit in batch:
-            written = self.inner.append(
-                commit.stream,
-                commit.events,
-                expected_version=commit.expected_version,
-                cause=commit.cause,
-                snapshot=commit.snapshot,
-                entry=commit.entry,
-            )
-            commit.outcome, commit.error = written.outcome, written.error
+            self._write(commit)
         deliver_all(batch, self._deliver)
 
 
@@ -341,34 +288,14 @@ class FailingLog(_Around):
             raise LogFailed("the disk is gone")
         return super().read(stream, after=after, limit=limit)
 
-    def append(
-        self,
-        stream: StreamId,
-        events: Sequence[Event],
-        *,
-        expected_version: Version,
-        commit_id: bytes | None = None,
-        cause: Position | str | None = None,
-        correlation_id: str | None = None,
-        command_id: str | None = None,
-        reply: bytes | None = None,
-        snapshot: bytes | None = None,
-        entry: OpenEntry | UnsetType | None = UNSET,
-    ) -> Commit:
+    def append(self, stream: StreamId, events: Sequence[Event], **wish: Unpack[Wish]) -> Commit:
         if self._fails:
-            commit = _commit(stream, events, expected_version, cause, snapshot, entry)
+            commit = _commit(stream, events, wish)
             commit.error = LogFailed("the disk is gone")
             deliver_all([commit], self._deliver)
             return commit
         self._left -= 1
-        return self.inner.append(
-            stream,
-            events,
-            expected_version=expected_version,
-            cause=cause,
-            snapshot=snapshot,
-            entry=entry,
-        )
+        return self.inner.append(stream, events, **wish)
 
 
 def events_of(log: MemoryLog | _Around, run_id: str) -> list[Event]:

@@ -210,13 +210,16 @@ class Seat:
         another one may take over that has more luck.
         """
         _log.error("ownership_lost", error=told(error))
-        await self.side.close(error)
-        if not isinstance(error, Fenced) or self._role == "owner":
+        try:
+            await self.side.close(error)
+            if isinstance(error, Fenced) and self._role != "owner":
+                self._be_visitor(await self._loop.run_in_executor(None, self._stay, log))
+                return
             await self._loop.run_in_executor(None, log.step_down)
-            self._end(error)
-            log.end_following(error)
-            return
-        self._be_visitor(await self._loop.run_in_executor(None, self._stay, log))
+        except Exception as failed:  # noqa: BLE001  # nobody may be left waiting for a role
+            _log.error("stepping_down_failed", error=told(failed))
+        self._end(error)
+        log.end_following(error)
 
     def _end(self, error: OutliveError) -> None:
         self._ended = error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from outlive.events.errors import OutliveError
 from outlive.events.event import Event
@@ -87,7 +87,7 @@ class Commit:
         command_id: str | None = None,
         reply: bytes | None = None,
         snapshot: bytes | None = None,
-        entry: OpenEntry | UnsetType | None,
+        entry: OpenEntry | UnsetType | None = UNSET,
     ) -> None:
         self.stream = stream
         self.events = events
