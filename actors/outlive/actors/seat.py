@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias, TypeVar, get_args
+from contextlib import suppress
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import structlog
 
@@ -85,6 +86,9 @@ class Seat:
         self._standby: Standby | None = None
         self._closing = False
         self._ended: OutliveError | None = None
+        self._door = threading.Lock()  # between the thread that opens and those who leave it
+        self._opening: asyncio.Future[Any] | None = None
+        self._opened: LmdbLog | LmdbVisitor | None = None
 
     @property
     def side(self) -> Side:
@@ -121,8 +125,15 @@ class Seat:
 
     async def open(self) -> None:
         """Open the folder in the role that it gives. Raises LogError."""
-        opened = await self._loop.run_in_executor(None, self._open)
+        self._opening = self._loop.run_in_executor(None, self._open_unless_closed)
         try:
+            opened = await asyncio.shield(self._opening)
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        try:
+            if self._closing:
+                raise _closed_meanwhile()
             if isinstance(opened, LmdbLog):
                 self.take(opened)
             else:
@@ -131,8 +142,28 @@ class Seat:
             await self._loop.run_in_executor(None, opened.close)
             raise
 
+    def _open_unless_closed(self) -> LmdbLog | LmdbVisitor:
+        opened = self._open()
+        with self._door:
+            if not self._closing:
+                self._opened = opened
+                return opened
+        opened.close()
+        raise _closed_meanwhile()
+
+    def _leave(self) -> None:
+        """Nobody waits any more for the folder to be opened: the thread that does is not stopped.
+
+        What it opens must not stay open: an owner that nobody acts for would keep all others out.
+        """
+        with self._door:
+            self._closing = True
+            opened = self._opened
+        if opened is not None:
+            self._opening = self._loop.run_in_executor(None, opened.close)
+
     def _open(self) -> LmdbLog | LmdbVisitor:
-        while True:
+        while not self._closing:
             if self._role in ("auto", "owner"):
                 try:
                     return self._own()
@@ -145,6 +176,7 @@ class Seat:
                 if self._role == "visitor":
                     raise
                 self._make()
+        raise _closed_meanwhile()
 
     def _make(self) -> None:
         """Make the log that there is not, for one who only stands by."""
@@ -164,7 +196,7 @@ class Seat:
         self._side = self._visiting(log)
         if self._role != "visitor":
             wait_s = self._lease if self._role == "standby" else 0.0
-            self._standby = Standby(log, self._lease, wait_s, self._taken)
+            self._standby = Standby(self._loop, log, self._lease, wait_s, self._promote)
             self._standby.start()
         self._tell()
 
@@ -174,11 +206,8 @@ class Seat:
         self._changed.set_result(None)
         self._changed = self._loop.create_future()
 
-    def _taken(self, log: LmdbLog) -> None:
-        """The one who stands by has taken over. On its thread."""
-        self._loop.call_soon_threadsafe(self._promote, log)
-
     def _promote(self, log: LmdbLog) -> None:
+        """The one who stands by has taken over."""
         if self._closing:
             return  # `close` finds it with the one who stood by.
         _log.info("took_over", epoch=log.epoch, clean=log.clean)
@@ -190,7 +219,18 @@ class Seat:
             self.take(log)
         except Exception as error:  # noqa: BLE001  # nobody else hears of it
             _log.error("owning_failed", error=told(error))
-            self._end(LogClosed(f"the log could not be taken over: {error}"))
+            self._changing = self._loop.create_task(self._let_go(log, error))
+
+    async def _let_go(self, log: LmdbLog, error: Exception) -> None:
+        """Leave to others what this process has taken over and cannot act on."""
+        ended = LogClosed(f"the log could not be taken over: {told(error)}")
+        try:
+            await self.side.close(ended)
+            await self._loop.run_in_executor(None, log.step_down)
+        except Exception as failed:  # noqa: BLE001  # nobody may be left waiting for a role
+            _log.error("stepping_down_failed", error=told(failed))
+        self._end(ended)
+        log.end_following(ended)
 
     def _hear(self, log: LmdbLog, error: LogError) -> None:
         """The log cannot be written any more. On its writer's thread."""
@@ -228,6 +268,11 @@ class Seat:
     async def close(self, error: OutliveError) -> EventLog | LmdbVisitor | None:
         """Stop what this process does; return the log, which is still open."""
         if self._side is None:
+            with self._door:
+                self._closing = True
+            if self._opening is not None:
+                with suppress(Exception):  # told to who opens it
+                    await asyncio.shield(self._opening)
             return None
         if self._changing is not None:
             await asyncio.shield(self._changing)
@@ -243,16 +288,26 @@ class Seat:
         return log
 
 
+def _closed_meanwhile() -> LogClosed:
+    return LogClosed("the runtime was closed while it was being opened")
+
+
 class Standby:
-    """The thread of one who stands by, until it has taken over or is stopped."""
+    """The thread of one who stands by, until it has taken over or is stopped.
+
+    `taken` is called on the loop. Where that is closed there is nobody to act, so nothing is
+    taken over, or let go of again.
+    """
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         log: LmdbVisitor,
         lease: float,
         wait_s: float,
         taken: Callable[[LmdbLog], None],
     ) -> None:
+        self._loop = loop
         self._log = log
         self._lease = lease
         self._patience = int(wait_s / _LOOK_AFTER_S)
@@ -273,8 +328,10 @@ class Standby:
 
     def _run(self) -> None:
         frozen = free = 0
-        stuck = ""
+        told_before = ""
         while not self._stopped.wait(_LOOK_AFTER_S):
+            if self._loop.is_closed():
+                return
             try:
                 state = self._log.owner()
                 frozen = frozen + 1 if state == "frozen" else 0
@@ -284,18 +341,23 @@ class Standby:
                 if frozen < _FROZEN_LOOKS and (not free or free <= self._patience):
                     continue
                 self._owned = self._log.take_over(lease=self._lease)
-                self._taken(self._owned)
             except LogInUse:
                 continue
-            except WriterStuck as error:
-                if str(error) != stuck:
-                    stuck = str(error)
-                    _log.error("writer_stuck", reason=stuck)
+            except LogClosed:
+                return
+            except Exception as error:  # noqa: BLE001  # a full disk, say: it may go well later
+                if str(error) != told_before:
+                    told_before = str(error)
+                    stuck = isinstance(error, WriterStuck)
+                    _log.error("writer_stuck" if stuck else "not_taken_over", reason=told(error))
                 self._stopped.wait(_STUCK_AFTER_S)
-            except OutliveError as error:
-                _log.error("standing_by_ended", error=told(error))
-                return
-            except RuntimeError:
-                return  # The loop is closed.
             else:
+                self._hand_over(self._owned)
                 return
+
+    def _hand_over(self, log: LmdbLog) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._taken, log)
+        except RuntimeError:  # It was closed just now.
+            with suppress(OutliveError):
+                log.close()

@@ -122,6 +122,8 @@ class SyncRuntime:
         try:
             self._await(self._runtime.__aenter__())
         except BaseException:
+            # Who is interrupted here has left a loop at work that goes on opening the log.
+            self._await(self._runtime.close())
             self._loop = None
             self._end_loop(loop)
             raise

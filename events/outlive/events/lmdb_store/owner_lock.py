@@ -174,7 +174,11 @@ class OwnerLock:
         except OSError as error:
             raise LogNotWritable(str(path.parent), error.strerror or str(error)) from error
         lock = cls(path, descriptor, draft)
-        lock.renew(lease.epoch, OPENING_S)
+        try:
+            lock.renew(lease.epoch, OPENING_S)
+        except OSError as error:
+            lock.release()
+            raise LogNotWritable(str(path.parent), error.strerror or str(error)) from error
         return lock
 
     def put_in_place(self, lease: Lease) -> None:

@@ -72,6 +72,11 @@ class LmdbFollower(LmdbReads):
         if thread is not None:
             thread.join()
 
+    def _begin_polling_again(self) -> None:
+        with self._polling:
+            self._closed = False
+            self._bell = self._thread = None
+
     def _keep_polling(self) -> None:
         """See to it that somebody looks for what comes after the present head."""
         with self._polling:

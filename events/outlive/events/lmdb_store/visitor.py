@@ -124,6 +124,9 @@ class LmdbVisitor(LmdbFollower):
             return LmdbLog.of(taken, clock=self._clock, lease=lease)
         except BaseException:
             taken.lock.release()
+            self._begin_polling_again()
+            self._start(self._clock)
+            self._go_on_following()
             raise
 
     def close(self) -> None:

@@ -1,0 +1,242 @@
+"""No process keeps a folder in which nobody acts: what cannot go on lets go of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from outlive.actors import Agent, Runtime, ScriptedModel, SyncRuntime, Turn
+from outlive.events import (
+    CorruptLog,
+    LmdbLog,
+    LmdbVisitor,
+    LogClosed,
+    LogFailed,
+    OutliveError,
+    failpoints,
+)
+from outlive.events.lmdb_store.owner_lock import OwnerLock, look_at_owner
+from tests.events.programs import Program
+
+LEASE = 0.5
+OWNER = """
+    import sys
+    from outlive.events import LmdbLog
+    log = LmdbLog(sys.argv[1], lease=0.5)
+    print("open", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Program]:
+    """Another process that owns the folder."""
+    with Program(OWNER, tmp_path) as program:
+        assert program.line() == "open"
+        yield program
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    yield
+    failpoints.disarm_all()
+
+
+def runtime(folder: Path, **options: Any) -> Runtime:
+    return Runtime(folder, agents=[poet()], lease=LEASE, **options)
+
+
+def poet() -> Agent:
+    return Agent("poet", model=ScriptedModel([Turn("Roses are red.")]))
+
+
+def is_free(folder: Path) -> bool:
+    return look_at_owner(folder / "owner.lock")[0] == "none"
+
+
+async def until_free(folder: Path) -> None:
+    while not is_free(folder):  # noqa: ASYNC110  # no event of this loop tells
+        await asyncio.sleep(0.01)
+
+
+async def until_owner(rt: Runtime) -> None:
+    while str(rt.role) != "owner":  # noqa: ASYNC110  # no event of this loop tells
+        await asyncio.sleep(0.01)
+
+
+class Opening:
+    """Makes the opening of a log stand still where it has the lock, until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._begun = threading.Event()
+        self.goes_on = threading.Event()
+        take = OwnerLock.take
+
+        def slowly(path: Path) -> OwnerLock:
+            lock = take(path)
+            self._begun.set()
+            self.goes_on.wait()
+            return lock
+
+        monkeypatch.setattr(OwnerLock, "take", slowly)
+
+    async def begun(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._begun.wait)
+
+
+def test_entering_that_is_cancelled_leaves_the_folder_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        opening = Opening(monkeypatch)
+        rt = runtime(tmp_path)
+        entering = asyncio.create_task(rt.__aenter__())
+        await opening.begun()
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        opening.goes_on.set()
+        await rt.close()
+        assert is_free(tmp_path)
+
+    asyncio.run(body())
+
+
+def test_entering_that_is_cancelled_at_any_turn_of_the_loop_leaves_it_to_others(
+    tmp_path: Path,
+) -> None:
+    async def body(turns: int) -> bool:
+        rt = runtime(tmp_path)
+        entering = asyncio.create_task(rt.__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        entered = entering.done()
+        entering.cancel()
+        await asyncio.wait([entering])
+        if not entering.cancelled():
+            await rt.__aexit__(None, None, None)
+        return entered
+
+    turns = 0
+    while not asyncio.run(body(turns)):
+        assert is_free(tmp_path)
+        turns += 1
+
+
+def test_one_that_is_closed_while_it_is_entered_is_not_open_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        opening = Opening(monkeypatch)
+        rt = runtime(tmp_path)
+        entering = asyncio.create_task(rt.__aenter__())
+        await opening.begun()
+        closing = asyncio.create_task(rt.close())
+        await asyncio.sleep(0)
+        opening.goes_on.set()
+        with pytest.raises(LogClosed):
+            await entering
+        await closing
+        assert is_free(tmp_path)
+
+    asyncio.run(body())
+
+
+def test_one_whose_loop_has_ended_does_not_take_over(tmp_path: Path, owner: Program) -> None:
+    async def body() -> Runtime:
+        return await runtime(tmp_path).__aenter__()
+
+    before = set(threading.enumerate())
+    rt = asyncio.run(body())
+    standing_by = [t for t in set(threading.enumerate()) - before if t.name == "outlive-standby"]
+    owner.kill()
+    for thread in standing_by:
+        thread.join(20)
+    assert is_free(tmp_path)
+    cast(LmdbVisitor, rt.log).close()
+
+
+def test_an_owner_whose_log_has_failed_leaves_it_to_one_that_stands_by(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with runtime(tmp_path) as rt:
+
+            def fail() -> None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+            failpoints.arm("batch.committing", fail)
+            with pytest.raises(LogFailed):
+                await rt.start("poet", "x")
+            await until_free(tmp_path)
+            with pytest.raises(LogFailed):
+                await rt.start("poet", "y")
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("raised", [OSError(errno.ENOSPC, "full"), RuntimeError("no thread")])
+def test_one_that_could_not_take_over_tries_again(
+    tmp_path: Path, owner: Program, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    async def body() -> None:
+        async with runtime(tmp_path) as rt:
+            renew, fails = OwnerLock.renew, [raised, raised]
+
+            def renewed(lock: OwnerLock, epoch: int, lease_s: float) -> None:
+                if epoch and fails:
+                    raise fails.pop()
+                renew(lock, epoch, lease_s)
+
+            monkeypatch.setattr(OwnerLock, "renew", renewed)
+            owner.kill()
+            async with asyncio.timeout(20):
+                await until_owner(rt)
+                assert (await rt.run("poet", "x")).output == "Roses are red."
+
+    asyncio.run(body())
+
+
+def test_one_that_cannot_act_on_what_it_has_taken_over_leaves_it_to_others(
+    tmp_path: Path, owner: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with runtime(tmp_path) as rt:
+            tried = asyncio.Event()
+
+            def unreadable(_: LmdbLog) -> None:
+                tried.set()
+                raise CorruptLog("a row", "for this test")
+
+            monkeypatch.setattr(LmdbLog, "open_entries", unreadable)
+            owner.kill()
+            async with asyncio.timeout(20):
+                await tried.wait()
+                await until_free(tmp_path)
+                with pytest.raises(OutliveError, match="could not be taken over"):
+                    await rt.start("poet", "x")
+
+    asyncio.run(body())
+
+
+def test_without_an_event_loop_an_interrupted_entering_leaves_it_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = Future[Any].result
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(future: Future[Any], timeout: float | None = None) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return result(future, timeout)
+
+    monkeypatch.setattr(Future, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        SyncRuntime(tmp_path, lease=LEASE).__enter__()
+    assert is_free(tmp_path)
