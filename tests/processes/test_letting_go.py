@@ -22,6 +22,7 @@ from outlive.events import (
     LogFailed,
     OutliveError,
     failpoints,
+    run_stream,
 )
 from outlive.events.lmdb_store.owner_lock import OwnerLock, look_at_owner
 from tests.events.programs import Program
@@ -240,3 +241,18 @@ def test_without_an_event_loop_an_interrupted_entering_leaves_it_to_others(
     with pytest.raises(KeyboardInterrupt):
         SyncRuntime(tmp_path, lease=LEASE).__enter__()
     assert is_free(tmp_path)
+
+
+def test_a_folder_that_was_replaced_is_neither_taken_over_nor_written(
+    tmp_path: Path, owner: Program
+) -> None:
+    visitor = LmdbVisitor(tmp_path)
+    (tmp_path / "log").rename(tmp_path / "log.before")
+    (tmp_path / "log").mkdir()
+    with pytest.raises(LogFailed, match="moved, deleted or replaced"):
+        visitor.submit("c", run_stream("r"), b"")
+    owner.kill()
+    with pytest.raises(LogFailed, match="moved, deleted or replaced"):
+        visitor.take_over()
+    assert is_free(tmp_path)
+    visitor.close()

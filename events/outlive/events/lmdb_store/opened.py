@@ -7,13 +7,15 @@ followed goes on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 
 import lmdb
 
 from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
+from outlive.events.errors import LogFailed
 from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.lmdb_store.folder import Folder
@@ -47,10 +49,27 @@ class Opened:
         self.tables = tables
         self.codec = codec
         self.log_id = log_id
+        self._data_file = folder.data_file.stat()  # As long as it is open, no other is the same.
         self.reading = Reading(env, tables, codec, unowned=unowned)
         self.feed = Feed()
         self.offsets = LmdbOffsets(folder.path, self.reading.check_process)
         self.reading.on_close = self.offsets.close
+
+    def check_in_place(self) -> None:
+        """Return if the log that is open here is the one in the folder. Not once it is closed.
+
+        Raises:
+            LogFailed: the folder was moved, deleted or replaced: what would be written now
+                nobody would find.
+        """
+        path = self.folder.data_file
+        with suppress(OSError):
+            if os.path.samestat(self._data_file, path.stat()):
+                return
+        raise LogFailed(
+            f"the log that is open here is not the one in {str(self.folder.path)!r} any more: "
+            "the folder was moved, deleted or replaced"
+        )
 
 
 @contextmanager

@@ -124,6 +124,7 @@ def take_over(opened: Opened) -> Taken:
         WriterStuck: its owner, or another one, is frozen within a transaction.
         LogNotWritable: the owner's lock cannot be written.
     """
+        LogFailed: the folder was moved, deleted or replaced.
     folder, tables = opened.folder, opened.tables
     state, lease = look_at_owner(folder.owner_lock)
     frozen: Lease | None = None
@@ -137,6 +138,7 @@ def take_over(opened: Opened) -> Taken:
 
     def begin(txn: Txn) -> tuple[int, bool]:
         if frozen is not None:
+        opened.check_in_place()
             lock.put_in_place(frozen)
         elif not lock.in_place:
             raise LogInUse(str(folder.path), "another process was first")

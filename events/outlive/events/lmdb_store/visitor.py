@@ -75,7 +75,8 @@ class LmdbVisitor(LmdbFollower):
 
         Raises:
             WriterStuck: a frozen process keeps all others from writing; nothing was put.
-            LogFailed: it could not be written; whether it is in is unknown: put it again.
+            LogFailed: it could not be written; whether it is in is unknown: put it again. Or
+                the folder was moved, deleted or replaced; then it is not.
         """
         command = Submitted(
             command_id=command_id,
@@ -85,6 +86,7 @@ class LmdbVisitor(LmdbFollower):
         )
 
         def put(txn: lmdb.Transaction[memoryview]) -> None:
+            self._opened.check_in_place()
             put_command(txn, self._opened.tables, command)
             if failpoints.armed:
                 failpoints.hit("command.put")
@@ -114,6 +116,7 @@ class LmdbVisitor(LmdbFollower):
 
         Raises:
             LogInUse: there is an owner, and it is alive; or another process was first.
+            LogFailed: the folder was moved, deleted or replaced.
             WriterStuck: a process is frozen while it writes. Let it go on, or kill it.
         """
         check_lease(lease)
