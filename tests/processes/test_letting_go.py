@@ -21,11 +21,14 @@ from outlive.events import (
     LogClosed,
     LogFailed,
     OutliveError,
+    WriterStuck,
     failpoints,
     run_stream,
 )
+from outlive.events.lmdb_store import log
 from outlive.events.lmdb_store.owner_lock import OwnerLock, look_at_owner
 from tests.events.programs import Program
+from tests.processes.test_write_lock import HOLDER
 
 LEASE = 0.5
 OWNER = """
@@ -256,3 +259,21 @@ def test_a_folder_that_was_replaced_is_neither_taken_over_nor_written(
         visitor.take_over()
     assert is_free(tmp_path)
     visitor.close()
+
+
+def test_a_close_that_found_the_writer_stuck_may_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_PATIENCE_S", 0.05)
+
+    async def body() -> None:
+        rt = await runtime(tmp_path).__aenter__()
+        with Program(HOLDER, tmp_path / "log") as holder:
+            assert holder.line() == "holds"
+            with pytest.raises(WriterStuck):
+                await rt.close()
+            assert not is_free(tmp_path)
+        await rt.close()
+        assert is_free(tmp_path)
+
+    asyncio.run(body())

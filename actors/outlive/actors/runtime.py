@@ -224,9 +224,13 @@ class Runtime:
         for a result gets `LogClosed`.
         """
         seat = self._seat
+
+        Raises:
+            WriterStuck: a frozen process keeps what was appended from being written; after
+                10 seconds. The log stays open then; close it again when that one is gone.
         if seat is None:
             return
-        if self._ending is None:
+        if self._ending is None or (self._ending.done() and self._ending.exception() is not None):
             # A task of its own: whoever waits for it may be cancelled, and be a tool even.
             self._ending = self._loop.create_task(self._end(seat))
         await asyncio.shield(self._ending)

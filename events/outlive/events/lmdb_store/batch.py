@@ -148,9 +148,14 @@ class BatchWriter:
 
     def mark_clean(self) -> None:
         """Tell the next owner that this one came to its end in good order."""
-        with self._env.begin(write=True) as txn:
-            self._check_epoch(txn)
-            txn.put(CLEAN, b"\1", db=self._tables.meta)
+        try:
+            self.waiting = self._begun = self._begun + 1
+            with self._env.begin(write=True) as txn:
+                self.waiting = None
+                self._check_epoch(txn)
+                txn.put(CLEAN, b"\1", db=self._tables.meta)
+        finally:
+            self.waiting = None
 
     def _check_epoch(self, txn: lmdb.Transaction[bytes]) -> None:
         current = int.from_bytes(txn.get(EPOCH, b"", db=self._tables.meta), "big")
