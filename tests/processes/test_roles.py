@@ -85,6 +85,18 @@ def test_the_same_start_again_is_the_same_run_and_another_is_refused(
     assert sum(isinstance(event, RunStarted) for event in events_of(tmp_path, "r")) == 1
 
 
+def test_another_run_under_the_same_id_is_refused_without_an_owner_too(process: Make) -> None:
+    owner = process()
+    owner.hear("open")
+    visitor = process(role="visitor", agents=False)
+    visitor.hear("open")
+    owner.ask("start", "r", "worker", answer="started")
+    owner.ask("result", "r")
+    owner.kill()
+    assert visitor.ask("start", "r", "other", answer="started")[:2] == ("error", "RunExists")
+    assert visitor.ask("start", "r", "worker", answer="started") == ("started", "r", True)
+
+
 def test_a_start_waits_for_an_owner_and_is_known_meanwhile(process: Make) -> None:
     owner = process()
     owner.hear("open")

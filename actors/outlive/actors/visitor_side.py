@@ -20,7 +20,15 @@ from outlive.events import (
     StreamId,
 )
 from outlive.events.ids import id_of
-from outlive.projections import RunResult, ViewReader, run_result, standing_result
+from outlive.events.run.state import request_digest
+from outlive.projections import (
+    RunResult,
+    ViewReader,
+    fold_run,
+    read_run,
+    run_result,
+    standing_result,
+)
 from outlive.projections.run_summary import STANDING_STILL
 
 
@@ -59,7 +67,11 @@ class VisitorSide:
                 if self._ended is not None:
                     raise self._ended
                 if self.log.owner() != "alive":
+                    self._check_not_another(stream, request)
                     return partial(self.log.waits, command_id)
+                if not self.log.waits(command_id) and self.log.reply(command_id) is None:
+                    # The reply has come and, after a day, gone. A start may be repeated.
+                    await self._loop.run_in_executor(None, put)
                 await self._news()
         finally:
             self.log.unwatch(self._hear)
@@ -68,6 +80,13 @@ class VisitorSide:
         except RunExists:
             raise RunExists(id_of(stream)) from None
         return None
+
+    def _check_not_another(self, stream: StreamId, request: StartRequest) -> None:
+        """Raise RunExists if the run is there, and is another one. Its owner will refuse it."""
+        if self.log.version(stream):
+            run = fold_run(recorded.event for recorded in read_run(self.log, id_of(stream)))[0]
+            if run.request != request_digest(request.agent_id, request.input, request.metadata):
+                raise RunExists(id_of(stream))
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
