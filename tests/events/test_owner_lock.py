@@ -133,3 +133,14 @@ def test_an_owner_in_another_container_is_refused(
         check_namespace(path)
     lock.release()
     check_namespace(path)
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 300, b"", b"{}", b"[" * 400])
+def test_what_somebody_else_wrote_into_the_file_tells_nothing(path: Path, garbage: bytes) -> None:
+    lock = OwnerLock.take(path)
+    path.write_bytes(garbage)
+    assert look_at_owner(path) == ("alive", None)
+    with pytest.raises(LogInUse, match="process unknown"):
+        OwnerLock.take(path)
+    lock.release()
+    OwnerLock.take(path).release()

@@ -95,8 +95,8 @@ def check_namespace(path: Path) -> None:
 def _read_lease(descriptor: int) -> Lease | None:
     try:
         return msgspec.json.decode(os.pread(descriptor, _LEASE_BYTES, 0), type=Lease)
-    except (OSError, msgspec.DecodeError):
-        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # It is renewed soon, or written anew by the next owner.
 
 
 def look_at_owner(path: Path) -> tuple[OwnerState, Lease | None]:
