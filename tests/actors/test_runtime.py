@@ -408,6 +408,10 @@ def test_a_runtime_that_cannot_work_is_refused_at_construction() -> None:
         {"agents": [echo, Agent("echo", model=EchoModel())]},
         {"agents": ["echo"]},
         {"max_recoveries": -1},
+        {"max_recoveries": "5"},
+        {"lease": 0.1},
+        {"lease": "5"},
+        {"lease": None},
     ]
     for options in wrong:
         with pytest.raises(InvalidDefinition):

@@ -91,6 +91,7 @@ def test_filters_hold(
         (["--status", "open"], "running, blocked, quarantined, completed, failed, not 'open'"),
         (["--cursor", "x"], "no cursor of this log"),
         (["--since", "soon"], "--since takes how long ago"),
+        (["--until", "999999w"], "--until 999999w ago is before the year 1"),
         (["--limit", "0"], "1 to 1,000"),
     ],
 )

@@ -40,6 +40,8 @@ def test_a_run_is_started_beside_its_owner_and_watched_to_its_end(tmp_path: Path
             assert (code, "'mine' exists already" in err) == (FAILED, True)
             code, _, err = await run_cli("runs", "start", "nobody", "hello", *data)
             assert (code, "(known: 'echo')" in err) == (NOT_FOUND, True)
+            code, _, err = await run_cli("runs", "start", "\udcff", "hello", *data)
+            assert (code, "no id of a agent" in err) == (USAGE, True)
             code, _, err = await run_cli("runs", "start", "echo", "hello", "--run-id", " ", *data)
             assert (code, "no id" in err) == (USAGE, True)
 

@@ -75,6 +75,6 @@ def test_what_cannot_be_opened_has_another_exit_code(
     assert "there is no log" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("head", ["3", "3:abc", "x:" + "0" * 64])
+@pytest.mark.parametrize("head", ["3", "3:abc", "x:" + "0" * 64, "9" * 5_000 + ":" + "0" * 64])
 def test_a_head_that_is_none_is_wrong_usage(data: Path, head: str) -> None:
     assert run(["verify", "--data", str(data), "--expect", head]) == 2

@@ -46,6 +46,7 @@ from outlive.events import (
     run_stream,
     to_plain,
 )
+from outlive.events.ids import stream_id
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
 from outlive.events.sizes import check_size
@@ -136,8 +137,9 @@ class Runtime:
             if agent.id in self._agents:
                 raise InvalidDefinition(f"two agents have the id {agent.id!r}")
             self._agents[agent.id] = agent
-        if max_recoveries is not None and max_recoveries < 0:
-            raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries}")
+        count = max_recoveries is None or isinstance(max_recoveries, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not count or (max_recoveries is not None and max_recoveries < 0):
+            raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries!r}")
         self._deps = deps
         self._max_recoveries = max_recoveries
         self._clock: Clock = clock or SystemClock()
@@ -222,12 +224,12 @@ class Runtime:
 
         Unfinished runs stay as they are, and go on when the folder is opened again. Who waits
         for a result gets `LogClosed`.
-        """
-        seat = self._seat
 
         Raises:
             WriterStuck: a frozen process keeps what was appended from being written; after
                 10 seconds. The log stays open then; close it again when that one is gone.
+        """
+        seat = self._seat
         if seat is None:
             return
         if self._ending is None or (self._ending.done() and self._ending.exception() is not None):
@@ -306,6 +308,8 @@ class Runtime:
         unknown = registered is None and isinstance(side, OwnerSide)
         if unknown or (isinstance(agent, Agent) and registered is not agent):
             raise AgentNotFound(agent_id, tuple(self._agents))
+        if registered is None:
+            stream_id("agent", agent_id)  # It is the owner's to know, but can it be one at all?
         if not isinstance(input, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"the input of a run is text, not {type(input).__name__}")
         to_plain(input)

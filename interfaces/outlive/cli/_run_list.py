@@ -78,7 +78,10 @@ def _instant(text: str | None, option: str, clock: Clock) -> datetime | None:
         return None
     ago = _AGO.fullmatch(text)
     if ago is not None:
-        return _now(clock) - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        try:
+            return _now(clock) - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        except OverflowError:
+            raise Wrong(f"{option} {text} ago is before the year 1") from None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

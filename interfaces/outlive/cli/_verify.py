@@ -30,7 +30,7 @@ def verify_log(data: Path, *, expect: str | None, json: bool) -> int:
 
 def _head(text: str) -> tuple[int, str]:
     position, _, hash = text.partition(":")
-    if not position.isdecimal() or not re.fullmatch("[0-9a-f]{64}", hash):
+    if not re.fullmatch("[0-9]{1,19}", position) or not re.fullmatch("[0-9a-f]{64}", hash):
         raise Wrong(f"{text!r} is no head: give it as `outlive verify` prints it, POSITION:HASH")
     return int(position), hash
 

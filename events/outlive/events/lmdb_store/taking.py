@@ -67,8 +67,9 @@ class Taken(NamedTuple):
 
 def check_lease(lease_s: float) -> None:
     """Raise InvalidDefinition unless an owner can renew such a lease in time."""
-    if not _LEAST_LEASE_S <= lease_s <= 3_600:
-        raise InvalidDefinition(f"a lease is {_LEAST_LEASE_S} to 3,600 seconds, not {lease_s}")
+    number = isinstance(lease_s, int | float)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not number or not _LEAST_LEASE_S <= lease_s <= 3_600:
+        raise InvalidDefinition(f"a lease is {_LEAST_LEASE_S} to 3,600 seconds, not {lease_s!r}")
 
 
 def take_folder(
@@ -123,8 +124,8 @@ def take_over(opened: Opened) -> Taken:
         LogInUse: it has an owner that is alive, or somebody else was first.
         WriterStuck: its owner, or another one, is frozen within a transaction.
         LogNotWritable: the owner's lock cannot be written.
-    """
         LogFailed: the folder was moved, deleted or replaced.
+    """
     folder, tables = opened.folder, opened.tables
     state, lease = look_at_owner(folder.owner_lock)
     frozen: Lease | None = None
@@ -137,8 +138,8 @@ def take_over(opened: Opened) -> Taken:
         failpoints.hit("owner.locked")
 
     def begin(txn: Txn) -> tuple[int, bool]:
-        if frozen is not None:
         opened.check_in_place()
+        if frozen is not None:
             lock.put_in_place(frozen)
         elif not lock.in_place:
             raise LogInUse(str(folder.path), "another process was first")
