@@ -32,6 +32,8 @@ def to_plain(value: object) -> Value:
     Raises:
         UnserialisableValue: something in it has no plain form; the message says what.
     """
+    if type(value) is str and value.isascii():
+        return value  # As nearly all text: there is nothing in it to be refused.
     try:
         builtins = msgspec.to_builtins(value, builtin_types=(bytes,), str_keys=True)
         # There and back: refuses integers past 64 bits and lone surrogates, turns tuples into

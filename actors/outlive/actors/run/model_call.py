@@ -42,7 +42,7 @@ _WAIT: Final = 0.025  # seconds a piece waits for more
 _SIZE: Final = 1_024  # characters that are enough to be recorded at once
 MAX_MESSAGE: Final = 2_000
 _COUNT_BOUND: Final = 1 << 53
-_ROOM_FOR_A_CALL: Final = bytes(256)  # what stands around it in its events
+_ROOM_FOR_A_CALL: Final = 256  # bytes: what stands around it in its events
 
 _log = structlog.stdlib.get_logger("outlive")
 
@@ -157,7 +157,7 @@ async def call_model(
                     reasoning.append(part.text)
                 case ToolCallPart():
                     planned = _plan(agent, part)
-                    size.add(planned, planned.name, _ROOM_FOR_A_CALL)
+                    size.add(planned, planned.name, room=_ROOM_FOR_A_CALL)
                     calls.append(planned)
                 case Usage():
                     usage += _checked(part)
