@@ -67,13 +67,13 @@ class Feed:
         woken: dict[_Queue, None] = {}
         with self._lock:
             self._take_out_dropped()
-            for record in records:
-                for topic in (self._by_stream.get(record.stream), self._all):
-                    if topic is not None and topic.queues:
-                        topic.push(record)
-                        if topic.asleep:
-                            woken |= topic.asleep
-                            topic.asleep = {}
+            if self._by_stream:
+                for record in records:
+                    topic = self._by_stream.get(record.stream)
+                    if topic is not None:
+                        topic.push((record,), woken)
+            if self._all.queues:
+                self._all.push(records, woken)
         self._wake(woken)
 
     def end(self, error: OutliveError) -> None:
@@ -178,14 +178,21 @@ class _Topic:
         self.queues: dict[_Queue, None] = {}
         self.asleep: dict[_Queue, None] = {}
 
-    def push(self, record: Record) -> None:
-        """Add a record, in the place of the oldest one where there are too many."""
-        self.records.append(record)
-        self.pushed_count += 1
-        if self.pushed_count % QUEUE_LIMIT == 0:
+    def push(self, records: Sequence[Record], woken: dict[_Queue, None]) -> None:
+        """Add records, in the place of the oldest ones where there are too many.
+
+        Who is to be woken for that is added to `woken`.
+        """
+        self.records.extend(records)
+        rounds = self.pushed_count // QUEUE_LIMIT
+        self.pushed_count += len(records)
+        if self.pushed_count // QUEUE_LIMIT != rounds:
             for queue in self.queues:
                 if queue.loop.is_closed():
                     self.asleep[queue] = None  # It never will be; waking it finds that out.
+        if self.asleep:
+            woken |= self.asleep
+            self.asleep = {}
 
 
 class _Queue:
@@ -257,14 +264,14 @@ class Subscription(Generic[T]):
         after: int,
         *,
         read: Callable[[int], Sequence[T]],
-        unpack: Callable[[Record, int], Sequence[T]],
+        unpack: Callable[[Sequence[Record], int], Sequence[T]],
         cursor: Callable[[T], int],
     ) -> None:
         self._feed = feed
         self._stream = stream
         self._after = after
         self._read: Callable[[int], Sequence[T]] = read
-        self._unpack: Callable[[Record, int], Sequence[T]] = unpack
+        self._unpack: Callable[[Sequence[Record], int], Sequence[T]] = unpack
         self._cursor: Callable[[T], int] = cursor
         self._queue: _Queue | None = None
         self._ready: deque[T] = deque()
@@ -324,12 +331,7 @@ class Subscription(Generic[T]):
             if len(found) >= READ_LIMIT:
                 queue.lagging = True  # A full page: more may follow it.
         else:
-            after = self._after
-            for record in queue.take():
-                items = self._unpack(record, after)
-                if items:
-                    self._ready.extend(items)
-                    after = self._cursor(items[-1])
+            self._ready.extend(self._unpack(queue.take(), self._after))
         return bool(self._ready) or queue.lagging
 
     def end(self, error: OutliveError) -> None:
@@ -372,7 +374,7 @@ def follow_stream(
         stream,
         after,
         read=lambda version: read(stream, Version(version), READ_LIMIT),
-        unpack=lambda record, version: record.recorded(after=Version(version)),
+        unpack=_events_beyond,
         cursor=lambda recorded: recorded.version,
     )
 
@@ -386,6 +388,24 @@ def follow_all(
         None,
         after,
         read=lambda position: read(Position(position), READ_LIMIT),
-        unpack=lambda record, position: [record] if record.position > position else [],
+        unpack=_records_beyond,
         cursor=lambda record: record.position,
     )
+
+
+def _events_beyond(records: Sequence[Record], version: int) -> list[Recorded]:
+    found: list[Recorded] = []
+    for record in records:  # One owner, and then the next, may have pushed the same.
+        found += record.recorded(after=Version(version))
+        if found:
+            version = found[-1].version
+    return found
+
+
+def _records_beyond(records: Sequence[Record], position: int) -> list[Record]:
+    found: list[Record] = []
+    for record in records:
+        if record.position > position:
+            position = record.position
+            found.append(record)
+    return found
