@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import merge
 from operator import itemgetter
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -144,7 +144,8 @@ class Rows(ViewRows):
                 self._known[key] = found
         elif found is _GONE:
             return None
-        return cast("T | None", found)
+        row: T | None = found
+        return row
 
     def put(self, key: bytes, value: object) -> None:
         """Put a row, in the place of one that is there."""
