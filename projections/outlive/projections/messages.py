@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -64,6 +64,11 @@ class Transcript:
     The answers of parallel tool calls stand in the order in which the model asked, whatever
     the order in which they came.
     """
+
+    events: Final[frozenset[type[Event]]] = frozenset(
+        {ModelCallCompleted, ToolCallCompleted, ToolCallFailed, RunStarted}
+    )
+    """The event types that it looks at; the others say nothing."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []

@@ -19,6 +19,7 @@ from outlive.events import (
 from outlive.projections import Transcript
 
 _PAGE: Final = 1_000
+_NOTED: Final = Transcript.events | {ToolStepCompleted}
 
 
 class Notes:
@@ -31,6 +32,8 @@ class Notes:
 
     def apply(self, event: Event) -> None:
         """Take one event."""
+        if type(event) not in _NOTED:
+            return
         self.transcript.apply(event)
         match event:
             case ToolStepCompleted():
