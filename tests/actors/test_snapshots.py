@@ -25,6 +25,7 @@ from outlive.events import (
     MemoryLog,
     ModelCallCompleted,
     ModelCallStarted,
+    OpenEntry,
     Recorded,
     RequestedToolCall,
     RunId,
@@ -104,9 +105,13 @@ def memory() -> MemoryLog:
 
 
 def snapshot(log: ScriptedLog, data: bytes, version: int) -> None:
-    """Put a snapshot into a log, of a version that it has."""
+    """Put a snapshot of an open stream into a log, of a version that it has."""
     kept = log.inner._snapshots  # pyright: ignore[reportPrivateUsage]
     kept[STREAM] = Snapshot(Version(version), log.inner.head, data)
+    open_row = OpenEntry(kind="tally", status="open", owes=True)
+    log.inner.append(
+        STREAM, (), expected_version=log.inner.version(STREAM), entry=open_row
+    ).result()
 
 
 EVENTS: Final = st.one_of(

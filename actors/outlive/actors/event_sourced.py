@@ -77,26 +77,28 @@ class CommandEnvelope(Envelope[Any]):
 class _Pending(Generic[S]):
     """A commit on its way, and who waits for it."""
 
-    __slots__ = ("_error", "envelope", "events", "state", "waiting")
+    __slots__ = ("_error", "entry", "envelope", "events", "state", "waiting")
 
     def __init__(
         self,
         envelope: Envelope[Any],
         events: tuple[Event, ...],
         state: S,
+        entry: OpenEntry | None,
         error: BaseException | None,
     ) -> None:
         self.envelope = envelope
         self.events = events
         self.state = state  # after the commit
+        self.entry = entry  # by that state
         self._error = error  # why the command was refused, if the commit records that
         self.waiting: list[_Answer] = []  # decided upon this state, without events
 
     def give(self) -> None:
         """Answer the one who sent the command, now that the commit is acknowledged."""
-        reply = cast("LoopFuture[Any] | None", self.envelope.reply_to)
-        if reply is None:
+        if self.envelope.reply_to is None:
             return
+        reply = cast("LoopFuture[Any]", self.envelope.reply_to)
         if self._error is not None:
             reply.fail(self._error)
         else:
@@ -211,7 +213,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 at.
         """
         state, version, read_to = self._entity.initial, NO_VERSION, NO_POSITION
-        saved = restored(self._log, self.stream, self._entity)
+        self._row = self._log.open_entry(self.stream)
+        # Only what is open has a saved state: a new stream need not be looked up once more.
+        saved = restored(self._log, self.stream, self._entity) if self._row is not None else None
         if saved is not None:
             state, version, read_to = saved[0], saved[1].version, saved[1].position
         self._saved_at = version
@@ -228,7 +232,6 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 break
         self._state, self._version, self._read_to = state, version, read_to
         self._entry = self._entity.open_entry(state)
-        self._row = self._log.open_entry(self.stream)
         self._owed = self._entity.outstanding(state)
 
     def restore_row(self) -> None:
@@ -250,22 +253,21 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if self._refusal is not None:
             self._held.append(envelope)
             return
-        reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         command_id: str | None = getattr(envelope, "command_id", None)
         try:
-            events = self._entity.decide(self._state, cast("C", envelope.message))
-            state = self._state
+            state, entity = self._state, self._entity
+            events = entity.decide(state, envelope.message)
             for event in events:
-                state = self._entity.evolve(state, event)
+                state = entity.evolve(state, event)
             if not events and command_id is None:
-                if reply is not None:
+                if envelope.reply_to is not None:
                     self._answer(_Answer(envelope, state, None))
                 return
             self._append(envelope, events, state, command_id)
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
             if command_id is not None and not isinstance(error, LogError):
                 self._append(envelope, (), self._state, command_id, error)
-            elif reply is not None:
+            elif envelope.reply_to is not None:
                 self._answer(_Answer(envelope, None, error))
             elif isinstance(error, Refused):
                 _log.info("command_refused", stream=self.stream, reason=str(error))
@@ -301,7 +303,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._version = version
         if due:
             self._saved_at = version
-        self._pending.append(_Pending(envelope, events, state, error))
+        self._pending.append(_Pending(envelope, events, state, self._entry, error))
         commit.then(self._settled)
 
     def _answer(self, answer: _Answer) -> None:
@@ -319,7 +321,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             return
         if not self.actor_stopped.is_set():
             self._world.committed(pending.events, commit.outcome.last_version)
-            self._try_to_act(pending.state, commit.outcome.position)
+            self._try_to_act(pending.state, pending.entry, commit.outcome.position)
         pending.give()
         for answer in pending.waiting:
             answer.give()
@@ -333,13 +335,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if self._entry is None and not self.busy and not self.actor_stopped.is_set():
             self._at_rest()
 
-    def _try_to_act(self, state: S, cause: Position) -> None:
+    def _try_to_act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
         try:
-            self._act(state, cause)
+            self._act(state, entry, cause)
         except LogError as error:  # What an effect needs cannot be read.
             self._broken(error)
 
-    def _act(self, state: S, cause: Position) -> None:
+    def _act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
         """Perform what the commit made outstanding; let go of what is owed no more."""
         before, after = self._owed, self._entity.outstanding(state)
         self._owed = after
@@ -349,7 +351,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         for effect in after:
             if effect not in before:
                 self._world.perform(effect, cause)
-        self._watch(self._entity.open_entry(state))
+        self._watch(entry)
 
     def _watch(self, entry: OpenEntry | None) -> None:
         wake_at_ns = entry.wake_at_ns if entry is not None else None
@@ -396,7 +398,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._broken(error)
             return
         self._owed = owed
-        self._try_to_act(self._state, self._read_to)
+        self._try_to_act(self._state, self._entry, self._read_to)
         envelopes = [*self._again, *self._held]
         self._again, self._held = [], []
         for envelope in envelopes:

@@ -222,7 +222,8 @@ class LoopActor(pykka.Actor):
     def __init__(self, urn: str) -> None:
         # Pykka's own __init__ draws a uuid4 and a threading.Event: 6 us and 1.2 KB each.
         self.actor_urn = urn
-        self.actor_inbox = self._create_actor_inbox()
+        self.mailbox: Final = self._create_actor_inbox()
+        self.actor_inbox = self.mailbox
         self.actor_stopped = cast("threading.Event", _Flag())
         self._actor_ref = pykka.ActorRef(self)
 
@@ -244,11 +245,6 @@ class LoopActor(pykka.Actor):
     @staticmethod
     def _create_future() -> LoopFuture[Any]:
         return LoopFuture()
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """The actor's mailbox."""
-        return cast("Mailbox", self.actor_inbox)
 
     def _start_actor_loop(self) -> None:
         self._actor_loop_setup()
