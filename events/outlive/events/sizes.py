@@ -26,21 +26,22 @@ class Size:
     def __init__(self) -> None:
         self._bytes = 0
 
-    def add(self, *values: object, room: int = 0) -> None:
-        """Count values that are plain, and `room` for what stands around them.
+    def add(self, value: object, *, room: int = 0) -> None:
+        """Count a plain value, and `room` for what stands around it. Raises EventTooLarge."""
+        self._count(len(_encode(value)) + room)
 
-        Raises:
-            EventTooLarge: it is too much.
-        """
-        self._bytes += room
-        for value in values:
-            # Nearly all is text, much of it in small pieces, whose length is known.
-            plain = value if isinstance(value, str) and value.isascii() else _encode(value)
-            self._bytes += len(plain)
+    def add_text(self, text: str) -> None:
+        """Count a piece of text, of which there may be many. Raises EventTooLarge."""
+        self._count(len(text) if text.isascii() else len(text.encode()))
+
+    def _count(self, size_bytes: int) -> None:
+        self._bytes += size_bytes
         if self._bytes > MAX_VALUE_BYTES:
             raise EventTooLarge(self._bytes, MAX_VALUE_BYTES)
 
 
 def check_size(*values: object) -> None:
     """Raise EventTooLarge unless the plain values can be stored together in one event."""
-    Size().add(*values)
+    size_bytes = sum([len(_encode(value)) for value in values])
+    if size_bytes > MAX_VALUE_BYTES:
+        raise EventTooLarge(size_bytes, MAX_VALUE_BYTES)

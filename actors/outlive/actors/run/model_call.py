@@ -42,7 +42,7 @@ _WAIT: Final = 0.025  # seconds a piece waits for more
 _SIZE: Final = 1_024  # characters that are enough to be recorded at once
 MAX_MESSAGE: Final = 2_000
 _COUNT_BOUND: Final = 1 << 53
-_ROOM_FOR_A_CALL: Final = 256  # bytes: what stands around it in its events
+_ROOM_FOR_A_CALL: Final = 256  # bytes that stand around it in its events
 
 _log = structlog.stdlib.get_logger("outlive")
 
@@ -89,7 +89,7 @@ class _Deltas:
 
     def add(self, text: str, kind: Literal["text", "reasoning"]) -> None:
         to_plain(text)
-        self._answer.add(text)
+        self._answer.add_text(text)
         if not text:
             return
         self._parts += 1
@@ -157,13 +157,14 @@ async def call_model(
                     reasoning.append(part.text)
                 case ToolCallPart():
                     planned = _plan(agent, part)
-                    size.add(planned, planned.name, room=_ROOM_FOR_A_CALL)
+                    size.add(planned, room=_ROOM_FOR_A_CALL)
+                    size.add_text(planned.name)
                     calls.append(planned)
                 case Usage():
                     usage += _checked(part)
                 case Finish(reason=str()):
                     to_plain(part.reason)
-                    size.add(part.reason, part.reason)
+                    size.add_text(2 * part.reason)
                     finish = part
                 case _:  # a model from outside, unchecked until here
                     raise TypeError(f"a model yields ModelParts, not {part!r}")  # pyright: ignore[reportUnreachable]

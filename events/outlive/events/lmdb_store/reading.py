@@ -229,7 +229,7 @@ class Reading:
         """
         number = self._number(txn, stream)
         found: list[tuple[RawRecord, bytes | None]] = []
-        while True:
+        while number:
             records, passed = self._back(txn, stream, number, after, limit)
             found.extend((raw, self._blob(txn, raw)) for raw in reversed(records))
             if not passed:
@@ -240,6 +240,7 @@ class Reading:
             if limit <= 0:
                 return found
             after = max(passed, records[0].first_version + records[0].count - 1 if records else 0)
+        return found  # There is no such stream yet.
 
     def _back(
         self, txn: Txn, stream: StreamId, number: int, after: int, limit: int
@@ -318,7 +319,8 @@ class Reading:
         """Return the stream's row of the open table."""
 
         def work(txn: Txn) -> bytes | None:
-            found = txn.get(number_key(self._number(txn, stream)), db=self._tables.open)
+            number = self._number(txn, stream)
+            found = txn.get(number_key(number), db=self._tables.open) if number else None
             return None if found is None else bytes(found)
 
         row = self.within(work)
