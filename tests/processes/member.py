@@ -80,6 +80,10 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case "start", [run_id, agent_id]:
                 run = await rt.start(agent_id, f"task of {run_id}", run_id=run_id)
                 pipe.send(("started", run_id, run.submitted))
+            case "start and wait", [run_id, agent_id, text]:
+                run = await rt.start(agent_id, text, run_id=run_id)
+                pipe.send(("started", run_id, run.submitted))
+                pipe.send(("result", run_id, (await run.result()).status))
             case "result", [run_id]:
                 result: RunResult = await rt.result(run_id)
                 pipe.send(("result", run_id, result.status))

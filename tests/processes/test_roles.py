@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from outlive.events import LmdbReader, RunCompleted, RunRecovered, RunStarted
+from outlive.actors import Runtime
+from outlive.events import LmdbLog, LmdbReader, RunCompleted, RunRecovered, RunStarted
+from outlive.events.lmdb_store.layout import SUBMITTED, number_key
 from outlive.projections import read_run
+from tests.events.lmdb_files import write_row
 from tests.processes.conftest import Member
 
 Make = Callable[..., Member]
@@ -201,3 +205,45 @@ def test_of_many_that_stand_by_one_takes_over_again_and_again(process: Make) -> 
             members.remove(owner)
     wait_until_owner(members[0])
     assert members[0].ask("start", "r", "worker", answer="started") == ("started", "r", False)
+
+
+def test_who_submitted_a_start_is_told_when_a_later_owner_refuses_it(process: Make) -> None:
+    owner = process()
+    owner.hear("open")
+    owner.kill()
+    first, second, third = (process(role="visitor") for _ in range(3))
+    for member in (first, second, third):
+        member.hear("open")
+    first.say("start and wait", "r", "worker", "one")
+    assert first.hear("started") == ("started", "r", True)
+    second.say("start and wait", "r", "worker", "another")
+    third.say("start and wait", "s", "nobody", "one")
+    assert second.hear("started") == ("started", "r", True)
+    assert third.hear("started") == ("started", "s", True)
+    process().hear("open")
+    assert first.hear("result") == ("result", "r", "completed")
+    assert second.hear("result")[:2] == ("error", "RunExists")
+    assert third.hear("result")[:2] == ("error", "AgentNotFound")
+
+
+def test_a_command_that_cannot_be_read_holds_up_no_other(process: Make, tmp_path: Path) -> None:
+    LmdbLog(tmp_path / "data").close()
+    write_row(tmp_path / "data", "inbox", number_key(500), b"\xff")
+    write_row(tmp_path / "data", "meta", SUBMITTED, number_key(500))
+    process().hear("open")
+    visitor = process(role="visitor")
+    visitor.hear("open")
+    assert visitor.ask("start", "r", "worker", answer="started") == ("started", "r", False)
+    assert visitor.ask("result", "r") == ("result", "r", "completed")
+
+
+def test_an_owner_whose_loop_has_ended_without_a_close_makes_room(
+    process: Make, tmp_path: Path
+) -> None:
+    async def leave() -> None:
+        await Runtime(tmp_path / "data", lease=0.2).__aenter__()
+
+    asyncio.run(leave())
+    other = process()
+    other.hear("open")
+    wait_until_owner(other)

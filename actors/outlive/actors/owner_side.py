@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -117,7 +117,7 @@ class OwnerSide:
             metadata=request.metadata,
         )
 
-    async def start(self, stream: StreamId, request: StartRequest) -> Callable[[], bool] | None:
+    async def start(self, stream: StreamId, request: StartRequest) -> None:
         """Start a run; return once it is durable. See `Runtime.start`."""
         trouble = self.log.trouble
         if trouble is not None:
@@ -127,14 +127,14 @@ class OwnerSide:
             run = self._runs.at(stream)
             if isinstance(run, OpenEntry):
                 self._start_again(stream, command)
-                return None
+                return
             try:
                 await run.actor.ask(command)
             except MailboxClosed:
                 continue  # It has come to rest meanwhile, or all was closed.
             except RunExists:
                 raise RunExists(id_of(stream)) from None
-            return None
+            return
         raise self._ended
 
     def _start_again(self, stream: StreamId, command: StartRun) -> None:
@@ -176,6 +176,9 @@ class OwnerSide:
         """Carry out a command from the inbox, or refuse it."""
         if self._effects.closed:
             return  # It stays in the inbox.
+        if not submitted.command_id:
+            _log.error("command_unreadable", number=submitted.number)
+            return
         stream, id = submitted.stream, submitted.command_id
         try:
             command = self.command(decode_request(submitted.data))

@@ -170,7 +170,7 @@ class Runtime:
         )
         try:
             if self._given_log is not None:
-                seat.take(self._given_log)
+                seat.take(self._given_log, given=True)
             elif self._path is None:
                 seat.take(MemoryLog(clock=self._clock))
             else:
@@ -322,6 +322,9 @@ class Runtime:
         )
         while True:
             try:
+                if isinstance(side, OwnerSide):
+                    await side.start(stream, request)
+                    return Run(self, id)
                 return Run(self, id, await side.start(stream, request))
             except LogError as error:
                 side = await self._open.after(side, error)

@@ -129,6 +129,7 @@ class Seat:
         try:
             opened = await asyncio.shield(self._opening)
         except asyncio.CancelledError:
+            self._opening.add_done_callback(_looked_at)
             self._leave()
             raise
         try:
@@ -185,11 +186,13 @@ class Seat:
         except LogInUse:
             threading.Event().wait(_LOOK_AFTER_S)  # Another one is making it.
 
-    def take(self, log: EventLog) -> None:
-        """Be the owner of a log."""
+    def take(self, log: EventLog, *, given: bool = False) -> None:
+        """Be the owner of a log; one that is not `given` is kept for this loop alone."""
         self._side = self._owning(log)
         if isinstance(log, LmdbLog):
             log.on_failure(lambda error: self._hear(log, error))
+            if not given:
+                log.keep_while(lambda: not self._loop.is_closed())
         self._tell()
 
     def _be_visitor(self, log: LmdbVisitor) -> None:
@@ -236,8 +239,8 @@ class Seat:
         """The log cannot be written any more. On its writer's thread."""
         try:
             self._loop.call_soon_threadsafe(self._lose, log, error)
-        except RuntimeError:
-            return  # The loop is closed: nobody is left who could be told.
+        except RuntimeError:  # The loop is closed: nobody is left who could be told.
+            threading.Thread(target=log.close, name="outlive-close", daemon=True).start()
 
     def _lose(self, log: LmdbLog, error: LogError) -> None:
         if not self._closing:
@@ -286,6 +289,12 @@ class Seat:
         if not self._changed.done():
             self._changed.set_result(None)
         return log
+
+
+def _looked_at(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for it: that is no reason for asyncio to complain of its error."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _closed_meanwhile() -> LogClosed:

@@ -68,8 +68,8 @@ class SyncRun:
         return self._runtime.iterate(self._run.text())
 
     def result(self, *, timeout: float | None = None) -> RunResult:
-        """Wait until the run is at rest. See `Runtime.result`."""
-        return self._runtime.result(self.id, timeout=timeout)
+        """Wait until the run is at rest. See `Run.result`."""
+        return self._runtime.wait_for(self._run.result(timeout=timeout))
 
 
 class SyncRuntime:
@@ -232,6 +232,10 @@ class SyncRuntime:
             body.close()
             raise BlockingAskRefused("SyncRuntime would block the event loop: use Runtime")
         return asyncio.run_coroutine_threadsafe(body, loop).result()
+
+    def wait_for(self, body: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine of this runtime's loop returns."""
+        return self._await(body)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """Yield what an async iterator of this runtime's loop yields, and close it after."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 
 from outlive.actors.ids import Ids
-from outlive.actors.replies import check_reply
 from outlive.actors.run.begun import LOOK_AFTER, has_begun
+from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import StartRequest, encode_request
 from outlive.events import (
     LmdbVisitor,
@@ -16,6 +15,7 @@ from outlive.events import (
     RunCompleted,
     RunExists,
     RunFailed,
+    RunId,
     RunNotFound,
     StreamId,
 )
@@ -52,33 +52,29 @@ class VisitorSide:
         self._wake()
         self.views.close()
 
-    async def start(self, stream: StreamId, request: StartRequest) -> Callable[[], bool] | None:
+    async def start(self, stream: StreamId, request: StartRequest) -> Submission | None:
         """Have a run started. Returns None once that is durable.
 
-        If no owner is alive, it returns at once: a function that tells whether the start is
-        still waiting for one.
+        If no owner is alive, it returns at once, what was submitted.
         """
         command_id = self._ids.command_id()
         put = partial(self.log.submit, command_id, stream, encode_request(request))
+        submission = Submission(self.log, command_id, RunId(id_of(stream)))
         self.log.watch(self._hear)
         try:
             await self._loop.run_in_executor(None, put)
-            while (reply := self.log.reply(command_id)) is None:
+            while not submission.answered():
                 if self._ended is not None:
                     raise self._ended
                 if self.log.owner() != "alive":
                     self._check_not_another(stream, request)
-                    return partial(self.log.waits, command_id)
-                if not self.log.waits(command_id) and self.log.reply(command_id) is None:
+                    return submission
+                if not submission.waits() and not submission.answered():
                     # The reply has come and, after a day, gone. A start may be repeated.
                     await self._loop.run_in_executor(None, put)
                 await self._news()
         finally:
             self.log.unwatch(self._hear)
-        try:
-            check_reply(reply)
-        except RunExists:
-            raise RunExists(id_of(stream)) from None
         return None
 
     def _check_not_another(self, stream: StreamId, request: StartRequest) -> None:

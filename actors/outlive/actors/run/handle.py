@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
-from outlive.events import Recorded, RunId
+from outlive.actors.run.submission import Submission
+from outlive.events import Recorded, RunId, RunNotFound
 from outlive.projections import RunResult, TextReset, text_of
 
 if TYPE_CHECKING:
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
 class Run:
     """A run that was started. It goes on whether or not anybody holds this object."""
 
-    def __init__(
-        self, runtime: Runtime, id: RunId, waits: Callable[[], bool] | None = None
-    ) -> None:
+    def __init__(self, runtime: Runtime, id: RunId, submission: Submission | None = None) -> None:
         self._runtime = runtime
-        self._waits = waits
+        self._submission = submission
         self.id: Final = id
 
     @property
@@ -27,9 +26,9 @@ class Run:
         """Whether the start lies in the inbox still: no owner has been up to take it.
 
         It is durable, and the run begins as soon as there is an owner. If that one refuses it,
-        there is no such run: who waits for it gets `RunNotFound`.
+        `result` raises what it was refused with.
         """
-        return self._waits is not None and self._waits()
+        return self._submission is not None and self._submission.waits()
 
     def __repr__(self) -> str:
         """Name the run."""
@@ -47,5 +46,17 @@ class Run:
         return text_of(self.events())
 
     async def result(self, *, timeout: float | None = None) -> RunResult:
-        """Wait until the run is at rest. See `Runtime.result`."""
-        return await self._runtime.result(self.id, timeout=timeout)
+        """Wait until the run is at rest. See `Runtime.result`.
+
+        Raises:
+            RunExists, AgentNotFound: an owner that came later has refused the start.
+        """
+        try:
+            result = await self._runtime.result(self.id, timeout=timeout)
+        except RunNotFound:
+            if self._submission is not None:
+                self._submission.answered()
+            raise
+        if self._submission is not None:
+            self._submission.answered()  # It may be the result of another start under this id.
+        return result

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from outlive.events.errors import CorruptLog
+from outlive.events.ids import StreamId
 from outlive.events.lmdb_store.layout import SUBMITTED, Tables, number_key
 from outlive.events.submitted import Submitted
 
@@ -35,6 +35,7 @@ _PURGE_AT_ONCE: Final = 4
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Submitted).decode
+_UNREADABLE: Final = Submitted(command_id="", stream=StreamId(""), data=b"", submitted_at_ns=0)
 
 
 def put_command(txn: Txn, tables: Tables, command: Submitted) -> None:
@@ -52,8 +53,7 @@ def put_command(txn: Txn, tables: Tables, command: Submitted) -> None:
 def commands(txn: Txn, tables: Tables, *, after: int = 0, limit: int = 1_000) -> list[Submitted]:
     """Return at most `limit` commands that wait, the oldest first, beyond a number.
 
-    Raises:
-        CorruptLog: a row cannot be read.
+    One that cannot be read has no id and no stream: it stays where it is, and holds up nobody.
     """
     found: list[Submitted] = []
     with txn.cursor(tables.inbox) as cursor:
@@ -64,9 +64,10 @@ def commands(txn: Txn, tables: Tables, *, after: int = 0, limit: int = 1_000) ->
                 break
             number = int.from_bytes(key, "big")
             try:
-                found.append(msgspec.structs.replace(_decode(row), number=number))
-            except msgspec.DecodeError as error:
-                raise CorruptLog(f"command {number} of the inbox", str(error)) from None
+                command = _decode(row)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                command = _UNREADABLE
+            found.append(msgspec.structs.replace(command, number=number))
     return found
 
 

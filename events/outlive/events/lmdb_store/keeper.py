@@ -27,8 +27,9 @@ class Keeper:
     """Keeps an owner's lease from `start` to `stop`.
 
     `lost` is called once, when the lock is no longer the one in the folder: with None when
-    another one has taken its place, with an error when the folder is gone. `waiting` tells
-    which transaction the writer waits to begin, if it does. On the keeper's thread, both.
+    another one has taken its place, with an error when the folder is gone, or when nobody is
+    left in this process who acts on the log (`wanted`). `waiting` tells which transaction the
+    writer waits to begin, if it does. All on the keeper's thread.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Keeper:
         *,
         lost: Callable[[OutliveError | None], None],
         waiting: Callable[[], int | None],
+        wanted: Callable[[], bool],
     ) -> None:
         self._lock = lock
         self._folder = folder
@@ -47,6 +49,7 @@ class Keeper:
         self._lease_s = lease_s
         self._lost = lost
         self._waiting = waiting
+        self._wanted = wanted
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outlive-lease", daemon=True)
         self.stuck: OutliveError | None = None  # why nobody can write now
@@ -68,6 +71,9 @@ class Keeper:
             try:
                 if not self._lock.in_place:
                     self._lost(None)
+                    return
+                if not self._wanted():
+                    self._lost(LogFailed("nobody is left in this process who acts on the log"))
                     return
                 self._lock.renew(self._epoch, self._lease_s)
             except OSError as error:

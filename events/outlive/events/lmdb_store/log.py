@@ -102,6 +102,7 @@ class LmdbLog(LmdbReads):
         self._epoch = taken.epoch
         self._clean = taken.clean
         self._on_failure: Callable[[LogError], None] | None = None
+        self._wanted: Callable[[], bool] = lambda: True
         self._wakers = Wakers(opened.folder.wake)
         self._writer = Writer(
             opened,
@@ -118,6 +119,7 @@ class LmdbLog(LmdbReads):
             lease_s,
             lost=self._lost,
             waiting=lambda: self._writer.waiting,
+            wanted=self._is_wanted,
         )
         self._listener: Listener | None = None
         self._keeper.start()
@@ -160,6 +162,13 @@ class LmdbLog(LmdbReads):
         Followers are not ended then: whoever is called may `step_down`, or close.
         """
         self._on_failure = callback
+
+    def keep_while(self, wanted: Callable[[], bool]) -> None:
+        """Own the log for as long as `wanted` returns True; then fail, for others to take over.
+
+        It is asked with each renewal of the lease, on another thread.
+        """
+        self._wanted = wanted
 
     def append(
         self,
@@ -224,6 +233,9 @@ class LmdbLog(LmdbReads):
     def end_following(self, error: OutliveError) -> None:
         """Tell all followers that no more will come. For who was called by `on_failure`."""
         self._opened.feed.end(error)
+
+    def _is_wanted(self) -> bool:
+        return self._wanted()
 
     def _lost(self, error: OutliveError | None) -> None:
         """The keeper has found out that this process is no longer the owner."""
