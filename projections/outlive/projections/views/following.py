@@ -35,10 +35,7 @@ _COMMIT_AFTER: Final = 0.2  # seconds from a change: each flush competes with th
 _COMMIT_AT: Final = 2_000  # rows
 _COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
 _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
-_REST: Final = 0.05  # seconds in which records collect: woken seldom, it costs less
-_LEAST_REST: Final = _REST / 8
-_MANY: Final = 400  # records: a queue that overflows costs more, so it rests for less after them
-_FEW: Final = 100
+_REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
 _PAGE: Final = 512  # records read at a time while it catches up
 _SLICE: Final = 64  # records folded before the loop gets its turn
 
@@ -81,7 +78,6 @@ class FollowedView:
         self._timer: asyncio.TimerHandle | None = None
         self._commit: asyncio.Task[None] | None = None
         self._resting: asyncio.Future[None] | None = None
-        self._rest_s = _REST
         self._records: Subscription[Record] | None = None
 
     @property
@@ -174,9 +170,8 @@ class FollowedView:
                 if self._broken is not None:
                     raise self._broken
                 while True:
-                    found = await records.batch()
-                    await self._fold_all(found)
-                    await self._rest(len(found))
+                    await self._fold_all(await records.batch())
+                    await self._rest()
             finally:
                 self._records = None
 
@@ -235,19 +230,12 @@ class FollowedView:
         elif len(rows.dirty) >= _COMMIT_AT:
             self._begin_commit()
 
-    async def _rest(self, count: int) -> None:
-        """Let records collect for a moment, unless somebody waits for them.
-
-        The moment is shorter where `count`, those that had collected, were many.
-        """
-        if count > _MANY:
-            self._rest_s = max(self._rest_s / 2, _LEAST_REST)
-        elif count < _FEW:
-            self._rest_s = min(self._rest_s * 2, _REST)
+    async def _rest(self) -> None:
+        """Let records collect for a moment, unless somebody waits for them."""
         if not self._waits or self._waiting or self._broken is not None:
             await self._breathe()
         else:
-            await self._sleep(self._rest_s)
+            await self._sleep(_REST)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless somebody kicks."""
