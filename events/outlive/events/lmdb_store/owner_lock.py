@@ -25,6 +25,7 @@ import threading
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -62,6 +63,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         return self.boot_id != _boot_id() or _clock.monotonic_ns() > self.until_ns
 
 
+@cache
 def _boot_id() -> str:
     """Return what is another one after each start of the machine, where that can be told."""
     with suppress(OSError):
