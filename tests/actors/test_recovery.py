@@ -885,7 +885,7 @@ def test_a_start_that_meets_a_run_on_its_way_into_quarantine_is_answered() -> No
 def damage(machine: Machine, run_id: str) -> None:
     """Let the last record of a run be unreadable."""
     log = machine.log
-    records = log._records  # pyright: ignore[reportPrivateUsage]
+    records = log.store.records
     position = log.read(run_stream(run_id))[-1].position
     records[position - 1] = records[position - 1][:-3] + b"\xc1" * 3
 

@@ -106,7 +106,7 @@ def memory() -> MemoryLog:
 
 def snapshot(log: ScriptedLog, data: bytes, version: int) -> None:
     """Put a snapshot of an open stream into a log, of a version that it has."""
-    kept = log.inner._snapshots  # pyright: ignore[reportPrivateUsage]
+    kept = log.inner.store.snapshots
     kept[STREAM] = Snapshot(Version(version), log.inner.head, data)
     open_row = OpenEntry(kind="tally", status="open", owes=True)
     log.inner.append(

@@ -114,7 +114,7 @@ def written_by_memory() -> tuple[list[bytes], list[Record]]:
     log.append(run_stream("hold"), [], expected_version=Version(0))  # a tick of the clock
     for append in together:
         append()
-    return log._records, log.read_all()  # pyright: ignore[reportPrivateUsage]  # as stored
+    return log.store.records, log.read_all()
 
 
 def compacted_by_lmdb(path: Path) -> tuple[dict[str, list[list[str]]], list[Record]]:
@@ -245,7 +245,7 @@ def test_a_long_payload_of_format_1_is_read(tmp_path: Path) -> None:
     memory = MemoryLog(clock=Ticks(START_NS), log_id="golden")
     for stream, commit_id in ((ONE, b"1" * 16), (TWO, b"2" * 16)):
         memory.append(stream, LONG, expected_version=Version(0), commit_id=commit_id).result(5)
-    assert memory._records == stored_records(tmp_path)  # pyright: ignore[reportPrivateUsage]  # as stored
+    assert memory.store.records == stored_records(tmp_path)
 
 
 WRITERS = {"gaps": compacted_by_lmdb, "blob": written_with_blob, "": written_by_lmdb}
