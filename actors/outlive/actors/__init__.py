@@ -3,6 +3,7 @@
 from outlive.actors.agent import Agent
 from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
 from outlive.actors.ids import Ids, RandomIds
+from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import BlockingAskRefused
 from outlive.actors.model import (
     Finish,
@@ -29,6 +30,7 @@ __all__ = [
     "EchoModel",
     "Finish",
     "Ids",
+    "LiveEntity",
     "Model",
     "ModelPart",
     "ModelRequest",

@@ -21,6 +21,7 @@ import structlog
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Entity, Exhausted, World
 from outlive.actors.event_sourced import CommandEnvelope, EventSourcedActor
+from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.timers import Timers
@@ -136,6 +137,21 @@ class Addresses(Generic[S, C, X, R]):
         except LogError as error:
             _log.error("entity_not_read", stream=stream, error=told(error))
             return None
+
+    def live(self) -> list[LiveEntity]:
+        """Return what is in memory, in the order in which it was brought in."""
+        return [
+            LiveEntity(
+                stream=stream,
+                entity=self._kind.entity,
+                state=resident.actor.state,
+                version=resident.actor.version,
+                busy=resident.actor.busy,
+                wake_at_ns=self._timers.at(stream),
+                running=self._effects.of(stream),
+            )
+            for stream, resident in self._residents.items()
+        ]
 
     def resident(self, stream: StreamId) -> Resident[S, C, X, R] | None:
         """Return the entity if it is in memory."""

@@ -71,6 +71,23 @@ class Agent:
             made.schema for made in self.tools.values()
         )
 
+    def with_model(self, model: Model) -> Agent:
+        """Return the same agent with another model: a scripted one in a test, say.
+
+        Raises:
+            InvalidDefinition: that is no model.
+        """
+        return Agent(
+            self.id,
+            model=model,
+            instructions=self.instructions,
+            name=self.name,
+            description=self.description,
+            tools=list(self.tools.values()),
+            max_steps=self.max_steps,
+            tool_concurrency=self.tool_concurrency,
+        )
+
     def __repr__(self) -> str:
         """Name the agent."""
         return f"<Agent {self.id}>"

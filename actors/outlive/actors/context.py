@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
@@ -51,6 +52,10 @@ class Attempt(Protocol):
 
     async def in_thread(self, fn: Callable[[], T]) -> T:
         """Run a synchronous function in a thread."""
+        ...
+
+    def wait(self, future: Future[None]) -> None:
+        """Block such a thread until `future` is done; raise what it holds."""
         ...
 
     def monotonic_ns(self) -> int:
@@ -226,7 +231,7 @@ class SyncToolContext(_Context):
         except RuntimeError:
             body.close()
             raise AttemptEnded(self.call_id, self.attempt) from None
-        done.result()
+        self._attempt.wait(done)
 
 
 def _return_type(fn: Any) -> Any:

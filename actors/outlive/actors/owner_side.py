@@ -13,6 +13,7 @@ from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import CommandEnvelope
+from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.replies import OBEYED, refusal
@@ -94,6 +95,10 @@ class OwnerSide:
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
         self._runs.wake(stream, now_ns)
+
+    def live(self) -> list[LiveEntity]:
+        """Return what is in memory."""
+        return self._runs.live()
 
     async def close(self, error: OutliveError) -> None:
         """Stop what runs. Who waits for a result gets `error`."""

@@ -7,12 +7,14 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeVar, cast, overload
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids, RandomIds
+from outlive.actors.live import LiveEntity
 from outlive.actors.owner_side import OwnerSide
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.handle import Run
@@ -137,8 +139,8 @@ class Runtime:
             if agent.id in self._agents:
                 raise InvalidDefinition(f"two agents have the id {agent.id!r}")
             self._agents[agent.id] = agent
-        count = max_recoveries is None or isinstance(max_recoveries, int)  # pyright: ignore[reportUnnecessaryIsInstance]
-        if not count or (max_recoveries is not None and max_recoveries < 0):
+        whole = max_recoveries is None or isinstance(max_recoveries, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not whole or (max_recoveries is not None and max_recoveries < 0):
             raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries!r}")
         self._deps = deps
         self._max_recoveries = max_recoveries
@@ -149,7 +151,9 @@ class Runtime:
         self._given_log = log
         self._seat: Seat | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._observers: weakref.WeakSet[_Observer] = weakref.WeakSet()
+        # By number, as the order of a set of objects is that of their addresses.
+        self._observers: weakref.WeakValueDictionary[int, _Observer] = weakref.WeakValueDictionary()
+        self._numbers = count()
 
     async def __aenter__(self) -> Self:
         """Open the log and begin to take up what was left unfinished."""
@@ -240,7 +244,7 @@ class Runtime:
     async def _end(self, seat: Seat) -> None:
         closed = LogClosed("the runtime was closed before the run was over")
         log = await seat.close(closed)
-        for observer in list(self._observers):
+        for observer in list(self._observers.values()):
             observer.end(closed)
         if self._own_executor is not None:
             self._own_executor.shutdown()
@@ -263,6 +267,15 @@ class Runtime:
     def role(self) -> Literal["owner", "visitor"]:
         """What this process is at this moment. Raises LogClosed unless the runtime is open."""
         return self._open.role
+
+    def live(self) -> list[LiveEntity]:
+        """Return what this process has in memory; nothing while it is a visitor.
+
+        For tests, and for looking into a runtime that does not do what it should. Raises
+        LogClosed unless the runtime is open.
+        """
+        side = self._open.side
+        return side.live() if isinstance(side, OwnerSide) else []
 
     @property
     def runs(self) -> RunsQuery:
@@ -358,7 +371,7 @@ class Runtime:
     def _follow(self, stream: StreamId, after: Version) -> Subscription[Recorded]:
         """Follow a stream until the runtime is closed, whoever owns the log."""
         subscription = self.log.follow(stream, after=after)
-        self._observers.add(subscription)
+        self._observers[next(self._numbers)] = subscription
         return subscription
 
     @overload
@@ -377,10 +390,10 @@ class Runtime:
         log = self.log
         if stream is None:
             records = log.subscription(name)
-            self._observers.add(records)
+            self._observers[next(self._numbers)] = records
             return records
         events = log.subscription(name, stream=stream)
-        self._observers.add(events)
+        self._observers[next(self._numbers)] = events
         return events
 
     async def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:

@@ -14,7 +14,20 @@ T = TypeVar("T")
 _IDLE: Final = 10.0  # seconds until a thread without work ends
 
 
-class DaemonThreads(Executor):
+class ToolThreads(Executor):
+    """An executor that knows when one of its threads waits for the event loop."""
+
+    def wait(self, future: Future[T]) -> T:
+        """Block this thread until `future` is done, and return or raise what came of it."""
+        return future.result()
+
+
+def wait_in(executor: Executor, future: Future[T]) -> T:
+    """Block a thread of `executor` until `future` is done."""
+    return executor.wait(future) if isinstance(executor, ToolThreads) else future.result()
+
+
+class DaemonThreads(ToolThreads):
     """An executor whose threads are daemons, made as needed and used again.
 
     The standard pool joins its threads at exit and would wait for ever for a tool that never

@@ -42,6 +42,10 @@ class Timers:
         if self._heap[0][1] == stream:
             self._arm()
 
+    def at(self, stream: StreamId) -> int | None:
+        """Return when `stream` is woken; None if nothing is set."""
+        return self._due.get(stream)
+
     def close(self) -> None:
         """Stop watching."""
         self._due.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
@@ -22,6 +22,7 @@ from outlive.actors.run.commands import (
     RunCommand,
 )
 from outlive.actors.run.model_call import cut, ended_from_outside, failure
+from outlive.actors.threads import wait_in
 from outlive.actors.tool import Tool
 from outlive.events import (
     AttemptEnded,
@@ -169,6 +170,10 @@ class ToolAttempt:
         if error is not None:
             raise error
         return cast("T", result)
+
+    def wait(self, future: Future[None]) -> None:
+        """Block the tool's thread until `future` is done."""
+        wait_in(self._executor, future)
 
     async def run(self, call: RequestedToolCall, facts: Facts) -> None:
         """Call the tool and tell the run's address how it ended. Raises only CancelledError."""

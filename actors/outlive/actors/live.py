@@ -1,0 +1,28 @@
+"""What is in memory at this moment: for tests and for whoever looks after a runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from outlive.actors.entity import Entity
+from outlive.events import StreamId, Version
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveEntity:
+    """An entity in memory.
+
+    `state` and `version` are those after the last decided command. While `busy`, a commit or a
+    message is on its way, and the log may be behind. `wake_at_ns` is the instant that the
+    runtime's clock is watched for on its behalf, and `running` are the effects that are being
+    performed for it.
+    """
+
+    stream: StreamId
+    entity: Entity[Any, Any, Any]
+    state: Any
+    version: Version
+    busy: bool
+    wake_at_ns: int | None
+    running: frozenset[Any]
