@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CORE_ROOMS = ["events", "projections", "actors"]
 ROOMS = [*CORE_ROOMS, "interfaces"]
+NEED_TESTING = ["outlive.testing.log_contract", "outlive.testing.strategies"]
 
 
 def run(*command: str | Path, cwd: Path, fails: bool = False) -> str:
@@ -78,7 +79,7 @@ def main() -> None:
 
         def imports(rooms: list[str]) -> None:
             names = {path.split("/")[1] for room in rooms for path in files_of(room)}
-            code = "".join(f"import outlive.{name}\n" for name in sorted(names))
+            code = "".join(f"import outlive.{name.removesuffix('.py')}\n" for name in sorted(names))
             run(bin_ / "python", "-I", "-W", "error", "-c", code, cwd=scratch)
 
         run(*pip, wheel, cwd=scratch)
@@ -86,9 +87,17 @@ def main() -> None:
         hint = run(bin_ / "outlive", "--help", cwd=scratch, fails=True)
         expect("outlive[cli]" in hint, f"without the extra `outlive` should name it:\n{hint}")
 
+        run(bin_ / "python", "-I", "-W", "error", "-c", "import outlive.testing", cwd=scratch)
+        for needy in NEED_TESTING:
+            hint = run(bin_ / "python", "-I", "-c", f"import {needy}", cwd=scratch, fails=True)
+            expect("outlive[testing]" in hint, f"`{needy}` should name the extra:\n{hint}")
+
         run(*pip, f"{wheel}[cli]", cwd=scratch)
-        imports(ROOMS)
         run(bin_ / "outlive", "--help", cwd=scratch)
+        run(*pip, f"{wheel}[testing]", cwd=scratch)
+        imports(ROOMS)
+        options = run(bin_ / "python", "-m", "pytest", "--help", cwd=scratch)
+        expect("--outlive-seed" in options, "pytest does not load the plugin")
         sys.stdout.write(f"{wheel.name} and {sdist.name}: built, installed, imported\n")
 
 

@@ -1,6 +1,12 @@
 """Options of the test suite."""
 
 import pytest
+from hypothesis import settings
+
+import outlive.testing.strategies  # registers the profiles  # noqa: F401
+
+# `--hypothesis-profile outlive-nightly` tries other examples than those of each day.
+settings.load_profile("outlive-ci")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,6 +15,8 @@ MAY_IMPORT = {
     "actors": {"actors", "projections", "events"},
     "interfaces": None,  # everything
 }
+# Modules beside the packages, with nothing of ours around them that would be imported along.
+MODULES = {"interfaces": {"pytest_plugin.py"}}
 FILES = {room: sorted((ROOT / room / "outlive").rglob("*.py")) for room in MAY_IMPORT}
 
 # Clock, ids, randomness and waiting are injected. `TaskGroup` and `wait` keep tasks in sets: they
@@ -92,6 +94,10 @@ def names_used(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{known[name]}.{rest}".rstrip(".")
 
 
+def is_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -114,7 +120,20 @@ def test_a_room_imports_only_what_stands_below_it(room: str) -> None:
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_outlive_is_a_namespace_package_in_every_room(room: str) -> None:
     assert [child.name for child in (ROOT / room).glob("*/")] in (["outlive"], [])
-    assert not [path for path in (ROOT / room / "outlive").glob("*") if path.is_file()]
+    files = {path.name for path in (ROOT / room / "outlive").glob("*") if path.is_file()}
+    assert files == MODULES.get(room, set())
+
+
+def test_the_pytest_plugin_imports_nothing_but_pytest() -> None:
+    # Every pytest loads it that has Outlive installed; what a fixture needs it imports itself.
+    tree = parse(ROOT / "interfaces" / "outlive" / "pytest_plugin.py")
+    always = ast.Module([node for node in tree.body if is_import(node)], type_ignores=[])
+    assert {name.partition(".")[0] for name in imported(always, "outlive")} <= {
+        "__future__",
+        "collections",
+        "pytest",
+        "typing",
+    }
 
 
 @pytest.mark.parametrize("room", ["events", "projections", "actors"])

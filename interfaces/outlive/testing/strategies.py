@@ -1,0 +1,39 @@
+"""Hypothesis for agents. Importing this module registers the profiles.
+
+- `outlive-ci`: the same examples each time, so that a test that fails does so for what was
+  changed; no deadlines, as a busy machine is not a bug.
+- `outlive-nightly`: other examples each time and twenty times as many, with longer sequences in
+  state machines.
+
+`settings.load_profile("outlive-ci")` in a `conftest.py` makes one the default of its tests, and
+`pytest --hypothesis-profile=outlive-nightly` chooses another one for a run of them.
+"""
+
+from __future__ import annotations
+
+from outlive.testing._extra import explained
+
+try:
+    from hypothesis import HealthCheck, settings
+except ModuleNotFoundError as error:
+    raise explained(error, __name__) from None
+
+__all__: list[str] = []
+
+settings.register_profile(
+    "outlive-ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "outlive-nightly",
+    deadline=None,
+    derandomize=False,
+    max_examples=2_000,
+    print_blob=True,
+    stateful_step_count=200,
+    suppress_health_check=[HealthCheck.too_slow],
+)
