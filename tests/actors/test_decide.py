@@ -48,6 +48,7 @@ from outlive.events import (
     RunFailed,
     RunRecovered,
     RunStarted,
+    RunState,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallStarted,
@@ -57,7 +58,8 @@ from outlive.events import (
     Usage,
     Value,
 )
-from tests.support import SECOND, Given, given, tags
+from outlive.testing import Given, given
+from tests.support import SECOND, tags
 
 C0, C1, C2 = CallId("0.0"), CallId("0.1"), CallId("0.2")
 NOW: Final = 1_000 * SECOND
@@ -284,7 +286,7 @@ CELLS: Final = [
 
 @pytest.mark.parametrize(("state", "command", "expected"), CELLS)
 def test_each_command_in_each_state_causes_what_the_table_says(
-    state: Given, command: RunCommand, expected: str | type[OutliveError]
+    state: Given[RunState, RunCommand], command: RunCommand, expected: str | type[OutliveError]
 ) -> None:
     if isinstance(expected, str):
         assert tags(state.when(command).decided) == expected.split()

@@ -48,7 +48,7 @@ from outlive.events import (
 )
 from outlive.events.run import evolve
 from outlive.projections import Transcript
-from tests.support import fold, stored
+from outlive.testing import fold, stored
 
 moderate = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -29,7 +29,8 @@ from outlive.events import (
     Usage,
 )
 from outlive.projections import RunResult
-from tests.support import Machine, fold
+from outlive.testing import fold
+from tests.support import Machine
 
 pytestmark = pytest.mark.usefixtures("saved_every")
 

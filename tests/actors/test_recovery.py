@@ -41,12 +41,12 @@ from outlive.events import (
     run_stream,
 )
 from outlive.projections import RunResult, ToolMessage, UserMessage
+from outlive.testing import fold
 from tests.support import (
     SECOND,
     FailingLog,
     Machine,
     clock,
-    fold,
     open_runtime,
     run_virtual,
     tag,
@@ -515,7 +515,7 @@ def check(machine: Machine, world: World, found: RunResult, deaths: int) -> None
     assert kinds["run-started"] == kinds["run-completed"] == 1
     assert kinds["run-recovered"] <= deaths
     events: list[Event] = machine.events("r1")
-    assert fold(*events).over  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert fold(*events).over
     assert all(len(keys) == 1 for keys in world.keys.values())
     assert len({next(iter(keys)) for keys in world.keys.values()}) == len(world.keys)
     for call_id, entered in world.entered.items():

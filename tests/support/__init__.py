@@ -1,6 +1,5 @@
 """What tests share."""
 
-from tests.support.deciding import Given, When, fold, given, stored
 from tests.support.logs import FailingLog, LaggingLog, MortalLog, ScriptedLog, events_of
 from tests.support.machine import CountedIds, Machine, open_runtime, tag, tags
 from tests.support.virtual import (
@@ -19,7 +18,6 @@ __all__ = [
     "CountedIds",
     "FailingLog",
     "Gate",
-    "Given",
     "Hung",
     "LaggingLog",
     "Machine",
@@ -29,14 +27,10 @@ __all__ = [
     "ScriptedLog",
     "VirtualClock",
     "VirtualLoop",
-    "When",
     "clock",
     "events_of",
-    "fold",
-    "given",
     "open_runtime",
     "run_virtual",
-    "stored",
     "tag",
     "tags",
     "virtual_loop",

@@ -3,4 +3,7 @@
 What needs hypothesis or pytest is in submodules and says how to install them.
 """
 
-__all__: list[str] = []
+from outlive.testing._deciding import Given, When, given
+from outlive.testing._stored import fold, stored
+
+__all__ = ["Given", "When", "fold", "given", "stored"]

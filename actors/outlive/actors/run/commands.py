@@ -145,14 +145,14 @@ class IgnoreToolResult(Command, kw_only=True, frozen=True, gc=False):
     outcome: Literal["completed", "failed"]
 
 
-class CallModel(msgspec.Struct, frozen=True, gc=False):
+class CallModel(msgspec.Struct, frozen=True, gc=False, tag="call-model"):
     """An effect: the model is to be called."""
 
     step: int
     attempt: int
 
 
-class CallTool(msgspec.Struct, frozen=True, gc=False):
+class CallTool(msgspec.Struct, frozen=True, gc=False, tag="call-tool"):
     """An effect: a tool is to be called."""
 
     call_id: CallId
