@@ -320,7 +320,7 @@ def test_what_breaks_is_quarantined_and_its_effects_are_given_up() -> None:
         async def effect() -> None:
             await asyncio.get_running_loop().create_future()
 
-        house.effects.start(ONE, "a", effect(), failed=lambda _: None)
+        house.effects.start(ONE, "a", effect, failed=lambda _: None)
         house.at(ONE).actor.tell(Do(Cursed()))
         _, status = await waiting
         assert status == "quarantined"
@@ -390,7 +390,7 @@ def test_an_effect_that_runs_is_told_to_the_recovery_of_an_actor_brought_in_anew
         async def effect() -> None:
             await asyncio.get_running_loop().create_future()
 
-        house.effects.start(ONE, "a", effect(), failed=lambda _: None)
+        house.effects.start(ONE, "a", effect, failed=lambda _: None)
         house.at(ONE)
         assert house.kind.running == [frozenset({"a"})]
 
@@ -407,7 +407,7 @@ def test_how_an_effect_ended_is_kept_until_an_actor_has_recorded_it() -> None:
         async def effect() -> None:
             house.effects.conclude(ONE, "a", Do(Performed(effect="a")))
 
-        house.effects.start(ONE, "a", effect(), failed=lambda _: None)
+        house.effects.start(ONE, "a", effect, failed=lambda _: None)
         await asyncio.sleep(1)
         assert house.effects.outcomes(ONE) == [Do(Performed(effect="a"))]
         assert (await house.ask(ONE, Look())).owed == ()

@@ -35,7 +35,7 @@ class Table(EffectTable):
                 raise
             self.did.append(f"{effect} ends")
 
-        self.start(stream, effect, body(), failed=self._fail)
+        self.start(stream, effect, body, failed=self._fail)
 
     def _fail(self, reason: str) -> None:
         self.did.append(f"failed: {reason}")
@@ -174,7 +174,7 @@ def test_closing_waits_a_second_at_most_for_all_together() -> None:
                     continue
 
         for number in range(10):
-            table.start(RUN, f"s{number}", stubborn(), failed=lambda _: None)
+            table.start(RUN, f"s{number}", stubborn, failed=lambda _: None)
         await asyncio.sleep(0.5)
         await table.close()
         assert clock().seconds == 1.5
@@ -188,7 +188,7 @@ def test_an_effect_is_not_started_twice() -> None:
         table.begin("a", 1)
         second = asyncio.sleep(0)
         with pytest.raises(AssertionError):
-            table.start(RUN, "a", second, failed=lambda _: None)
+            table.start(RUN, "a", lambda: second, failed=lambda _: None)
         second.close()
 
     table(body)
@@ -217,7 +217,7 @@ def test_an_effect_that_raises_has_failed_and_is_nobody_elses_trouble(
             raise error
 
         reasons: list[str] = []
-        table.start(RUN, "a", fails(), failed=reasons.append)
+        table.start(RUN, "a", fails, failed=reasons.append)
         table.begin("b", 1)
         await asyncio.sleep(2)
         assert table.did == ["b begins", "b ends"]

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 import structlog
 
@@ -148,6 +148,22 @@ class _Step:
 
 class ToolContext(_Context):
     """Handed to an async tool that has a parameter annotated with it."""
+
+    @overload
+    async def step(
+        self,
+        key: str,
+        fn: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        result_type: Any = None,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    async def step(
+        self, key: str, fn: Callable[..., T], /, *args: Any, result_type: Any = None, **kwargs: Any
+    ) -> T: ...
 
     async def step(
         self,

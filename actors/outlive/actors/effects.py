@@ -22,11 +22,10 @@ _PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go, and the
 class Running:
     """One effect being performed."""
 
-    __slots__ = ("body", "given_up", "outcome", "task")
+    __slots__ = ("given_up", "outcome", "task")
 
-    def __init__(self, task: asyncio.Task[None], body: Coroutine[Any, Any, None]) -> None:
+    def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
-        self.body = body
         self.outcome: object = None  # the command that records how it ended
         self.given_up = False  # its outcome is of no use any more
 
@@ -52,34 +51,33 @@ class EffectTable:
         self,
         stream: StreamId,
         effect: Hashable,
-        body: Coroutine[Any, Any, None],
+        body: Callable[[], Coroutine[Any, Any, None]],
         *,
         failed: Callable[[str], None],
     ) -> None:
-        """Perform `effect` by running `body` as a task. Once closed: leave it to recovery.
+        """Perform `effect` by running `body()` as a task. Once closed: leave it to recovery.
 
         `failed` is told why, when the body ends without having told an outcome. If somebody
         else has cancelled the task, that is a second later: at the end of its loop all tasks
         are cancelled, and that is no more an outcome than a crash.
         """
         if self.closed:
-            body.close()
             return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
         task = self._loop.create_task(self._watched(stream, effect, body, failed))
-        effects[effect] = Running(task, body)
+        effects[effect] = Running(task)
 
     async def _watched(
         self,
         stream: StreamId,
         effect: Hashable,
-        body: Coroutine[Any, Any, None],
+        body: Callable[[], Coroutine[Any, Any, None]],
         failed: Callable[[str], None],
     ) -> None:
         task = asyncio.current_task()
         try:
-            await body
+            await body()
         except asyncio.CancelledError:
             if not self.given_up(stream, effect):
                 self._loop.call_later(_PATIENCE, failed, "its task was cancelled")
@@ -130,9 +128,7 @@ class EffectTable:
     def _forget(self, stream: StreamId, effect: Hashable) -> None:
         effects = self._running.get(stream)
         if effects is not None:
-            entry = effects.pop(effect, None)
-            if entry is not None:
-                entry.body.close()  # It may never have had its first turn.
+            effects.pop(effect, None)
             if not effects:
                 del self._running[stream]
 
@@ -146,8 +142,6 @@ class EffectTable:
         deadline = self._loop.time() + _PATIENCE
         for entry in entries:
             await _ended(self._loop, entry.task, deadline)
-            if entry.task.done():
-                entry.body.close()
         self._running.clear()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, TypeVar, overload
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
+from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import BlockingAskRefused
 from outlive.actors.run.handle import Run
 from outlive.actors.runtime import Runtime
@@ -163,6 +164,14 @@ class SyncRuntime:
     def role(self) -> Literal["owner", "visitor"]:
         """What this process is at this moment. See `Runtime.role`."""
         return self._runtime.role
+
+    def live(self) -> list[LiveEntity]:
+        """Return what this process has in memory. See `Runtime.live`."""
+
+        async def live() -> list[LiveEntity]:
+            return self._runtime.live()
+
+        return self._await(live())
 
     @property
     def runs(self) -> SyncRunsQuery:

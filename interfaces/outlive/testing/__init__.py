@@ -4,6 +4,38 @@ What needs hypothesis or pytest is in submodules and says how to install them.
 """
 
 from outlive.testing._deciding import Given, When, given
+from outlive.testing._failure import SimulationFailed
+from outlive.testing._invariants import InvariantViolated
+from outlive.testing._simulation.client import Client
+from outlive.testing._simulation.clock import VirtualClock
+from outlive.testing._simulation.disk import Disk
+from outlive.testing._simulation.loop import Stuck
+from outlive.testing._simulation.points import Point
+from outlive.testing._simulation.process import NotSimulable, ProcessDied
+from outlive.testing._simulation.simulation import Simulation
 from outlive.testing._stored import fold, stored
+from outlive.testing._sweep import Outcome, Sweep, assert_survives_crashes
+from outlive.testing._world import Happened, World
 
-__all__ = ["Given", "When", "fold", "given", "stored"]
+__all__ = [
+    "Client",
+    "Disk",
+    "Given",
+    "Happened",
+    "InvariantViolated",
+    "NotSimulable",
+    "Outcome",
+    "Point",
+    "ProcessDied",
+    "Simulation",
+    "SimulationFailed",
+    "Stuck",
+    "Sweep",
+    "VirtualClock",
+    "When",
+    "World",
+    "assert_survives_crashes",
+    "fold",
+    "given",
+    "stored",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Final, Protocol
 
 from outlive.actors.agent import Agent
@@ -147,9 +148,9 @@ class RunWorld:
         agent = self._all.agents[notes.agent_id]
         home = _Home(self._all, self._stream, effect, cause)
         if isinstance(effect, CallModel):
-            body = self._call_model(agent, effect, home, notes)
+            body = partial(self._call_model, agent, effect, home, notes)
         else:
-            body = self._call_tool(agent, effect, home, notes)
+            body = partial(self._call_tool, agent, effect, home, notes)
         self._all.effects.start(
             self._stream, effect, body, failed=lambda reason: self._failed(effect, home, reason)
         )

@@ -1,0 +1,170 @@
+"""What must hold after every step of a simulation, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from outlive.actors import LiveEntity, Runtime
+from outlive.actors.entity import Entity
+from outlive.actors.run.entity import RUN
+from outlive.events import OpenEntry, StreamId, Version
+from outlive.testing._simulation.disk import Disk
+
+ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN}
+"""Each kind of entity that a simulation knows how to fold, by the beginning of its streams."""
+
+_STANDING: Final = ("blocked", "quarantined")
+
+
+class InvariantViolated(AssertionError):
+    """Something that must hold after every step does not. `invariant` is its rule."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+class _Folded:
+    """An entity as the log has it."""
+
+    __slots__ = ("entity", "state", "version")
+
+    def __init__(self, entity: Entity[Any, Any, Any]) -> None:
+        self.entity = entity
+        self.state = entity.initial
+        self.version = 0
+
+
+class Invariants:
+    """Follows the disk, folding by itself, and compares with what is live.
+
+    After every step:
+
+    - positions and versions grow by one, epochs never shrink;
+    - an open entity's row in the open table is that of its fold, or says why it stands still;
+      an entity that is over has none, and owes nothing;
+    - an open entity is waiting for something: an instant, an effect, or a person;
+    - the fold of the log is the state of the live actor, unless something is on its way;
+    - what is outstanding is being performed, and nothing else is;
+    - the clock is watched for every instant that an entity waits for.
+    """
+
+    def __init__(self, disk: Disk, runtime: Callable[[], Runtime | None]) -> None:
+        self._disk = disk
+        self._runtime = runtime
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Fold the whole log anew: the disk has been put back."""
+        self._store = self._disk.store
+        self._position = 0
+        self._epoch = 0
+        self._writes = -1
+        self._folded: dict[StreamId, _Folded] = {}
+
+    def check(self) -> None:
+        """Raise InvariantViolated if something does not hold."""
+        if self._disk.writes != self._writes:
+            self._writes = self._disk.writes
+            self._check_stored()
+        runtime = self._runtime()
+        if runtime is not None:
+            for live in runtime.live():
+                if not live.busy:
+                    self._check_live(live)
+
+    def check_idle(self) -> None:
+        """Nothing happens any more: an open entity must be one that waits for a person."""
+        self.check()
+        for stream, row in self._store.open.items():
+            if row.status not in (*_STANDING, "suspended"):
+                raise InvariantViolated(
+                    "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"
+                )
+
+    def state(self, stream: StreamId) -> object:
+        """Return what the log of a stream folds into."""
+        self.check()
+        return self._folded[stream].state
+
+    def _check_stored(self) -> None:
+        touched: dict[StreamId, None] = {}
+        store = self._store
+        while self._position < store.head:
+            self._position += 1
+            if not store.records[self._position - 1]:
+                continue
+            record = store.record(self._position)
+            if record.epoch < self._epoch:
+                raise InvariantViolated(
+                    "epochs never shrink",
+                    f"{record.stream} was written by owner {record.epoch} after {self._epoch}",
+                )
+            self._epoch = record.epoch
+            entity = ENTITIES.get(record.stream.partition("-")[0])
+            if entity is None:
+                continue
+            folded = self._folded.setdefault(record.stream, _Folded(entity))
+            if record.first_version != folded.version + 1:
+                raise InvariantViolated(
+                    "versions grow by one",
+                    f"{record.stream}: {record.first_version} follows {folded.version}",
+                )
+            for event in record.events:
+                folded.state = entity.evolve(folded.state, event)
+                folded.version += 1
+            touched[record.stream] = None
+        for stream in touched:
+            self._check_row(stream, self._folded[stream], store.open.get(stream))
+
+    def _check_row(self, stream: StreamId, folded: _Folded, row: OpenEntry | None) -> None:
+        expected = folded.entity.open_entry(folded.state)
+        owed = folded.entity.outstanding(folded.state)
+        if row is not None and row.status in _STANDING:
+            return
+        if row != expected:
+            raise InvariantViolated(
+                "the open table is the fold's", f"{stream} has {row}, not {expected}"
+            )
+        if expected is None:
+            if owed:
+                raise InvariantViolated("what is over owes nothing", f"{stream} owes {list(owed)}")
+            return
+        if not owed and expected.wake_at_ns is None and expected.status != "suspended":
+            raise InvariantViolated(
+                "what is open waits for something", f"{stream} owes nothing and never wakes"
+            )
+        if bool(owed) != expected.owes:
+            raise InvariantViolated(
+                "the open table says what is owed", f"{stream} owes {list(owed)}, its row: {row}"
+            )
+
+    def _check_live(self, live: LiveEntity) -> None:
+        folded = self._folded.get(live.stream)
+        version = Version(0) if folded is None else folded.version
+        state = live.entity.initial if folded is None else folded.state
+        if live.version != version:
+            raise InvariantViolated(
+                "the log is the live state",
+                f"{live.stream} is live at version {live.version}, the log has {version}",
+            )
+        if live.state != state:
+            raise InvariantViolated(
+                "the log is the live state",
+                f"{live.stream} at version {version} is {live.state}, the log folds to {state}",
+            )
+        owed = live.entity.outstanding(state)
+        if set(owed) != set(live.running):
+            raise InvariantViolated(
+                "what is outstanding is being done, once, and nothing else",
+                f"{live.stream} owes {list(owed)}, and does {sorted(map(str, live.running))}",
+            )
+        row = live.entity.open_entry(state)
+        wake_at_ns = None if row is None else row.wake_at_ns
+        if wake_at_ns is not None and live.wake_at_ns != wake_at_ns:
+            raise InvariantViolated(
+                "the clock is watched",
+                f"{live.stream} wants to wake at {wake_at_ns}, and is woken at {live.wake_at_ns}",
+            )

@@ -1,0 +1,1 @@
+"""Whole processes on virtual time: the loop, the disk, and what dies with a process."""

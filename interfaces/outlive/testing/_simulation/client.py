@@ -1,0 +1,141 @@
+"""Who uses the runtime from outside: goes on over its deaths, and holds it to its word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from outlive.actors import Agent, Runtime
+from outlive.events import Event, LogError, RunId, Version, run_stream
+from outlive.projections import RunResult
+from outlive.testing._simulation.clock import seconds_of
+from outlive.testing._world import World
+
+if TYPE_CHECKING:
+    from outlive.testing._simulation.simulation import Simulation
+
+T = TypeVar("T")
+
+
+class Acknowledged:
+    """What clients were told: it must be true after every crash."""
+
+    def __init__(self) -> None:
+        self.started: Final[dict[str, None]] = {}
+        self.results: Final[dict[str, RunResult]] = {}
+        self.seen: Final[dict[str, list[tuple[Version, Event]]]] = {}
+
+
+class Client:
+    """Calls the runtime of whatever process is up, and calls the next one when that one dies.
+
+    All calls may be repeated without harm: the client draws the ids. It stands outside of the
+    simulated processes, so it outlives them.
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    @property
+    def world(self) -> World:
+        """What has happened outside."""
+        return self._simulation.world
+
+    async def start(
+        self,
+        agent: str | Agent,
+        input: str,
+        *,
+        run_id: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> str:
+        """Start a run; return its id once it is acknowledged. See `Runtime.start`."""
+        agent_id = agent.id if isinstance(agent, Agent) else agent
+        id = self._simulation.ids.run_id() if run_id is None else RunId(run_id)
+
+        async def start(rt: Runtime) -> str:
+            return (await rt.start(agent_id, input, run_id=id, metadata=metadata)).id
+
+        started = await self.call(start)
+        self._simulation.acknowledged.started[started] = None
+        return started
+
+    async def result(self, run_id: str) -> RunResult:
+        """Wait until a run is at rest. See `Runtime.result`."""
+        result = await self.call(lambda rt: rt.result(run_id))
+        self._simulation.acknowledged.results[run_id] = result
+        return result
+
+    async def run(self, agent: str | Agent, input: str, *, run_id: str | None = None) -> RunResult:
+        """Start a run and wait for its result."""
+        return await self.result(await self.start(agent, input, run_id=run_id))
+
+    async def observe(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the events of a run, each once, until it is over: over all deaths."""
+        seen = self._simulation.acknowledged.seen.setdefault(run_id, [])
+        version = after
+        while True:
+            page = await self.call(lambda rt, after=version: _some_events(rt, run_id, after))  # type: ignore[misc]
+            if not page:
+                return
+            for at, event in page:
+                seen.append((at, event))
+                version = at
+                yield event
+
+    async def sleep(self, duration: float | timedelta | str) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds_of(duration))
+
+    async def call(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+        """Do `work` with the runtime; if its process dies meanwhile, again with the next one.
+
+        Raises whatever `work` raises, unless that is the end of its process.
+        """
+        while True:
+            life = await self._simulation.up()
+            task = asyncio.get_running_loop().create_task(
+                work(life.runtime), context=life.process.context.copy()
+            )
+            await self._ended(task, life.process.when_dead)
+            if not task.done():
+                continue
+            try:
+                return task.result()
+            except LogError:
+                if life.serves and not life.ended:
+                    raise
+                # It was closed, or has lost the log: the next one is asked.
+            except asyncio.CancelledError:
+                if life.process.alive and not life.ended:
+                    raise
+
+    async def _ended(
+        self, task: asyncio.Task[Any], when_dead: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """Wait until the task is done, or will never be."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        task.add_done_callback(wake)
+        when_dead(wake)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+
+async def _some_events(rt: Runtime, run_id: str, after: int) -> list[tuple[Version, Event]]:
+    """Wait for the next events of a run; an empty list when there are none to come."""
+    async for recorded in rt.observe(run_id, after=after):
+        found = [(recorded.version, recorded.event)]
+        page = rt.log.read(run_stream(run_id), after=recorded.version, limit=100)
+        return found + [(other.version, other.event) for other in page]
+    return []

@@ -1,0 +1,431 @@
+"""An asyncio loop on virtual time, whose ready callbacks run in an order drawn from a seed.
+
+When nothing is ready the clock jumps to the next timer. When nothing is due either, whoever
+waits would wait for ever; that is `Stuck`, at once.
+
+Which callback of those that are ready runs next is drawn. Kept is what asyncio promises:
+callbacks of one object (a task, an actor), or of one function, run in the order in which they
+were scheduled. Everything that two tasks, two actors, the log and a thread do beside each other
+may happen in any order in reality too.
+
+Each callback belongs to the process in whose context it was scheduled. That of a dead process
+is dropped, that of a frozen one is held until it is thawed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+from asyncio import events
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from contextvars import Context
+from random import Random
+from types import ModuleType
+from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
+from weakref import WeakKeyDictionary
+
+from outlive.testing._simulation.clock import SECOND_NS, VirtualClock
+from outlive.testing._simulation.guard import begin_to_watch, refusing, watch
+from outlive.testing._simulation.process import HERE, Process
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Stuck(AssertionError):
+    """Nothing is ready and nothing is due: what is waited for would never come."""
+
+
+class SimulatedFuture(asyncio.Future[Any]):
+    """A future whose place in a set does not depend on where it lies in memory."""
+
+    seeded: int
+
+    def __hash__(self) -> int:
+        """Return a hash drawn from the seed."""
+        return self.seeded
+
+
+class SimulatedTask(asyncio.Task[Any]):
+    """A task that knows its process, with a hash drawn from the seed."""
+
+    seeded: int
+    process: Process | None
+
+    def __new__(cls, *_: Any, loop: SimulationLoop, **__: Any) -> Self:  # pyright: ignore[reportInconsistentConstructor]  # asyncio's takes the same
+        """Draw the hash first: asyncio puts a task into a set while it is being made."""
+        task = super().__new__(cls)
+        task.seeded = loop.draw()
+        return task
+
+    def __hash__(self) -> int:
+        """Return a hash drawn from the seed."""
+        return self.seeded
+
+
+class SimulationLoop(asyncio.AbstractEventLoop):
+    """See the module. Nothing of it is for other threads, but under the baton."""
+
+    def __init__(self, clock: VirtualClock, random: Random) -> None:
+        begin_to_watch()
+        self.clock: Final = clock
+        self.unhandled: Final[list[dict[str, Any]]] = []
+        self.graveyard: Final[list[object]] = []  # what dead processes leave must not be collected
+        self.after_step: Callable[[], None] | None = None
+        self.threads: Executor | None = None
+        self.steps = 0
+        self._random = random
+        self._drawn = 0
+        self._queues: dict[int, deque[asyncio.Handle]] = {}
+        self._keys: list[int] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._scheduled = 0
+        self._running = False
+        self._stopping = False
+        self._closed = False
+        self._ending = False
+        self._generators: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
+        self._factory: Any = None
+
+    # -- what asyncio asks of a loop
+
+    def time(self) -> float:
+        """Return how much virtual time has passed, in seconds."""
+        return self.clock.monotonic_ns() / SECOND_NS
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Run `callback` as one of those that are ready."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._put(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run `callback` once so many seconds have passed."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run `callback` at a time of this loop."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._scheduled += 1
+        heapq.heappush(self._timers, (when, self._scheduled, handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers are passed over."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future."""
+        future = SimulatedFuture(loop=self)
+        future.seeded = self.draw()
+        return future
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: Any,
+    ) -> asyncio.Task[T]:
+        """Make a task; it belongs to the process of its context."""
+        process = HERE.get() if context is None else context.get(HERE)
+        task = SimulatedTask(coro, loop=self, name=name or f"task-{self._drawn}", context=context)
+        task.process = process
+        if process is not None and not process.alive:
+            self.graveyard.append(task)  # Made in the callback in which its process died.
+        return cast("asyncio.Task[T]", task)
+
+    def draw(self) -> int:
+        """Return a hash that nothing else of this loop has."""
+        self._drawn += 1
+        return self._drawn * 2_654_435_761 & 0xFFFFFFFF
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Run `func` in a thread that works while the loop waits for it."""
+        chosen = executor if executor is not None else self.threads
+        assert chosen is not None, "no threads were handed to this loop"
+        return asyncio.wrap_future(chosen.submit(func, *args), loop=self)
+
+    def set_task_factory(self, factory: Any) -> None:
+        """Keep what asks for a factory content; tasks stay as they are."""
+        self._factory = factory
+
+    def get_task_factory(self) -> Any:
+        """Return what was set."""
+        return self._factory
+
+    def get_debug(self) -> bool:
+        """Return False: asyncio's checks look at the real time."""
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        """Do nothing: see `get_debug`."""
+
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return self._running
+
+    def is_closed(self) -> bool:
+        """Whether it is closed."""
+        return self._closed
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Note what nobody has handled."""
+        self.unhandled.append(context)
+
+    call_exception_handler = default_exception_handler
+
+    def set_exception_handler(self, handler: Any) -> None:
+        """Do nothing: what is unhandled fails the simulation."""
+
+    def get_exception_handler(self) -> Any:
+        """Return None: there is none but ours."""
+        return None
+
+    async def shutdown_asyncgens(self) -> None:
+        """Do nothing: generators that were left end with the loop."""
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Do nothing: threads are given back when they are done."""
+
+    def stop(self) -> None:
+        """End `run_forever` after the present callback."""
+        self._stopping = True
+
+    def run_forever(self) -> None:
+        """Run until `stop`."""
+        self._stopping = False
+        self.run_until(lambda: self._stopping)
+
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
+        """Run until `future` is done and return its result.
+
+        Raises:
+            Stuck: it never would be.
+        """
+        awaitable = cast("Awaitable[T]", future)  # A generator is one to asyncio.
+        waited: asyncio.Future[T] = asyncio.ensure_future(awaitable, loop=self)
+        self.run_until(waited.done)
+        return waited.result()
+
+    def close(self) -> None:
+        """Drop all that is left."""
+        assert not self._running, "a loop that runs is not closed"
+        self._closed = True
+        self._queues.clear()
+        self._keys.clear()
+        self._timers.clear()
+
+    # -- running
+
+    def run_until(self, done: Callable[[], bool], *, deadline: float | None = None) -> None:
+        """Run until `done`, or until the time `deadline`.
+
+        Raises:
+            Stuck: nothing is ready, nothing is due, and there is no deadline.
+        """
+        if self._running:
+            raise RuntimeError("the simulation runs already: use the async form of this call")
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(self._generator_begun, self._generator_dropped)
+        self._running = True
+        before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
+        events._set_running_loop(self)  # noqa: SLF001  # as above
+        try:
+            while not done():
+                self._make_due_ready()
+                if self._keys:
+                    self._step()
+                elif not self._jump(deadline):
+                    return
+        finally:
+            events._set_running_loop(before)  # noqa: SLF001  # as above
+            self._running = False
+            sys.set_asyncgen_hooks(*hooks)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a callback is ready."""
+        return bool(self._keys)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is ready and nothing is due, now or later."""
+        return not self._keys and self.next_timer is None
+
+    @property
+    def next_timer(self) -> float | None:
+        """When the next timer of a living process is due."""
+        timers = self._timers
+        while timers and self._is_void(timers[0][2]):
+            heapq.heappop(timers)
+        return timers[0][0] if timers else None
+
+    def _is_void(self, handle: asyncio.Handle) -> bool:
+        process = handle._context.get(HERE)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
+        return handle.cancelled() or (process is not None and not process.alive)
+
+    def _put(self, handle: asyncio.Handle) -> None:
+        key = _key(handle._callback)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
+        queue = self._queues.get(key)
+        if queue is None:
+            self._queues[key] = deque((handle,))
+            self._keys.append(key)
+        else:
+            queue.append(handle)
+
+    def _make_due_ready(self) -> None:
+        timers = self._timers
+        now = self.time() + 1e-9
+        while timers and timers[0][0] <= now:
+            handle = heapq.heappop(timers)[2]
+            if not handle.cancelled():
+                self._put(handle)
+
+    def _jump(self, deadline: float | None) -> bool:
+        """Let time pass until the next timer; return whether there is one before the deadline."""
+        when = self.next_timer
+        if when is None and deadline is None:
+            raise Stuck("nothing is ready and nothing is due")
+        until = deadline if when is None or (deadline is not None and deadline < when) else when
+        assert until is not None
+        self.clock.advance_ns(max(0, round(until * SECOND_NS) - self.clock.monotonic_ns()))
+        return when is not None and (deadline is None or when <= deadline)
+
+    def _step(self) -> None:
+        """Run one of the callbacks that are ready."""
+        keys = self._keys
+        chosen = int(self._random.random() * len(keys)) if len(keys) > 1 else 0
+        queue = self._queues[keys[chosen]]
+        handle = queue.popleft()
+        if not queue:
+            del self._queues[keys[chosen]]
+            last = keys.pop()
+            if chosen < len(keys):
+                keys[chosen] = last
+        if handle.cancelled():
+            return
+        process: Process | None = handle._context.get(HERE)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
+        if process is not None:
+            if not process.alive:
+                return
+            if process.frozen:
+                process.held.append(handle)
+                return
+        self.steps += 1
+        before = watch(process is not None)
+        try:
+            handle._run()  # noqa: SLF001  # of asyncio's loops
+        finally:
+            watch(before)
+        if self.after_step is not None:
+            self.after_step()
+
+    # -- processes
+
+    def thaw(self, process: Process) -> None:
+        """Let a frozen process go on."""
+        process.frozen = False
+        while process.held:
+            self._put(process.held.popleft())
+
+    def bury(self, process: Process) -> None:
+        """Keep what a dead process leaves: collected, its `finally` blocks would run now."""
+        self.graveyard.extend(
+            task
+            for task in asyncio.all_tasks(self)
+            if isinstance(task, SimulatedTask) and task.process is process
+        )
+
+    def _generator_begun(self, generator: Any) -> None:
+        process = HERE.get()
+        if process is not None:
+            self._generators[generator] = process
+
+    def _generator_dropped(self, generator: Any) -> None:
+        process = self._generators.pop(generator, None)
+        if self._ending or (process is not None and not process.alive):
+            self.graveyard.append(generator)
+        else:
+            self.create_task(generator.aclose())
+
+    def clear_graveyard(self) -> None:
+        """Close what dead processes have left. What it still does counts for nothing."""
+        self._ending = True
+        left: list[object] = [*self.graveyard, *asyncio.all_tasks(self)]
+        self.graveyard.clear()
+        for task in left:
+            if isinstance(task, asyncio.Task):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
+                coroutine = cast("SimulatedTask", task).get_coro()
+                try:
+                    coroutine.close()
+                except BaseException:  # noqa: BLE001  # it counts for nothing
+                    continue
+
+
+def _key(callback: Any) -> int:
+    """Return what a callback belongs to: those of the same key keep their order."""
+    owner = getattr(callback, "__self__", None)
+    if owner is not None and not isinstance(owner, ModuleType):
+        return id(owner)
+    code = getattr(callback, "__code__", None)
+    if code is not None:
+        return id(code)
+    inner = getattr(callback, "func", None)
+    return _key(inner) if inner is not None else id(callback)
+
+
+def simulation_loop(clock: VirtualClock, random: Random) -> SimulationLoop:
+    """Return a new loop."""
+    return SimulationLoop(clock, random)  # type: ignore[abstract]  # the rest refuses, see below
+
+
+for _name in (
+    "add_reader",
+    "add_signal_handler",
+    "add_writer",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "create_connection",
+    "create_datagram_endpoint",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "getaddrinfo",
+    "getnameinfo",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_sendall",
+    "sock_sendto",
+    "start_tls",
+    "subprocess_exec",
+    "subprocess_shell",
+):
+    setattr(SimulationLoop, _name, refusing(_name))

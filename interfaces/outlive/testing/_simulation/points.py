@@ -1,0 +1,51 @@
+"""The instants at which a simulated process can be made to die, counted from 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from outlive.testing._simulation.process import Process
+
+Fate: TypeAlias = Literal["kill", "freeze"]
+When: TypeAlias = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """An instant that a process came by: `before` or `after` `what`."""
+
+    number: int
+    when: When
+    what: str
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return f"point {self.number}, {self.when} {self.what}"
+
+
+@dataclass
+class Points:
+    """Counts the instants, and makes processes die at those that were chosen."""
+
+    fates: dict[int, Fate] = field(default_factory=dict[int, Fate])
+    passed: list[Point] = field(default_factory=list[Point])
+    meet: Callable[[Process, Fate], None] | None = None
+
+    def come_by(self, process: Process | None, when: When, what: str) -> bool:
+        """A process comes by; return whether it goes on."""
+        if process is None:
+            return True
+        if not process.alive:
+            return False
+        point = Point(len(self.passed) + 1, when, what)
+        self.passed.append(point)
+        fate = self.fates.get(point.number)
+        if fate is not None and self.meet is not None:
+            self.meet(process, fate)
+        return process.alive
+
+
+KEPT: Final = 400
+"""Characters of a point's description that are kept."""

@@ -1,0 +1,344 @@
+"""A runtime, unchanged, whose processes, disk, threads and time are simulated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
+from datetime import datetime, timedelta
+from random import Random
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from outlive.actors import Agent, Runtime
+from outlive.events import Event, LogError, run_stream
+from outlive.events.lmdb_store.durability import Durability
+from outlive.projections import RunResult
+from outlive.testing._invariants import Invariants
+from outlive.testing._simulation.baton import BatonThreads, sleep_in_thread
+from outlive.testing._simulation.client import Acknowledged, Client
+from outlive.testing._simulation.clock import START, VirtualClock, seconds_of
+from outlive.testing._simulation.disk import Disk, SimulatedLog
+from outlive.testing._simulation.life import Life, SeededIds
+from outlive.testing._simulation.loop import Stuck, simulation_loop
+from outlive.testing._simulation.model import watched_agent
+from outlive.testing._simulation.points import Fate, Points
+from outlive.testing._simulation.process import Process
+from outlive.testing._world import World
+
+T = TypeVar("T")
+
+Agents = Sequence[Agent] | Callable[[World], Sequence[Agent]]
+
+
+class Simulation:
+    """Runs agents as they would run for real, on virtual time, and kills their process at will.
+
+    The same seed gives the same log, byte for byte. A process that dies is followed by the next
+    one, `restart_after` seconds later, as a supervisor would see to. Use it in a `with`.
+
+    Args:
+        agents: what may be run; or a function that makes it, from the `World`, for each process
+            anew.
+        seed: decides everything that is left to chance: which of the ready callbacks runs next,
+            how long a write takes, ids.
+        deps: handed to tools as `ctx.deps`; the `World` if left out.
+        durability: `relaxed` lets a loss of power take the last commits.
+        max_recoveries: see `Runtime`.
+        invariants: check them after every step; without, a simulation is several times faster.
+        restart_after: virtual seconds from a death to the next start.
+        start: the wall clock's first instant.
+        crash_at: at which points (see `points`) a process dies, or freezes.
+    """
+
+    def __init__(
+        self,
+        agents: Agents = (),
+        *,
+        seed: int = 0,
+        deps: object = None,
+        durability: Durability = "sync",
+        max_recoveries: int | None = 5,
+        invariants: bool = True,
+        restart_after: float = 0.1,
+        start: datetime = START,
+        crash_at: Mapping[int, Fate] | None = None,
+    ) -> None:
+        self.seed: Final = seed
+        self.clock: Final = VirtualClock(start)
+        self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order"))
+        self.points: Final = Points(fates=dict(crash_at or {}), meet=self._meet)
+        self.disk: Final = Disk(
+            random=Random(f"{seed} disk"), points=self.points, durability=durability
+        )
+        self.ids: Final = SeededIds(Random(f"{seed} ids"))
+        self.world: Final = World()
+        self.world.attach(self.points, lambda seconds: sleep_in_thread(self.loop, seconds))
+        self.client: Final = Client(self)
+        self.acknowledged: Final = Acknowledged()
+        self.deaths = 0
+        self._agents = agents
+        self._deps = deps
+        self._max_recoveries = max_recoveries
+        self._restart_after = restart_after
+        self._threads = BatonThreads(self.loop)
+        self.loop.threads = self._threads
+        self._lives: list[Life] = []
+        self._context: Final = copy_context()
+        self._booting = False
+        self.closed = False
+        self.invariants: Final = Invariants(self.disk, self._runtime_now)
+        if invariants:
+            self.loop.after_step = self.invariants.check
+
+    # -- processes
+
+    @property
+    def life(self) -> Life | None:
+        """The process that serves now, with its runtime; None while there is none."""
+        newest = self._lives[-1] if self._lives else None
+        return newest if newest is not None and newest.serves else None
+
+    def _runtime_now(self) -> Runtime | None:
+        life = self.life
+        opened = life is not None and life.opened.done() and not life.opened.exception()
+        return life.runtime if life is not None and opened else None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of the process that is up, started if need be. Its calls are async."""
+        self.run_until_up()
+        runtime = self._runtime_now()
+        assert runtime is not None
+        return runtime
+
+    async def up(self) -> Life:
+        """Return the process that serves, once it does."""
+        while True:
+            life = self.life
+            if life is None:
+                if not self._booting:
+                    self._boot()
+                    continue
+                waiter = self.loop.create_future()
+                self.loop.call_later(self._restart_after, waiter.set_result, None)
+                await waiter
+                continue
+            waiter = self.loop.create_future()
+
+            def wake(_: object = None, waiter: asyncio.Future[None] = waiter) -> None:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+            life.opened.add_done_callback(wake)
+            life.process.when_dead(wake)
+            await waiter
+            if life.serves and life.opened.done():
+                life.opened.result()
+                return life
+
+    def _boot(self) -> None:
+        """Start the next process."""
+        self._booting = False
+        if self.life is not None or self.closed:
+            return
+        life = Life(
+            len(self._lives) + 1,
+            loop=self.loop,
+            disk=self.disk,
+            clock=self.clock,
+            make=self._make_runtime,
+        )
+        life.log.on_failure(lambda error: self._lost(life, error))
+        self._lives.append(life)
+
+    def _make_runtime(self, log: SimulatedLog) -> Runtime:
+        agents = self._agents(self.world) if callable(self._agents) else self._agents
+        return Runtime(
+            None,
+            agents=[watched_agent(agent, self.points) for agent in agents],
+            deps=self.world if self._deps is None else self._deps,
+            max_recoveries=self._max_recoveries,
+            clock=self.clock,
+            ids=self.ids,
+            executor=self._threads,
+            log=log,
+        )
+
+    @property
+    def _outside(self) -> Context:
+        """A context in which no process is."""
+        return self._context.copy()
+
+    def _boot_later(self) -> None:
+        if not self._booting and not self.closed:
+            self._booting = True
+            # Scheduled from within a process that dies, it must not die with it.
+            self.loop.call_later(self._restart_after, self._boot, context=self._outside)
+
+    def _meet(self, process: Process, fate: Fate) -> None:
+        """A process has come to a point that was chosen for it."""
+        if fate == "kill":
+            self._kill(process)
+        else:
+            process.frozen = True
+            self._boot_later()
+            self.loop.call_later(
+                20 * self._restart_after, self.loop.thaw, process, context=self._outside
+            )
+
+    def _kill(self, process: Process) -> None:
+        self.deaths += 1
+        self.loop.bury(process)
+        process.die()
+        self._boot_later()
+
+    def _lost(self, life: Life, error: LogError) -> None:
+        """A process cannot write its log any more: it is fenced, or its disk has failed."""
+        life.ended = True
+        if life is self._lives[-1]:
+            self._kill(life.process)  # A supervisor would restart it.
+
+    def crash(self, *, power_loss: bool = False) -> None:
+        """Kill the process that is up, as SIGKILL does; the next call starts another one.
+
+        Args:
+            power_loss: the machine goes down: with `durability="relaxed"`, commits that were
+                not synced yet are lost.
+        """
+        for life in self._lives:
+            if life.process.alive:
+                self._kill(life.process)
+        if power_loss:
+            self.disk.lose_power()
+            self.invariants.begin_again()
+
+    def freeze(self) -> None:
+        """Stop the process that is up, as SIGSTOP does; another one takes over."""
+        life = self.life
+        if life is None:
+            raise RuntimeError("no process is up that could be frozen")
+        life.process.frozen = True
+
+    def thaw(self) -> None:
+        """Let frozen processes go on. They are not the log's owner any more, if one took over."""
+        for life in self._lives:
+            if life.process.frozen:
+                self.loop.thaw(life.process)
+
+    def stop(self) -> None:
+        """Close the runtime in good order; the next call starts another process."""
+        life = self.life
+        if life is not None:
+            self.run(lambda runtime: runtime.close())
+            life.ended = True
+            life.log.close()
+            self.loop.bury(life.process)
+            life.process.die()
+
+    # -- driving it, from a test that is not async
+
+    def drive(self, body: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine outside of the processes, until it is done."""
+        return self.loop.run_until_complete(self.loop.create_task(body, context=self._outside))
+
+    def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+        """Do something with the runtime, and return what it returns. See `Client.call`."""
+        return self.drive(self.client.call(work))
+
+    def start(
+        self,
+        agent: str | Agent,
+        input: str,
+        *,
+        run_id: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> str:
+        """Start a run; return its id once it is acknowledged."""
+        return self.drive(self.client.start(agent, input, run_id=run_id, metadata=metadata))
+
+    def result(self, run_id: str) -> RunResult:
+        """Run until a run is at rest, and return its result."""
+        return self.drive(self.client.result(run_id))
+
+    def events(self, run_id: str) -> list[Event]:
+        """Return the events of a run, as the disk has them."""
+        return [e for record in self.records(run_id) for e in record]
+
+    def records(self, run_id: str) -> list[tuple[Event, ...]]:
+        """Return the commits of a run, as the disk has them: the events of each."""
+        store = self.disk.store
+        index = store.index.get(run_stream(run_id), [])
+        return [store.record(at).events for _, at in index if store.records[at - 1]]
+
+    def advance(self, duration: float | timedelta | str) -> None:
+        """Let virtual time pass: `sim.advance("3d")`. What is due meanwhile happens."""
+        self.run_until_up()
+        self.loop.run_until(lambda: False, deadline=self.loop.time() + seconds_of(duration))
+
+    def run_until_up(self) -> None:
+        """Start a process if none is up."""
+        self.drive(self._up())
+
+    async def _up(self) -> None:
+        await self.up()
+
+    def run_until_idle(self) -> None:
+        """Run until nothing is ready and nothing is due, however far off.
+
+        Raises:
+            InvariantViolated: an open run is left that nobody will ever move on.
+        """
+        self.run_until_up()
+        self.loop.run_until(lambda: self.loop.idle)
+        self.invariants.check_idle()
+
+    def jump_clock(self, seconds: float) -> None:
+        """Set the wall clock forward, or back; no time passes."""
+        self.clock.jump(seconds)
+
+    @property
+    def log_bytes(self) -> bytes:
+        """All records on the disk, as stored, one after the other."""
+        return b"".join(self.disk.store.records)
+
+    def close(self) -> None:
+        """End it. What still runs ends as with a kill. Twice is once.
+
+        Raises:
+            AssertionError: something failed in a callback or task that nobody has looked at.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        for life in self._lives:
+            if life.process.alive:
+                self.loop.bury(life.process)
+                life.process.die()
+        self.loop.run_until(lambda: not self.loop.ready)
+        self.loop.clear_graveyard()
+        self.loop.close()
+
+    def check_unhandled(self) -> None:
+        """Raise AssertionError if something failed that nobody has looked at."""
+        for context in self.loop.unhandled:
+            error = context.get("exception")
+            raise AssertionError(f"unhandled: {context.get('message')}: {error!r}") from error
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.close()
+        if error is None:
+            self.check_unhandled()
+
+
+__all__ = ["Agents", "Simulation", "Stuck"]

@@ -1,0 +1,286 @@
+"""The crash sweep: a scenario survives a crash at each of its points, or this says where not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, cast
+
+from outlive.events.lmdb_store.durability import Durability
+from outlive.projections import RunResult
+from outlive.testing import _settings
+from outlive.testing._failure import SimulationFailed, story
+from outlive.testing._simulation.client import Client
+from outlive.testing._simulation.points import Fate, Point
+from outlive.testing._simulation.simulation import Agents, Simulation
+
+Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
+"""What is done from outside. It may be called many times, each time in a new simulation."""
+
+
+class Promise(Protocol):
+    """Judges what came out in spite of crashes. `calm` came out without any."""
+
+    def __call__(self, calm: Outcome, stormy: Outcome) -> None:
+        """Raise AssertionError if it is not what was promised."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a scenario came to."""
+
+    returned: object
+    """What the scenario returned."""
+    results: Mapping[str, RunResult]
+    """Each run's result, as the log has it in the end, by id."""
+    effects: Mapping[tuple[str, str], int]
+    """How often each effect has happened in the `World`, by its name and key."""
+
+
+@dataclass(kw_only=True)
+class Sweep:
+    """What a crash sweep has done. `str(sweep)` is a table of its points."""
+
+    points: list[Point]
+    runs: Counter[str] = field(default_factory=Counter[str])
+    """How many simulations, by what was done: calm, orders, kill, freeze, second kill, ..."""
+    deaths: int = 0
+
+    @property
+    def simulations(self) -> int:
+        """How many simulations there were."""
+        return self.runs.total()
+
+    def __str__(self) -> str:
+        """Return the table."""
+        kinds = Counter(_kind(point) for point in self.points)
+        lines = [f"{len(self.points)} points, {self.simulations} simulations, {self.deaths} deaths"]
+        lines += [f"  {count:4}  {kind}" for kind, count in sorted(kinds.items())]
+        lines += [f"  {count:4}  simulations: {name}" for name, count in self.runs.items()]
+        return "\n".join(lines)
+
+
+def assert_survives_crashes(
+    scenario: Scenario,
+    agents: Agents,
+    *,
+    seed: int = 0,
+    orders: int = 5,
+    fates: Sequence[Fate] = ("kill", "freeze"),
+    second_crashes: int = 3,
+    at_most_once: Collection[str] = (),
+    promise: Promise | None = None,
+    invariants: bool = True,
+    durability: Durability = "sync",
+    max_recoveries: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Sweep:
+    """Crash a scenario at every point, and again while it recovers, and compare what comes out.
+
+    It is run once undisturbed, to learn its points: before and after every commit, every effect
+    in the `World`, every model call and each part of an answer. Then under other orders of what
+    goes on at the same time. Then once for each point and fate, the process dying just there
+    (`kill`), or stopping and waking up after another has taken over (`freeze`); and some more
+    times with a second death during the recovery.
+
+    Each time must come to the same: what `scenario` returns, each run's result (token counts
+    aside), and nothing left in between. What clients were told must be in the log, and the
+    invariants hold after every step. An effect in the `World` happens as often as promised: at
+    least once where it did without a crash, never under another key; those whose names are in
+    `at_most_once` never twice under one key.
+
+    Args:
+        scenario: an async function of a `Client`: it starts runs and waits for them.
+        agents: as for `Simulation`; best a function, which makes them anew for each process.
+        seed: of all that is left to chance.
+        orders: other orders to try without a crash.
+        fates: how a process ends at each point.
+        second_crashes: at how many of the points after each crash the process dies once more.
+        at_most_once: names of effects that must not be repeated, as for tools with
+            `in_doubt="fail"`. Their runs may come out differently, so say `promise` as well.
+        promise: judges results in the place of comparing them.
+        invariants: check them after every step.
+        durability: see `Simulation`.
+        max_recoveries: see `Runtime`; None here, as crashes are what this is about.
+        progress: told in a line what is being done.
+
+    Returns:
+        What was done.
+
+    Raises:
+        SimulationFailed: it does not survive. Says the seed, the point, the events up to it,
+            and how to repeat it.
+        ValueError: the scenario has no points: it does nothing.
+    """
+    one_seed, one_crash = _settings.seed(), _settings.crash_at()
+    seed = seed if one_seed is None else one_seed
+    judge = promise or _same
+    tell = progress or _tell_nobody
+
+    def simulate(seed: int, crash_at: Mapping[int, Fate]) -> tuple[Simulation, Outcome]:
+        simulation = Simulation(
+            agents,
+            seed=seed,
+            durability=durability,
+            max_recoveries=max_recoveries,
+            invariants=invariants,
+            crash_at=crash_at,
+        )
+        try:
+            with simulation:
+                outcome = _outcome(scenario, simulation)
+                _check_told(simulation)
+        except Exception as error:
+            raise SimulationFailed(simulation, story(error)) from error
+        return simulation, outcome
+
+    def attempt(seed: int, crash_at: Mapping[int, Fate]) -> list[Point]:
+        simulation, outcome = simulate(seed, crash_at)
+        sweep.deaths += simulation.deaths
+        try:
+            judge(calm_outcome, outcome)
+            _check_effects(calm_outcome, outcome, at_most_once)
+        except AssertionError as error:
+            raise SimulationFailed(simulation, story(error)) from error
+        return simulation.points.passed
+
+    calm, calm_outcome = simulate(seed, {})
+    sweep = Sweep(points=calm.points.passed)
+    sweep.runs["calm"] = 1
+    if not sweep.points:
+        raise ValueError("the scenario has no point at which it could crash: it does nothing")
+    if one_crash is not None:
+        attempt(seed, one_crash)
+        return sweep
+    for other in range(1, orders + 1):
+        tell(f"order {other} of {orders}")
+        attempt(_other_seed(seed, other), {})
+        sweep.runs["another order"] += 1
+    for fate in fates:
+        for point in sweep.points:
+            tell(f"{fate} at {point} of {len(sweep.points)}")
+            passed = attempt(seed, {point.number: fate})
+            sweep.runs[fate] += 1
+            later = len(passed) - point.number
+            for number in range(1, min(second_crashes, later) + 1):
+                attempt(seed, {point.number: fate, point.number + number: "kill"})
+                sweep.runs[f"{fate}, and a kill in the recovery"] += 1
+    return sweep
+
+
+def _tell_nobody(_: str) -> None:
+    """Say nothing."""
+
+
+def _outcome(scenario: Scenario, simulation: Simulation) -> Outcome:
+    async def play() -> object:
+        return await scenario(simulation.client)
+
+    returned = simulation.drive(play())
+    simulation.run_until_idle()
+    runtime = simulation.runtime
+    ids = [stream[4:] for stream in simulation.disk.store.index if stream.startswith("run-")]
+    results = {id: simulation.drive(runtime.result(id)) for id in ids}
+    ledger = simulation.world.ledger
+    return Outcome(
+        returned=returned,
+        results=results,
+        effects=Counter((entry.name, entry.key) for entry in ledger),
+    )
+
+
+def _check_told(simulation: Simulation) -> None:
+    """What clients were told is what the log says."""
+    told = simulation.acknowledged
+    for run_id in told.started:
+        if not simulation.records(run_id):
+            raise AssertionError(f"the start of {run_id} was acknowledged, and is not in the log")
+    for run_id, seen in told.seen.items():
+        versions = [version for version, _ in seen]
+        if versions != list(range(versions[0], versions[0] + len(versions))):
+            raise AssertionError(f"an observer of {run_id} saw the versions {versions}")
+        events = simulation.events(run_id)
+        for version, event in seen:
+            if events[version - 1] != event:
+                raise AssertionError(
+                    f"an observer of {run_id} saw {event} at version {version}, "
+                    f"the log has {events[version - 1]}"
+                )
+
+
+def _same(calm: Outcome, stormy: Outcome) -> None:
+    """The same was returned, and every run has come to the same."""
+    if _comparable(calm.returned) != _comparable(stormy.returned):
+        raise AssertionError(
+            f"the scenario returned {stormy.returned!r}, without a crash {calm.returned!r}"
+        )
+    before = {id: _comparable(result) for id, result in calm.results.items()}
+    after = {id: _comparable(result) for id, result in stormy.results.items()}
+    if before != after:
+        # Ids are drawn from the seed, so another order may give them to other runs.
+        if sorted(map(_without_id, calm.results.values())) == sorted(
+            map(_without_id, stormy.results.values())
+        ):
+            return
+        for id in {**before, **after}:
+            if before.get(id) != after.get(id):
+                raise AssertionError(
+                    f"run {id} came to {after.get(id)}, without a crash to {before.get(id)}"
+                )
+
+
+def _comparable(value: object) -> object:
+    """Return what is compared of a value: of a run's result all but the tokens it has cost."""
+    if isinstance(value, RunResult):
+        return (
+            value.run_id,
+            value.status,
+            value.output,
+            value.finish_reason,
+            value.error,
+            value.messages,
+            value.steps,
+        )
+    if isinstance(value, list | tuple):
+        return [_comparable(item) for item in cast("Sequence[object]", value)]
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        return {key: _comparable(item) for key, item in items}
+    return value
+
+
+def _without_id(result: RunResult) -> str:
+    return repr(_comparable(result)).replace(result.run_id, "")
+
+
+def _check_effects(calm: Outcome, stormy: Outcome, at_most_once: Collection[str]) -> None:
+    for (name, key), count in stormy.effects.items():
+        if name in at_most_once and count > 1:
+            raise AssertionError(f"effect {name!r} happened {count} times under key {key!r}")
+    if len(calm.results) != len(stormy.results):
+        raise AssertionError(
+            f"there are {len(stormy.results)} runs, without a crash {len(calm.results)}"
+        )
+    for name in {name for name, _ in (*calm.effects, *stormy.effects)}:
+        wanted = sum(other == name for other, _ in calm.effects)
+        found = sum(other == name for other, _ in stormy.effects)
+        fewer = found < wanted and name not in at_most_once
+        if fewer or found > wanted:
+            raise AssertionError(
+                f"effect {name!r} happened under {found} keys, without a crash under {wanted}"
+            )
+
+
+def _other_seed(seed: int, number: int) -> int:
+    return seed * 1_000_003 + number
+
+
+def _kind(point: Point) -> str:
+    what = point.what
+    if what.startswith("commit"):
+        return f"{point.when} a commit"
+    if what.startswith("effect"):
+        return f"{point.when} {what}"
+    return f"{point.when} a model call" if point.when == "before" else "after a part of an answer"
