@@ -16,7 +16,7 @@ import threading
 
 from outlive.events import Commit, OpenEntry, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog
-from tests.events.log_contract import delta
+from outlive.testing.log_contract.filling import delta
 
 THREADS = 2
 ENTRIES = (None, OpenEntry(kind="run", status="running", summary={"x": "y" * 300}))

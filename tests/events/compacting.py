@@ -14,8 +14,8 @@ import threading
 
 from outlive.events import Commit, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog, compactor
+from outlive.testing.log_contract.compacting import answer
 from tests.events.appender import tell
-from tests.events.compaction_contract import answer
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ from outlive.events.record import (
     split,
 )
 from outlive.events.store import decode_entry, encode_entry
-from tests.events.log_contract import delta
+from outlive.testing.log_contract.filling import delta
 
 NAMED: Final = (CorruptLog, NewerFormat, UnknownEvent)
 """What decoding may raise."""

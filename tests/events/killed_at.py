@@ -18,7 +18,7 @@ from typing import cast
 from outlive.events import Commit, Event, EventLog, OpenEntry, StreamId, Version, failpoints
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.durability import Durability
-from tests.events.log_contract import A, B, C, delta
+from outlive.testing.log_contract.filling import A, B, C, delta
 
 STREAMS = (A, B, C)
 

@@ -1,11 +1,7 @@
-"""Which records may go, and that nothing is lost with them. And what every log does of it."""
+"""Which records may go, and that nothing is lost with them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,25 +19,7 @@ from outlive.events import (
 )
 from outlive.events.event import Failure
 from outlive.events.run.state import RunState, evolve
-from tests.events.compaction_contract import CompactionContract, append
-from tests.events.log_contract import Store
-from tests.events.test_lmdb_log import LmdbStore
-from tests.events.test_memory_log import MemoryStore
-
-
-class TestMemoryLog(CompactionContract):
-    @pytest.fixture
-    def store(self) -> Store:
-        return MemoryStore()
-
-
-class TestLmdbLog(CompactionContract):
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Generator[Store]:
-        store = LmdbStore(tmp_path / "log")
-        yield store
-        store.log.close()
-
+from outlive.testing.log_contract.compacting import append
 
 streams = st.sampled_from([run_stream(name) for name in "abc"])
 steps = st.integers(0, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from outlive.events import LogClosed, Position, Record, Recorded, StreamId, Subscription, Version
 from outlive.events.feed import QUEUE_LIMIT, Feed, follow_stream
-from tests.events.log_contract import A, delta, run, versions
+from outlive.testing.log_contract.filling import A, delta, run, versions
 
 
 def record(number: int) -> Record:

@@ -37,8 +37,8 @@ from outlive.events import (
 from outlive.events.ids import CallId
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.record import decode, split
+from outlive.testing.log_contract.filling import Ticks, delta
 from tests.events.lmdb_files import appended_together, records_of, rows, stored_records
-from tests.events.log_contract import Ticks, delta
 
 FOLDER = Path(__file__).parents[1] / "data" / "golden"
 GOLDEN = FOLDER / "format-1.json"

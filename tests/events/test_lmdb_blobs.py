@@ -10,6 +10,7 @@ from outlive.events import CorruptLog, ModelDelta, Version
 from outlive.events.lmdb_store import LmdbLog, LmdbReader
 from outlive.events.record import payload_digest
 from outlive.events.sizes import MAX_INLINE_BYTES
+from outlive.testing.log_contract.filling import NONE, A, B, C, Filler, delta, run, texts
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import (
     appended_together,
@@ -19,7 +20,6 @@ from tests.events.lmdb_files import (
     stored_records,
     write_row,
 )
-from tests.events.log_contract import NONE, A, B, C, Filler, delta, run, texts
 
 LONG = "x" * 100_000
 

@@ -12,6 +12,7 @@ import pytest
 
 from outlive.events import CorruptLog, OpenEntry, Position, Version
 from outlive.events.lmdb_store import LmdbLog, LmdbReader
+from outlive.testing.log_contract.filling import A, B, Filler, delta, texts
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import (
     DATA,
@@ -21,7 +22,6 @@ from tests.events.lmdb_files import (
     stored_records,
     write_row,
 )
-from tests.events.log_contract import A, B, Filler, delta, texts
 from tests.events.programs import Program
 
 READ_EVERYTHING = """

@@ -12,7 +12,7 @@ from outlive.actors import Runtime, SyncRuntime
 from outlive.events import InvalidDefinition, MemoryLog
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.durability import Durability
-from tests.events.log_contract import A, Filler, run, texts
+from outlive.testing.log_contract.filling import A, Filler, run, texts
 
 
 def flags(log: Any) -> dict[str, bool]:

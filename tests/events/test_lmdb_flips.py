@@ -21,9 +21,9 @@ import msgspec
 import pytest
 
 from outlive.events import LmdbLog, OpenEntry, Version, run_stream
+from outlive.testing.log_contract.filling import A, B, Filler, delta
 from tests.events.examiner import Examined, everything
 from tests.events.lmdb_files import DATA, appended_together, rows
-from tests.events.log_contract import A, B, Filler, delta
 from tests.events.programs import ROOT
 
 PAGE = 4096

@@ -1,32 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
-import pytest
-
+from outlive.events import Clock
 from outlive.events.lmdb_store import LmdbLog
+from outlive.testing.log_contract import LogContract
 from tests.events.lmdb_files import abandon
-from tests.events.log_contract import LogContract, Store, Ticks
-from tests.events.named_contract import NamedContract
 
 
-class LmdbStore:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.log = LmdbLog(path, clock=Ticks())
+class LmdbLogs:
+    def open(self, place: Path, clock: Clock) -> LmdbLog:
+        return LmdbLog(place, clock=clock)
 
-    def reopen(self, *, clean: bool) -> None:
+    def reopen(self, log: LmdbLog, place: Path, clock: Clock, *, clean: bool) -> LmdbLog:
         if clean:
-            self.log.close()
+            log.close()
         else:
-            abandon(self.log)
-        self.log = LmdbLog(self._path, clock=Ticks(10_000))
+            abandon(log)
+        return LmdbLog(place, clock=clock)
 
 
-class TestLmdbLog(LogContract, NamedContract):
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Generator[Store]:
-        store = LmdbStore(tmp_path / "log")
-        yield store
-        store.log.close()
+class TestLmdbLog(LmdbLogs, LogContract[LmdbLog]):
+    pass

@@ -21,8 +21,8 @@ from outlive.events import (
     Version,
 )
 from outlive.events.lmdb_store import LmdbLog, LmdbReader, layout
+from outlive.testing.log_contract.filling import A, Filler, texts
 from tests.events.lmdb_files import DATA, rows, write_row
-from tests.events.log_contract import A, Filler, texts
 from tests.events.programs import Program
 
 OWN_UNTIL_TOLD = """

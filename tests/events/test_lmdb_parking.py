@@ -26,9 +26,9 @@ from outlive.events import (
     failpoints,
 )
 from outlive.events.lmdb_store import LmdbLog, layout, parking, space
+from outlive.testing.log_contract.filling import NONE, A, B, Filler, delta, run, texts, versions
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
-from tests.events.log_contract import NONE, A, B, Filler, delta, run, texts, versions
 from tests.events.programs import Program
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -384,7 +384,7 @@ ON_A_SMALL_DISK = """
     import structlog
     from outlive.events import LogNotWritable, run_stream
     from outlive.events.lmdb_store import LmdbLog
-    from tests.events.log_contract import Filler
+    from outlive.testing.log_contract.filling import Filler
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     place, size = Path(sys.argv[1]), int(sys.argv[2])

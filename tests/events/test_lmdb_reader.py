@@ -12,7 +12,7 @@ import pytest
 from outlive.events import LogClosed, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog, LmdbReader
 from outlive.events.lmdb_store.wake import Wakers
-from tests.events.log_contract import A, Filler, delta, run, texts, versions
+from outlive.testing.log_contract.filling import A, Filler, delta, run, texts, versions
 from tests.events.programs import Program
 
 FOLLOW = """
@@ -50,7 +50,7 @@ FOLLOW = """
 
 OWN = """
     import sys
-    from tests.events.log_contract import Filler
+    from outlive.testing.log_contract.filling import Filler
     from outlive.events import run_stream
     from outlive.events.lmdb_store import LmdbLog
     log = LmdbLog(sys.argv[1])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from outlive.events import Commit, Position, Version
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.rows import pack
-from tests.events.chain import chain, first_broken
+from outlive.testing.log_contract.chain import chain
+from outlive.testing.log_contract.filling import A, Filler
+from tests.events.chain import first_broken
 from tests.events.lmdb_files import appended_together, records_of, rows, stored_records
-from tests.events.log_contract import A, Filler
 
 PAGE_BYTES = 4_096
 sizes = st.lists(st.one_of(st.integers(1, 600), st.integers(1, 9_000)), min_size=1, max_size=60)

@@ -26,9 +26,9 @@ from outlive.events import (
 )
 from outlive.events.commit import at_once
 from outlive.events.lmdb_store import LmdbLog, LmdbReader, batch, writer
+from outlive.testing.log_contract.filling import NONE, A, Filler, delta, run, texts, versions
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
-from tests.events.log_contract import NONE, A, Filler, delta, run, texts, versions
 from tests.events.programs import Program
 
 RAISE_THE_EPOCH = """
@@ -242,7 +242,7 @@ def test_a_file_that_cannot_grow_ends_the_writer_and_loses_nothing_that_was_ackn
         import resource, sys
         from outlive.events import LogFailed
         from outlive.events.lmdb_store import LmdbLog
-        from tests.events.log_contract import A, Filler
+        from outlive.testing.log_contract.filling import A, Filler
         log = LmdbLog(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
         filler, acknowledged = Filler(log), 0

@@ -26,9 +26,9 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.lmdb_store.verify import verify_here
-from tests.events.log_contract import Store
-from tests.events.test_lmdb_log import LmdbStore
-from tests.events.test_memory_log import MemoryStore
+from outlive.testing.log_contract import Store
+from tests.events.test_lmdb_log import LmdbLogs
+from tests.events.test_memory_log import MemoryLogs
 
 streams = st.sampled_from([run_stream(name) for name in "abc"])
 some_texts = st.lists(st.text(max_size=5), max_size=4)
@@ -186,14 +186,14 @@ class LogMachine(RuleBasedStateMachine):
 class MemoryLogMachine(LogMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryStore()
+        self.store = Store(MemoryLogs(), Path())
 
 
 class LmdbLogMachine(LogMachine):
     def __init__(self) -> None:
         super().__init__()
         self._path = Path(tempfile.mkdtemp())
-        self.store = LmdbStore(self._path)
+        self.store = Store(LmdbLogs(), self._path)
 
     def teardown(self) -> None:
         self.store.log.close()

@@ -19,8 +19,8 @@ from outlive.events.lmdb_store.long_readers import (
     ReaderWatch,
     readers,
 )
+from outlive.testing.log_contract.filling import A, Filler, delta
 from tests.events.lmdb_files import DATA
-from tests.events.log_contract import A, Filler, delta
 from tests.events.programs import Program
 
 READ = """

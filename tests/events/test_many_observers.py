@@ -10,7 +10,7 @@ import pytest
 
 from outlive.events import EventLog, LmdbLog, MemoryLog, Record, Subscription, run_stream
 from outlive.events.feed import QUEUE_LIMIT
-from tests.events.log_contract import A, Filler, run
+from outlive.testing.log_contract.filling import A, Filler, run
 from tests.events.programs import Program
 
 OBSERVERS, SLOW, RECORDS = 100, 10, 3 * QUEUE_LIMIT

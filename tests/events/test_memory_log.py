@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from outlive.events import MemoryLog
-from tests.events.log_contract import LogContract, Store, Ticks
-from tests.events.named_contract import NamedContract
-
-
-class MemoryStore:
-    def __init__(self) -> None:
-        self.log = MemoryLog(clock=Ticks())
-
-    def reopen(self, *, clean: bool) -> None:
-        self.log = self.log.reopened(clean=clean)
+from outlive.events import Clock, MemoryLog
+from outlive.testing.log_contract import LogContract
 
 
-class TestMemoryLog(LogContract, NamedContract):
-    @pytest.fixture
-    def store(self) -> Store:
-        return MemoryStore()
+class MemoryLogs:
+    def open(self, place: Path, clock: Clock) -> MemoryLog:
+        return MemoryLog(clock=clock)
+
+    def reopen(self, log: MemoryLog, place: Path, clock: Clock, *, clean: bool) -> MemoryLog:
+        return log.reopened(clean=clean)
+
+
+class TestMemoryLog(MemoryLogs, LogContract[MemoryLog]):
+    pass

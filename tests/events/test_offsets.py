@@ -20,7 +20,7 @@ from outlive.events import (
     OffsetMovedOn,
     SavedOffset,
 )
-from tests.events.log_contract import Filler, run
+from outlive.testing.log_contract.filling import Filler, run
 from tests.events.programs import Program
 
 READ = """

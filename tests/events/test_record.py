@@ -24,8 +24,8 @@ from outlive.events.record import (
     payload_digest,
     split,
 )
-from tests.events.chain import chain_hash, encode_header
-from tests.events.log_contract import delta
+from outlive.testing.log_contract.chain import chain_hash, encode_header
+from outlive.testing.log_contract.filling import delta
 
 STREAM = run_stream("a")
 AT = Position(7)

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from outlive.events import LmdbLog, Position, Snapshot, Version
 from outlive.events.snapshot import pack_snapshot, unpack_snapshot
+from outlive.testing.log_contract.filling import A, delta
 from tests.events.lmdb_files import rows, write_row
-from tests.events.log_contract import A, delta
 
 ROW = pack_snapshot(3, 2, b"state")
 

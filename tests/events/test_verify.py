@@ -25,6 +25,7 @@ from outlive.events import (
 from outlive.events.lmdb_store import walk as walk_module
 from outlive.events.lmdb_store.verify import verify_here
 from outlive.events.record import GENESIS, link_hash, payload_digest, split
+from outlive.testing.log_contract.filling import NONE, RUNNING, A, B, C, Filler, delta
 from tests.events.lmdb_files import (
     DATA,
     appended_together,
@@ -33,7 +34,6 @@ from tests.events.lmdb_files import (
     stored_records,
     write_row,
 )
-from tests.events.log_contract import NONE, RUNNING, A, B, C, Filler, delta
 
 Rows: TypeAlias = list[tuple[bytes, bytes]]
 

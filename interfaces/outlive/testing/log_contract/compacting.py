@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pytest
 
@@ -21,7 +22,10 @@ from outlive.events import (
 )
 from outlive.events.feed import READ_LIMIT
 from outlive.events.ids import CallId
-from tests.events.log_contract import NONE, A, B, Store, run, take, versions
+from outlive.testing.log_contract.filling import NONE, A, B, run, take, versions
+from outlive.testing.log_contract.store import Store, StoreContract
+
+L = TypeVar("L", bound=EventLog)
 
 
 def append(log: EventLog, stream: StreamId, *records: list[Event]) -> None:
@@ -31,14 +35,17 @@ def append(log: EventLog, stream: StreamId, *records: list[Event]) -> None:
 
 
 def piece(step: int = 0, text: str = "x") -> list[Event]:
+    """One piece of an answer, in a record of its own."""
     return [ModelDelta(step=step, text=text)]
 
 
 def started(step: int = 0) -> list[Event]:
+    """The start of a model call."""
     return [ModelCallStarted(step=step, model="m")]
 
 
 def completed(step: int = 0, text: str = "xx") -> list[Event]:
+    """The whole answer."""
     return [ModelCallCompleted(step=step, text=text)]
 
 
@@ -47,16 +54,8 @@ def answer(step: int = 0, pieces: int = 3) -> list[list[Event]]:
     return [started(step), *[piece(step)] * pieces, completed(step)]
 
 
-class CompactionContract:
+class CompactionContract(StoreContract[L]):
     """Subclasses override `store`."""
-
-    @pytest.fixture
-    def store(self) -> Store:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def log(self, store: Store) -> EventLog:
-        return store.log
 
     def test_pieces_of_a_completed_answer_go(self, log: EventLog) -> None:
         append(log, A, *answer())

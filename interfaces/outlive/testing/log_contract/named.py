@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 
 from outlive.events import (
@@ -17,25 +19,21 @@ from outlive.events import (
     SavedOffset,
     Version,
 )
-from tests.events.log_contract import A, B, C, Filler, Store, run
+from outlive.testing.log_contract.filling import A, B, C, Filler, run
+from outlive.testing.log_contract.store import Store, StoreContract
+
+L = TypeVar("L", bound=EventLog)
 
 BAD_OFFSETS = (-1, 5, 2**70, 1.0, True, "1", None)
 
 
 async def positions(subscription: NamedSubscription[Record], count: int) -> list[int]:
+    """The positions of the next records of a subscription."""
     return [(await anext(subscription)).position for _ in range(count)]
 
 
-class NamedContract:
+class NamedContract(StoreContract[L]):
     """Subclasses override `store`."""
-
-    @pytest.fixture
-    def store(self) -> Store:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def log(self, store: Store) -> EventLog:
-        return store.log
 
     @pytest.mark.parametrize("clean", [True, False])
     def test_a_named_reader_goes_on_where_it_saved(self, store: Store, clean: bool) -> None:
