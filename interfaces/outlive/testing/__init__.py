@@ -3,11 +3,12 @@
 What needs hypothesis or pytest is in submodules and says how to install them.
 """
 
+from outlive.testing._clock import VirtualClock
 from outlive.testing._deciding import Given, When, given
+from outlive.testing._factories import RuntimeFactory, ScriptedModelFactory
 from outlive.testing._failure import SimulationFailed
 from outlive.testing._invariants import InvariantViolated
 from outlive.testing._simulation.client import Client
-from outlive.testing._simulation.clock import VirtualClock
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._simulation.loop import Stuck
 from outlive.testing._simulation.points import Point
@@ -27,6 +28,8 @@ __all__ = [
     "Outcome",
     "Point",
     "ProcessDied",
+    "RuntimeFactory",
+    "ScriptedModelFactory",
     "Simulation",
     "SimulationFailed",
     "Stuck",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from outlive.actors import Agent, Runtime
 from outlive.events import Event, LogError, RunId, Version, run_stream
 from outlive.projections import RunResult
-from outlive.testing._simulation.clock import seconds_of
+from outlive.testing._durations import seconds_of
 from outlive.testing._world import World
 
 if TYPE_CHECKING:

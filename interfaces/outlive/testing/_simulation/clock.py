@@ -1,39 +1,15 @@
-"""A clock that moves when the simulation moves it."""
+"""The clock of a simulation."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 SECOND_NS: Final = 1_000_000_000
 START: Final = datetime(2030, 1, 1, tzinfo=UTC)
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 
-
-def seconds_of(duration: float | timedelta | str) -> float:
-    """Return a duration in seconds: a number of them, a `timedelta`, or text as `"1h 30m"`.
-
-    Raises:
-        ValueError: it is negative, or no duration.
-    """
-    if isinstance(duration, timedelta):
-        found = duration.total_seconds()
-    elif isinstance(duration, str):
-        parts = _PART.findall(duration)
-        if not parts or "".join(_PART.sub("", duration).split()):
-            raise ValueError(f"a duration is as '90s', '1h 30m' or '3d', not {duration!r}")
-        found = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    else:
-        found = float(duration)
-    if not 0 <= found < float("inf"):
-        raise ValueError(f"a duration is 0 or more, not {duration!r}")
-    return found
-
-
-class VirtualClock:
+class SimulatedClock:
     """A `Clock` that stands still until somebody moves it. It begins at 2030-01-01, UTC."""
 
     def __init__(self, start: datetime = START) -> None:
@@ -54,10 +30,6 @@ class VirtualClock:
     def now(self) -> datetime:
         """The wall time, in UTC."""
         return datetime.fromtimestamp(self._wall_ns / SECOND_NS, UTC)
-
-    def advance(self, duration: float | timedelta | str) -> None:
-        """Let time pass."""
-        self.advance_ns(round(seconds_of(duration) * SECOND_NS))
 
     def advance_ns(self, nanoseconds: int) -> None:
         """Let time pass."""

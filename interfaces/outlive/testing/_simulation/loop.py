@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
 from weakref import WeakKeyDictionary
 
-from outlive.testing._simulation.clock import SECOND_NS, VirtualClock
+from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
 from outlive.testing._simulation.guard import begin_to_watch, refusing, watch
 from outlive.testing._simulation.process import HERE, Process
 
@@ -69,7 +69,7 @@ class SimulatedTask(asyncio.Task[Any]):
 class SimulationLoop(asyncio.AbstractEventLoop):
     """See the module. Nothing of it is for other threads, but under the baton."""
 
-    def __init__(self, clock: VirtualClock, random: Random) -> None:
+    def __init__(self, clock: SimulatedClock, random: Random) -> None:
         begin_to_watch()
         self.clock: Final = clock
         self.unhandled: Final[list[dict[str, Any]]] = []
@@ -397,7 +397,7 @@ def _key(callback: Any) -> int:
     return _key(inner) if inner is not None else id(callback)
 
 
-def simulation_loop(clock: VirtualClock, random: Random) -> SimulationLoop:
+def simulation_loop(clock: SimulatedClock, random: Random) -> SimulationLoop:
     """Return a new loop."""
     return SimulationLoop(clock, random)  # type: ignore[abstract]  # the rest refuses, see below
 

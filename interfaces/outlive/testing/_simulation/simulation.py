@@ -14,10 +14,11 @@ from outlive.actors import Agent, Runtime
 from outlive.events import Event, LogError, run_stream
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult
+from outlive.testing._durations import seconds_of
 from outlive.testing._invariants import Invariants
 from outlive.testing._simulation.baton import BatonThreads, sleep_in_thread
 from outlive.testing._simulation.client import Acknowledged, Client
-from outlive.testing._simulation.clock import START, VirtualClock, seconds_of
+from outlive.testing._simulation.clock import START, SimulatedClock
 from outlive.testing._simulation.disk import Disk, SimulatedLog
 from outlive.testing._simulation.life import Life, SeededIds
 from outlive.testing._simulation.loop import Stuck, simulation_loop
@@ -65,7 +66,7 @@ class Simulation:
         crash_at: Mapping[int, Fate] | None = None,
     ) -> None:
         self.seed: Final = seed
-        self.clock: Final = VirtualClock(start)
+        self.clock: Final = SimulatedClock(start)
         self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order"))
         self.points: Final = Points(fates=dict(crash_at or {}), meet=self._meet)
         self.disk: Final = Disk(

@@ -1,0 +1,78 @@
+"""What the pytest fixtures hand out: makers of runtimes and of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from outlive.actors import Agent, Ids, Runtime, ScriptedModel, ToolCall, Turn
+from outlive.actors.seat import Role
+from outlive.events import Clock
+from outlive.events.lmdb_store.durability import Durability
+from outlive.projections import Projection
+
+
+class RuntimeOptions(TypedDict, total=False):
+    """The options of `Runtime`, all but where it keeps its log."""
+
+    agents: Sequence[Agent]
+    deps: object
+    projections: Sequence[Projection]
+    max_recoveries: int | None
+    clock: Clock | None
+    ids: Ids | None
+    executor: Executor | None
+    role: Role
+    durability: Durability
+    lease: float
+
+
+class RuntimeFactory:
+    """Makes runtimes: `async with runtime(agents=[...]) as rt:`. See `outlive.actors.Runtime`.
+
+    A runtime runs on the loop on which it is entered, so it does not matter which plugin runs
+    the test.
+    """
+
+    def __init__(self, folder: Path | None, clock: Clock | None) -> None:
+        self._folder = folder
+        self._clock = clock
+
+    @property
+    def folder(self) -> Path:
+        """Where the runtimes keep their log. Raises LookupError if they keep it in memory."""
+        if self._folder is None:
+            raise LookupError("these runtimes have no folder: use the fixture lmdb_runtime")
+        return self._folder
+
+    def __call__(self, **options: Unpack[RuntimeOptions]) -> Runtime:
+        """Return a runtime. Raises what `Runtime` raises."""
+        if self._clock is not None:
+            options.setdefault("clock", self._clock)
+        return Runtime(self._folder, **options)
+
+
+class ScriptedModelFactory:
+    """Makes models that play a script: `scripted_model(ToolCall("look"), "It is fine.")`."""
+
+    def __call__(self, *turns: Turn | ToolCall | str, name: str = "scripted") -> ScriptedModel:
+        """Return a model that answers with these turns, one a step.
+
+        Args:
+            turns: a text is an answer, a `ToolCall` asks for one call; for anything else there
+                is `Turn`.
+            name: what the log calls the model.
+        """
+        return ScriptedModel([_turn(turn) for turn in turns], name=name)
+
+
+def _turn(turn: Turn | ToolCall | str) -> Turn:
+    match turn:
+        case Turn():
+            return turn
+        case ToolCall():
+            return Turn(tool_calls=[turn])
+        case str():
+            return Turn(turn)
