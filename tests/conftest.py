@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 
-import outlive.testing.strategies  # registers the profiles  # noqa: F401
+import outlive.testing.strategies  # pyright: ignore[reportUnusedImport]  # registers the profiles  # noqa: F401
 
 # `--hypothesis-profile outlive-nightly` tries other examples than those of each day.
 settings.load_profile("outlive-ci")

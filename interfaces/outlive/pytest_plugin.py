@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from outlive.testing import RuntimeFactory, ScriptedModelFactory, VirtualClock
+    from outlive.testing import (
+        Agents,
+        Point,
+        RuntimeFactory,
+        Scenario,
+        ScriptedModelFactory,
+        SimulationFactory,
+        VirtualClock,
+        World,
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,13 +40,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="repeat each of these tests with so many seeds, from --outlive-seed on (default: 1)",
     )
+    group.addoption(
+        "--outlive-crash-points",
+        metavar="POINTS",
+        help="crash simulations at these points only, as '17' or '17:freeze,19:kill'",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what cannot hold."""
+    """Refuse what cannot hold; hand on what simulations want to know."""
     seeds: int | None = config.getoption("--outlive-seeds")
     if seeds is not None and seeds < 1:
         raise pytest.UsageError(f"--outlive-seeds is 1 or more, not {seeds}")
+    seed: int | None = config.getoption("--outlive-seed")
+    crashes: str | None = config.getoption("--outlive-crash-points")
+    if seed is not None or crashes is not None:
+        from outlive.testing import _settings
+
+        try:
+            _settings.configure(seed=seed, crash_at=crashes)
+        except ValueError as error:
+            raise pytest.UsageError(f"--outlive-crash-points: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -86,6 +110,36 @@ def lmdb_runtime(request: pytest.FixtureRequest, tmp_path: Path) -> RuntimeFacto
     from outlive.testing import RuntimeFactory
 
     return RuntimeFactory(tmp_path / "outlive", _clock(request))
+
+
+@pytest.fixture
+def world() -> World:
+    """The outside world: counts what tools do to it. The simulations of this test share it."""
+    from outlive.testing import World
+
+    return World()
+
+
+@pytest.fixture
+def simulation(request: pytest.FixtureRequest, outlive_seed: int) -> Iterator[SimulationFactory]:
+    """Makes simulations, as in `sim = simulation(agents)`. They end with the test.
+
+    If the test uses `world`, that is theirs.
+    """
+    from outlive.testing import SimulationFactory
+
+    uses_world = "world" in request.fixturenames
+    world: World | None = request.getfixturevalue("world") if uses_world else None
+    with SimulationFactory(seed=outlive_seed, world=world) as factory:
+        yield factory
+
+
+@pytest.fixture
+def crash_points(outlive_seed: int) -> Callable[[Scenario, Agents], list[Point]]:
+    """Tells the points of a scenario, as in `for point in crash_points(scenario, agents)`."""
+    from outlive.testing import crash_points
+
+    return lambda scenario, agents: crash_points(scenario, agents, seed=outlive_seed)
 
 
 @pytest.fixture

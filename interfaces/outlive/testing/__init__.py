@@ -5,22 +5,37 @@ What needs hypothesis or pytest is in submodules and says how to install them.
 
 from outlive.testing._clock import VirtualClock
 from outlive.testing._deciding import Given, When, given
-from outlive.testing._factories import RuntimeFactory, ScriptedModelFactory
+from outlive.testing._factories import (
+    RuntimeFactory,
+    RuntimeOptions,
+    ScriptedModelFactory,
+    SimulationFactory,
+    SimulationOptions,
+)
 from outlive.testing._failure import SimulationFailed
 from outlive.testing._invariants import InvariantViolated
 from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._simulation.loop import Stuck
-from outlive.testing._simulation.points import Point
+from outlive.testing._simulation.points import Fate, Point
 from outlive.testing._simulation.process import NotSimulable, ProcessDied
-from outlive.testing._simulation.simulation import Simulation
+from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing._stored import fold, stored
-from outlive.testing._sweep import Outcome, Sweep, assert_survives_crashes
+from outlive.testing._sweep import (
+    Outcome,
+    Promise,
+    Scenario,
+    Sweep,
+    assert_survives_crashes,
+    crash_points,
+)
 from outlive.testing._world import Happened, World
 
 __all__ = [
+    "Agents",
     "Client",
     "Disk",
+    "Fate",
     "Given",
     "Happened",
     "InvariantViolated",
@@ -28,16 +43,22 @@ __all__ = [
     "Outcome",
     "Point",
     "ProcessDied",
+    "Promise",
     "RuntimeFactory",
+    "RuntimeOptions",
+    "Scenario",
     "ScriptedModelFactory",
     "Simulation",
+    "SimulationFactory",
     "SimulationFailed",
+    "SimulationOptions",
     "Stuck",
     "Sweep",
     "VirtualClock",
     "When",
     "World",
     "assert_survives_crashes",
+    "crash_points",
     "fold",
     "given",
     "stored",

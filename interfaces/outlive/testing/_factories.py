@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from datetime import datetime
 from pathlib import Path
-from typing import TypedDict, Unpack
+from types import TracebackType
+from typing import Self, TypedDict, Unpack
 
 from outlive.actors import Agent, Ids, Runtime, ScriptedModel, ToolCall, Turn
 from outlive.actors.seat import Role
 from outlive.events import Clock
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import Projection
+from outlive.testing import _settings
+from outlive.testing._simulation.points import Fate
+from outlive.testing._simulation.simulation import Agents, Simulation
+from outlive.testing._world import World
 
 
 class RuntimeOptions(TypedDict, total=False):
@@ -52,6 +58,55 @@ class RuntimeFactory:
         if self._clock is not None:
             options.setdefault("clock", self._clock)
         return Runtime(self._folder, **options)
+
+
+class SimulationOptions(TypedDict, total=False):
+    """The options of `Simulation`."""
+
+    seed: int
+    world: World | None
+    deps: object
+    durability: Durability
+    max_recoveries: int | None
+    invariants: bool
+    restart_after: float
+    start: datetime
+    crash_at: Mapping[int, Fate] | None
+
+
+class SimulationFactory:
+    """Makes simulations: `sim = simulation(agents)`. See `Simulation`. Ends them in the end."""
+
+    def __init__(self, *, seed: int, world: World | None) -> None:
+        self._seed = seed
+        self._world = world
+        self._made: list[Simulation] = []
+
+    def __call__(self, agents: Agents = (), **options: Unpack[SimulationOptions]) -> Simulation:
+        """Return a simulation, with this test's seed unless another one is given."""
+        options.setdefault("seed", self._seed)
+        options.setdefault("crash_at", _settings.crash_at())
+        if self._world is not None:
+            options.setdefault("world", self._world)
+        simulation = Simulation(agents, **options)
+        self._made.append(simulation)
+        return simulation
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the simulations. Raises AssertionError if something failed that nobody saw."""
+        for simulation in self._made:
+            simulation.close()
+        for simulation in self._made:
+            simulation.check_unhandled()
 
 
 class ScriptedModelFactory:

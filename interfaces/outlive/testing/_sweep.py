@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult
@@ -19,14 +19,6 @@ Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
 """What is done from outside. It may be called many times, each time in a new simulation."""
 
 
-class Promise(Protocol):
-    """Judges what came out in spite of crashes. `calm` came out without any."""
-
-    def __call__(self, calm: Outcome, stormy: Outcome) -> None:
-        """Raise AssertionError if it is not what was promised."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a scenario came to."""
@@ -37,6 +29,13 @@ class Outcome:
     """Each run's result, as the log has it in the end, by id."""
     effects: Mapping[tuple[str, str], int]
     """How often each effect has happened in the `World`, by its name and key."""
+
+
+Promise: TypeAlias = Callable[[Outcome, Outcome], None]
+"""Judges what came out in spite of crashes (second) by what came out without any (first).
+
+Raises AssertionError if it is not what was promised.
+"""
 
 
 @dataclass(kw_only=True)
@@ -168,6 +167,13 @@ def assert_survives_crashes(
                 attempt(seed, {point.number: fate, point.number + number: "kill"})
                 sweep.runs[f"{fate}, and a kill in the recovery"] += 1
     return sweep
+
+
+def crash_points(scenario: Scenario, agents: Agents, *, seed: int = 0) -> list[Point]:
+    """Return the points of a scenario, in order: for `Simulation(crash_at={number: "kill"})`."""
+    with Simulation(agents, seed=seed) as simulation:
+        _outcome(scenario, simulation)
+    return simulation.points.passed
 
 
 def _tell_nobody(_: str) -> None:

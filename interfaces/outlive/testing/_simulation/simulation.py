@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from datetime import datetime, timedelta
 from random import Random
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from outlive.actors import Agent, Runtime
 from outlive.events import Event, LogError, run_stream
@@ -29,7 +29,8 @@ from outlive.testing._world import World
 
 T = TypeVar("T")
 
-Agents = Sequence[Agent] | Callable[[World], Sequence[Agent]]
+Agents: TypeAlias = Sequence[Agent] | Callable[[World], Sequence[Agent]]
+"""Agents, or what makes them from the world for each process anew."""
 
 
 class Simulation:
@@ -43,6 +44,7 @@ class Simulation:
             anew.
         seed: decides everything that is left to chance: which of the ready callbacks runs next,
             how long a write takes, ids.
+        world: what is outside; a new one if left out.
         deps: handed to tools as `ctx.deps`; the `World` if left out.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
@@ -57,6 +59,7 @@ class Simulation:
         agents: Agents = (),
         *,
         seed: int = 0,
+        world: World | None = None,
         deps: object = None,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
@@ -73,7 +76,7 @@ class Simulation:
             random=Random(f"{seed} disk"), points=self.points, durability=durability
         )
         self.ids: Final = SeededIds(Random(f"{seed} ids"))
-        self.world: Final = World()
+        self.world: Final = World() if world is None else world
         self.world.attach(self.points, lambda seconds: sleep_in_thread(self.loop, seconds))
         self.client: Final = Client(self)
         self.acknowledged: Final = Acknowledged()
