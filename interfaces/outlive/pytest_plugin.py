@@ -122,9 +122,9 @@ def world() -> World:
 
 @pytest.fixture
 def simulation(request: pytest.FixtureRequest, outlive_seed: int) -> Iterator[SimulationFactory]:
-    """Makes simulations, as in `sim = simulation(agents)`. They end with the test.
+    """What makes simulations; they end with the test.
 
-    If the test uses `world`, that is theirs.
+    `sim = simulation(agents)` takes what `outlive.testing.Simulation` takes. If the test uses `world`, that is theirs.
     """
     from outlive.testing import SimulationFactory
 
@@ -136,7 +136,10 @@ def simulation(request: pytest.FixtureRequest, outlive_seed: int) -> Iterator[Si
 
 @pytest.fixture
 def crash_points(outlive_seed: int) -> Callable[[Scenario, Agents], list[Point]]:
-    """Tells the points of a scenario, as in `for point in crash_points(scenario, agents)`."""
+    """What tells the points of a scenario.
+
+    `for point in crash_points(scenario, agents)`: see `outlive.testing.crash_points`.
+    """
     from outlive.testing import crash_points
 
     return lambda scenario, agents: crash_points(scenario, agents, seed=outlive_seed)
