@@ -124,7 +124,8 @@ def world() -> World:
 def simulation(request: pytest.FixtureRequest, outlive_seed: int) -> Iterator[SimulationFactory]:
     """What makes simulations; they end with the test.
 
-    `sim = simulation(agents)` takes what `outlive.testing.Simulation` takes. If the test uses `world`, that is theirs.
+    `sim = simulation(agents)` takes what `outlive.testing.Simulation` takes. If the test uses
+    `world`, that is theirs.
     """
     from outlive.testing import SimulationFactory
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
@@ -65,7 +65,7 @@ class SimulationOptions(TypedDict, total=False):
 
     seed: int
     world: World | None
-    deps: object
+    deps: Callable[[World], object] | None
     durability: Durability
     max_recoveries: int | None
     invariants: bool

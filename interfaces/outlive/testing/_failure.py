@@ -41,14 +41,11 @@ def _report(simulation: Simulation, reason: str) -> str:
         lines.append(f"{fate} at {where}")
     if not crashes:
         lines.append("no crash")
-    lines += [
-        "",
-        "the log:",
-        *_records(simulation),
-        "",
-        "to see it again:",
-        f"    {_again(simulation)}",
-    ]
+    lines += ["", "the log:", *_records(simulation)]
+    told = [str(line) for line in simulation.logs if line.is_trouble]
+    if told:
+        lines += ["", "what was logged:", *(_short(f"    {line}") for line in told[-_LAST:])]
+    lines += ["", "to see it again:", f"    {_again(simulation)}"]
     return "\n".join(lines)
 
 
@@ -60,8 +57,12 @@ def _records(simulation: Simulation) -> list[str]:
         record = store.record(position)
         for version, event in enumerate(record.events, record.first_version):
             text = f"    {position:4} owner {record.epoch} {record.stream} v{version} {event!r}"
-            lines.append(text if len(text) <= _LONG else text[: _LONG - 1] + "…")
+            lines.append(_short(text))
     return lines or ["    (empty)"]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
 def _again(simulation: Simulation) -> str:

@@ -14,6 +14,7 @@ from outlive.testing._failure import SimulationFailed, story
 from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.points import Fate, Point
 from outlive.testing._simulation.simulation import Agents, Simulation
+from outlive.testing._world import World
 
 Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
 """What is done from outside. It may be called many times, each time in a new simulation."""
@@ -65,6 +66,7 @@ def assert_survives_crashes(
     scenario: Scenario,
     agents: Agents,
     *,
+    deps: Callable[[World], object] | None = None,
     seed: int = 0,
     orders: int = 5,
     fates: Sequence[Fate] = ("kill", "freeze"),
@@ -93,6 +95,7 @@ def assert_survives_crashes(
     Args:
         scenario: an async function of a `Client`: it starts runs and waits for them.
         agents: as for `Simulation`; best a function, which makes them anew for each process.
+        deps: as for `Simulation`.
         seed: of all that is left to chance.
         orders: other orders to try without a crash.
         fates: how a process ends at each point.
@@ -121,6 +124,7 @@ def assert_survives_crashes(
     def simulate(seed: int, crash_at: Mapping[int, Fate]) -> tuple[Simulation, Outcome]:
         simulation = Simulation(
             agents,
+            deps=deps,
             seed=seed,
             durability=durability,
             max_recoveries=max_recoveries,
@@ -169,9 +173,15 @@ def assert_survives_crashes(
     return sweep
 
 
-def crash_points(scenario: Scenario, agents: Agents, *, seed: int = 0) -> list[Point]:
+def crash_points(
+    scenario: Scenario,
+    agents: Agents,
+    *,
+    deps: Callable[[World], object] | None = None,
+    seed: int = 0,
+) -> list[Point]:
     """Return the points of a scenario, in order: for `Simulation(crash_at={number: "kill"})`."""
-    with Simulation(agents, seed=seed) as simulation:
+    with Simulation(agents, deps=deps, seed=seed) as simulation:
         _outcome(scenario, simulation)
     return simulation.points.passed
 

@@ -21,6 +21,7 @@ from outlive.testing._simulation.client import Acknowledged, Client
 from outlive.testing._simulation.clock import START, SimulatedClock
 from outlive.testing._simulation.disk import Disk, SimulatedLog
 from outlive.testing._simulation.life import Life, SeededIds
+from outlive.testing._simulation.logs import Logs
 from outlive.testing._simulation.loop import Stuck, simulation_loop
 from outlive.testing._simulation.model import watched_agent
 from outlive.testing._simulation.points import Fate, Points
@@ -45,7 +46,8 @@ class Simulation:
         seed: decides everything that is left to chance: which of the ready callbacks runs next,
             how long a write takes, ids.
         world: what is outside; a new one if left out.
-        deps: handed to tools as `ctx.deps`; the `World` if left out.
+        deps: makes what tools have as `ctx.deps`, for each process anew: stand-ins for what is
+            outside, that note in the `World` what is done to them. The `World` if left out.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
         invariants: check them after every step; without, a simulation is several times faster.
@@ -60,7 +62,7 @@ class Simulation:
         *,
         seed: int = 0,
         world: World | None = None,
-        deps: object = None,
+        deps: Callable[[World], object] | None = None,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
         invariants: bool = True,
@@ -81,6 +83,7 @@ class Simulation:
         self.client: Final = Client(self)
         self.acknowledged: Final = Acknowledged()
         self.deaths = 0
+        self.logs: Final = Logs(self.clock)
         self._agents = agents
         self._deps = deps
         self._max_recoveries = max_recoveries
@@ -161,7 +164,7 @@ class Simulation:
         return Runtime(
             None,
             agents=[watched_agent(agent, self.points) for agent in agents],
-            deps=self.world if self._deps is None else self._deps,
+            deps=self.world if self._deps is None else self._deps(self.world),
             max_recoveries=self._max_recoveries,
             clock=self.clock,
             ids=self.ids,
@@ -244,7 +247,8 @@ class Simulation:
 
     def drive(self, body: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine outside of the processes, until it is done."""
-        return self.loop.run_until_complete(self.loop.create_task(body, context=self._outside))
+        with self.logs.kept():
+            return self.loop.run_until_complete(self.loop.create_task(body, context=self._outside))
 
     def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
         """Do something with the runtime, and return what it returns. See `Client.call`."""
@@ -278,7 +282,9 @@ class Simulation:
     def advance(self, duration: float | timedelta | str) -> None:
         """Let virtual time pass: `sim.advance("3d")`. What is due meanwhile happens."""
         self.run_until_up()
-        self.loop.run_until(lambda: False, deadline=self.loop.time() + seconds_of(duration))
+        deadline = self.loop.time() + seconds_of(duration)
+        with self.logs.kept():
+            self.loop.run_until(lambda: False, deadline=deadline)
 
     def run_until_up(self) -> None:
         """Start a process if none is up."""
@@ -294,7 +300,8 @@ class Simulation:
             InvariantViolated: an open run is left that nobody will ever move on.
         """
         self.run_until_up()
-        self.loop.run_until(lambda: self.loop.idle)
+        with self.logs.kept():
+            self.loop.run_until(lambda: self.loop.idle)
         self.invariants.check_idle()
 
     def jump_clock(self, seconds: float) -> None:
@@ -319,8 +326,9 @@ class Simulation:
             if life.process.alive:
                 self.loop.bury(life.process)
                 life.process.die()
-        self.loop.run_until(lambda: not self.loop.ready)
-        self.loop.clear_graveyard()
+        with self.logs.kept():
+            self.loop.run_until(lambda: not self.loop.ready)
+            self.loop.clear_graveyard()
         self.loop.close()
 
     def check_unhandled(self) -> None:
