@@ -15,6 +15,7 @@ from outlive.events import Commit, Position, Version, run_stream
 from outlive.events.commit import at_once
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.layout import CLEAN, Tables
+from outlive.events.lmdb_store.sums import summed
 from outlive.events.record import BLOB, payload_digest, split
 
 DATA = Path("log", "data.mdb")
@@ -111,4 +112,4 @@ def abandon(log: LmdbLog) -> None:
     """Close a log as the death of its process would leave it: without the clean mark."""
     path = log.path
     log.close()
-    write_row(path, "meta", CLEAN, b"\0")
+    write_row(path, "meta", CLEAN, summed(CLEAN, b"\0"))

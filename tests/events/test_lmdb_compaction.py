@@ -29,6 +29,7 @@ from outlive.events import (
 )
 from outlive.events.lmdb_store import compactor, walk
 from outlive.events.lmdb_store.gaps import Covered, decode_gap, encode_gap
+from outlive.events.lmdb_store.meta import epoch_row
 from outlive.events.lmdb_store.pieces import Changes
 from outlive.events.lmdb_store.verify import verify_here
 from outlive.testing.log_contract.compacting import answer, append, completed, piece, started
@@ -202,7 +203,7 @@ def test_commits_and_reads_go_on_beside_it(path: Path, monkeypatch: pytest.Monke
 def test_an_owner_that_was_replaced_compacts_nothing(path: Path) -> None:
     log = LmdbLog(path)
     with log._opened.env.begin(write=True) as txn:
-        txn.put(b"epoch", key(99), db=log._opened.tables.meta)
+        txn.put(b"epoch", epoch_row(99), db=log._opened.tables.meta)
     with pytest.raises(Fenced):
         log.compact()
     log.close()

@@ -33,10 +33,11 @@ from tests.events.programs import Program
 
 RAISE_THE_EPOCH = """
     import lmdb, sys
+    from outlive.events.lmdb_store.meta import epoch_row
     with lmdb.open(sys.argv[1], max_dbs=16, map_size=1 << 30) as env:
         meta = env.open_db(b"meta", create=False)
         with env.begin(write=True) as txn:
-            txn.put(b"epoch", (9).to_bytes(8, "big"), db=meta)
+            txn.put(b"epoch", epoch_row(9), db=meta)
 """
 
 

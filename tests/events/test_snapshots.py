@@ -12,19 +12,19 @@ from outlive.events.snapshot import pack_snapshot, unpack_snapshot
 from outlive.testing.log_contract.filling import A, delta
 from tests.events.lmdb_files import rows, write_row
 
-ROW = pack_snapshot(3, 2, b"state")
+ROW = pack_snapshot(1, 3, 2, b"state")
 
 
 def test_a_packed_snapshot_is_unpacked_again() -> None:
-    assert unpack_snapshot(ROW) == Snapshot(Version(3), Position(2), b"state")
+    assert unpack_snapshot(1, ROW) == Snapshot(Version(3), Position(2), b"state")
 
 
 @pytest.mark.parametrize("at", range(len(ROW)))
 def test_a_snapshot_with_a_changed_byte_is_none(at: int) -> None:
     changed = bytearray(ROW)
     changed[at] ^= 1
-    assert unpack_snapshot(bytes(changed)) is None
-    assert unpack_snapshot(ROW[:at]) is None
+    assert unpack_snapshot(1, bytes(changed)) is None
+    assert unpack_snapshot(1, ROW[:at]) is None
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,8 @@ def test_a_snapshot_with_a_changed_byte_is_none(at: int) -> None:
     [
         (b"", "damaged"),
         (ROW[:-1], "damaged"),
-        (pack_snapshot(4, 1, b"later"), "ahead of its stream"),
+        (pack_snapshot(2, 3, 1, b"another stream's"), "damaged"),
+        (pack_snapshot(1, 4, 1, b"later"), "ahead of its stream"),
     ],
 )
 def test_a_snapshot_that_does_not_fit_is_ignored_and_logged(

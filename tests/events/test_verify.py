@@ -23,6 +23,8 @@ from outlive.events import (
     verify,
 )
 from outlive.events.lmdb_store import walk as walk_module
+from outlive.events.lmdb_store.meta import epoch_row
+from outlive.events.lmdb_store.sums import summed
 from outlive.events.lmdb_store.verify import verify_here
 from outlive.events.record import GENESIS, link_hash, payload_digest, split
 from outlive.testing.log_contract.filling import NONE, RUNNING, A, B, C, Filler, delta
@@ -317,11 +319,14 @@ TABLES: dict[str, tuple[Callable[[Path], None], str]] = {
         "open row",
     ),
     "an epoch below that of a record": (
-        lambda path: write_row(path, "meta", b"epoch", key(0)),
+        lambda path: write_row(path, "meta", b"epoch", epoch_row(0)),
         "epoch",
     ),
     "a clean mark that is none": (lambda path: write_row(path, "meta", b"clean", b"x"), "clean"),
-    "another log's id": (lambda path: write_row(path, "meta", b"log_id", b"x"), "this log"),
+    "another log's id": (
+        lambda path: write_row(path, "meta", b"log_id", summed(b"log_id", b"x")),
+        "this log",
+    ),
 }
 
 
@@ -367,7 +372,7 @@ def test_records_of_several_owners_and_a_fenced_one_are_ok(path: Path) -> None:
         log.close()
     log = LmdbLog(path)
     with log._opened.env.begin(write=True) as txn:
-        txn.put(b"epoch", key(99), db=log._opened.tables.meta)
+        txn.put(b"epoch", epoch_row(99), db=log._opened.tables.meta)
     with pytest.raises(Fenced):
         log.append(A, delta("x"), expected_version=Version(53)).result(5)
     log.close()

@@ -1,12 +1,12 @@
 """Snapshots: saved states of streams. A cache; without them all is the same, but slower.
 
-A stored snapshot, numbers big-endian:
+A stored snapshot, under the number of its stream; numbers big-endian:
 
     offset  size  field
          0     1  format, 1
          1     8  version of the stream that it is the state of
          9     8  position of the record with that version
-        17    16  BLAKE2b of the fields before it and of the state
+        17    16  BLAKE2b of the stream's number (8), the fields before it and the state
         33        the state, as the one who saved it encodes it
 
 It is written in one transaction with its record, so it never tells of what is not in the log.
@@ -37,16 +37,19 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-def pack_snapshot(version: int, position: int, data: bytes) -> bytes:
+def pack_snapshot(stream_number: int, version: int, position: int, data: bytes) -> bytes:
     """Return a snapshot as it is stored."""
     head = _HEAD.pack(_FORMAT, version, position)
-    return head + _digest(head, data) + data
+    return head + _digest(stream_number, head, data) + data
 
 
-def unpack_snapshot(row: bytes) -> Snapshot | None:
-    """Return a stored snapshot; None if the row is damaged, or of a later release."""
+def unpack_snapshot(stream_number: int, row: bytes) -> Snapshot | None:
+    """Return the stored snapshot of a stream.
+
+    None if the row is damaged, another stream's, or of a later release.
+    """
     head, data = row[: _HEAD.size], row[_DATA_AT:]
-    if len(row) < _DATA_AT or _digest(head, data) != row[_HEAD.size : _DATA_AT]:
+    if len(row) < _DATA_AT or _digest(stream_number, head, data) != row[_HEAD.size : _DATA_AT]:
         return None
     number, version, position = _HEAD.unpack(head)
     if number != _FORMAT:
@@ -54,5 +57,6 @@ def unpack_snapshot(row: bytes) -> Snapshot | None:
     return Snapshot(Version(version), Position(position), data)
 
 
-def _digest(head: bytes, data: bytes) -> bytes:
-    return blake2b(head + data, digest_size=_DIGEST_BYTES).digest()
+def _digest(stream_number: int, head: bytes, data: bytes) -> bytes:
+    key = stream_number.to_bytes(8, "big")
+    return blake2b(key + head + data, digest_size=_DIGEST_BYTES).digest()

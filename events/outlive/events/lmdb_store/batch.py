@@ -22,13 +22,13 @@ from outlive.events.errors import (
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.inbox import answer
 from outlive.events.lmdb_store.layout import (
-    CLEAN,
     EPOCH,
     Tables,
     entrance_key,
     is_entrance,
     number_key,
 )
+from outlive.events.lmdb_store.meta import epoch_of, epoch_row, put_clean
 from outlive.events.lmdb_store.rows import last_record, pack, record_at
 from outlive.events.record import BLOB, GENESIS, blob_reference, link_hash, pack_header, split
 from outlive.events.snapshot import pack_snapshot
@@ -77,6 +77,7 @@ class BatchWriter:
         self._env = env
         self._tables = tables
         self._epoch = epoch
+        self._epoch_row = epoch_row(epoch)
         self._schema = schema
         # In two generations: the older one is dropped when the younger one is full. Keeps
         # what is in use, for the price of a look-up.
@@ -104,6 +105,7 @@ class BatchWriter:
 
         Raises:
             Fenced: another owner took over. Nothing was written.
+        CorruptLog: who the owner is cannot be told. Nothing was written.
             lmdb.Error: whether the batch is in is unknown. `begin_again` finds out.
         """
         if len(self._ends) > _MAX_ENDS:
@@ -153,14 +155,13 @@ class BatchWriter:
             with self._env.begin(write=True) as txn:
                 self.waiting = None
                 self._check_epoch(txn)
-                txn.put(CLEAN, b"\1", db=self._tables.meta)
+                put_clean(txn, self._tables, clean=True)
         finally:
             self.waiting = None
 
     def _check_epoch(self, txn: lmdb.Transaction[bytes]) -> None:
-        current = int.from_bytes(txn.get(EPOCH, b"", db=self._tables.meta), "big")
-        if current != self._epoch:
-            raise Fenced(self._epoch, current)
+        if txn.get(EPOCH, db=self._tables.meta) != self._epoch_row:
+            raise Fenced(self._epoch, epoch_of(txn, self._tables))
 
     def _judge(
         self, txn: lmdb.Transaction[bytes], batch: list[Admitted]
@@ -240,7 +241,7 @@ class BatchWriter:
             end.position_key = key = number_key(position)
             moved[end.number_key] = stream
             if commit.snapshot is not None and row is not None:
-                snapshot = pack_snapshot(last_version, position, commit.snapshot)
+                snapshot = pack_snapshot(end.number, last_version, position, commit.snapshot)
                 changes.snapshots[end.number_key] = snapshot
                 end.saved = True
             if is_entrance(first_version, last_version):

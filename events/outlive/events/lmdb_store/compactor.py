@@ -26,7 +26,7 @@ from outlive.events.compaction import Compacted, Superseded
 from outlive.events.errors import CorruptLog, Fenced, NewerFormat, UnknownEvent
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.gaps import GapRow, is_gap
-from outlive.events.lmdb_store.layout import EPOCH
+from outlive.events.lmdb_store.meta import epoch_of
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.pieces import Changes, Rows, changes_of, pieces_of
 from outlive.events.lmdb_store.rows import record_or_gap, seek
@@ -116,7 +116,7 @@ class Compactor:
 
     def _put(self, txn: Txn, changes: Changes) -> None:
         tables = self._opened.tables
-        current = int.from_bytes(txn.get(EPOCH, b"", db=tables.meta), "big")
+        current = epoch_of(txn, tables)
         if current != self._epoch:
             raise Fenced(self._epoch, current)
         with txn.cursor(tables.log) as cursor:

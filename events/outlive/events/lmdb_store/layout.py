@@ -1,8 +1,9 @@
 """The tables in the environment, store format 1. Numbers in keys and rows are big-endian.
 
     table    key                               row
-    meta     `format`, `log_id`,               4 bytes; UTF-8;
-             `epoch`, `clean`, `submitted`     8 bytes; 1 byte; commands ever put (8)
+    meta     `format`,                         4 bytes
+             `log_id`, `epoch`,                *UTF-8; *8 bytes;
+             `clean`, `submitted`              *1 byte; *commands ever put (8)
     log      position of the first one (8)     records with their links (rows.py), or a gap
                                                where compaction dropped some (gaps.py)
     streams  number (8)                        position of its last record (8), then its name
@@ -12,10 +13,12 @@
                                                the OpenEntry as msgpack
     blobs    digest of a payload (32)          how many records hold it (8), then the payload
     snapshots number (8)                       a saved state (outlive.events.snapshot)
-    inbox    number in the order of arrival (8) msgpack of a command from another process
-    replies  the command's id                  0, its number (8): it waits; or
-                                               1, answered at (8), then the reply
-    expiries answered at (8), the command's id nothing: replies by their age
+    inbox    number in the order of arrival (8) *msgpack of a command from another process
+    replies  the command's id                  *0, its number (8): it waits; or
+                                               *1, answered at (8), then the reply
+    expiries answered at (8), the command's id *nothing: replies by their age
+
+* Before it comes the CRC-32 of key and content (sums.py).
 
 A record's link is the position of the record before it in the same stream, 0 for the first.
 Links and entrances may lead into a gap. The last record of a stream is never dropped.

@@ -22,12 +22,8 @@ import lmdb
 
 from outlive.events.errors import CorruptLog, NewerFormat
 from outlive.events.lmdb_store.folder import Folder, Marker
-from outlive.events.lmdb_store.layout import (
-    FORMAT,
-    LOG_ID,
-    STORE_FORMAT,
-    Tables,
-)
+from outlive.events.lmdb_store.layout import STORE_FORMAT, Tables
+from outlive.events.lmdb_store.meta import clean_of, epoch_of, format_of, log_id_of, submitted_of
 from outlive.events.lmdb_store.rows import last_record
 from outlive.events.record import split
 
@@ -114,12 +110,14 @@ def check_formats(txn: Txn, tables: Tables, folder: Folder, marker: Marker | Non
         CorruptLog: they are not those that the marker means.
         NewerFormat: of the store, or of the last record.
     """
-    found = int.from_bytes(txn.get(FORMAT, b"", db=tables.meta), "big")
+    found = format_of(txn, tables)
     if found > STORE_FORMAT:
         raise NewerFormat(f"the log in {str(folder.path)!r}", found, STORE_FORMAT)
-    log_id = bytes(txn.get(LOG_ID, b"", db=tables.meta))
-    if not found or (marker is not None and marker.log_id.encode() != log_id):
+    if not found or (marker is not None and marker.log_id != log_id_of(txn, tables)):
         raise CorruptLog(str(folder.data_file), "it does not belong to this log")
+    epoch_of(txn, tables)
+    clean_of(txn, tables)
+    submitted_of(txn, tables)
     last = last_record(txn, tables)
     if last is not None:
         split(*last)

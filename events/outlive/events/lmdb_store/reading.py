@@ -26,12 +26,12 @@ from outlive.events.errors import CorruptLog, LogClosed, LogFailed
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.gaps import GapRow
 from outlive.events.lmdb_store.layout import (
-    EPOCH,
     Tables,
     entrance_key,
     number_key,
     translated,
 )
+from outlive.events.lmdb_store.meta import epoch_of
 from outlive.events.lmdb_store.rows import (
     last_record,
     record_at,
@@ -180,8 +180,8 @@ class Reading:
         return self.within(lambda txn: txn.id())
 
     def epoch(self) -> int:
-        """Return the number of the last owner."""
-        return self.within(lambda txn: int.from_bytes(txn.get(EPOCH, b"", db=self._tables.meta)))
+        """Return the number of the last owner. Raises CorruptLog."""
+        return self.within(lambda txn: epoch_of(txn, self._tables))
 
     def head(self) -> Position:
         """Return the position of the last record."""
@@ -202,13 +202,15 @@ class Reading:
     def snapshot(self, stream: StreamId) -> Snapshot | None:
         """Return the last state that was saved of a stream. See `LogReader.snapshot`."""
 
-        def work(txn: Txn) -> tuple[bytes, Version] | None:
+        def work(txn: Txn) -> tuple[Snapshot | None, Version] | None:
             number = self._number(txn, stream)
             row = txn.get(number_key(number), db=self._tables.snapshots)
-            return None if row is None else (bytes(row), self._version(txn, number))
+            if row is None:
+                return None
+            return unpack_snapshot(number, bytes(row)), self._version(txn, number)
 
         found = self.within(work)
-        return None if found is None else usable(unpack_snapshot(found[0]), stream, found[1])
+        return None if found is None else usable(found[0], stream, found[1])
 
     def read(self, stream: StreamId, after: Version, limit: int) -> list[Recorded]:
         """Return events of one stream. See `LogReader.read`."""

@@ -31,16 +31,14 @@ from outlive.events.errors import InvalidDefinition, LogInUse
 from outlive.events.lmdb_store import write_lock
 from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.folder import Folder
-from outlive.events.lmdb_store.layout import (
-    CLEAN,
-    EPOCH,
-    FORMAT,
-    LOG_ID,
-    STORE_FORMAT,
-    Tables,
-    number_key,
-    open_environment,
-    open_tables,
+from outlive.events.lmdb_store.layout import Tables, open_environment, open_tables
+from outlive.events.lmdb_store.meta import (
+    clean_of,
+    epoch_of,
+    log_id_of,
+    make_meta,
+    put_clean,
+    put_epoch,
 )
 from outlive.events.lmdb_store.opened import Opened, checked
 from outlive.events.lmdb_store.opening import check_formats
@@ -105,7 +103,7 @@ def take_folder(
                     return _make(txn, open_tables(env, txn, create=True), id)
                 tables = open_tables(env, txn)
                 check_formats(txn, tables, folder, marker)
-                return _Begun(tables, _log_id(txn, tables), *_raise_epoch(txn, tables))
+                return _Begun(tables, log_id_of(txn, tables), *_raise_epoch(txn, tables))
 
             found = first_write(env, begin, folder=folder, unfinished=unfinished)
             if marker is None:
@@ -169,9 +167,7 @@ class _Begun(NamedTuple):
 
 
 def _make(txn: Txn, tables: Tables, log_id: str) -> _Begun:
-    txn.put(FORMAT, STORE_FORMAT.to_bytes(4, "big"), db=tables.meta)
-    txn.put(LOG_ID, log_id.encode(), db=tables.meta)
-    txn.put(CLEAN, b"\1", db=tables.meta)
+    make_meta(txn, tables, log_id)
     return _Begun(tables, log_id, *_raise_epoch(txn, tables))
 
 
@@ -179,17 +175,12 @@ def _raise_epoch(txn: Txn, tables: Tables) -> tuple[int, bool]:
     """Be the owner from here on; return its number, and whether the one before ended well."""
     if failpoints.armed:
         failpoints.hit("owner.raising")
-    epoch = int.from_bytes(txn.get(EPOCH, b"", db=tables.meta), "big") + 1
-    clean = bytes(txn.get(CLEAN, b"", db=tables.meta)) == b"\1"
-    txn.put(EPOCH, number_key(epoch), db=tables.meta)
-    txn.put(CLEAN, b"\0", db=tables.meta)
+    epoch, clean = epoch_of(txn, tables) + 1, clean_of(txn, tables)
+    put_epoch(txn, tables, epoch)
+    put_clean(txn, tables, clean=False)
     if failpoints.armed:
         failpoints.hit("owner.raised")
     return epoch, clean
-
-
-def _log_id(txn: Txn, tables: Tables) -> str:
-    return bytes(txn.get(LOG_ID, b"", db=tables.meta)).decode()
 
 
 def _new_id(path: Path, clock: Clock) -> str:

@@ -23,11 +23,12 @@ import msgspec
 from outlive.events.codec import CODEC
 from outlive.events.errors import CorruptLog, LogError, LogFailed, LogNotFound, NewerFormat
 from outlive.events.ids import Position
+from outlive.events.lmdb_store.broken import Broken
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.reader import open_folder
 from outlive.events.lmdb_store.structure import structure_faults
-from outlive.events.lmdb_store.walk import Broken, ExpectedHead, Walk
+from outlive.events.lmdb_store.walk import ExpectedHead, Walk
 
 _PROGRAM: Final = "from outlive.events.lmdb_store.verify import answer; answer()"
 
@@ -76,8 +77,9 @@ def verify(
     """Find out whether a log is what was written. Blocks: 3 to 4 s for a million events.
 
     Checked are LMDB's pages, then that positions have no holes, the chain of hashes over all
-    content, versions and links of each stream, epochs, gaps, and that the tables say the same
-    as the records. Not checked is whether this release knows the events.
+    content, versions and links of each stream, epochs, gaps, that the tables say the same as the
+    records, and the checksums of what no record tells of. Not checked is whether this release
+    knows the events.
 
     Works beside an owner, in its process too, up to the head as of the end of the check. No
     snapshot is kept for long. Only the pages need an owner that pauses for a moment, see

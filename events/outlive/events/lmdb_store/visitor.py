@@ -104,11 +104,15 @@ class LmdbVisitor(LmdbFollower):
             failpoints.hit("command.rung")
 
     def reply(self, command_id: str) -> bytes | None:
-        """Return the owner's reply; None while the command waits, and after 24 hours."""
+        """Return the owner's reply; None while the command waits, and after 24 hours.
+
+        Raises:
+            CorruptLog: it is not what the owner stored.
+        """
         return self._reading.within(lambda txn: reply_to(txn, self._opened.tables, command_id))
 
     def waits(self, command_id: str) -> bool:
-        """Whether the command is still in the inbox."""
+        """Whether the command is still in the inbox. Raises CorruptLog."""
         return self._reading.within(lambda txn: waits(txn, self._opened.tables, command_id))
 
     def take_over(self, *, lease: float = LEASE_S) -> LmdbLog:

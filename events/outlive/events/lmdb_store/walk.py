@@ -20,14 +20,13 @@ import msgspec
 
 from outlive.events.errors import CorruptLog
 from outlive.events.ids import Position, StreamId
+from outlive.events.lmdb_store.broken import Broken
 from outlive.events.lmdb_store.gaps import Gap, GapRow, decode_gap, is_gap, is_intact
-from outlive.events.lmdb_store.layout import (
-    CLEAN,
-    EPOCH,
-    Tables,
-    entrance_key,
-    is_entrance,
-    number_key,
+from outlive.events.lmdb_store.layout import Tables, entrance_key, is_entrance, number_key
+from outlive.events.lmdb_store.remaining import (
+    compare_commands,
+    compare_meta,
+    compare_snapshots,
 )
 from outlive.events.lmdb_store.rows import parts_of, record_or_gap, seek
 from outlive.events.record import BLOB, GENESIS, chain_fields, link_hash, payload_digest, split
@@ -43,15 +42,6 @@ _COUNT_BYTES: Final = 8
 
 ExpectedHead: TypeAlias = tuple[int, bytes]
 """A position and the hash that its record had."""
-
-
-class Broken(Exception):
-    """What is there is not what was written."""
-
-    def __init__(self, position: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.position = position
-        self.reason = reason
 
 
 class _End(msgspec.Struct, gc=False):
@@ -207,11 +197,11 @@ class Walk:
                 if name is None:
                     raise Broken(None, f"the open row {bytes(key).hex()} is of no stream")
                 decode_entry(bytes(row), name)
-        epoch, clean = (txn.get(key, b"", db=self._tables.meta) for key in (EPOCH, CLEAN))
-        if len(epoch) != 8 or int.from_bytes(epoch, "big") < self._epoch:
-            raise Broken(None, "the log's epoch is lower than that of its last record")
-        if bytes(clean) not in (b"\0", b"\1"):
-            raise Broken(None, "the mark of a clean end is not one")
+        compare_snapshots(
+            txn, self._tables, {number: end.version for number, end in self._ends.items()}
+        )
+        compare_commands(txn, self._tables)
+        compare_meta(txn, self._tables, self._epoch)
 
     def _compare_streams(self, txn: Txn) -> dict[bytes, StreamId]:
         names: dict[bytes, StreamId] = {}
