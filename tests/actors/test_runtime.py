@@ -25,6 +25,7 @@ from outlive.actors import (
     tool,
 )
 from outlive.actors.owner_side import OwnerSide
+from outlive.actors.seat import Role
 from outlive.events import (
     AgentNotFound,
     CorruptLog,
@@ -32,6 +33,7 @@ from outlive.events import (
     InvalidDefinition,
     InvalidId,
     InvalidOffset,
+    LmdbLog,
     LogClosed,
     MemoryLog,
     NotFound,
@@ -44,6 +46,7 @@ from outlive.events import (
     UnserialisableValue,
     Usage,
     Value,
+    Version,
     run_stream,
 )
 from outlive.projections import AssistantMessage, TextReset, ToolMessage, UserMessage
@@ -847,6 +850,29 @@ def test_closing_does_not_wait_for_threads() -> None:
             assert clock().seconds <= 2.0
 
         run_virtual(body())
+
+
+@pytest.mark.parametrize("role", ["auto", "owner", "visitor", "standby"])
+def test_a_folder_whose_file_is_damaged_is_refused_whatever_the_role(
+    tmp_path: Path, role: Role
+) -> None:
+    """LMDB would trust the file, and the process could die of it."""
+    log = LmdbLog(tmp_path)
+    events = [RunStarted(agent_id="a", input=str(number)) for number in range(300)]
+    log.append(run_stream("x"), events, expected_version=Version(0)).result(5)
+    log.close()
+    file = tmp_path / "log" / "data.mdb"
+    content = bytearray(file.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 + 12] ^= 0xFF  # where the pointers to its rows end
+    file.write_bytes(content)
+
+    async def body() -> None:
+        with pytest.raises(CorruptLog, match=r"data\.mdb"):
+            async with Runtime(tmp_path, role=role):
+                raise AssertionError
+
+    asyncio.run(body())
 
 
 def test_a_runtime_that_cannot_begin_lets_go_of_its_folder(

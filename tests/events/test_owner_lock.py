@@ -68,7 +68,7 @@ def test_a_lease_of_another_start_of_the_machine_has_run_out(
     path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = OwnerLock.take(path)
-    monkeypatch.setattr(owner_lock, "_boot_id", lambda: "another")
+    monkeypatch.setattr(owner_lock, "boot_id", lambda: "another")
     assert look_at_owner(path)[0] == "frozen"
     lock.release()
 

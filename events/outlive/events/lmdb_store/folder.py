@@ -1,6 +1,7 @@
 """What lies in a log's folder, and the marker that tells a log from an empty folder.
 
     log/data.mdb, log/lock.mdb   the LMDB environment
+    log/seal.json                whether its file is as we left it (seal.py): may lack
     log.json                     the log's id and store format: there is a log
     owner.lock                   held by the owner, holds its process id
     wake/                        sockets of the processes that follow
@@ -24,7 +25,7 @@ import msgspec
 from outlive.events.errors import CorruptLog, LogNotWritable, NewerFormat
 from outlive.events.lmdb_store.layout import DATA_FILE, STORE_FORMAT
 
-_META_PAGES_BYTES: Final = 2 * mmap.PAGESIZE
+META_PAGES_BYTES: Final = 2 * mmap.PAGESIZE
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class Folder:
         if found.store_format > STORE_FORMAT:
             raise NewerFormat(f"the log in {str(self.path)!r}", found.store_format, STORE_FORMAT)
         size_bytes = self.data_file.stat().st_size if self.data_file.exists() else 0
-        if size_bytes < _META_PAGES_BYTES:
+        if size_bytes < META_PAGES_BYTES:
             raise CorruptLog(str(self.data_file), f"it has {size_bytes} bytes")
         return found
 
@@ -94,7 +95,7 @@ class Folder:
 
     def clear_stillborn(self) -> None:
         """Remove a data file that a process killed while making the log left half-made."""
-        if self.data_file.exists() and self.data_file.stat().st_size < _META_PAGES_BYTES:
+        if self.data_file.exists() and self.data_file.stat().st_size < META_PAGES_BYTES:
             self.data_file.unlink()
 
 

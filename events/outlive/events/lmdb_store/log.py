@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -20,7 +21,7 @@ from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Deliver, OpenEntry
 from outlive.events.compaction import Compacted, Superseded
-from outlive.events.errors import Fenced, LogClosed, LogError, OutliveError
+from outlive.events.errors import Fenced, LogClosed, LogError, LogFailed, OutliveError
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.compactor import Compactor
@@ -30,6 +31,7 @@ from outlive.events.lmdb_store.keeper import Keeper
 from outlive.events.lmdb_store.listener import Listener
 from outlive.events.lmdb_store.opened import LmdbReads, Opened
 from outlive.events.lmdb_store.owner_lock import clear_drafts
+from outlive.events.lmdb_store.seal import mark_at_rest
 from outlive.events.lmdb_store.taking import LEASE_S, Taken, check_lease, take_folder
 from outlive.events.lmdb_store.turn import Turn
 from outlive.events.lmdb_store.wake import Bell, Wakers
@@ -288,4 +290,8 @@ class LmdbLog(LmdbReads):
             raise writer_stuck(self._opened.folder)
         self._keeper.stop()
         self._wakers.close()
+        if self._writer.ended_well:
+            with suppress(LogFailed):
+                self._opened.check_in_place()
+                mark_at_rest(self._opened.folder.data_file)
         self._lock.release()

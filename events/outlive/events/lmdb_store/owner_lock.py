@@ -60,14 +60,14 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def expired(self) -> bool:
         """Whether the owner did not renew it in time."""
-        return self.boot_id != _boot_id() or _clock.monotonic_ns() > self.until_ns
+        return self.boot_id != boot_id() or _clock.monotonic_ns() > self.until_ns
 
 
 @cache
-def _boot_id() -> str:
+def boot_id() -> str:
     """Return what is another one after each start of the machine, where that can be told."""
     with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     return ""
 
 
@@ -210,7 +210,7 @@ class OwnerLock:
             pid=os.getpid(),
             epoch=epoch,
             until_ns=_clock.monotonic_ns() + int(lease_s * 1e9),
-            boot_id=_boot_id(),
+            boot_id=boot_id(),
             pid_namespace=_pid_namespace(),
         )
         # Of one length, in one write: who reads meanwhile reads the old or the new one.

@@ -25,6 +25,7 @@ from outlive.events.lmdb_store.layout import open_environment, open_tables
 from outlive.events.lmdb_store.opened import LmdbReads, Opened, checked
 from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import Unowned, check_namespace
+from outlive.events.lmdb_store.seal import look_at, mark_in_use
 from outlive.events.lmdb_store.wake import Bell
 from outlive.events.lmdb_store.write_lock import first_write
 
@@ -157,13 +158,18 @@ def open_folder(
     *,
     readonly: bool,
     durability: Durability = "sync",
+    looked_at: bool = False,
 ) -> Opened:
-    """Open a log that somebody else may own. See `LmdbReader` for what is raised."""
+    """Open a log that somebody else may own. See `LmdbReader` for what is raised.
+
+    `looked_at`: the pages of its data file were, a moment ago.
+    """
     folder = Folder(path)
     marker = folder.marker()
     if marker is None:
         raise LogNotFound(str(folder.path))
     check_namespace(folder.owner_lock)
+    unknown = not looked_at and look_at(folder)
     locked = not readonly or _may_lock(folder.environment)
     unowned = nullcontext if locked else Unowned(folder.owner_lock).held
     env = open_environment(
@@ -178,6 +184,8 @@ def open_folder(
             )
         with env.begin() as txn:
             check_formats(txn, tables, folder, marker)
+    if unknown and not readonly:
+        mark_in_use(folder.data_file)
     return Opened(folder, env, tables, codec, marker.log_id, unowned=unowned)
 
 

@@ -31,18 +31,25 @@ def structure_faults(data_file: Path) -> list[str] | None:
     Takes 0.2 s for a file of 200 MB whose rows are large, 1 s where they are small.
     """
     for _ in range(_TRIES):
-        before = _last_transaction(data_file)
+        before = last_transaction(data_file)
         faults: list[str]
         try:
             faults = _verify(str(data_file))
-        except lmdb.verify.VerifyError as error:
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a walk over garbage stumbles upon
             faults = [str(error)]
-        if _last_transaction(data_file) == before:
+        if last_transaction(data_file) == before:
             return faults
     return None
 
 
-def _last_transaction(data_file: Path) -> int:
+def named(faults: list[str]) -> str:
+    """Return what is told of faults: the first one, and how many there are."""
+    return faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else "")
+
+
+def last_transaction(data_file: Path) -> int:
     """Return the number of the last transaction, as either of the two roots tells it."""
     try:
         with data_file.open("rb") as file:

@@ -4,11 +4,13 @@ Opening a folder, in this order, and what a crash between two steps leaves:
 
 1. Read the marker. A log of a later release is refused here, before anything is touched.
 2. Take the owner's lock. The kernel takes it back when the process dies.
-3. Open the environment, see that the data file has all its pages, read formats and the last
-   record. Refusals up to here change nothing.
-4. One transaction: make the tables if this is a new log, raise the epoch, take the clean mark
-   away. From here on an owner before, if it should still run, is fenced; and if this process
-   dies, the next owner sees that it did.
+3. Look at the data file from outside, unless it is known (`seal.py`). Open the environment, see
+   that the data file has all its pages, read formats and the last record. Refusals up to here
+   change nothing.
+4. Note that the file is in use, for who finds it after a crash. Then one transaction: make the
+   tables if this is a new log, raise the epoch, take the clean mark away. From here on an owner
+   before, if it should still run, is fenced; and if this process dies, the next owner sees that
+   it did.
 5. Write the marker, if there was none. After a crash before that, a new log is begun anew or
    gets its marker now; it holds no events.
 
@@ -43,6 +45,7 @@ from outlive.events.lmdb_store.meta import (
 from outlive.events.lmdb_store.opened import Opened, checked
 from outlive.events.lmdb_store.opening import check_formats
 from outlive.events.lmdb_store.owner_lock import Lease, OwnerLock, check_namespace, look_at_owner
+from outlive.events.lmdb_store.seal import look_at, mark_in_use
 from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.events.lmdb_store.write_lock import first_write, write_within
 from outlive.events.values import digest
@@ -91,6 +94,7 @@ def take_folder(
         marker = folder.marker()  # Now that nobody else can make one.
         if marker is None:
             folder.clear_stillborn()
+        look_at(folder, alone=True)
         reserve_lock_file(folder.environment)
         env = open_environment(folder.environment, readonly=False, durability=durability)
         with checked(env, folder) as unfinished:
@@ -100,9 +104,11 @@ def take_folder(
             def begin(txn: Txn) -> _Begun:
                 if new:
                     id = log_id or _new_id(folder.path, clock)
+                    mark_in_use(folder.data_file)
                     return _make(txn, open_tables(env, txn, create=True), id)
                 tables = open_tables(env, txn)
                 check_formats(txn, tables, folder, marker)
+                mark_in_use(folder.data_file)
                 return _Begun(tables, log_id_of(txn, tables), *_raise_epoch(txn, tables))
 
             found = first_write(env, begin, folder=folder, unfinished=unfinished)
@@ -141,6 +147,7 @@ def take_over(opened: Opened) -> Taken:
             lock.put_in_place(frozen)
         elif not lock.in_place:
             raise LogInUse(str(folder.path), "another process was first")
+        mark_in_use(folder.data_file)
         return _raise_epoch(txn, tables)
 
     try:

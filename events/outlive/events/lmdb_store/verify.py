@@ -27,7 +27,7 @@ from outlive.events.lmdb_store.broken import Broken
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.reader import open_folder
-from outlive.events.lmdb_store.structure import structure_faults
+from outlive.events.lmdb_store.structure import named, structure_faults
 from outlive.events.lmdb_store.walk import ExpectedHead, Walk
 
 _PROGRAM: Final = "from outlive.events.lmdb_store.verify import answer; answer()"
@@ -153,10 +153,9 @@ def verify_here(path: str | os.PathLike[str], expected: ExpectedHead | None = No
         folder.marker()
         faults = structure_faults(folder.data_file)
         if faults:
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            reason = f"{folder.data_file.name}: {faults[0]}{more}"
+            reason = f"{folder.data_file.name}: {named(faults)}"
             return Verification(status="bad", reason=reason, structure_checked=True)
-        opened = open_folder(path, CODEC, readonly=True)
+        opened = open_folder(path, CODEC, readonly=True, looked_at=True)
     except CorruptLog as error:
         return Verification(status="bad", reason=str(error))
     try:

@@ -18,6 +18,7 @@ from outlive.events.lmdb_store.log import LmdbLog
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.owner_lock import OwnerState, look_at_owner
 from outlive.events.lmdb_store.reader import LmdbFollower, open_folder
+from outlive.events.lmdb_store.seal import mark_in_use
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease, take_over
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.write_lock import write_within
@@ -87,6 +88,7 @@ class LmdbVisitor(LmdbFollower):
 
         def put(txn: lmdb.Transaction[memoryview]) -> None:
             self._opened.check_in_place()
+            mark_in_use(self._opened.folder.data_file)
             put_command(txn, self._opened.tables, command)
             if failpoints.armed:
                 failpoints.hit("command.put")

@@ -107,6 +107,11 @@ class Writer:
         """Whether a batch is on its way to the disk, for which the writer needs no GIL."""
         return self._batches.flushing
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether everything was written. For after `stop`."""
+        return self._failure is None
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
