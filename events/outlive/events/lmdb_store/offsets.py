@@ -5,7 +5,9 @@ up the writer, and may be in another process. It is made with the first offset t
 under another name first: where `offsets/` stands, it is whole.
 
     key   BLAKE2b-256 of the name
-    row   msgpack of its SavedOffset
+    row   CRC-32 of key and content (4), then msgpack of its SavedOffset
+
+It is small, so its pages are looked at each time it is opened, before LMDB reads them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from outlive.events import failpoints
 from outlive.events.errors import CorruptLog, LogClosed, LogNotWritable
 from outlive.events.lmdb_store.layout import DATA_FILE, open_environment, translated
 from outlive.events.lmdb_store.opening import check_whole
+from outlive.events.lmdb_store.structure import named, structure_faults
+from outlive.events.lmdb_store.sums import content_of, summed
 from outlive.events.offsets import SavedOffset, check_successor
 
 T = TypeVar("T")
@@ -58,7 +62,8 @@ class LmdbOffsets:
             before = _row(txn, saved.name)
             check_successor(before, saved, backwards=backwards)
             if before != saved:
-                txn.put(_key(saved.name), _encode(saved))
+                key = _key(saved.name)
+                txn.put(key, summed(key, _encode(saved)))
             if failpoints.armed:
                 failpoints.hit("offset.put")
 
@@ -75,7 +80,7 @@ class LmdbOffsets:
 
         def work(txn: lmdb.Transaction[bytes]) -> list[SavedOffset]:
             with txn.cursor() as cursor:
-                return [_decoded(row) for _, row in cursor.iternext()]
+                return [_decoded(key, row) for key, row in cursor.iternext()]
 
         return sorted(self._within(work, write=False) or [], key=lambda saved: saved.name)
 
@@ -113,9 +118,13 @@ class LmdbOffsets:
     def _open(self) -> lmdb.Environment:
         if not self._path.exists():
             self._make()
+        data_file = self._path / DATA_FILE
+        faults = structure_faults(data_file) if data_file.exists() else None
+        if faults:
+            raise CorruptLog(str(data_file), named(faults))
         env = open_environment(self._path, readonly=False)
         try:
-            check_whole(env, self._path / DATA_FILE)
+            check_whole(env, data_file)
             env.reader_check()
         except BaseException:
             env.close()
@@ -149,12 +158,16 @@ def _key(name: str) -> bytes:
 
 
 def _row(txn: lmdb.Transaction[bytes], name: str) -> SavedOffset | None:
-    row = txn.get(_key(name))
-    return None if row is None else _decoded(row)
+    key = _key(name)
+    row = txn.get(key)
+    return None if row is None else _decoded(key, row)
 
 
-def _decoded(row: bytes) -> SavedOffset:
+def _decoded(key: bytes, row: bytes) -> SavedOffset:
+    content = content_of(key, row)
+    if content is None:
+        raise CorruptLog("a saved offset", "it is not what was saved")
     try:
-        return _decode(row)
+        return _decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptLog("a saved offset", str(error)) from None
