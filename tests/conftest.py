@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--flips",
         type=int,
-        default=100,
+        default=25,
         help="how many random bits the damage tests flip (default: %(default)s)",
     )
     parser.addoption(

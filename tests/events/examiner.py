@@ -2,9 +2,9 @@
 
     python -m tests.events.examiner
 
-Reads lines, the path of a log each; forks; and prints a line of JSON for each: what `verify`
-finds, or how the process died. Of a log that is in order, everything that can be read of it is
-told as well, as digests.
+Reads lines, the path of a log each; forks; and prints a line of JSON for each: how the process
+died, or what `verify` finds, and what is read by a reader, a visitor and an owner, as digests.
+None of them is told what another one found. The owner also writes.
 """
 
 from __future__ import annotations
@@ -12,61 +12,161 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from outlive.events import LmdbReader, LogError, Position, Verification
+from outlive.events import (
+    LmdbLog,
+    LmdbReader,
+    LmdbVisitor,
+    LogError,
+    OpenEntry,
+    Position,
+    Record,
+    StreamId,
+    Verification,
+    run_stream,
+)
 from outlive.events.lmdb_store.verify import verify_here
+from outlive.testing.log_contract.filling import delta
 from tests.events.lmdb_files import rows
+
+T = TypeVar("T", LmdbReader, LmdbVisitor, LmdbLog)
+
+Read: TypeAlias = dict[str, str]
+"""Digests by what was read; of what was refused, the error instead."""
+
+COMMANDS = [f"command {number}" for number in range(40)]
+"""Those that a visitor asks for."""
+REFUSED = "refused: "
 
 
 class Examined(msgspec.Struct, kw_only=True):
     """What became of a log."""
 
     died: str = ""
-    refused: str = ""
     verification: Verification | None = None
-    read: dict[str, str] = {}
+    verify_refused: str = ""
+    reader: Read = {}
+    visitor: Read = {}
+    owner: Read = {}
+    stored: Read = {}  # the rows of each table, where `verify` has found nothing
 
     @property
     def detected(self) -> bool:
-        return bool(self.refused) or (self.verification is not None and not self.verification.ok)
+        """Whether `verify` has found that something is wrong."""
+        return self.verification is None or not self.verification.ok
 
 
 def examine(path: Path) -> Examined:
+    found = Examined(reader=_opened(lambda: LmdbReader(path), read_by_all))
     try:
-        found = verify_here(path)
+        found.verification = verify_here(path)
     except LogError as error:
-        return Examined(refused=str(error))
-    if not found.ok:
-        return Examined(verification=found)
-    return Examined(verification=found, read=everything(path))
+        found.verify_refused = str(error)
+    if not found.detected:
+        found.stored = {name: _digest(table) for name, table in rows(path).items()}
+    found.visitor = _opened(lambda: LmdbVisitor(path), read_by_visitor)
+    found.owner = _opened(lambda: LmdbLog(path), read_and_written)
+    return found
 
 
-def everything(path: Path) -> dict[str, str]:
-    """Digests of all that a reader is given, and of the rows of each table."""
-    found: dict[str, object] = {}
-    log = LmdbReader(path)
-    records, position = 0, Position(0)
-    streams = dict.fromkeys(stream for stream, _ in log.open_entries())
-    while page := log.read_all(after=position, limit=100):
-        records += len(page)
-        position = page[-1].position
-        streams |= dict.fromkeys(record.stream for record in page)
-        found[f"records to {position}"] = page
+def _opened(open_log: Callable[[], T], read: Callable[[T], Read]) -> Read:
+    try:
+        log = open_log()
+    except LogError as error:
+        return {"opened": REFUSED + str(error)}
+    try:
+        return read(log)
+    finally:
+        log.close()
+
+
+def read_by_all(log: LmdbReader | LmdbVisitor | LmdbLog) -> Read:
+    """All that a reader is given."""
+    found: Read = {}
+    streams: dict[StreamId, None] = {}
+    last = Position(0)
+
+    def page() -> list[Record]:
+        nonlocal last
+        records = log.read_all(after=last, limit=20)
+        streams.update(dict.fromkeys(record.stream for record in records))
+        last = records[-1].position if records else log.head
+        return records
+
+    def entries() -> list[tuple[StreamId, OpenEntry]]:
+        entries = log.open_entries()
+        streams.update(dict.fromkeys(stream for stream, _ in entries))
+        return entries
+
+    _read(found, "head", lambda: (log.log_id, log.head))
+    _read(found, "open entries", entries)
+    _read(found, "submitted", log.submitted)
+    while last < log.head and _read(found, f"records after {last}", page):
+        continue
     for stream in streams:
-        found[f"stream {stream}"] = (log.version(stream), log.read(stream, limit=10_000))
-    found["open entries"] = log.open_entries()
-    found["head"] = (log.log_id, log.head)
-    log.close()
-    for table, stored in rows(path).items():
-        found[f"rows of {table}"] = stored
-    return {name: blake2b(repr(one).encode()).hexdigest()[:16] for name, one in found.items()}
+        _read(found, f"version of {stream}", partial(log.version, stream))
+        _read(found, f"entry of {stream}", partial(log.open_entry, stream))
+        _read(found, f"snapshot of {stream}", partial(log.snapshot, stream))
+        _read(found, f"events of {stream}", partial(log.read, stream, limit=10_000))
+    return found
+
+
+def read_by_visitor(log: LmdbVisitor) -> Read:
+    """What became of the commands."""
+    found: Read = {}
+    for name in COMMANDS:
+        _read(found, name, partial(_command, log, name))
+    return found
+
+
+def _command(log: LmdbVisitor, name: str) -> tuple[bool, bytes | None]:
+    return log.waits(name), log.reply(name)
+
+
+def read_and_written(log: LmdbLog) -> Read:
+    """All that a reader is given; then something is appended, and a command answered."""
+    found = read_by_all(log)
+    for stream in (run_stream("a"), run_stream("after the damage")):
+        _read(found, f"append to {stream}", partial(_append, log, stream))
+    return found
+
+
+def _append(log: LmdbLog, stream: StreamId) -> bool:
+    version = log.version(stream)
+    commit = log.append(
+        stream,
+        delta("more"),
+        expected_version=version,
+        command_id=COMMANDS[0],
+        reply=b"done",
+    )
+    return commit.result(20).last_version == version + 1
+
+
+def _read(found: Read, name: str, read: Callable[[], object]) -> bool:
+    """Return whether it was given."""
+    try:
+        found[name] = _digest(read())
+    except LogError as error:
+        found[name] = f"{REFUSED}{error}"
+        return False
+    return True
+
+
+def _digest(value: object) -> str:
+    return blake2b(repr(value).encode()).hexdigest()[:16]
 
 
 def main() -> None:
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # What is logged is no answer.
     for line in sys.stdin:
         reading, writing = os.pipe()
         child = os.fork()
@@ -80,8 +180,8 @@ def main() -> None:
         if status:
             died = signal.Signals(-status).name if status < 0 else f"exit status {status}"
             answer = msgspec.json.encode(Examined(died=died))
-        sys.stdout.buffer.write(answer + b"\n")
-        sys.stdout.buffer.flush()
+        answers.write(answer + b"\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

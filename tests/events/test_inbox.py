@@ -21,8 +21,8 @@ from outlive.events.lmdb_store.inbox import REPLIES_KEPT_NS
 from outlive.events.lmdb_store.layout import CLEAN, EPOCH, LOG_ID, SUBMITTED
 from outlive.events.lmdb_store.sums import content_of, summed
 from outlive.events.lmdb_store.verify import verify_here
+from outlive.testing.log_contract.filling import A, delta
 from tests.events.lmdb_files import delete_row, rows, write_row
-from tests.events.log_contract import A, delta
 
 START_NS = 1_700_000_000_000_000_000
 

@@ -14,8 +14,8 @@ from outlive.events import CorruptLog, Fenced, LmdbLog, LmdbReader, LmdbVisitor,
 from outlive.events.lmdb_store import seal
 from outlive.events.lmdb_store.meta import epoch_row
 from outlive.events.lmdb_store.structure import structure_faults
+from outlive.testing.log_contract.filling import A, Filler, delta
 from tests.events.lmdb_files import DATA
-from tests.events.log_contract import A, Filler, delta
 from tests.events.programs import Program
 
 SEAL = Path("log", "seal.json")
@@ -27,7 +27,7 @@ OPENERS: tuple[Callable[[Path], LmdbLog | LmdbReader | LmdbVisitor], ...] = (
 OWN = """
     import sys
     from outlive.events import LmdbLog
-    from tests.events.log_contract import Filler
+    from outlive.testing.log_contract.filling import Filler
     log = LmdbLog(sys.argv[1])
     Filler(log).append("owned").result(5)
     print("owned", flush=True)
