@@ -37,6 +37,7 @@ from tests.events.lmdb_files import DATA, appended_together, rows
 from tests.events.programs import ROOT
 
 PAGE = 4096
+TRANSACTION_AT = 144
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,14 @@ def test_a_flipped_bit_in_each_page_is_found_out_or_carries_nothing(
             found.setdefault(examiner.flipped(page * PAGE + at, bit), []).append((page, at))
     assert found.keys() <= {"found out", "the same"}, found
     assert len(found["found out"]) > len(pages) // 2
+
+
+def test_the_number_of_a_root_that_is_changed_is_found_out(examiner: Examiner) -> None:
+    """The root before is in order too: LMDB would take it, and the last commit would be gone."""
+    for page in (0, 1):
+        for bit in range(12):
+            at = page * PAGE + TRANSACTION_AT + bit // 8
+            assert examiner.flipped(at, bit % 8) == "found out", (page, bit)
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ class LmdbOffsets:
         if not self._path.exists():
             self._make()
         data_file = self._path / DATA_FILE
-        faults = structure_faults(data_file) if data_file.exists() else None
+        faults = structure_faults(data_file, roots=False) if data_file.exists() else None
         if faults:
             raise CorruptLog(str(data_file), named(faults))
         env = open_environment(self._path, readonly=False)
