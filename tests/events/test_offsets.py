@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 
 import lmdb
@@ -276,6 +277,43 @@ def test_a_damaged_row_is_named_and_can_be_forgotten(path: Path) -> None:
     assert reader.forget("books")
     assert reader.subscription("books").offset == 0
     reader.close()
+
+
+def test_what_is_forgotten_is_saved_again(path: Path) -> None:
+    """The environment is empty in between."""
+    for _ in range(4):
+        reader = LmdbReader(path)
+        run(reader.subscription("books").save())
+        assert reader.forget("books")
+        run(reader.subscription("books").save())
+        reader.close()
+        reader = LmdbReader(path)
+        assert [saved.name for saved in reader.offsets()] == ["books"]
+        assert reader.forget("books")
+        reader.close()
+
+
+def test_a_flipped_bit_is_named_wherever_it_is(path: Path) -> None:
+    """None moves a reader, and none stops the process."""
+    reader = LmdbReader(path)
+    run(reader.subscription("books").save())
+    saved = SavedOffset(name="books", offset=0, log_id=reader.log_id)
+    reader.close()
+    file = path / "offsets" / "data.mdb"
+    content = file.read_bytes()
+    found: Counter[str] = Counter()
+    for at in range(0, len(content), 13):
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        file.write_bytes(changed)
+        reader = LmdbReader(path)
+        try:
+            assert reader.offsets() == [saved]
+            found["read"] += 1
+        except CorruptLog:
+            found["named"] += 1
+        reader.close()
+    assert found["named"] > 10
 
 
 def test_a_folder_in_which_nothing_can_be_made_is_named(path: Path) -> None:
