@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -30,6 +28,7 @@ from outlive.testing.log_contract.filling import NONE, A, B, Filler, delta, run,
 from tests.events.chain import first_broken
 from tests.events.lmdb_files import stored_records
 from tests.events.programs import Program
+from tests.support.small_disk import ALONE, may_mount
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -380,16 +379,17 @@ def test_a_map_is_not_given_up_for_one_that_the_platform_refuses(
 
 
 ON_A_SMALL_DISK = """
-    import os, subprocess, sys, threading
+    import sys, threading
     from pathlib import Path
     import structlog
     from outlive.events import LogNotWritable, run_stream
     from outlive.events.lmdb_store import LmdbLog
-    from outlive.testing.log_contract.filling import Filler
+    from tests.events.log_contract import Filler
+    from tests.support.small_disk import fill, mount
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     place, size = Path(sys.argv[1]), int(sys.argv[2])
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], check=True)
+    mount(place)
     ballast = place / "ballast"
     ballast.write_bytes(bytes(3_000_000))
     log = LmdbLog(place / "log")
@@ -439,31 +439,17 @@ ON_A_SMALL_DISK = """
     log.close()
 
     # And with no space at all from the beginning.
-    left = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT)
-    try:
-        while True:
-            os.write(left, bytes(4096))
-    except OSError as error:
-        pass
+    ballast = fill(place)
     try:
         LmdbLog(place / "new")
     except LogNotWritable as error:
         print("No space left" in str(error), flush=True)
-    os.close(left)
-    os.unlink(place / "ballast")
+    ballast.unlink()
     log = LmdbLog(place / "new")
     Filler(log).numbered(3)
     log.close()
     print("good", flush=True)
 """
-
-
-def may_mount() -> bool:
-    unshare = shutil.which("unshare")
-    if unshare is None or shutil.which("mount") is None:
-        return False
-    mounts = [unshare, "-rm", "mount", "-t", "tmpfs", "none", "/tmp"]
-    return subprocess.run(mounts, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.slow
@@ -474,7 +460,7 @@ def test_a_disk_that_is_really_full_parks_the_log_until_space_is_freed(
     """Commits of a page and of many: LMDB tells a full disk in two ways."""
     if not may_mount():
         pytest.skip("this process may not mount a small disk (unshare -rm mount -t tmpfs)")
-    with Program(ON_A_SMALL_DISK, tmp_path, size, before=("unshare", "-rm")) as program:
+    with Program(ON_A_SMALL_DISK, tmp_path, size, before=ALONE) as program:
         assert program.lines() == [
             "the disk is full",
             "True",

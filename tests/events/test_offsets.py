@@ -23,6 +23,7 @@ from outlive.events import (
 )
 from outlive.testing.log_contract.filling import Filler, run
 from tests.events.programs import Program
+from tests.support.small_disk import ALONE, may_mount
 
 READ = """
     import asyncio, os, sys
@@ -323,3 +324,43 @@ def test_a_folder_in_which_nothing_can_be_made_is_named(path: Path) -> None:
     with pytest.raises((LogNotWritable, CorruptLog)):
         run(subscription.save())
     reader.close()
+
+
+SAVES_ON_A_FULL_DISK = """
+    import asyncio, os, sys
+    from pathlib import Path
+    from outlive.events import LogNotWritable
+    from outlive.events.lmdb_store import LmdbLog
+    from tests.events.log_contract import Filler
+    from tests.support.small_disk import fill, mount
+
+    place = Path(sys.argv[1])
+    mount(place)
+    log = LmdbLog(place / "log")
+    Filler(log).numbered(3)
+    ballast = fill(place)
+
+    async def main():
+        async with log.subscription("books") as records:
+            await anext(records)
+            try:
+                await records.save()
+            except LogNotWritable as error:
+                print("No space left" in str(error), flush=True)
+            print([name for name in os.listdir(log.path) if name.startswith("offsets")], flush=True)
+            ballast.unlink()
+            await records.save()
+            print([saved.offset for saved in log.offsets()], flush=True)
+
+    asyncio.run(main())
+    log.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_refuses_the_first_save_and_harms_nothing_else(tmp_path: Path) -> None:
+    if not may_mount():
+        pytest.skip("this process may not mount a small disk (unshare -rm mount -t tmpfs)")
+    with Program(SAVES_ON_A_FULL_DISK, tmp_path, before=ALONE) as program:
+        assert program.lines() == ["True", "[]", "[1]"]
+        assert program.end() == 0

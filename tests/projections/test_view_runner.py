@@ -27,6 +27,8 @@ from outlive.events import (
 )
 from outlive.projections import Projection, Rows, RunsView, ViewRunner
 from outlive.projections.views import following, runner
+from tests.events.programs import Program
+from tests.support.small_disk import ALONE, may_mount
 from tests.support.views import Dump, dump, end_run, fresh, start_run, view_file
 
 T = TypeVar("T")
@@ -451,3 +453,64 @@ def test_a_folder_that_cannot_be_made_fails_queries_at_once_and_nothing_else(
 
     running(log, body)
     log.close()
+
+
+A_VIEW_ON_A_FULL_DISK = """
+    import asyncio, os, sys, threading
+    from pathlib import Path
+    import structlog
+    from outlive.events import ViewFailed
+    from outlive.events.lmdb_store import LmdbLog
+    from outlive.projections import RunsQuery, RunsView, ViewRunner
+    from outlive.projections.views import following, runner
+    from tests.support.small_disk import fill, mount
+    from tests.support.views import start_run
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    following._AGAIN_AFTER = 0.01
+    tries, open_view = threading.Semaphore(0), runner.open_view
+
+    def counted(*arguments, **options):
+        tries.release()
+        return open_view(*arguments, **options)
+
+    runner.open_view = counted
+    place = Path(sys.argv[1])
+    mount(place)
+    log = LmdbLog(place / "log")
+    start_run(log, "r1")
+    ballast = fill(place)
+
+    async def main():
+        views = ViewRunner(log, [RunsView()], folder=place / "views")
+        views.start()
+        query = RunsQuery(log, views)
+        try:
+            await query.list()
+        except ViewFailed as error:
+            print("No space left" in str(error), flush=True)
+        for _ in range(4):
+            await asyncio.to_thread(tries.acquire)
+        print(len(os.listdir(place / "views" / "runs")) < 2, flush=True)
+        ballast.unlink()
+        while True:
+            try:
+                print([run.run_id for run in (await query.list()).runs], flush=True)
+            except ViewFailed:
+                await asyncio.sleep(0.01)
+            else:
+                break
+        await views.close()
+
+    asyncio.run(main())
+    log.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_view_on_a_full_disk_fails_queries_and_goes_on_by_itself(tmp_path: Path) -> None:
+    if not may_mount():
+        pytest.skip("this process may not mount a small disk (unshare -rm mount -t tmpfs)")
+    with Program(A_VIEW_ON_A_FULL_DISK, tmp_path, before=ALONE) as program:
+        assert program.lines() == ["True", "True", "['r1']"]
+        assert program.end() == 0

@@ -27,6 +27,7 @@ from outlive.events import failpoints
 from outlive.events.errors import CorruptLog, LogClosed, LogNotWritable
 from outlive.events.lmdb_store.layout import DATA_FILE, open_environment, translated
 from outlive.events.lmdb_store.opening import check_whole
+from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.events.lmdb_store.structure import named, structure_faults
 from outlive.events.lmdb_store.sums import content_of, summed
 from outlive.events.offsets import SavedOffset, check_successor
@@ -137,11 +138,11 @@ class LmdbOffsets:
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
+            reserve_lock_file(draft)
             open_environment(draft, readonly=False).close()
             try:
                 draft.rename(self._path)
             except OSError:
-                shutil.rmtree(draft, ignore_errors=True)
                 if not self._path.is_dir():
                     raise
             descriptor = os.open(self._path.parent, os.O_RDONLY)
@@ -151,6 +152,8 @@ class LmdbOffsets:
                 os.close(descriptor)
         except OSError as error:
             raise LogNotWritable(str(self._path), error.strerror or str(error)) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _key(name: str) -> bytes:

@@ -27,8 +27,8 @@ from outlive.events.lmdb_store.reading import Reading
 
 _PROBE_BYTES: Final = 1 << 20
 _FULL: Final = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-_LOCK_BYTES: Final = 64 * layout.MAX_READERS + 128
-"""What LMDB gives its table of readers. A larger file would have room for more of them."""
+_READER_BYTES: Final = 64
+_LOCK_HEAD_BYTES: Final = 128
 
 
 def lack_of_space(error: BaseException, folder: Path) -> str:
@@ -76,8 +76,8 @@ def _granted(map_bytes: int) -> bool:
     return False
 
 
-def reserve_lock_file(environment: Path) -> None:
-    """Make LMDB's table of readers, with all its room on the disk.
+def reserve_lock_file(environment: Path, *, readers: int = layout.MAX_READERS) -> None:
+    """Make LMDB's table of so many readers, with all its room on the disk.
 
     LMDB maps the file and leaves it full of holes. A reader that fills one when the disk is
     full would be killed by the system, with its process. Only where there is no file yet:
@@ -94,7 +94,8 @@ def reserve_lock_file(environment: Path) -> None:
     except OSError as error:
         raise LogNotWritable(str(environment), error.strerror or str(error)) from error
     try:
-        left = _LOCK_BYTES
+        # No more than LMDB gives it: a larger file would have room for more of them.
+        left = _READER_BYTES * readers + _LOCK_HEAD_BYTES
         while left:
             left -= os.write(descriptor, bytes(left))
     except OSError as error:

@@ -34,7 +34,7 @@ _CLEAN_FILE: Final = "clean.json"
 _LOCK_FILE: Final = "owner.lock"
 _MAP_BYTES: Final = 1 << 38
 _LEAST_MAP_BYTES: Final = 1 << 22
-_MAX_READERS: Final = 512
+MAX_READERS: Final = 512
 _ENGINE: Final = 0  # LMDB 0.9, as the log
 _CHUNK_BYTES: Final = 1 << 20
 _TRIES: Final = 250
@@ -107,7 +107,7 @@ def open_file(folder: Path, *, readonly: bool) -> lmdb.Environment:
                 create=not readonly,
                 metasync=False,
                 mode=0o644,
-                max_readers=_MAX_READERS,
+                max_readers=MAX_READERS,
                 max_spare_txns=2,
                 lib_version=_ENGINE,
             )

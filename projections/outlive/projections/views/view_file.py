@@ -27,9 +27,11 @@ from zlib import crc32
 import lmdb
 import msgspec
 
-from outlive.events import failpoints
+from outlive.events import LogNotWritable, failpoints
+from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.projections.views.guarded import (
     DATA_FILE,
+    MAX_READERS,
     FileLock,
     is_held,
     look_at,
@@ -221,7 +223,11 @@ def open_view(folder: Path, identity: Identity, *, fresh: bool = False) -> tuple
                 return view, ""
         following = folder / str(1 if newest is None else int(newest.name) + 1)
         following.mkdir()
-        view = _begin(following, identity)
+        try:
+            view = _begin(following, identity)
+        except BaseException:
+            shutil.rmtree(following, ignore_errors=True)  # It will be tried again, and again.
+            raise
         _remove_others(folder, following)
     except OSError as error:
         raise Unusable(f"{str(folder)!r}: {error.strerror or error}") from error
@@ -247,6 +253,10 @@ def _begin(folder: Path, identity: Identity) -> ViewFile:
         lock = FileLock(folder)
         undo.callback(lock.release)
         lock.take()
+        try:
+            reserve_lock_file(folder, readers=MAX_READERS)
+        except LogNotWritable as error:
+            raise Unusable(str(error)) from error
         view = ViewFile(folder, identity, readonly=False, lock=lock)
         undo.callback(view.close, clean=False)
         view.begin()
