@@ -42,6 +42,7 @@ class Codec:
         self.schema: Final = schema
         self._upcasters = Upcasters(upcasters, schema)
         self.types: Final = {_tag(event_type): event_type for event_type in types}
+        self.known: Final = frozenset(self.types.values())
         union: Any = Union[tuple(self.types.values())]  # noqa: UP007  # of a list made at run time
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(tuple[union, ...]).decode

@@ -208,7 +208,7 @@ class EventLog(LogReader, Protocol):
             cause: the position, or the id of the message, that led to it.
             correlation_id: what it belongs to in the end; None for the stream itself.
             command_id: a command from another process that this append carries out, or
-                refuses: it leaves the inbox in the same transaction.
+                refuses: it leaves the inbox in the same transaction. 1 to 200 bytes.
             reply: what its sender is told; kept for 24 hours.
             snapshot: the state after these events, encoded: a cache, kept with its version
                 until the next one, or until `entry` is None.
@@ -224,7 +224,9 @@ class EventLog(LogReader, Protocol):
 
         Raises:
             LogClosed: at once, when the log is closed.
-            UnserialisableValue: an event that cannot be encoded.
+            InvalidId: `stream` or `command_id` can name nothing.
+            UnserialisableValue: something that cannot be encoded, or an event of a type that
+                this log's codec does not know.
             EventTooLarge: the events take more than 64 MiB together. Nothing is written.
             ValueError: a commit id of another length, or a snapshot without events.
         """

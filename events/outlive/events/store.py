@@ -8,7 +8,7 @@ from zlib import crc32
 
 import msgspec
 import structlog
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from outlive.events.codec import Codec
 from outlive.events.commit import Commit, OpenEntry
@@ -29,6 +29,7 @@ _log = structlog.stdlib.get_logger("outlive")
 
 COMMIT_ID_BYTES: Final = 16
 MAX_STREAM_BYTES: Final = 255
+MAX_COMMAND_ID_BYTES: Final = 200
 _CHECKSUM_BYTES: Final = 4
 
 _encode_entry: Final = msgspec.msgpack.Encoder().encode
@@ -57,18 +58,26 @@ def admit(
     """Encode an append on its caller's thread, so that nothing can go wrong with it later.
 
     Raises:
-        InvalidId: `stream` cannot name a stream.
-        UnserialisableValue: something in it cannot be encoded.
+        InvalidId: `stream` cannot name a stream, or `command_id` a command.
+        UnserialisableValue: something in it cannot be encoded, or is of no known event type.
         EventTooLarge: the events take more than 64 MiB together.
         ValueError: the commit id has not 16 bytes, or there is a snapshot without events.
     """
     # What is plain in nearly all appends is seen without a call: this is a hot path.
-    if not (stream and stream.isascii() and len(stream) <= MAX_STREAM_BYTES):
-        _check_stream(stream)
-    if commit_id is not None and len(commit_id) != COMMIT_ID_BYTES:
-        raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
-    if snapshot is not None and not events:
-        raise ValueError("a snapshot is the state after events, and there are none")
+    if not (type(stream) is str and stream.isascii() and 0 < len(stream) <= MAX_STREAM_BYTES):
+        check_stream(stream)
+    if commit_id is not None:
+        _check_bytes("a commit id", commit_id)
+        if len(commit_id) != COMMIT_ID_BYTES:
+            raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
+    if snapshot is not None:
+        _check_bytes("a snapshot", snapshot)
+        if not events:
+            raise ValueError("a snapshot is the state after events, and there are none")
+    if command_id is not None:
+        check_command_id(command_id)
+    if reply is not None:
+        _check_bytes("a reply", reply)
     payload = encode_events(codec, events)
     flags, tail = 0, b""
     row: bytes | UnsetType | None
@@ -76,7 +85,9 @@ def admit(
         if cause is not None or correlation_id is not None:
             flags, tail = header_tail(cause, correlation_id)
         row = encode_entry(entry, stream) if isinstance(entry, OpenEntry) else entry
-    except (TypeError, ValueError, OverflowError) as error:
+        if row is not None and type(row) is not bytes and row is not UNSET:
+            raise TypeError(f"its entry is an OpenEntry, not {type(row).__name__}")
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
     if len(payload) > MAX_INLINE_BYTES:
         if len(payload) > MAX_PAYLOAD_BYTES:
@@ -103,19 +114,44 @@ def encode_events(codec: Codec, events: Sequence[Event]) -> bytes:
     """Encode the events of one append. Raises UnserialisableValue."""
     if len(events) > MAX_EVENTS:
         raise UnserialisableValue(f"a commit holds at most {MAX_EVENTS} events, not {len(events)}")
+    if not codec.known.issuperset(map(type, events)):
+        # It could be written, and never be read again.
+        strange = next(event for event in events if type(event) not in codec.known)
+        raise UnserialisableValue(f"{type(strange).__name__} is no event type of this log's codec")
     try:
         return codec.encode(events)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
         raise UnserialisableValue(f"an event cannot be encoded: {error}") from None
 
 
-def _check_stream(stream: StreamId) -> None:
+def _check_bytes(what: str, value: object) -> None:
+    if type(value) is not bytes:
+        raise UnserialisableValue(f"{what} is bytes, not {type(value).__name__}")
+
+
+def check_command_id(command_id: object) -> None:
+    """Return if it can name a command. Raises InvalidId."""
     try:
-        if 0 < len(stream.encode()) <= MAX_STREAM_BYTES:
+        if isinstance(command_id, str) and 0 < len(command_id.encode()) <= MAX_COMMAND_ID_BYTES:
             return
     except UnicodeEncodeError:
         pass
-    raise InvalidId(f"a stream's name has 1 to {MAX_STREAM_BYTES} bytes of UTF-8, not {stream!r}")
+    raise InvalidId(
+        f"a command's id has 1 to {MAX_COMMAND_ID_BYTES} bytes of UTF-8, not {command_id!r:.300}"
+    )
+
+
+def check_stream(stream: StreamId) -> None:
+    """Return if it can name a stream. Raises InvalidId."""
+    try:
+        text = isinstance(stream, str)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if text and 0 < len(stream.encode()) <= MAX_STREAM_BYTES:
+            return
+    except UnicodeEncodeError:
+        pass
+    raise InvalidId(
+        f"a stream's name has 1 to {MAX_STREAM_BYTES} bytes of UTF-8, not {stream!r:.300}"
+    )
 
 
 def encode_entry(entry: OpenEntry, stream: StreamId) -> bytes:

@@ -10,7 +10,7 @@ import lmdb
 from outlive.events import failpoints
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
-from outlive.events.errors import OutliveError
+from outlive.events.errors import EventTooLarge, OutliveError, UnserialisableValue
 from outlive.events.ids import StreamId
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.inbox import put_command, reply_to, waits
@@ -22,6 +22,8 @@ from outlive.events.lmdb_store.seal import mark_in_use
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease, take_over
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.write_lock import write_within
+from outlive.events.sizes import MAX_PAYLOAD_BYTES
+from outlive.events.store import check_command_id, check_stream
 from outlive.events.submitted import Submitted
 
 _PATIENCE_S: Final = 2.0
@@ -72,13 +74,20 @@ class LmdbVisitor(LmdbFollower):
         Args:
             command_id: drawn by the caller, up to 200 bytes.
             stream: the entity that it is meant for.
-            data: what the owner is to be told.
+            data: what the owner is to be told, up to 64 MiB.
 
         Raises:
+            InvalidId, EventTooLarge: the owner could do nothing with it. Nothing was put.
             WriterStuck: a frozen process keeps all others from writing; nothing was put.
             LogFailed: it could not be written; whether it is in is unknown: put it again. Or
                 the folder was moved, deleted or replaced; then it is not.
         """
+        check_command_id(command_id)
+        check_stream(stream)
+        if type(data) is not bytes:
+            raise UnserialisableValue(f"a command is bytes, not {type(data).__name__}")
+        if len(data) > MAX_PAYLOAD_BYTES:
+            raise EventTooLarge(len(data), MAX_PAYLOAD_BYTES)
         command = Submitted(
             command_id=command_id,
             stream=stream,
