@@ -32,8 +32,7 @@ from outlive.events.lmdb_store.gaps import Covered, decode_gap, encode_gap
 from outlive.events.lmdb_store.meta import epoch_row
 from outlive.events.lmdb_store.pieces import Changes
 from outlive.events.lmdb_store.verify import verify_here
-from outlive.testing.log_contract.compacting import answer, append, completed, piece, started
-from outlive.testing.log_contract.filling import A, B, versions
+from tests.events.compaction_contract import LONG, answer, append, completed, piece, started
 from tests.events.lmdb_files import appended_together, delete_row, rows, write_row
 
 
@@ -344,6 +343,7 @@ def test_any_log_is_valid_after_any_number_of_parts(
     path = tmp_path_factory.mktemp("log")
     streams = st.sampled_from([A, B])
     kinds = st.sampled_from([piece(0), piece(1), piece(0) * 2, completed(0), completed(1)])
+    kinds |= st.sampled_from([piece(0, LONG), piece(1, LONG), completed(1, LONG)])
     with pytest.MonkeyPatch.context() as patched:
         for _ in range(data.draw(st.integers(1, 3))):
             log = LmdbLog(path)
@@ -355,6 +355,52 @@ def test_any_log_is_valid_after_any_number_of_parts(
             assert {one: _not_pieces(log, one) for one in (A, B)} == before
             log.close()
             assert verify_here(path).ok
+
+
+def test_a_payload_goes_with_the_last_record_that_holds_it(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path)
+    append(log, A, piece(text=LONG), piece(text=LONG), piece(text=LONG + "y"), completed())
+    append(log, B, piece(text=LONG))
+    assert log.compact().bytes > len(LONG)
+    append(log, B, piece(text=LONG + "y"))
+    log.close()
+    assert verify_here(tmp_path).status == "ok with gaps"
+    held = sorted(int.from_bytes(row[:8], "big") for _, row in rows(tmp_path)["blobs"])
+    assert held == [1, 1]
+    log = LmdbLog(tmp_path)
+    append(log, B, completed())
+    log.compact()
+    log.close()
+    assert rows(tmp_path)["blobs"] == []
+    assert verify_here(tmp_path).ok
+
+
+def test_a_payload_that_goes_while_the_log_is_verified_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LmdbLog(tmp_path)
+    append(log, A, *[piece(text=LONG)] * 5, completed(), piece(1, text=LONG))
+    append(log, B, piece(text=LONG + "y"))
+    monkeypatch.setattr(walk, "PART_RECORDS", 6)
+    check = walk.Walk(log._opened.tables)
+    assert log._reading.within(check.part)
+    assert log.compact().records == 5
+    while log._reading.within(check.part):
+        pass
+    assert check.position == log.head
+    log.close()
+
+
+def test_a_piece_whose_payload_lacks_is_not_forgotten(tmp_path: Path) -> None:
+    log = LmdbLog(tmp_path)
+    append(log, A, piece(text=LONG), completed())
+    log.close()
+    (blob,) = rows(tmp_path)["blobs"]
+    delete_row(tmp_path, "blobs", blob[0])
+    log = LmdbLog(tmp_path)
+    with pytest.raises(CorruptLog, match="payload of record 1"):
+        log.compact()
+    log.close()
 
 
 def _appended(log: LmdbLog, batch: list[tuple[StreamId, list[Event]]]) -> list[Commit]:

@@ -24,7 +24,7 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 
     records: int
     events: int
-    bytes: int  # in the rows of the log: what dropped records had, less what their gaps take
+    bytes: int  # of the dropped records and their payloads, less what their gaps take
     gaps: int  # in the log now, those of earlier compactions included
 
 

@@ -13,7 +13,8 @@ It goes backwards because a record is judged by what follows it. It has another 
 reads a stream meanwhile, page by page, sees a beginning of an answer's pieces, then the whole
 of it, and never pieces with a hole between them.
 
-A record that is dropped cannot be verified any more. So its hash is checked first.
+A record that is dropped cannot be verified any more. So its hash is checked first. A payload
+that is kept apart goes with the last record that holds it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from outlive.events.compaction import Compacted, Superseded
 from outlive.events.errors import CorruptLog, Fenced, NewerFormat, UnknownEvent
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.gaps import GapRow, is_gap
+from outlive.events.lmdb_store.layout import Tables, number_key
 from outlive.events.lmdb_store.meta import epoch_of
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.pieces import Changes, Rows, changes_of, pieces_of
 from outlive.events.lmdb_store.rows import record_or_gap, seek
-from outlive.events.record import BLOB, GENESIS, RawRecord, split
+from outlive.events.record import GENESIS, RawRecord, split
 
 if TYPE_CHECKING:
     Txn: TypeAlias = lmdb.Transaction[memoryview]
@@ -69,15 +71,15 @@ class Compactor:
                 piece.goes = self._may_go(piece.raw)
         changes = changes_of(pieces, pieces_of(above, pieces[-1].hash))
         if changes.put:
-            self._write(changes)
+            changes.bytes += self._write(changes)
         return pieces[0].first - 1, changes
 
     def _may_go(self, raw: RawRecord) -> bool:
-        if raw.flags & BLOB:
-            return False  # No piece of an answer is that long.
         where = f"record {raw.position}"
+        blob = self._opened.reading.blob(raw)
+        payload = raw.events_payload(blob)
         try:
-            events = self._opened.codec.decode(raw.payload, schema=raw.schema, where=where)
+            events = self._opened.codec.decode(payload, schema=raw.schema, where=where)
         except (UnknownEvent, NewerFormat):
             return False  # A later release knows what it is; it is no piece of an answer.
         if len(events) != raw.count:
@@ -111,10 +113,11 @@ class Compactor:
         rows.reverse()
         return rows, above, _hash_before(txn, self._opened, rows[0][0])
 
-    def _write(self, changes: Changes) -> None:
-        self._opened.reading.within(lambda txn: self._put(txn, changes), write=True)
+    def _write(self, changes: Changes) -> int:
+        """Make the changes, durably; return the bytes of payloads that nobody holds any more."""
+        return self._opened.reading.within(lambda txn: self._put(txn, changes), write=True)
 
-    def _put(self, txn: Txn, changes: Changes) -> None:
+    def _put(self, txn: Txn, changes: Changes) -> int:
         tables = self._opened.tables
         current = epoch_of(txn, tables)
         if current != self._epoch:
@@ -124,6 +127,18 @@ class Compactor:
                 if cursor.set_key(key):
                     cursor.delete()
             cursor.putmulti(sorted(changes.put.items()))
+        return sum(_let_go(txn, tables, *held) for held in changes.blobs.items())
+
+
+def _let_go(txn: Txn, tables: Tables, digest: bytes, records: int) -> int:
+    """Note that so many records fewer hold a payload; return its bytes if none does."""
+    row = bytes(txn.get(digest, b"", db=tables.blobs))
+    holders = int.from_bytes(row[:8], "big") - records
+    if holders > 0:
+        txn.put(digest, number_key(holders) + row[8:], db=tables.blobs)
+        return 0
+    txn.delete(digest, db=tables.blobs)
+    return len(row)
 
 
 def _hash_before(txn: Txn, opened: Opened, position: int) -> bytes:

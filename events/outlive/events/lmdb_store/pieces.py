@@ -13,7 +13,7 @@ from outlive.events.ids import Position
 from outlive.events.lmdb_store.gaps import Covered, Gap, decode_gap, encode_gap, is_gap, is_intact
 from outlive.events.lmdb_store.layout import number_key
 from outlive.events.lmdb_store.rows import pack, parts_of
-from outlive.events.record import RawRecord, link_hash, split
+from outlive.events.record import BLOB, RawRecord, link_hash, split
 
 Rows: TypeAlias = list[tuple[int, bytes]]
 """Rows that follow one another, each with the position at which it begins."""
@@ -38,6 +38,8 @@ class Changes(msgspec.Struct, gc=False):
 
     removed: set[bytes] = msgspec.field(default_factory=set[bytes])
     put: dict[bytes, bytes] = msgspec.field(default_factory=dict[bytes, bytes])
+    # By digest: how many records fewer hold a payload that is kept apart.
+    blobs: dict[bytes, int] = msgspec.field(default_factory=dict[bytes, int])
     records: int = 0
     events: int = 0
     bytes: int = 0
@@ -122,6 +124,9 @@ def _put_gap(changes: Changes, found: list[Piece], *, merged: bool) -> None:
     going = [piece.raw for piece in found if piece.raw is not None]
     changes.records += len(going)
     changes.events += sum(raw.count for raw in going)
+    for raw in going:
+        if raw.flags & BLOB:
+            changes.blobs[raw.digest] = changes.blobs.get(raw.digest, 0) + 1
 
 
 def _check(piece: Piece) -> None:

@@ -298,6 +298,10 @@ class Reading:
         link, data = record_at(txn, self._tables, position)
         return split(Position(position), data), link
 
+    def blob(self, raw: RawRecord) -> bytes | None:
+        """Return a record's payload, if that is kept apart and there."""
+        return self.within(lambda txn: self._blob(txn, raw)) if raw.flags & BLOB else None
+
     def _blob(self, txn: Txn, raw: RawRecord) -> bytes | None:
         """Return the record's payload, if that is kept apart and there."""
         row = txn.get(raw.digest, db=self._tables.blobs) if raw.flags & BLOB else None

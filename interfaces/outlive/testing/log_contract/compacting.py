@@ -19,6 +19,7 @@ from outlive.events import (
     StreamId,
     ToolProgressed,
     Version,
+    run_stream,
 )
 from outlive.events.feed import READ_LIMIT
 from outlive.events.ids import CallId
@@ -26,6 +27,9 @@ from outlive.testing.log_contract.filling import NONE, A, B, run, take, versions
 from outlive.testing.log_contract.store import Store, StoreContract
 
 L = TypeVar("L", bound=EventLog)
+
+LONG = "x" * 70_000
+"""So much is kept apart from its record."""
 
 
 def append(log: EventLog, stream: StreamId, *records: list[Event]) -> None:
@@ -66,6 +70,21 @@ class CompactionContract(StoreContract[L]):
         assert log.read(A) == [before[0], before[4]]
         assert [record.position for record in log.read_all()] == [1, 5]
         assert (log.version(A), log.head) == (5, 5)
+
+    def test_pieces_of_an_answer_that_is_kept_apart_go(self, log: EventLog) -> None:
+        append(log, A, started(), piece(), piece(), completed(text=LONG))
+        assert log.compact().records == 2
+        assert versions(log.read(A)) == [1, 4]
+
+    def test_pieces_that_are_kept_apart_go(self, log: EventLog) -> None:
+        append(log, A, started(), piece(text=LONG), piece(text=LONG), completed(text=LONG))
+        append(log, B, started(), piece(text=LONG), completed())
+        append(log, run_stream("c"), piece(text=LONG))
+        before = log.read(run_stream("c"))
+        assert log.compact().records == 3
+        assert versions(log.read(A)) == [1, 4]
+        assert versions(log.read(B)) == [1, 3]
+        assert log.read(run_stream("c")) == before
 
     def test_pieces_of_an_answer_that_is_not_completed_stay(self, log: EventLog) -> None:
         append(log, A, *answer(0), started(1), piece(1), piece(1))
