@@ -266,6 +266,7 @@ class Subscription(Generic[T]):
         read: Callable[[int], Sequence[T]],
         unpack: Callable[[Sequence[Record], int], Sequence[T]],
         cursor: Callable[[T], int],
+        full: int,
     ) -> None:
         self._feed = feed
         self._stream = stream
@@ -273,6 +274,7 @@ class Subscription(Generic[T]):
         self._read: Callable[[int], Sequence[T]] = read
         self._unpack: Callable[[Sequence[Record], int], Sequence[T]] = unpack
         self._cursor: Callable[[T], int] = cursor
+        self._full = full
         self._queue: _Queue | None = None
         self._ready: deque[T] = deque()
         self._closed = False
@@ -328,7 +330,7 @@ class Subscription(Generic[T]):
                 queue.lagging = True
                 raise
             self._ready.extend(found)
-            if len(found) >= READ_LIMIT:
+            if len(found) >= self._full:
                 queue.lagging = True  # A full page: more may follow it.
         else:
             self._ready.extend(self._unpack(queue.take(), self._after))
@@ -376,6 +378,7 @@ def follow_stream(
         read=lambda version: read(stream, Version(version), READ_LIMIT),
         unpack=_events_beyond,
         cursor=lambda recorded: recorded.version,
+        full=READ_LIMIT,
     )
 
 
@@ -390,6 +393,7 @@ def follow_all(
         read=lambda position: read(Position(position), READ_LIMIT),
         unpack=_records_beyond,
         cursor=lambda record: record.position,
+        full=1,  # A page of the log is bounded in bytes, too: only an empty one is the last.
     )
 
 

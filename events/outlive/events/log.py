@@ -57,6 +57,9 @@ class LogReader(Protocol):
     def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
         """Return at most `limit` records of the log, oldest first, empty at the end.
 
+        More than one come only as far as their events take no more than 8 MiB together: a page
+        with fewer than `limit` is not the last one, an empty one is what follows that.
+
         Args:
             after: last position already seen; 0 reads from the start.
             limit: 1 to 10,000 records.
@@ -249,7 +252,8 @@ class EventLog(LogReader, Protocol):
         Raises:
             CorruptLog, NewerFormat: a record cannot be read, or is not what was written.
             Fenced: another owner took over.
-            LogFailed: the store failed, for lack of space for one. The log is as it was.
+            LogNotWritable: there is no space. The log is as it was.
+            LogFailed: the store failed.
             LogClosed: the log is closed, or was meanwhile.
             ValueError: `before` has no time zone.
         """

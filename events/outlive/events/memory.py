@@ -18,7 +18,8 @@ from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.memory_store import MemoryStore
 from outlive.events.named import NamedReads
-from outlive.events.record import Record, Recorded
+from outlive.events.record import Record, Recorded, split
+from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot
 from outlive.events.store import Admitted, admit, check_limit, check_offset, usable
 from outlive.events.submitted import Submitted
@@ -166,10 +167,16 @@ class MemoryLog(NamedReads):
     def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
         """Return records of the log. See `LogReader.read_all`."""
         check_limit(limit)
-        store = self.store
-        stored = enumerate(islice(store.records, after, None), after + 1)
-        there = (position for position, data in stored if data)
-        return [store.record(position) for position in islice(there, limit)]
+        found: list[Record] = []
+        left = MAX_PAGE_BYTES
+        for position, data in enumerate(islice(self.store.records, after, None), after + 1):
+            if not data:
+                continue
+            left -= split(Position(position), data).size_bytes
+            if len(found) == limit or (left < 0 and found):
+                break
+            found.append(self.store.record(position))
+        return found
 
     def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:
         """Follow one stream. See `LogReader.follow`."""

@@ -206,6 +206,12 @@ class RawRecord(msgspec.Struct, frozen=True, gc=False):
         """What stands for the events in the chain: of a blob, its key."""
         return self.payload[:32] if self.flags & BLOB else payload_digest(self.payload)
 
+    @property
+    def size_bytes(self) -> int:
+        """The length of the encoded events, wherever they are."""
+        size_bytes: int = _REFERENCE.unpack(self.payload)[1] if self.flags & BLOB else 0
+        return size_bytes or len(self.payload)
+
     def events_payload(self, blob: bytes | None) -> bytes:
         """Return the encoded events; `blob` is what lies under the digest, if they are apart.
 

@@ -14,6 +14,9 @@ MAX_INLINE_BYTES: Final = 64 << 10
 MAX_PAYLOAD_BYTES: Final = 64 << 20
 """The events of one commit together."""
 
+MAX_PAGE_BYTES: Final = 8 << 20
+"""The events of the records that one read of the whole log returns, if they are more than one."""
+
 MAX_VALUE_BYTES: Final = MAX_PAYLOAD_BYTES - (1 << 20)
 """What comes from outside into one event: there must be room for the rest of its commit."""
 

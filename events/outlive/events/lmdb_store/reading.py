@@ -39,6 +39,7 @@ from outlive.events.lmdb_store.rows import (
     records_after,
 )
 from outlive.events.record import BLOB, RawRecord, Record, Recorded, decode, split
+from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot, unpack_snapshot
 from outlive.events.store import check_limit, decode_entry, usable
 
@@ -313,8 +314,12 @@ class Reading:
 
         def work(txn: Txn) -> list[tuple[RawRecord, StreamId, bytes | None]]:
             found: list[tuple[RawRecord, StreamId, bytes | None]] = []
+            left = MAX_PAGE_BYTES
             for position, data in islice(records_after(txn, self._tables, after), limit):
                 raw = split(position, data)
+                left -= raw.size_bytes
+                if left < 0 and found:
+                    break
                 name = self._name(txn, raw.stream_number)
                 found.append((raw, name, self._blob(txn, raw)))
             return found

@@ -197,7 +197,7 @@ class FollowedView:
             await self._fold_all(page)
             if self._broken is not None:
                 raise self._broken
-            if len(page) < _PAGE:
+            if not page:
                 return
 
     def _read(self, after: Position) -> list[Record]:
