@@ -265,12 +265,12 @@ def test_a_log_that_is_closed_first_is_the_end_of_its_views(tmp_path: Path) -> N
 def test_a_view_that_does_not_keep_up_says_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 0.05)
     log = LmdbLog(tmp_path)
 
     async def body(views: ViewRunner) -> None:
         start_run(log, "r1")
         await rows(views)
+        monkeypatch.setattr(runner, "PATIENCE", 0.05)
         batches = log._writer._batches  # pyright: ignore[reportPrivateUsage]
         batches.head = Position(batches.head + 1)  # of a record that is never published
         with pytest.raises(ViewBehind, match="position 1 and the log is at 2") as caught:

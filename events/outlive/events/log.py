@@ -49,6 +49,7 @@ class LogReader(Protocol):
             limit: 1 to 10,000 events.
 
         Raises:
+            InvalidOffset: `after` is negative or no whole number.
             CorruptLog: a record cannot be read. Nothing is skipped.
             NewerFormat, UnknownEvent: it was written by a later release.
         """
@@ -65,6 +66,7 @@ class LogReader(Protocol):
             limit: 1 to 10,000 records.
 
         Raises:
+            InvalidOffset: `after` is negative or no whole number.
             CorruptLog: a record cannot be read. Nothing is skipped.
             NewerFormat, UnknownEvent: it was written by a later release.
         """

@@ -21,7 +21,14 @@ from outlive.events.named import NamedReads
 from outlive.events.record import Record, Recorded, split
 from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot
-from outlive.events.store import Admitted, admit, check_limit, check_offset, usable
+from outlive.events.store import (
+    Admitted,
+    admit,
+    check_after,
+    check_limit,
+    check_offset,
+    usable,
+)
 from outlive.events.submitted import Submitted
 
 
@@ -155,6 +162,7 @@ class MemoryLog(NamedReads):
     ) -> list[Recorded]:
         """Return events of one stream. See `LogReader.read`."""
         check_limit(limit)
+        check_after(after, lambda: self.version(stream))
         store = self.store
         found: list[Recorded] = []
         for first_version, position in store.index.get(stream, ()):
@@ -167,6 +175,7 @@ class MemoryLog(NamedReads):
     def read_all(self, *, after: Position = NO_POSITION, limit: int = 1_000) -> list[Record]:
         """Return records of the log. See `LogReader.read_all`."""
         check_limit(limit)
+        check_after(after, lambda: self.head)
         found: list[Record] = []
         left = MAX_PAGE_BYTES
         for position, data in enumerate(islice(self.store.records, after, None), after + 1):

@@ -31,6 +31,7 @@ COMMIT_ID_BYTES: Final = 16
 MAX_STREAM_BYTES: Final = 255
 MAX_COMMAND_ID_BYTES: Final = 200
 _CHECKSUM_BYTES: Final = 4
+_NO_OFFSET: Final = 1 << 63
 
 _encode_entry: Final = msgspec.msgpack.Encoder().encode
 _decode_entry: Final = msgspec.msgpack.Decoder(OpenEntry).decode
@@ -197,8 +198,18 @@ def next_commit_id(epoch: int, count: int) -> bytes:
 
 def check_limit(limit: int) -> None:
     """Raise ValueError unless `limit` is what a read may return at most."""
-    if not 1 <= limit <= 10_000:
-        raise ValueError(f"a limit is 1 to 10,000, not {limit}")
+    if type(limit) is not int or not 1 <= limit <= 10_000:
+        raise ValueError(f"a limit is 1 to 10,000, not {limit!r}")
+
+
+def check_after(after: object, head: Callable[[], int]) -> None:
+    """Return if a read may go on behind `after`, be that beyond the head or not.
+
+    Raises:
+        InvalidOffset: it is negative, no whole number, or too large for a key.
+    """
+    if type(after) is not int or not 0 <= after < _NO_OFFSET:
+        raise InvalidOffset(after, head())
 
 
 def check_offset(after: object, head: Callable[[], int]) -> None:

@@ -41,7 +41,7 @@ from outlive.events.lmdb_store.rows import (
 from outlive.events.record import BLOB, RawRecord, Record, Recorded, decode, split
 from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot, unpack_snapshot
-from outlive.events.store import check_limit, decode_entry, usable
+from outlive.events.store import check_after, check_limit, decode_entry, usable
 
 if TYPE_CHECKING:
     Txn: TypeAlias = lmdb.Transaction[memoryview]
@@ -216,6 +216,7 @@ class Reading:
     def read(self, stream: StreamId, after: Version, limit: int) -> list[Recorded]:
         """Return events of one stream. See `LogReader.read`."""
         check_limit(limit)
+        check_after(after, lambda: self.version(stream))
         found: list[Recorded] = []
         for raw, blob in self.within(lambda txn: self._onward(txn, stream, after, limit)):
             found.extend(decode(raw, stream, self._codec, blob).recorded(after=after))
@@ -311,6 +312,7 @@ class Reading:
     def read_all(self, after: Position, limit: int) -> list[Record]:
         """Return records of the log. See `LogReader.read_all`."""
         check_limit(limit)
+        check_after(after, self.head)
 
         def work(txn: Txn) -> list[tuple[RawRecord, StreamId, bytes | None]]:
             found: list[tuple[RawRecord, StreamId, bytes | None]] = []
