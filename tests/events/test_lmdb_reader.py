@@ -129,6 +129,34 @@ def test_the_socket_of_a_dead_process_is_taken_away(tmp_path: Path) -> None:
     log.close()
 
 
+HEAR = """
+    import sys, threading
+    from outlive.events.lmdb_store import LmdbLog
+
+    log = LmdbLog(sys.argv[1])
+    log.on_submitted(lambda commands: None)
+    print("listening", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_an_owner_takes_away_the_sockets_of_the_dead_and_no_others(tmp_path: Path) -> None:
+    wake = tmp_path / "wake"
+    for _ in range(2):
+        with Program(HEAR, tmp_path) as owner:
+            assert owner.line() == "listening"
+            assert [name.split(".")[0] for name in os.listdir(wake)] == ["owner"]
+    (wake / "owner.note").write_text("not a socket")
+    with Program(FOLLOW, tmp_path, 1, 100, "looking") as follower:
+        assert follower.line() == "following 0"
+        (alive,) = (name for name in os.listdir(wake) if not name.startswith("owner."))
+        log = LmdbLog(tmp_path)
+        assert sorted(os.listdir(wake)) == sorted([alive, "owner.note"])
+        append(log, 4)
+        log.close()
+        follower.kill()
+
+
 def test_a_dead_owners_log_is_read(tmp_path: Path) -> None:
     with Program(OWN, tmp_path) as owner:
         owner.say("200")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
@@ -324,6 +325,19 @@ def test_a_folder_in_which_nothing_can_be_made_is_named(path: Path) -> None:
     with pytest.raises((LogNotWritable, CorruptLog)):
         run(subscription.save())
     reader.close()
+
+
+def test_the_next_owner_takes_away_what_was_begun_and_left(path: Path) -> None:
+    with Program("print(1, flush=True); input()") as alive:
+        alive.line()
+        drafts = [path / f"offsets.{pid}.new" for pid in (alive.pid, os.getpid(), 2**22 + 1)]
+        for draft in drafts:
+            draft.mkdir()
+            (draft / "data.mdb").write_bytes(bytes(100))
+        (path / "offsets.mine.new").mkdir()
+        LmdbLog(path).close()
+        left = sorted(entry.name for entry in path.iterdir() if entry.name.startswith("offsets."))
+        assert left == sorted([drafts[0].name, "offsets.mine.new"])
 
 
 SAVES_ON_A_FULL_DISK = """

@@ -34,7 +34,7 @@ from outlive.events.lmdb_store.owner_lock import clear_drafts
 from outlive.events.lmdb_store.seal import mark_at_rest
 from outlive.events.lmdb_store.taking import LEASE_S, Taken, check_lease, take_folder
 from outlive.events.lmdb_store.turn import Turn
-from outlive.events.lmdb_store.wake import Bell, Wakers
+from outlive.events.lmdb_store.wake import Bell, Wakers, clear_dead
 from outlive.events.lmdb_store.write_lock import writer_stuck
 from outlive.events.lmdb_store.writer import Writer
 from outlive.events.store import admit
@@ -126,6 +126,8 @@ class LmdbLog(LmdbReads):
         self._listener: Listener | None = None
         self._keeper.start()
         clear_drafts(opened.folder.owner_lock)
+        opened.offsets.clear_drafts()
+        clear_dead(opened.folder.wake)
         opened.feed.read_again()  # What another owner wrote was pushed by whoever followed it.
         self._writer.start()
 

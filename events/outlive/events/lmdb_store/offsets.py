@@ -85,6 +85,14 @@ class LmdbOffsets:
 
         return sorted(self._within(work, write=False) or [], key=lambda saved: saved.name)
 
+    def clear_drafts(self) -> None:
+        """Remove what processes left that died while they made the environment."""
+        with self._lock:  # This process may be making one at this moment.
+            for draft in self._path.parent.glob(f"{FOLDER}.*.new"):
+                pid = draft.name.split(".")[1]
+                if pid.isdecimal() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+                    shutil.rmtree(draft, ignore_errors=True)
+
     def close(self) -> None:
         """Wait for who is in it, and let go of it. Twice is once."""
         with self._lock:
@@ -154,6 +162,17 @@ class LmdbOffsets:
             raise LogNotWritable(str(self._path), error.strerror or str(error)) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process: all that use the folder share one PID namespace."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _key(name: str) -> bytes:

@@ -17,6 +17,7 @@ import errno
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import threading
 from contextlib import suppress
@@ -58,6 +59,31 @@ class _ShortPath:
             os.close(descriptor)
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
+
+
+def clear_dead(directory: Path) -> None:
+    """Remove the sockets of processes that died. One that is alive, frozen too, keeps its own.
+
+    Who dies leaves its socket, and an owner's is rung by visitors only: without any, each
+    owner that is killed would leave one more for ever.
+    """
+    with suppress(OSError):
+        short = _ShortPath(directory)
+        try:
+            for name in sorted(os.listdir(directory)):
+                _remove_if_dead(short.prefix + name)
+        finally:
+            short.close()
+
+
+def _remove_if_dead(path: str) -> None:
+    # No other process binds this name meanwhile: as long as the file is there, it is taken.
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
 
 
 class Wakers:
