@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 
 from outlive.actors import Agent, EchoModel, Runtime
-from outlive.events import CODEC, Codec, Event, RunStarted, RunUnsuccessful, Version, run_stream
+from outlive.events import (
+    CODEC,
+    Codec,
+    Event,
+    RunStarted,
+    RunUnsuccessful,
+    Version,
+    ViewFailed,
+    run_stream,
+)
 from outlive.events.commit import OpenEntry
 from outlive.events.ids import StreamId
-from outlive.events.lmdb_store import LmdbLog
+from outlive.events.lmdb_store import LmdbLog, LmdbReader
+from outlive.projections import RunsQuery, RunsView, ViewReader
 
 echo = Agent("echo", model=EchoModel())
 
@@ -67,6 +77,26 @@ def test_a_run_of_a_later_release_stands_still_until_that_release_is_back(
 
     if codec is NEXT_EDITION:
         asyncio.run(that_release())
+
+
+def test_a_list_of_runs_says_what_it_cannot_read_and_the_runs_go_on(tmp_path: Path) -> None:
+    left_by(tmp_path, SAME_EDITION, RunStarted(agent_id="echo", input="hi"), Dreamt())
+
+    async def work() -> None:
+        async with Runtime(tmp_path, agents=[echo]) as rt:
+            assert (await rt.run(echo, "other")).output == "other"
+            for _ in range(2):
+                with pytest.raises(ViewFailed, match="record 1 of stream 'run-r'.*'dreamt'"):
+                    await rt.runs.list()
+            assert (await rt.run(echo, "another")).output == "another"
+        log = LmdbReader(tmp_path)
+        views = ViewReader(log, [RunsView()], folder=tmp_path / "views")
+        with pytest.raises(ViewFailed, match="record 1 of stream 'run-r'.*'dreamt'"):
+            await RunsQuery(log, views).list()
+        views.close()
+        log.close()
+
+    asyncio.run(work())
 
 
 def test_the_result_of_a_run_that_cannot_be_read_says_why(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from outlive.events import (
     InvalidDefinition,
     LmdbLog,
     LogClosed,
+    LogFailed,
     MemoryLog,
     NotFound,
     Position,
@@ -178,6 +179,38 @@ def test_a_row_that_cannot_be_encoded_is_the_projections_failure(
 
     with pytest.raises(ViewFailed, match="TypeError"):
         running(log, body, Agents())
+    log.close()
+
+
+def test_a_log_that_cannot_be_read_for_a_moment_is_read_again(
+    opened: Callable[[], EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_AGAIN_AFTER", 0.01)
+    log = opened()
+    start_run(log, "r1")
+    troubled = [True]
+    read_all = log.read_all
+
+    def read(**options: Any) -> list[Record]:
+        if troubled[0]:
+            raise LogFailed("too many read it")
+        return read_all(**options)
+
+    monkeypatch.setattr(log, "read_all", read)
+
+    async def body(views: ViewRunner) -> None:
+        with pytest.raises(ViewFailed, match="too many read it"):
+            await rows(views)
+        troubled[0] = False
+        while True:  # tried again by itself
+            try:
+                assert await rows(views) == fresh(log)
+            except ViewFailed:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+    running(log, body)
     log.close()
 
 

@@ -18,6 +18,7 @@ import structlog
 
 from outlive.events import (
     LogClosed,
+    LogFailed,
     LogReader,
     OutliveError,
     Position,
@@ -140,6 +141,9 @@ class FollowedView:
                     await self._pause(error)
             except Unusable as error:
                 await self._let_go(clean=False)
+                await self._pause(error)
+            except LogFailed as error:  # It cannot be read now: too many readers, for one.
+                await self._let_go(clean=True)
                 await self._pause(error)
             except LogClosed as error:
                 self._stand_still(error)
@@ -270,7 +274,7 @@ class FollowedView:
         except OutliveError as error:
             self.give_up(error)
         except Exception as error:  # noqa: BLE001  # a row that cannot be encoded, for one
-            self.give_up(ViewFailed(self._name, f"{type(error).__name__}: {error}"))
+            self.give_up(failed_by(self._name, error))
         finally:
             self._commit = None
         if self._rows is not None and self._rows.dirty and self._timer is None:
@@ -320,7 +324,7 @@ class FollowedView:
     def _fail(self, error: Exception) -> None:
         failed = error
         if not isinstance(failed, ViewFailed):
-            failed = ViewFailed(self._name, f"{type(error).__name__}: {error}")
+            failed = failed_by(self._name, error)
             failed.__cause__ = error
         _log.error("view_failed", view=self._name, after=self._position, reason=failed.reason)
         self._stand_still(failed)
@@ -344,6 +348,11 @@ class FollowedView:
         if not self._waits:
             return work(*arguments)
         return await self._loop.run_in_executor(None, work, *arguments)
+
+
+def failed_by(view: str, error: Exception) -> ViewFailed:
+    """Return what tells that a view stands still because of an error."""
+    return ViewFailed(view, f"{type(error).__name__}: {error}")
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -15,15 +15,18 @@ from typing import Final, TypeVar
 
 from outlive.events import (
     Clock,
+    CorruptLog,
     LogClosed,
     LogReader,
+    NewerFormat,
     NotFound,
     Position,
     Record,
     SystemClock,
+    UnknownEvent,
     ViewBehind,
-    ViewFailed,
 )
+from outlive.projections.views.following import failed_by
 from outlive.projections.views.projection import Projection, check_projections
 from outlive.projections.views.rows import Rows, ViewRows
 from outlive.projections.views.runner import PATIENCE
@@ -127,10 +130,16 @@ class VisitedView:
         while self._at < head:
             if self._clock.monotonic_ns() > until_ns:
                 raise ViewBehind(self._projection.name, self._at, head)
-            for record in self._log.read_all(after=self._at, limit=_PAGE):
+            for record in self._page():
                 if any(type(event) in self._wanted for event in record.events):
                     self._apply(record)
                 self._at = record.position
+
+    def _page(self) -> list[Record]:
+        try:
+            return self._log.read_all(after=self._at, limit=_PAGE)
+        except (CorruptLog, NewerFormat, UnknownEvent) as error:
+            raise failed_by(self._projection.name, error) from error
 
     def _apply(self, record: Record) -> None:
         try:
@@ -139,8 +148,7 @@ class VisitedView:
             raise
         except Exception as error:
             self._begin(self._file or MemoryStore())  # Half of the record may be in the rows.
-            reason = f"{type(error).__name__}: {error}"
-            raise ViewFailed(self._projection.name, reason) from error
+            raise failed_by(self._projection.name, error) from error
 
 
 class ViewReader:
