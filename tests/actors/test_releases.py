@@ -86,12 +86,12 @@ def test_a_list_of_runs_says_what_it_cannot_read_and_the_runs_go_on(tmp_path: Pa
         async with Runtime(tmp_path, agents=[echo]) as rt:
             assert (await rt.run(echo, "other")).output == "other"
             for _ in range(2):
-                with pytest.raises(ViewFailed, match="record 1 of stream 'run-r'.*'dreamt'"):
+                with pytest.raises(ViewFailed, match=r"record 1 of stream 'run-r'.*'dreamt'"):
                     await rt.runs.list()
             assert (await rt.run(echo, "another")).output == "another"
         log = LmdbReader(tmp_path)
         views = ViewReader(log, [RunsView()], folder=tmp_path / "views")
-        with pytest.raises(ViewFailed, match="record 1 of stream 'run-r'.*'dreamt'"):
+        with pytest.raises(ViewFailed, match=r"record 1 of stream 'run-r'.*'dreamt'"):
             await RunsQuery(log, views).list()
         views.close()
         log.close()

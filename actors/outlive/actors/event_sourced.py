@@ -270,7 +270,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             elif envelope.reply_to is not None:
                 self._answer(_Answer(envelope, None, error))
             elif isinstance(error, Refused):
-                _log.info("command_refused", stream=self.stream, reason=str(error))
+                _log.info("command_refused", stream=self.stream, reason=told(error))
             else:
                 self._broken(error)
 

@@ -38,7 +38,7 @@ from outlive.events import (
     Submitted,
     Version,
 )
-from outlive.events.ids import id_of
+from outlive.events.ids import id_of, stream_id
 from outlive.projections import (
     RunResult,
     ViewRunner,
@@ -109,9 +109,10 @@ class OwnerSide:
         await self.views.close()
 
     def command(self, request: StartRequest) -> StartRun:
-        """Return the command that carries out a request. Raises AgentNotFound."""
+        """Return the command that carries out a request. Raises AgentNotFound, InvalidId."""
         agent = self._agents.get(request.agent_id)
         if agent is None:
+            stream_id("agent", request.agent_id)  # Can it be one at all, or is it anything?
             raise AgentNotFound(request.agent_id, tuple(self._agents))
         return StartRun(
             agent_id=agent.id,

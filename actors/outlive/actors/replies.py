@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from outlive.actors.logs import shortened
 from outlive.events import AgentNotFound, CorruptLog, OutliveError, Refused, RunExists, Value
 
 
@@ -41,7 +42,7 @@ def refusal(error: BaseException) -> bytes:
     name = type(error).__name__
     facts: dict[str, Value] = {key: getattr(error, key) for key in _FACTS.get(name, ())}
     message = str(error) if isinstance(error, OutliveError) else f"{name}: {error}"
-    return _encode(_Reply(error=name, message=message, facts=facts))
+    return _encode(_Reply(error=name, message=shortened(message), facts=facts))
 
 
 def check_reply(data: bytes) -> None:

@@ -35,11 +35,13 @@ def stream_id(kind: str, id: str) -> StreamId:
     if not id:
         raise InvalidId(f"an id of a {kind} must not be empty")
     if not id.isprintable() or id != id.strip():
-        raise InvalidId(f"{id!r} is no id of a {kind}: use printable characters, no outer spaces")
+        raise InvalidId(
+            f"{id!r:.300} is no id of a {kind}: use printable characters, no outer spaces"
+        )
     try:
         size_bytes = len(id.encode())
     except UnicodeEncodeError:
-        raise InvalidId(f"{id!r} is no id of a {kind}: it is not valid Unicode") from None
+        raise InvalidId(f"{id!r:.300} is no id of a {kind}: it is not valid Unicode") from None
     if size_bytes > _MAX_ID_BYTES:
         raise InvalidId(
             f"an id of a {kind} has at most {_MAX_ID_BYTES} bytes, this one {size_bytes}"

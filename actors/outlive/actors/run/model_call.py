@@ -11,7 +11,7 @@ import structlog
 
 from outlive.actors.agent import Agent
 from outlive.actors.effects import running_task
-from outlive.actors.logs import told
+from outlive.actors.logs import shortened, told
 from outlive.actors.model import (
     Finish,
     ModelPart,
@@ -40,7 +40,6 @@ from outlive.events.sizes import Size
 
 _WAIT: Final = 0.025  # seconds a piece waits for more
 _SIZE: Final = 1_024  # characters that are enough to be recorded at once
-MAX_MESSAGE: Final = 2_000
 _COUNT_BOUND: Final = 1 << 53
 _ROOM_FOR_A_CALL: Final = 256  # bytes that stand around it in its events
 
@@ -62,8 +61,7 @@ def failure(kind: str, error: BaseException) -> Failure:
 
 def cut(text: str) -> str:
     """Return text that can be stored: valid Unicode, at most 2,000 characters."""
-    short = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
-    return short.encode("utf-8", "replace").decode()
+    return shortened(text).encode("utf-8", "replace").decode()
 
 
 class _Deltas:
