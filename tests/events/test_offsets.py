@@ -21,8 +21,10 @@ from outlive.events import (
     LogNotWritable,
     OffsetMovedOn,
     SavedOffset,
+    WriterStuck,
 )
-from outlive.testing.log_contract.filling import Filler, run
+from outlive.events.lmdb_store import offsets, write_lock
+from tests.events.log_contract import Filler, run
 from tests.events.programs import Program
 from tests.support.small_disk import ALONE, may_mount
 
@@ -225,6 +227,43 @@ def test_saving_does_not_wait_for_the_writers_lock(path: Path) -> None:
         assert program.line() == "held"
         run(reader.subscription("books").save())
     reader.close()
+
+
+def test_a_process_frozen_while_it_saves_is_named_and_holds_up_nobody_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offsets, "_PATIENCE_S", 0.2)
+    log = LmdbLog(path)
+    with Program(
+        """
+        import asyncio, sys, threading
+        from outlive.events import failpoints
+        from outlive.events.lmdb_store import LmdbReader
+
+        def freeze():
+            print("in", flush=True)
+            threading.Event().wait()
+
+        subscription = LmdbReader(sys.argv[1]).subscription("books")
+        asyncio.run(subscription.save())
+        failpoints.arm("offset.put", freeze)
+        asyncio.run(subscription.save())
+        """,
+        path,
+    ) as frozen:
+        assert frozen.line() == "in"
+        for _ in range(2):
+            with pytest.raises(WriterStuck, match="offsets") as stuck:
+                run(log.subscription("films").save())
+            assert stuck.value.pid == frozen.pid
+        assert [saved.name for saved in log.offsets()] == ["books"]
+        log.close()
+        frozen.kill()
+    write_lock._left[path / "offsets"].join(20)  # pyright: ignore[reportPrivateUsage]
+    log = LmdbLog(path)
+    assert [saved.name for saved in log.offsets()] == ["books"]
+    run(log.subscription("films").save())
+    log.close()
 
 
 def test_a_closed_log_saves_nothing(path: Path) -> None:

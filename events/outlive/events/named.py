@@ -56,6 +56,7 @@ class NamedSubscription(Generic[T]):
             OffsetMovedOn: another reader with this name has saved a later one.
             NameTaken: another reader has saved under this name, of another stream.
             LogFailed, LogNotWritable: it could not be saved.
+            WriterStuck: another process is frozen while it saves; after 5 seconds.
             LogClosed: the log is closed.
         """
         saved = SavedOffset(

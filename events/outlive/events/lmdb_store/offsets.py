@@ -17,7 +17,6 @@ import shutil
 import threading
 from collections.abc import Callable
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final, TypeVar
 
 import lmdb
@@ -25,16 +24,19 @@ import msgspec
 
 from outlive.events import failpoints
 from outlive.events.errors import CorruptLog, LogClosed, LogNotWritable
+from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.layout import DATA_FILE, open_environment, translated
 from outlive.events.lmdb_store.opening import check_whole
 from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.events.lmdb_store.structure import named, structure_faults
 from outlive.events.lmdb_store.sums import content_of, summed
+from outlive.events.lmdb_store.write_lock import write_within
 from outlive.events.offsets import SavedOffset, check_successor
 
 T = TypeVar("T")
 
 FOLDER: Final = "offsets"
+_PATIENCE_S = 5.0
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(SavedOffset).decode
 
@@ -45,11 +47,14 @@ class LmdbOffsets:
     `check_process` raises in a process that was forked off the one that opened the log.
     """
 
-    def __init__(self, folder: Path, check_process: Callable[[], None]) -> None:
-        self._path = folder / FOLDER
+    def __init__(self, folder: Folder, check_process: Callable[[], None]) -> None:
+        self._folder = folder
+        self._path = folder.path / FOLDER
         self._check_process = check_process
-        self._lock = threading.Lock()
+        self._gate = threading.Condition()
+        self._inside = 0
         self._env: lmdb.Environment | None = None
+        self._failed = False
         self._closed = False
 
     def get(self, name: str) -> SavedOffset | None:
@@ -87,42 +92,86 @@ class LmdbOffsets:
 
     def clear_drafts(self) -> None:
         """Remove what processes left that died while they made the environment."""
-        with self._lock:  # This process may be making one at this moment.
+        with self._gate:  # This process may be making one at this moment.
             for draft in self._path.parent.glob(f"{FOLDER}.*.new"):
                 pid = draft.name.split(".")[1]
                 if pid.isdecimal() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
                     shutil.rmtree(draft, ignore_errors=True)
 
     def close(self) -> None:
-        """Wait for who is in it, and let go of it. Twice is once."""
-        with self._lock:
+        """Wait for who is in it, and let go of it. Twice is once.
+
+        One that waits for a frozen process may stay in it: it lets go when it comes out.
+        """
+        with self._gate:
             self._closed = True
-            self._let_go()
+            if self._gate.wait_for(lambda: not self._inside, _PATIENCE_S):
+                self._let_go()
 
     def _let_go(self) -> None:
         env, self._env = self._env, None
+        self._failed = False
         if env is not None:
             env.close()
 
     def _within(
         self, work: Callable[[lmdb.Transaction[bytes]], T], *, write: bool, make: bool = False
     ) -> T | None:
-        """Return what `work` finds; None where nothing was ever saved."""
+        """Return what `work` finds; None where nothing was ever saved. Raises LogError."""
         self._check_process()  # First: a lock that was held while forking stays held.
-        with self._lock:
+        if not write:
+            return self._transaction(work)
+
+        def transaction(guarded: Callable[[lmdb.Transaction[bytes]], T | None]) -> T | None:
+            return self._transaction(guarded, write=True, make=make)
+
+        return write_within(
+            transaction,
+            work,
+            folder=self._folder,
+            environment=self._path,
+            patience_s=_PATIENCE_S,
+        )
+
+    def _transaction(
+        self,
+        work: Callable[[lmdb.Transaction[bytes]], T],
+        *,
+        write: bool = False,
+        make: bool = False,
+    ) -> T | None:
+        """Do it on this thread. Who reads does not wait for one that writes."""
+        env = self._enter(make=make)
+        if env is None:
+            return None
+        try:
+            with env.begin(write=write) as txn:
+                return work(txn)
+        except lmdb.Error as error:
+            # What is in the file is unknown after a failed commit: read it anew next time.
+            self._failed = True
+            raise translated(error, str(self._path)) from error
+        finally:
+            self._leave()
+
+    def _enter(self, *, make: bool) -> lmdb.Environment | None:
+        with self._gate:
             if self._closed:
                 raise LogClosed("the log is closed")
             if self._env is None:
                 if not (make or self._path.exists()):
                     return None
                 self._env = self._open()
-            try:
-                with self._env.begin(write=write) as txn:
-                    return work(txn)
-            except lmdb.Error as error:
-                # What is in the file is unknown after a failed commit: read it anew next time.
-                self._let_go()
-                raise translated(error, str(self._path)) from error
+            self._inside += 1
+            return self._env
+
+    def _leave(self) -> None:
+        with self._gate:
+            self._inside -= 1
+            if not self._inside:
+                if self._closed or self._failed:
+                    self._let_go()
+                self._gate.notify_all()
 
     def _open(self) -> lmdb.Environment:
         if not self._path.exists():

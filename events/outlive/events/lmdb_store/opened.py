@@ -52,7 +52,7 @@ class Opened:
         self._data_file = folder.data_file.stat()  # As long as it is open, no other is the same.
         self.reading = Reading(env, tables, codec, unowned=unowned)
         self.feed = Feed()
-        self.offsets = LmdbOffsets(folder.path, self.reading.check_process)
+        self.offsets = LmdbOffsets(folder, self.reading.check_process)
         self.reading.on_close = self.offsets.close
 
     def check_in_place(self) -> None:

@@ -34,7 +34,7 @@ PATIENCE_S = 5.0
 T = TypeVar("T")
 Txn = TypeVar("Txn")
 
-_left: Final[dict[Path, threading.Thread]] = {}  # by folder: at most one waits in vain
+_left: Final[dict[Path, threading.Thread]] = {}  # by environment: at most one waits in vain
 
 _MUTEX_AT: Final = 64
 _MUTEX: Final = Struct("=I")
@@ -47,21 +47,24 @@ def write_within(
     *,
     folder: Folder,
     patience_s: float,
+    environment: Path | None = None,
     left_behind: Callable[[], None] | None = None,
 ) -> T:
     """Return what `work` returns in a write transaction. Blocks; not for an event loop's thread.
 
-    `transaction` begins one, calls what it is given, and commits.
+    `transaction` begins one, calls what it is given, and commits: in the log's environment, or
+    in another one of its folder.
 
     Raises:
         WriterStuck: the write lock was not free within so many seconds. Nothing was done, and
             nothing will be; `left_behind` is called when the lock is free in the end.
     """
-    before = _left.get(folder.path)
+    environment = environment or folder.environment
+    before = _left.get(environment)
     if before is not None:
         before.join(patience_s)
         if before.is_alive():
-            raise writer_stuck(folder)
+            raise writer_stuck(folder, environment)
     door = threading.Lock()
     begun = left = False
     done = threading.Event()
@@ -91,8 +94,8 @@ def write_within(
         with door:
             left = not begun
         if left:
-            _left[folder.path] = thread
-            raise writer_stuck(folder)
+            _left[environment] = thread
+            raise writer_stuck(folder, environment)
         done.wait()
     if failure:
         raise failure[0]
@@ -128,12 +131,14 @@ class _LeftBehind(Exception):
     """Nobody waits for this transaction any more: it is given up."""
 
 
-def writer_stuck(folder: Folder) -> WriterStuck:
-    """Return the error that names who holds the write lock now."""
-    pid = _holder(folder.environment / "lock.mdb")
+def writer_stuck(folder: Folder, environment: Path | None = None) -> WriterStuck:
+    """Return the error that names who holds the write lock now, of the log's environment."""
+    environment = environment or folder.environment
+    pid = _holder(environment / "lock.mdb")
     _, lease = look_at_owner(folder.owner_lock)
     owner = lease.pid if lease is not None else None
-    return WriterStuck(str(folder.path), pid, "owner" if pid == owner else "visitor")
+    path = folder.path if environment == folder.environment else environment
+    return WriterStuck(str(path), pid, "owner" if pid == owner else "visitor")
 
 
 def _holder(lock_file: Path) -> int | None:
