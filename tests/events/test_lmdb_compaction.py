@@ -32,7 +32,8 @@ from outlive.events.lmdb_store.gaps import Covered, decode_gap, encode_gap
 from outlive.events.lmdb_store.meta import epoch_row
 from outlive.events.lmdb_store.pieces import Changes
 from outlive.events.lmdb_store.verify import verify_here
-from tests.events.compaction_contract import LONG, answer, append, completed, piece, started
+from outlive.testing.log_contract.compacting import LONG, answer, append, completed, piece, started
+from outlive.testing.log_contract.filling import A, B, versions
 from tests.events.lmdb_files import appended_together, delete_row, rows, write_row
 
 

@@ -384,7 +384,7 @@ ON_A_SMALL_DISK = """
     import structlog
     from outlive.events import LogNotWritable, run_stream
     from outlive.events.lmdb_store import LmdbLog
-    from tests.events.log_contract import Filler
+    from outlive.testing.log_contract.filling import Filler
     from tests.support.small_disk import fill, mount
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

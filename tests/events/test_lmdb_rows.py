@@ -12,7 +12,9 @@ from outlive.events import Commit, Position, Version
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.rows import pack
 from outlive.events.sizes import MAX_PAGE_BYTES
-from tests.events.chain import chain, first_broken
+from outlive.testing.log_contract.chain import chain
+from outlive.testing.log_contract.filling import A, Filler
+from tests.events.chain import first_broken
 from tests.events.lmdb_files import appended_together, records_of, rows, stored_records
 
 PAGE_BYTES = 4_096

@@ -24,7 +24,7 @@ from outlive.events import (
     WriterStuck,
 )
 from outlive.events.lmdb_store import offsets, write_lock
-from tests.events.log_contract import Filler, run
+from outlive.testing.log_contract.filling import Filler, run
 from tests.events.programs import Program
 from tests.support.small_disk import ALONE, may_mount
 
@@ -384,7 +384,7 @@ SAVES_ON_A_FULL_DISK = """
     from pathlib import Path
     from outlive.events import LogNotWritable
     from outlive.events.lmdb_store import LmdbLog
-    from tests.events.log_contract import Filler
+    from outlive.testing.log_contract.filling import Filler
     from tests.support.small_disk import fill, mount
 
     place = Path(sys.argv[1])

@@ -9,7 +9,7 @@ import pytest
 
 from outlive.events import EventTooLarge, InvalidId, StreamId, UnserialisableValue
 from outlive.events.lmdb_store import LmdbLog, LmdbVisitor
-from tests.events.log_contract import A
+from outlive.testing.log_contract.filling import A
 
 
 @pytest.fixture
