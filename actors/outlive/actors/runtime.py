@@ -48,6 +48,7 @@ from outlive.events import (
     run_stream,
     to_plain,
 )
+from outlive.events.forks import Birthplace
 from outlive.events.ids import stream_id
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
@@ -101,6 +102,8 @@ class Runtime:
 
     Raises, on entering:
         LogInUse, LogNotWritable, NewerFormat, CorruptLog: see there.
+
+    In a process that is forked off afterwards it raises `LogClosed`, and closing it does nothing.
     """
 
     def __init__(
@@ -160,6 +163,7 @@ class Runtime:
         if self._seat is not None:
             raise OutliveError("a Runtime is entered once; make another one")
         self._loop = asyncio.get_running_loop()
+        self._entered_in = Birthplace()
         if self._executor is None:
             self._executor = self._own_executor = DaemonThreads()
         fixed = self._path is None or self._given_log is not None
@@ -234,8 +238,8 @@ class Runtime:
                 10 seconds. The log stays open then; close it again when that one is gone.
         """
         seat = self._seat
-        if seat is None:
-            return
+        if seat is None or self._entered_in.left:
+            return  # In a process that was forked off all of it is the parent's.
         if self._ending is None or (self._ending.done() and self._ending.exception() is not None):
             # A task of its own: whoever waits for it may be cancelled, and be a tool even.
             self._ending = self._loop.create_task(self._end(seat))
@@ -256,6 +260,7 @@ class Runtime:
     def _open(self) -> Seat:
         if self._seat is None:
             raise LogClosed("the runtime is not open: use it in `async with`")
+        self._entered_in.check("the runtime")
         return self._seat
 
     @property

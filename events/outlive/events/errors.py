@@ -202,10 +202,17 @@ class LogInUse(LogError):
 
     def __init__(self, path: str, owner: str) -> None:
         super().__init__(
-            f"this process has the log in {path!r} open already: share that one"
-            if owner == "this process"
-            else f"the log in {path!r} has an owner already ({owner}): "
-            "one process at a time may write; open it read-only, or stop the owner"
+            {
+                "this process": f"this process has the log in {path!r} open already: "
+                "share that one",
+                "the parent process": f"this process was forked off one that had the log in "
+                f"{path!r} open: start processes that use the log by spawn or forkserver, or "
+                "open it after the fork alone",
+            }.get(
+                owner,
+                f"the log in {path!r} has an owner already ({owner}): "
+                "one process at a time may write; open it read-only, or stop the owner",
+            )
         )
         self.path = path
         self.owner = owner

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import lmdb
 
 from outlive.events.errors import CorruptLog, LogError, LogFailed, LogInUse, LogNotWritable
+from outlive.events.forks import inherited, kept_in_children
 from outlive.events.lmdb_store.durability import Durability
 
 STORE_FORMAT: Final = 1
@@ -101,14 +102,14 @@ def open_environment(
 
     Raises:
         CorruptLog: the data file is none of LMDB's.
-        LogInUse: this process has it open already.
+        LogInUse: this process has it open already, or has inherited it by a fork.
         LogNotWritable: the files cannot be written.
         LogFailed: with `readonly`, the files cannot be read.
     """
     map_bytes = MAP_BYTES
     while True:
         try:
-            return lmdb.Environment(
+            env = lmdb.Environment(
                 str(folder),
                 map_size=map_bytes,
                 readonly=readonly,
@@ -121,13 +122,15 @@ def open_environment(
                 max_spare_txns=4,
                 lib_version=_ENGINE,
             )
+            return kept_in_children(env)
         except lmdb.MemoryError as error:
             if map_bytes <= _LEAST_MAP_BYTES:
                 raise LogNotWritable(str(folder), f"no room for a memory map: {error}") from error
             map_bytes //= 2
         except lmdb.Error as error:
             if "already open" in str(error):
-                raise LogInUse(str(folder.parent), "this process") from None
+                owner = "the parent process" if inherited(folder) else "this process"
+                raise LogInUse(str(folder.parent), owner) from None
             if isinstance(error, (lmdb.InvalidError, lmdb.VersionMismatchError)):
                 raise CorruptLog(str(folder / DATA_FILE), str(error)) from error
             if readonly:

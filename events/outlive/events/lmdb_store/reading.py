@@ -11,7 +11,6 @@ and an owner would write over the pages of a snapshot. There each read keeps own
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +22,7 @@ import lmdb
 from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
 from outlive.events.errors import CorruptLog, LogClosed, LogFailed
+from outlive.events.forks import Birthplace
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.lmdb_store.gaps import GapRow
 from outlive.events.lmdb_store.layout import (
@@ -52,17 +52,6 @@ _MAX_CACHED: Final = 65_536
 _PATIENCE_S: Final = 10.0
 
 
-_forks = 0  # between this process and the first one; asking the kernel costs more
-
-
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603  # there is one of it in a process
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
-
-
 class Reading:
     """Reads of one open environment, from any thread.
 
@@ -82,8 +71,7 @@ class Reading:
         self._codec = codec
         self._unowned = unowned
         self._path = env.path()
-        self._pid = os.getpid()
-        self._forks = _forks
+        self._made_in = Birthplace()
         self._gate = threading.Condition()
         self._inside = 0
         self._resizing = 0
@@ -95,15 +83,11 @@ class Reading:
     @property
     def in_fork(self) -> bool:
         """Whether this process was forked off the one that opened the log."""
-        return _forks != self._forks
+        return self._made_in.left
 
     def check_process(self) -> None:
         """Raise LogClosed in a process that was forked off the one that opened the log."""
-        if _forks != self._forks:
-            raise LogClosed(
-                f"the log in {self._path!r} was opened by process {self._pid}, "
-                "this one was forked off it: open the log here"
-            )
+        self._made_in.check(f"the log in {self._path!r}")
 
     def close(self) -> None:
         """Let those inside come out, then close the environment. Twice is once.

@@ -149,6 +149,8 @@ class LmdbVisitor(LmdbFollower):
 
     def close(self) -> None:
         """End the followers and let go of the log. Twice is once."""
+        if self._reading.in_fork:
+            return  # All of it is the parent's.
         super().close()
         self._wakers.close()
 

@@ -27,6 +27,7 @@ from zlib import crc32
 import lmdb
 import msgspec
 
+from outlive.events.forks import kept_in_children
 from outlive.projections.views.store import Damaged
 
 DATA_FILE: Final = "data.mdb"
@@ -100,7 +101,7 @@ def open_file(folder: Path, *, readonly: bool) -> lmdb.Environment:
     map_bytes = _MAP_BYTES
     while True:
         try:
-            return lmdb.Environment(
+            env = lmdb.Environment(
                 str(folder),
                 map_size=map_bytes,
                 readonly=readonly,
@@ -111,6 +112,7 @@ def open_file(folder: Path, *, readonly: bool) -> lmdb.Environment:
                 max_spare_txns=2,
                 lib_version=_ENGINE,
             )
+            return kept_in_children(env)
         except lmdb.MemoryError:
             if map_bytes <= _LEAST_MAP_BYTES:
                 raise

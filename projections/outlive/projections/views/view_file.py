@@ -28,6 +28,7 @@ import lmdb
 import msgspec
 
 from outlive.events import LogNotWritable, failpoints
+from outlive.events.forks import Birthplace
 from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.projections.views.guarded import (
     DATA_FILE,
@@ -78,6 +79,7 @@ class ViewFile:
         self, folder: Path, identity: Identity, *, readonly: bool, lock: FileLock | None = None
     ) -> None:
         self.folder: Final = folder
+        self._made_in = Birthplace()
         self._identity = identity
         self._lock = lock
         with _translated(folder):
@@ -187,8 +189,8 @@ class ViewFile:
 
     def close(self, *, clean: bool = True) -> None:
         """Let go of it; what was written is noted as whole if `clean`. Twice is once."""
-        if self._closed:
-            return
+        if self._closed or self._made_in.left:
+            return  # Of a parent process: it is its own to close.
         self._closed = True
         self._env.close()
         try:
