@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +27,13 @@ from outlive.events import (
     EventLog,
     LogClosed,
     LogReader,
+    OutliveError,
     Record,
     Recorded,
     RunId,
     StreamId,
 )
+from outlive.events.forks import Birthplace
 from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.taking import LEASE_S
 from outlive.projections import (
@@ -111,11 +114,18 @@ class SyncRuntime:
             lease=lease,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._entered_in: Birthplace | None = None
+        self._door = threading.Lock()  # between those who begin to wait and the loop's end
+        self._closing = threading.RLock()  # A signal's handler may close it while it is closed.
+        self._calls: dict[Future[Any], None] = {}  # that somebody waits for
+        self._ended_calls: tuple[Future[Any], ...] = ()
 
     def __enter__(self) -> Self:
         """Start the loop, open the log, and begin to take up what was left unfinished."""
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001  # public, but for its name
-            raise BlockingAskRefused("SyncRuntime would block the event loop: use Runtime")
+        _refuse_on_a_loop()
+        if self._entered_in is not None:
+            raise OutliveError("a SyncRuntime is entered once; make another one")
+        self._entered_in = Birthplace()
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="outlive-loop", daemon=True)
         thread.start()
@@ -140,15 +150,32 @@ class SyncRuntime:
         self.close()
 
     def close(self) -> None:
-        """Stop what runs, let go of the log, and end the loop. Twice is once."""
-        loop = self._loop
-        if loop is None:
+        """Stop what runs, let go of the log, and end the loop. Twice is once.
+
+        From any thread. Who waits in another one gets `LogClosed`. In a process that was forked
+        off it does nothing.
+        """
+        if self._entered_in is None or self._entered_in.left:
             return
-        self._await(self._runtime.close())
-        self._loop = None
-        self._end_loop(loop)
+        with self._closing:
+            if self._loop is None:
+                return
+            self._await(self._runtime.close())
+            loop = self._shut()
+            if loop is not None:
+                self._end_loop(loop)
+
+    def _shut(self) -> asyncio.AbstractEventLoop | None:
+        """Let nobody in any more; return the loop, the first time."""
+        with self._door:
+            loop, self._loop = self._loop, None
+        return loop
 
     def _end_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        # What the runtime's end did not end would be waited for for ever.
+        self._ended_calls = tuple(self._calls)
+        for call in self._ended_calls:
+            call.cancel()
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -233,14 +260,27 @@ class SyncRuntime:
         return self._await(self._runtime.compact(before=before))
 
     def _await(self, body: Coroutine[Any, Any, T]) -> T:
-        loop = self._loop
-        if loop is None:
+        try:
+            _refuse_on_a_loop()
+            if self._entered_in is not None:
+                self._entered_in.check("the runtime")  # First: a lock may have been held there.
+            with self._door:
+                if self._loop is None:
+                    raise LogClosed("the runtime is not open: use it in `with`")
+                call = asyncio.run_coroutine_threadsafe(body, self._loop)
+                self._calls[call] = None
+        except (OutliveError, BlockingAskRefused):
             body.close()
-            raise LogClosed("the runtime is not open: use it in `with`")
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001  # public, but for its name
-            body.close()
-            raise BlockingAskRefused("SyncRuntime would block the event loop: use Runtime")
-        return asyncio.run_coroutine_threadsafe(body, loop).result()
+            raise
+        try:
+            return call.result()
+        except CancelledError:
+            if call in self._ended_calls:
+                raise LogClosed("the runtime was closed meanwhile") from None
+            raise
+        finally:
+            call.cancel()  # If it is not done: who waited for it was interrupted.
+            self._calls.pop(call, None)
 
     def wait_for(self, body: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine of this runtime's loop returns."""
@@ -248,17 +288,21 @@ class SyncRuntime:
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """Yield what an async iterator of this runtime's loop yields, and close it after."""
+        # A step that was interrupted ends before the iterator is closed.
+        stepping = asyncio.Lock()
 
         async def step() -> tuple[T] | None:
-            try:
-                return (await anext(items),)
-            except StopAsyncIteration:
-                return None
+            async with stepping:
+                try:
+                    return (await anext(items),)
+                except StopAsyncIteration:
+                    return None
 
         async def close() -> None:
             ending = getattr(items, "aclose", None)
             if ending is not None:
-                await ending()
+                async with stepping:
+                    await ending()
 
         try:
             found = self._await(step())
@@ -266,5 +310,10 @@ class SyncRuntime:
                 yield found[0]
                 found = self._await(step())
         finally:
-            if self._loop is not None:
+            with suppress(LogClosed):  # The loop's end has closed it; in a fork, the parent does.
                 self._await(close())
+
+
+def _refuse_on_a_loop() -> None:
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001  # public, but for its name
+        raise BlockingAskRefused("SyncRuntime would block the event loop: use Runtime")

@@ -59,9 +59,16 @@ class NamedSubscription(Generic[T]):
             WriterStuck: another process is frozen while it saves; after 5 seconds.
             LogClosed: the log is closed.
         """
-        saved = SavedOffset(
-            name=self.name, offset=self.offset, stream=self.stream, log_id=self._log_id
-        )
+        await self.save_at(self.offset, backwards=backwards)
+
+    async def save_at(self, offset: int, *, backwards: bool = False) -> None:
+        """Save that all up to an offset is done, for one who hands on what is yielded. See `save`.
+
+        Args:
+            offset: that of one that was yielded.
+            backwards: overwrite a later offset, too.
+        """
+        saved = SavedOffset(name=self.name, offset=offset, stream=self.stream, log_id=self._log_id)
         loop = asyncio.get_running_loop()
         # It waits for the disk, and for other processes that save: not on the loop.
         await loop.run_in_executor(None, lambda: self._store.put(saved, backwards=backwards))
