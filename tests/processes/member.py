@@ -93,6 +93,9 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
                         record = await anext(records)
                         await records.save()
                         pipe.send(("saved", int(record.position)))
+            case "get", [run_id]:
+                info = await rt.runs.get(run_id)
+                pipe.send(("get", run_id, info.status, info.agent_id, info.input))
             case "list", []:
                 page = await rt.runs.list(limit=1_000)
                 pipe.send(("list", sorted((info.run_id, info.status) for info in page.runs)))

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from outlive.actors import Runtime
-from outlive.events import LmdbLog, LmdbReader, RunCompleted, RunRecovered, RunStarted
+from outlive.actors import Runtime, visitor_side
+from outlive.events import (
+    LmdbLog,
+    LmdbReader,
+    RunCompleted,
+    RunNotFound,
+    RunRecovered,
+    RunStarted,
+)
 from outlive.events.lmdb_store.layout import SUBMITTED, number_key
 from outlive.events.lmdb_store.sums import summed
 from outlive.projections import read_run
@@ -109,11 +116,40 @@ def test_a_start_waits_for_an_owner_and_is_known_meanwhile(process: Make) -> Non
     visitor = process(role="visitor")
     visitor.hear("open")
     assert visitor.ask("start", "r", "worker", answer="started") == ("started", "r", True)
+    known = ("get", "r", "submitted", "worker", "task of r")
+    assert visitor.ask("get", "r") == known
+    assert visitor.ask("get", "s")[:2] == ("error", "RunNotFound")
     visitor.say("result", "r")
     visitor.say("observe", "r")
     process().hear("open")
     assert visitor.hear("result") == ("result", "r", "completed")
     assert visitor.hear("observed")[2][0] == 1
+    assert visitor.ask("get", "r")[:3] == ("get", "r", "completed")
+
+
+def test_a_start_that_its_owner_does_not_get_to_is_submitted_after_a_while(
+    process: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor_side, "PATIENCE_S", 0.05)
+    owner = process(lease=600.0, slow=60.0)
+    owner.hear("open")
+    owner.ask("start", "first", "worker", answer="started")
+    owner.hear("working")  # And nothing is being written.
+    owner.freeze()  # As if something kept its loop: to the others it is alive.
+
+    async def body() -> None:
+        async with Runtime(tmp_path / "data", role="visitor") as rt:
+            run = await rt.start("worker", "x", run_id="r")
+            assert run.submitted
+            with pytest.raises(RunNotFound):
+                await rt.result("nobody")
+            owner.thaw()
+            waiting = asyncio.create_task(run.result())
+            owner.kill()
+            process().hear("open")
+            assert (await waiting).status == "completed"
+
+    asyncio.run(body())
 
 
 @pytest.mark.parametrize("role", ["auto", "standby"])

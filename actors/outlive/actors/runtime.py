@@ -7,6 +7,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
 from outlive.actors.owner_side import OwnerSide
-from outlive.actors.run.begun import has_begun
+from outlive.actors.run.begun import has_begun, submitted
 from outlive.actors.run.handle import Run
 from outlive.actors.run.submitted import StartRequest
 from outlive.actors.seat import Role, Seat, check_role
@@ -288,7 +289,8 @@ class Runtime:
 
         The same in every role. Raises LogClosed unless the runtime is open.
         """
-        return RunsQuery(self.log, self._open)
+        log = self._open.side.log
+        return RunsQuery(log, self._open, submitted=partial(submitted, log))
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""
@@ -305,7 +307,8 @@ class Runtime:
         """Start a run and return once it is durable: from here on it will come to its end.
 
         A process that does not own the log has the owner start it, and returns when that is
-        done. If no owner is up, it returns at once, and `run.submitted` is true until one is.
+        done. If no owner is up, it returns at once, and `run.submitted` is true until one is;
+        so it does after 5 seconds if the owner does not get to it, its event loop being busy.
 
         Args:
             agent: an agent of this runtime, or its id.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Final
 
 from outlive.actors.ids import Ids
 from outlive.actors.run.begun import LOOK_AFTER, has_begun
@@ -31,6 +32,9 @@ from outlive.projections import (
 )
 from outlive.projections.run_summary import STANDING_STILL
 
+PATIENCE_S: Final = 5.0
+"""A start is waited for that long while its owner is alive, but does not get to it."""
+
 
 class VisitorSide:
     """Has commands carried out by the owner, whoever that is by then.
@@ -55,8 +59,10 @@ class VisitorSide:
     async def start(self, stream: StreamId, request: StartRequest) -> Submission | None:
         """Have a run started. Returns None once that is durable.
 
-        If no owner is alive, it returns at once, what was submitted.
+        If no owner is alive, it returns at once, what was submitted; if one does not get to
+        it, after `PATIENCE_S`.
         """
+        until = self._loop.time() + PATIENCE_S
         command_id = self._ids.command_id()
         put = partial(self.log.submit, command_id, stream, encode_request(request))
         submission = Submission(self.log, command_id, RunId(id_of(stream)))
@@ -66,7 +72,7 @@ class VisitorSide:
             while not submission.answered():
                 if self._ended is not None:
                     raise self._ended
-                if self.log.owner() != "alive":
+                if self.log.owner() != "alive" or self._loop.time() >= until:
                     self._check_not_another(stream, request)
                     return submission
                 if not submission.waits() and not submission.answered():

@@ -1,11 +1,14 @@
-"""Waiting for a run that is known, but not begun: its start lies in the inbox."""
+"""A run that is known, but not begun: its start lies in the inbox."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final, Protocol
 
-from outlive.events import LogReader, StreamId, Submitted
+from outlive.actors.run.submitted import decode_request
+from outlive.events import CorruptLog, LogReader, RunId, StreamId, Submitted, run_stream
+from outlive.projections import RunInfo
+from outlive.projections.runs.info import submitted_run
 
 LOOK_AFTER: Final = 0.25
 """Seconds between two looks at what no event tells."""
@@ -32,3 +35,18 @@ async def has_begun(log: Inbox, stream: StreamId) -> bool:
                 continue
             break
     return log.version(stream) > 0
+
+
+def submitted(log: Inbox, run_id: RunId) -> RunInfo | None:
+    """Return what is known of a run whose start is in the inbox; None if there is no such."""
+    stream = run_stream(run_id)
+    for command in log.submitted():
+        if command.stream == stream:
+            try:
+                request = decode_request(command.data)
+            except CorruptLog:
+                continue  # Nobody can begin it.
+            return submitted_run(
+                run_id, request.agent_id, request.input, request.metadata, command.submitted_at_ns
+            )
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,7 +10,7 @@ import msgspec
 
 from outlive.events import Failure, OpenEntry, Position, RunId, Usage, Value, Version
 from outlive.projections.run_summary import STANDING_STILL
-from outlive.projections.runs.view import MESSAGE_CHARS, RunRow
+from outlive.projections.runs.view import INPUT_CHARS, MESSAGE_CHARS, RunRow
 
 OPEN_STATUSES: Final = ("running", *STANDING_STILL)
 RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed")
@@ -22,10 +23,12 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as far as its events have been counted.
 
     `status` is `running`, `blocked` or `quarantined` (then `error` tells why), `completed` or
-    `failed`. `input` holds the first 200 characters. `steps` counts model answers,
-    `model_calls` and `tool_calls` the attempts that were started, `recoveries` how often a
-    process took the run up. `version` and `position` are those of the last event that was
-    counted, and `updated_at` its time: pieces of answers and progress do not count.
+    `failed`; or `submitted`: its start waits for an owner, since `started_at`, and no event has
+    been counted (`get` tells of these, `list` does not). `input` holds the first 200 characters.
+    `steps` counts model answers, `model_calls` and `tool_calls` the attempts that were started,
+    `recoveries` how often a process took the run up. `version` and `position` are those of the
+    last event that was counted, and `updated_at` its time: pieces of answers and progress do not
+    count.
     Times are in UTC.
     """
 
@@ -80,6 +83,31 @@ def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
         error=error,
         version=Version(row.version),
         position=Position(row.position),
+    )
+
+
+def submitted_run(
+    run_id: str, agent_id: str, input: str, metadata: Mapping[str, Value], submitted_at_ns: int
+) -> RunInfo:
+    """Return what is known of a run that no owner has begun."""
+    at = _utc(submitted_at_ns)
+    return RunInfo(
+        run_id=RunId(run_id),
+        agent_id=agent_id,
+        status="submitted",
+        input=input[:INPUT_CHARS],
+        metadata=dict(metadata),
+        started_at=at,
+        updated_at=at,
+        ended_at=None,
+        steps=0,
+        model_calls=0,
+        tool_calls=0,
+        recoveries=0,
+        usage=Usage(),
+        error=None,
+        version=Version(0),
+        position=Position(0),
     )
 
 

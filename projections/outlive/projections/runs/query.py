@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
-from outlive.events import InvalidCursor, LogReader, RunNotFound, run_stream
+from outlive.events import InvalidCursor, LogReader, RunId, RunNotFound, run_stream
 from outlive.events.ids import id_of
 from outlive.projections.runs.info import (
     OPEN_STATUSES,
@@ -46,12 +46,20 @@ class RunsQuery:
     stand still, and why, is read from the log's open table.
     """
 
-    def __init__(self, log: LogReader, views: Views) -> None:
+    def __init__(
+        self,
+        log: LogReader,
+        views: Views,
+        *,
+        submitted: Callable[[RunId], RunInfo | None] = lambda _: None,
+    ) -> None:
+        """Ask `views` of `log`; `submitted` tells of a run whose start nobody has taken up yet."""
         self._log = log
         self._views = views
+        self._submitted = submitted
 
     async def get(self, run_id: str) -> RunInfo:
-        """Return what is known of a run.
+        """Return what is known of a run; of one that waits for an owner, what it was started with.
 
         Raises:
             RunNotFound: at once, when there is no such run.
@@ -59,7 +67,11 @@ class RunsQuery:
         """
         stream = run_stream(run_id)
         if not self._log.version(stream):
-            raise RunNotFound(run_id)
+            waiting = self._submitted(RunId(run_id))
+            if waiting is not None:
+                return waiting
+            if not self._log.version(stream):  # It may have begun just now.
+                raise RunNotFound(run_id)
         entry = self._log.open_entry(stream)  # Before the view, which then knows no less.
         key = run_key(run_id)
 
