@@ -16,6 +16,7 @@ import pytest
 from outlive.actors import Agent, Runtime, ScriptedModel, SyncRuntime, Turn
 from outlive.events import (
     CorruptLog,
+    InvalidDefinition,
     LmdbLog,
     LmdbVisitor,
     LogClosed,
@@ -278,3 +279,31 @@ def test_a_close_that_found_the_writer_stuck_may_be_repeated(
         assert is_free(tmp_path)
 
     asyncio.run(body())
+
+
+def test_a_relative_folder_stays_where_it_was_when_the_process_goes_elsewhere(
+    tmp_path: Path, owner: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    async def body() -> None:
+        async with runtime(Path()) as rt:
+            monkeypatch.chdir(elsewhere)
+            owner.kill()
+            async with asyncio.timeout(20):
+                await until_owner(rt)
+            await rt.run("poet", "x", run_id="r")
+            assert (await rt.runs.get("r")).status == "completed"
+
+    asyncio.run(body())
+    assert list(elsewhere.iterdir()) == []
+    assert (tmp_path / "views" / "runs").is_dir()
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", 5, b"bytes"])
+def test_a_folder_that_is_none_is_refused_before_anything_is_opened(path: Any) -> None:
+    for kind in (Runtime, SyncRuntime, LmdbLog, LmdbVisitor):
+        with pytest.raises(InvalidDefinition, match="a folder is a path"):
+            kind(path)

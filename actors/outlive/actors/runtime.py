@@ -52,6 +52,7 @@ from outlive.events import (
 from outlive.events.forks import Birthplace
 from outlive.events.ids import stream_id
 from outlive.events.lmdb_store.durability import Durability, check_durability
+from outlive.events.lmdb_store.folder import folder_path
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
 from outlive.events.sizes import check_size
 from outlive.projections import (
@@ -133,7 +134,7 @@ class Runtime:
         self._durability: Durability = durability
         self._role: Role = role
         self._lease = lease
-        self._path = path
+        self._path = None if path is None else folder_path(path)
         self._projections = (RunsView(), *projections)
         check_projections(self._projections)
         self._agents: dict[str, Agent] = {}

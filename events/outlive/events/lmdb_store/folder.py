@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from outlive.events.errors import CorruptLog, LogNotWritable, NewerFormat
+from outlive.events.errors import CorruptLog, InvalidDefinition, LogNotWritable, NewerFormat
 from outlive.events.lmdb_store.layout import DATA_FILE, STORE_FORMAT
 
 META_PAGES_BYTES: Final = 2 * mmap.PAGESIZE
@@ -35,11 +36,24 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     store_format: int
 
 
+def folder_path(path: str | os.PathLike[str]) -> Path:
+    """Return where a folder is, for good: what is relative is so to where the process is now.
+
+    Raises InvalidDefinition unless it is a path.
+    """
+    text: object = None
+    with suppress(TypeError):
+        text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidDefinition(f"a folder is a path, as text or Path, not {path!r}")
+    return Path(os.path.abspath(text))
+
+
 class Folder:
     """Paths of the parts, and the marker."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = folder_path(path)
         self.environment = self.path / "log"
         self.data_file = self.environment / DATA_FILE
         self.wake = self.path / "wake"
