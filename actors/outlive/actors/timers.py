@@ -14,10 +14,14 @@ from outlive.events import Clock, StreamId
 
 _log = structlog.stdlib.get_logger("outlive")
 _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the monotonic one
+_SET_NS: Final = 100_000_000  # two clocks that are read one after the other never agree exactly
 
 
 class Timers:
     """Calls `wake(stream, now_ns)` when the wall clock reaches the stream's instant.
+
+    Or as soon as that much time has passed by the monotonic clock: a wall clock that is set back
+    makes nobody wait longer. Then `now_ns` is the stream's instant.
 
     Instants live in the open table; this is only who watches the clock. One instant a stream:
     a new one replaces the old one. Nothing runs while no instant is set.
@@ -26,8 +30,9 @@ class Timers:
     def __init__(self, clock: Clock, wake: Callable[[StreamId, int], None]) -> None:
         self._clock = clock
         self._wake = wake
-        self._due: dict[StreamId, int] = {}
-        self._heap: list[tuple[int, StreamId]] = []
+        self._due: dict[StreamId, tuple[int, int]] = {}  # instants: monotonic, wall
+        self._heap: list[tuple[int, int, StreamId]] = []
+        self._ahead_ns = 0  # how far the wall clock is ahead of the monotonic one
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, stream: StreamId, wake_at_ns: int | None) -> None:
@@ -35,11 +40,14 @@ class Timers:
         if wake_at_ns is None:
             self._due.pop(stream, None)
             return
-        if self._due.get(stream) == wake_at_ns:
+        before = self._due.get(stream)
+        if before is not None and before[1] == wake_at_ns:
             return
-        self._due[stream] = wake_at_ns
-        heapq.heappush(self._heap, (wake_at_ns, stream))
-        if self._heap[0][1] == stream:
+        self._look_at_clock()
+        due = (wake_at_ns - self._ahead_ns, wake_at_ns)
+        self._due[stream] = due
+        heapq.heappush(self._heap, (*due, stream))
+        if self._heap[0][2] == stream:
             self._arm()
 
     def at(self, stream: StreamId) -> int | None:
@@ -53,27 +61,40 @@ class Timers:
         if self._handle is not None:
             self._handle.cancel()
 
+    def _look_at_clock(self) -> None:
+        """Notice that the wall clock was set; if forward, what waits is due so much sooner."""
+        ahead_ns = self._clock.now_ns() - self._clock.monotonic_ns()
+        forward = ahead_ns - self._ahead_ns > _SET_NS
+        if forward or self._ahead_ns - ahead_ns > _SET_NS:
+            self._ahead_ns = ahead_ns
+        if forward:
+            for stream, (due_ns, wake_at_ns) in self._due.items():
+                self._due[stream] = (min(due_ns, wake_at_ns - ahead_ns), wake_at_ns)
+            self._heap = [(*due, stream) for stream, due in self._due.items()]
+            heapq.heapify(self._heap)
+
     def _arm(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
         if self._heap:
-            wait = (self._heap[0][0] - self._clock.now_ns()) / 1e9
+            wait = (self._heap[0][0] - self._clock.monotonic_ns()) / 1e9
             wait = min(max(wait, 0.0), _LONGEST_SLEEP)
             self._handle = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
         self._handle = None
-        now_ns = self._clock.now_ns()
-        ringing: list[StreamId] = []
-        while self._heap and self._heap[0][0] <= now_ns:
-            wake_at_ns, stream = heapq.heappop(self._heap)
-            if self._due.get(stream) == wake_at_ns:
+        self._look_at_clock()
+        monotonic_ns, now_ns = self._clock.monotonic_ns(), self._clock.now_ns()
+        ringing: list[tuple[StreamId, int]] = []
+        while self._heap and self._heap[0][0] <= monotonic_ns:
+            due_ns, wake_at_ns, stream = heapq.heappop(self._heap)
+            if self._due.get(stream) == (due_ns, wake_at_ns):
                 del self._due[stream]
-                ringing.append(stream)
-        for stream in ringing:
+                ringing.append((stream, max(now_ns, wake_at_ns)))
+        for stream, at_ns in ringing:
             try:
-                self._wake(stream, now_ns)  # What it sets anew rings another time.
+                self._wake(stream, at_ns)  # What it sets anew rings another time.
             except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
                 _log.error("waking_failed", stream=stream, error=told(error))
         self._arm()
