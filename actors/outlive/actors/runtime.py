@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from functools import partial
@@ -68,6 +68,13 @@ from outlive.projections import (
 )
 
 T = TypeVar("T")
+
+
+def _listed(items: Iterable[T], what: str) -> tuple[T, ...]:
+    """Return what there is several of. Raises InvalidDefinition if it is only one, or nothing."""
+    if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"{what} are a list, not {items!r}")
+    return tuple(items)
 
 
 class _Observer(Protocol):
@@ -135,16 +142,16 @@ class Runtime:
         self._role: Role = role
         self._lease = lease
         self._path = None if path is None else folder_path(path)
-        self._projections = (RunsView(), *projections)
+        self._projections = (RunsView(), *_listed(projections, "projections"))
         check_projections(self._projections)
         self._agents: dict[str, Agent] = {}
-        for agent in agents:
+        for agent in _listed(agents, "agents"):
             if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidDefinition(f"agents are of type Agent, not {agent!r}")
             if agent.id in self._agents:
                 raise InvalidDefinition(f"two agents have the id {agent.id!r}")
             self._agents[agent.id] = agent
-        whole = max_recoveries is None or isinstance(max_recoveries, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+        whole = max_recoveries is None or type(max_recoveries) is int
         if not whole or (max_recoveries is not None and max_recoveries < 0):
             raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries!r}")
         self._deps = deps
@@ -326,6 +333,8 @@ class Runtime:
         """
         side = self._open.side
         agent_id = agent.id if isinstance(agent, Agent) else agent
+        if not isinstance(agent_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"an agent is told by its id or itself, not {type(agent_id).__name__}")
         registered = self._agents.get(agent_id)
         unknown = registered is None and isinstance(side, OwnerSide)
         if unknown or (isinstance(agent, Agent) and registered is not agent):
@@ -335,6 +344,8 @@ class Runtime:
         if not isinstance(input, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"the input of a run is text, not {type(input).__name__}")
         to_plain(input)
+        if not isinstance(metadata, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"the metadata of a run is a mapping, not {type(metadata).__name__}")
         plain = to_plain(dict(metadata or {}))
         check_size(input, plain)
         id = self._ids.run_id() if run_id is None else RunId(run_id)
@@ -411,9 +422,12 @@ class Runtime:
         Raises:
             RunNotFound: at once, when there is no such run.
             TimeoutError: not at rest within `timeout` seconds; the run goes on.
+            TypeError: `timeout` is no number.
             LogClosed: this runtime was closed first; the run goes on at the next opening.
         """
         side, stream = self._open.side, run_stream(run_id)
+        if not isinstance(timeout, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a timeout is in seconds, not of type {type(timeout).__name__}")
         async with asyncio.timeout(timeout):
             while True:
                 try:

@@ -37,9 +37,12 @@ class Superseded:
 
     Raises:
         ValueError: `before` has no time zone.
+        TypeError: it is no time.
     """
 
     def __init__(self, before: datetime | None = None) -> None:
+        if not isinstance(before, datetime | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`before` is a datetime, not {type(before).__name__}")
         if before is not None and before.tzinfo is None:
             raise ValueError("`before` needs a time zone: datetime.now(UTC), for one")
         self._before_ns = None if before is None else _nanoseconds(before)

@@ -337,6 +337,8 @@ class Reading:
         """Return the stream's number; 0, which no stream has, for an unknown one."""
         number = self._numbers.get(stream)
         if number is None:
+            if not isinstance(stream, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"a stream is named by text, not {type(stream).__name__}")
             try:
                 row = txn.get(stream.encode() or b"\0", db=self._tables.ids)
             except (UnicodeEncodeError, lmdb.BadValsizeError):

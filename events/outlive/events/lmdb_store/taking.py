@@ -68,7 +68,7 @@ class Taken(NamedTuple):
 
 def check_lease(lease_s: float) -> None:
     """Raise InvalidDefinition unless an owner can renew such a lease in time."""
-    number = isinstance(lease_s, int | float)  # pyright: ignore[reportUnnecessaryIsInstance]
+    number = type(lease_s) in (int, float)
     if not number or not _LEAST_LEASE_S <= lease_s <= 3_600:
         raise InvalidDefinition(f"a lease is {_LEAST_LEASE_S} to 3,600 seconds, not {lease_s!r}")
 

@@ -116,7 +116,14 @@ def _utc(at_ns: int) -> datetime:
 
 
 def nanoseconds(at: datetime, name: str) -> int:
-    """Return an aware time in nanoseconds since 1970. Raises ValueError for a naive one."""
+    """Return an aware time in nanoseconds since 1970.
+
+    Raises:
+        ValueError: it has no time zone.
+        TypeError: it is no time.
+    """
+    if not isinstance(at, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} is a datetime, not {type(at).__name__}")
     if at.tzinfo is None or at.utcoffset() is None:
         raise ValueError(f"{name} has no time zone: use datetime(..., tzinfo=UTC), for one")
     return (at - _START) // timedelta(microseconds=1) * 1_000

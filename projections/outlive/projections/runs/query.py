@@ -10,7 +10,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
-from outlive.events import InvalidCursor, LogReader, RunId, RunNotFound, run_stream
+from outlive.events import InvalidCursor, InvalidId, LogReader, RunId, RunNotFound, run_stream
 from outlive.events.ids import id_of
 from outlive.projections.runs.info import (
     OPEN_STATUSES,
@@ -111,13 +111,17 @@ class RunsQuery:
 
         Raises:
             ValueError: an unknown status, a time without a zone, a limit that is none.
+            TypeError: a time that is none.
+            InvalidId: `agent_id` is no text.
             InvalidCursor: no page of this log has handed out this cursor.
             ViewBehind, ViewFailed: the view cannot tell now.
         """
         if status is not None and status not in RUN_STATUSES:
             raise ValueError(f"a run's status is {', '.join(RUN_STATUSES)}, not {status!r}")
-        if not 1 <= limit <= MOST:
-            raise ValueError(f"a limit is 1 to {MOST:,}, not {limit}")
+        if type(limit) is not int or not 1 <= limit <= MOST:
+            raise ValueError(f"a limit is 1 to {MOST:,}, not {limit!r}")
+        if agent_id is not None:
+            _check_text(agent_id)
         first = b"" if since is None else when_key(nanoseconds(since, "since"), 0)
         last = _AFTER_ALL if until is None else when_key(nanoseconds(until, "until"), 0)
         if cursor is not None:
@@ -164,6 +168,15 @@ class RunsQuery:
     def _check(self, when: bytes) -> bytes:
         key = self._log.log_id.encode()[:64]
         return blake2b(when, key=key, digest_size=_CHECK_BYTES).digest()
+
+
+def _check_text(agent_id: object) -> None:
+    if not isinstance(agent_id, str):
+        raise InvalidId(f"an id of an agent is text, not {type(agent_id).__name__}")
+    try:
+        agent_id.encode()
+    except UnicodeEncodeError:
+        raise InvalidId(f"{agent_id!r} is no id of an agent: it is not valid Unicode") from None
 
 
 def _listed(rows: ViewRows, prefix: bytes, first: bytes, last: bytes) -> Iterator[Found]:

@@ -49,7 +49,9 @@ def check_projections(projections: Collection[Projection]) -> dict[str, Projecti
     """Return projections by their names. Raises InvalidDefinition."""
     found: dict[str, Projection] = {}
     for projection in projections:
-        name = projection.name
+        name = getattr(projection, "name", None)
+        if not isinstance(name, str) or not callable(getattr(projection, "apply", None)):
+            raise InvalidDefinition(f"a projection has a name and apply, not {projection!r}")
         if not _NAME.fullmatch(name):
             raise InvalidDefinition(
                 f"a view is named in small letters, digits and hyphens, not {name!r}"

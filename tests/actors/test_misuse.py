@@ -1,0 +1,73 @@
+"""What is handed in and cannot be right is refused at the door, in words that name it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from outlive.actors import Agent, EchoModel, Runtime
+from outlive.events import InvalidDefinition, InvalidId
+
+ECHO = Agent("echo", model=EchoModel())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"agents": ECHO}, "agents are a list"),
+        ({"agents": None}, "agents are a list"),
+        ({"projections": None}, "projections are a list"),
+        ({"projections": [5]}, "a projection has"),
+        ({"max_recoveries": True}, "max_recoveries is"),
+        ({"lease": True}, "a lease is"),
+    ],
+)
+def test_a_runtime_of_what_it_cannot_be_made_of_is_refused(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidDefinition, match=said):
+        Runtime(None, **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "error", "said"),
+    [
+        ("start", {"agent": None, "input": "x"}, TypeError, "an agent is told by its id"),
+        ("start", {"agent": ["echo"], "input": "x"}, TypeError, "an agent is told by its id"),
+        ("start", {"agent": "echo", "input": "x", "metadata": "ab"}, TypeError, "metadata"),
+        ("start", {"agent": "echo", "input": "x", "metadata": 5}, TypeError, "metadata"),
+        ("result", {"run_id": "r", "timeout": "3"}, TypeError, "a timeout is in seconds"),
+        ("compact", {"before": "2020"}, TypeError, "is a datetime"),
+        ("runs.list", {"limit": "5"}, ValueError, "a limit is"),
+        ("runs.list", {"limit": 1.5}, ValueError, "a limit is"),
+        ("runs.list", {"agent_id": 5}, InvalidId, "is text"),
+        ("runs.list", {"agent_id": "\ud800"}, InvalidId, "is no id"),
+        ("runs.list", {"since": "2020"}, TypeError, "since is a datetime"),
+        ("runs.list", {"until": date(2020, 1, 1)}, TypeError, "until is a datetime"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(
+    tmp_path: Path, method: str, arguments: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    async def body() -> None:
+        async with Runtime(tmp_path, agents=[ECHO]) as rt:
+            await rt.run("echo", "x", run_id="r")
+            with pytest.raises(error, match=said):
+                await attrgetter(method)(rt)(**arguments)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("read", ["read", "version", "open_entry", "snapshot"])
+def test_a_stream_that_is_no_text_is_refused(tmp_path: Path, read: str) -> None:
+    async def body() -> None:
+        async with Runtime(tmp_path) as rt:
+            with pytest.raises(TypeError, match="a stream is named by text"):
+                getattr(cast(Any, rt.log), read)(5)
+
+    asyncio.run(body())
