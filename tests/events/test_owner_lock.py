@@ -73,6 +73,18 @@ def test_a_lease_of_another_start_of_the_machine_has_run_out(
     lock.release()
 
 
+def test_an_owner_of_a_machine_whose_start_cannot_be_told_is_alive_while_its_lease_lasts(
+    path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = OwnerLock.take(path)
+    monkeypatch.setattr(owner_lock, "_boot_id", lambda: "")  # as in a chroot without /proc
+    lock.renew(1, 5.0)
+    assert look_at_owner(path)[0] == "alive"
+    monkeypatch.setattr(owner_lock, "_boot_id", lambda: "known to this one")
+    assert look_at_owner(path)[0] == "alive"
+    lock.release()
+
+
 def test_the_place_of_a_frozen_owner_is_taken(path: Path, time: Time) -> None:
     frozen = OwnerLock.take(path)
     frozen.renew(1, 5.0)

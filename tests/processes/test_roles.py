@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from outlive.actors import Runtime, visitor_side
+from outlive.actors import Runtime, SyncRuntime, visitor_side
 from outlive.events import (
     LmdbLog,
     LmdbReader,
@@ -21,7 +22,8 @@ from outlive.events.lmdb_store.layout import SUBMITTED, number_key
 from outlive.events.lmdb_store.sums import summed
 from outlive.projections import read_run
 from tests.events.lmdb_files import write_row
-from tests.processes.conftest import Member
+from tests.processes.conftest import PROCESSES, Member
+from tests.processes.member import LEASE, agent
 
 Make = Callable[..., Member]
 
@@ -284,3 +286,29 @@ def test_an_owner_whose_loop_has_ended_without_a_close_makes_room(
     other = process()
     other.hear("open")
     wait_until_owner(other)
+
+
+def test_calls_that_block_without_an_event_loop_go_on_when_the_owner_dies(
+    process: Make, tmp_path: Path
+) -> None:
+    owner = process(slow=60.0)
+    owner.hear("open")
+    pipe, _ = PROCESSES.Pipe()
+    with SyncRuntime(tmp_path / "data", agents=[agent(0.0, pipe)], lease=LEASE) as rt:
+        run = rt.start("worker", "x", run_id="r")
+        owner.hear("working")
+        records = rt.subscription("mine")
+        with ThreadPoolExecutor(3) as threads:
+            result = threads.submit(run.result, timeout=30)
+            observed = threads.submit(lambda: [e.version for e in run.events()])
+            # Fewer than there are in the end.
+            followed = threads.submit(lambda: [next(records).position for _ in range(5)])
+            owner.kill()
+            assert result.result().status == "completed"
+            assert observed.result() == list(range(1, len(read_run(rt.log, "r")) + 1))
+            assert followed.result() == [r.position for r in rt.log.read_all(limit=5)]
+        assert rt.role == "owner"
+        records.save()
+        again = rt.subscription("mine")
+        rt.start("worker", "y", run_id="s")
+        assert next(again).position == rt.log.read_all(limit=6)[5].position
