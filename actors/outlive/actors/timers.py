@@ -52,7 +52,8 @@ class Timers:
 
     def at(self, stream: StreamId) -> int | None:
         """Return when `stream` is woken; None if nothing is set."""
-        return self._due.get(stream)
+        due = self._due.get(stream)
+        return None if due is None else due[1]
 
     def close(self) -> None:
         """Stop watching."""
