@@ -77,10 +77,10 @@ def test_an_owner_of_a_machine_whose_start_cannot_be_told_is_alive_while_its_lea
     path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = OwnerLock.take(path)
-    monkeypatch.setattr(owner_lock, "_boot_id", lambda: "")  # as in a chroot without /proc
+    monkeypatch.setattr(owner_lock, "boot_id", lambda: "")  # as in a chroot without /proc
     lock.renew(1, 5.0)
     assert look_at_owner(path)[0] == "alive"
-    monkeypatch.setattr(owner_lock, "_boot_id", lambda: "known to this one")
+    monkeypatch.setattr(owner_lock, "boot_id", lambda: "known to this one")
     assert look_at_owner(path)[0] == "alive"
     lock.release()
 
