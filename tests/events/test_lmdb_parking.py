@@ -19,9 +19,11 @@ from structlog.testing import capture_logs
 from outlive.events import (
     Commit,
     Fenced,
+    LmdbVisitor,
     LogFailed,
     LogParked,
     failpoints,
+    run_stream,
 )
 from outlive.events.lmdb_store import LmdbLog, layout, parking, space
 from outlive.testing.log_contract.filling import NONE, A, B, Filler, delta, run, texts, versions
@@ -376,6 +378,40 @@ def test_a_map_is_not_given_up_for_one_that_the_platform_refuses(
     assert opened.env.info()["map_size"] == 1 << 20
     Filler(log).numbered(1)
     log.close()
+
+
+def test_a_command_without_space_is_not_put_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LmdbLog(tmp_path).close()
+    visitor = LmdbVisitor(tmp_path)
+
+    def submit() -> None:
+        visitor.submit("c", run_stream("r"), b"start")
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    def full_disk(folder: Path) -> int:
+        assert folder == tmp_path
+        return errno.ENOSPC
+
+    failpoints.arm("command.put", lambda: fail(lmdbs_error("No space left", errno.ENOSPC)))
+    with pytest.raises(LogParked, match="the disk is full"):
+        submit()
+    # A full disk and a broken one: LMDB tells both in the same way.
+    monkeypatch.setattr(space, "_errno_of_writing", full_disk)
+    failpoints.arm("command.put", lambda: fail(lmdbs_error("Input/output error", errno.EIO)))
+    with pytest.raises(LogParked, match="the disk is full"):
+        submit()
+    monkeypatch.undo()
+    failpoints.arm("command.put", lambda: fail(lmdbs_error("Input/output error", errno.EIO)))
+    with pytest.raises(LogFailed):
+        submit()
+    assert visitor.submitted() == []
+    submit()
+    assert [command.command_id for command in visitor.submitted()] == ["c"]
+    visitor.close()
 
 
 ON_A_SMALL_DISK = """

@@ -10,7 +10,13 @@ import lmdb
 from outlive.events import failpoints
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
-from outlive.events.errors import EventTooLarge, OutliveError, UnserialisableValue
+from outlive.events.errors import (
+    EventTooLarge,
+    LogError,
+    LogParked,
+    OutliveError,
+    UnserialisableValue,
+)
 from outlive.events.ids import StreamId
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.inbox import put_command, reply_to, waits
@@ -19,6 +25,7 @@ from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.owner_lock import OwnerState, look_at_owner
 from outlive.events.lmdb_store.reader import LmdbFollower, open_folder
 from outlive.events.lmdb_store.seal import mark_in_use
+from outlive.events.lmdb_store.space import lack_of_space
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease, take_over
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.write_lock import write_within
@@ -79,6 +86,7 @@ class LmdbVisitor(LmdbFollower):
         Raises:
             InvalidId, EventTooLarge: the owner could do nothing with it. Nothing was put.
             WriterStuck: a frozen process keeps all others from writing; nothing was put.
+            LogParked: there is no space for it; nothing was put.
             LogFailed: it could not be written; whether it is in is unknown: put it again. Or
                 the folder was moved, deleted or replaced; then it is not.
         """
@@ -102,12 +110,19 @@ class LmdbVisitor(LmdbFollower):
             if failpoints.armed:
                 failpoints.hit("command.put")
 
-        write_within(
-            lambda work: self._reading.within(work, write=True),
-            put,
-            folder=self._opened.folder,
-            patience_s=_PATIENCE_S,
-        )
+        folder = self._opened.folder
+        try:
+            write_within(
+                lambda work: self._reading.within(work, write=True),
+                put,
+                folder=folder,
+                patience_s=_PATIENCE_S,
+            )
+        except LogError as error:
+            reason = lack_of_space(error.__cause__ or error, folder.path)
+            if reason:
+                raise LogParked(str(folder.path), reason) from error
+            raise
         if failpoints.armed:
             failpoints.hit("command.committed")
         self._wakers.ring()
