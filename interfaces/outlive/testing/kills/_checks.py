@@ -1,0 +1,259 @@
+"""What has to hold when everything is over, whatever was killed, frozen or full meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from outlive.actors import Agent
+from outlive.actors.run.tool_call import idempotency_key
+from outlive.events import (
+    EventLog,
+    LmdbReader,
+    ModelCallCompleted,
+    Position,
+    Record,
+    Recorded,
+    RequestedToolCall,
+    RunCompleted,
+    RunFailed,
+    RunId,
+    RunRecovered,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallStarted,
+    run_stream,
+)
+from outlive.events.ids import id_of
+from outlive.projections import read_run, run_result
+from outlive.testing.kills._account import Line
+from outlive.testing.kills._evidence import Evidence
+
+Log: TypeAlias = LmdbReader | EventLog
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that does not hold. `run_id` is empty where it concerns no run."""
+
+    what: str
+    run_id: str = ""
+
+    def __str__(self) -> str:
+        """Say what, and of which run."""
+        return f"run {self.run_id!r}: {self.what}" if self.run_id else self.what
+
+
+@dataclass
+class Counted:
+    """What the log holds, in figures."""
+
+    runs: int = 0
+    events: int = 0
+    owners: int = 0
+    recoveries: int = 0
+
+
+def records_of(log: Log) -> Iterator[Record]:
+    """Yield all records of a log, in order."""
+    after = Position(0)
+    while page := log.read_all(after=after):
+        yield from page
+        after = page[-1].position
+
+
+def check_all(
+    log: Log,
+    evidence: Evidence,
+    *,
+    agents: Mapping[str, Agent],
+    start_of: Callable[[str], tuple[str, str]],
+    taken: Callable[[str], bool],
+    observed: Iterable[Line],
+) -> tuple[list[Problem], Counted]:
+    """Return what does not hold, and what was found, when no process is left.
+
+    Args:
+        log: the log, at rest.
+        evidence: what was acknowledged.
+        agents: by id, for what their tools promise.
+        start_of: agent and input that a run was started with.
+        taken: whether an idempotent sink has a key.
+        observed: what the observer has written down.
+    """
+    problems = [Problem(error) for error in evidence.errors]
+    counted, runs = Counted(), list[str]()
+    problems += _check_order(log, observed, counted, runs)
+    problems += _check_nothing_is_left(log)
+    effects = _Effects(log.log_id, evidence, agents, taken)
+    for run_id in runs:
+        events = read_run(log, run_id)
+        counted.recoveries += sum(isinstance(each.event, RunRecovered) for each in events)
+        found = [
+            *check_run(events, start_of(run_id)),
+            *_check_acknowledged(log, run_id, events, evidence),
+        ]
+        problems += [Problem(what, run_id) for what in found]
+        effects.add(run_id, events)
+    counted.runs = len(runs)
+    known = set(runs)
+    told = {
+        "its start was acknowledged": evidence.started,
+        "its result was acknowledged": set(evidence.results),
+        "it was observed": set(evidence.seen),
+    }
+    for what, ids in told.items():
+        problems += [Problem(f"{what}, and it is not in the log", id) for id in sorted(ids - known)]
+    return [*problems, *effects.problems()], counted
+
+
+def _check_order(
+    log: Log, observed: Iterable[Line], counted: Counted, runs: list[str]
+) -> Iterator[Problem]:
+    """Each record was observed once, in order; versions have no holes, epochs do not go back."""
+    seen = iter([line for line in observed if line[0] == "record"])
+    versions: Counter[str] = Counter()
+    epoch = 0
+    for record in records_of(log):
+        expected = (record.position, record.stream, record.first_version, len(record.events))
+        line = next(seen, None)
+        if line is None or line[1:] != expected:
+            yield Problem(f"where the log has {expected}, the observer saw {line and line[1:]}")
+            seen = iter([("record", *expected)])  # One such difference is enough.
+            next(seen)
+            break
+        if record.first_version == 1:
+            runs.append(id_of(record.stream))
+        if record.first_version != versions[record.stream] + 1:
+            yield Problem(f"stream {record.stream!r} lacks what is before {record.first_version}")
+        if record.epoch < epoch:
+            yield Problem(f"owner {record.epoch} wrote at {record.position}, behind owner {epoch}")
+        versions[record.stream] += len(record.events)
+        counted.events += len(record.events)
+        counted.owners += record.epoch != epoch
+        epoch = record.epoch
+    if (more := next(seen, None)) is not None:
+        yield Problem(f"the observer saw {more[1:]}, which is not in the log")
+
+
+def _check_nothing_is_left(log: Log) -> Iterator[Problem]:
+    for stream, entry in log.open_entries():
+        yield Problem(f"it is {entry.status}, and not over {entry.reason}".strip(), id_of(stream))
+    for left in log.submitted():
+        yield Problem("its start lies in the inbox still", id_of(left.stream))
+
+
+def check_run(events: list[Recorded], start: tuple[str, str]) -> Iterator[str]:
+    """One start, one end, each step's answer once, each call's result once."""
+    first = events[0].event
+    if not isinstance(first, RunStarted) or (first.agent_id, first.input) != start:
+        yield f"it was started with {start}, and begins with {first}"
+    done: Counter[object] = Counter()
+    for each in events:
+        match each.event:
+            case RunStarted():
+                done["a start"] += 1
+            case RunCompleted() | RunFailed():
+                done["an end"] += 1
+            case ModelCallCompleted(step=step):
+                done[f"an answer of step {step}"] += 1
+            case ToolCallCompleted(call_id=call_id):
+                done[f"a result of call {call_id}"] += 1
+            case ToolCallFailed(call_id=call_id, retry_at_ns=None):
+                done[f"a result of call {call_id}"] += 1
+            case _:
+                pass
+    for what, times in done.items():
+        if times > 1:
+            yield f"{what} is recorded {times} times"
+    if not done["an end"]:
+        yield "it did not come to its end"
+
+
+def _check_acknowledged(
+    log: Log, run_id: str, events: list[Recorded], evidence: Evidence
+) -> Iterator[str]:
+    """What was told of the run while it ran is what the log says now."""
+    in_log = {(each.version, each.id) for each in events}
+    for version, id in sorted(evidence.seen.get(run_id, set()) - in_log):
+        yield f"event {id} was observed as version {version}, and is not there"
+    result = run_result(log, run_id)
+    for told in evidence.results.get(run_id, set()) - {(result.status, result.output)}:
+        yield f"its result was told as {told}, the log says {(result.status, result.output)}"
+    assert log.version(run_stream(run_id)) == events[-1].version
+
+
+@dataclass
+class _Call:
+    """What the log tells of a tool call."""
+
+    requested: RequestedToolCall
+    attempts: int = 0
+    repeats: int = 0  # after an error that was recorded, not after a crash
+    completed: bool = False
+
+
+class _Effects:
+    """Counts what tools did to the world, and compares that with what they promise."""
+
+    def __init__(
+        self,
+        log_id: str,
+        evidence: Evidence,
+        agents: Mapping[str, Agent],
+        taken: Callable[[str], bool],
+    ) -> None:
+        self._log_id, self._evidence = log_id, evidence
+        self._agents, self._taken = agents, taken
+        self._calls: dict[tuple[str, str], list[tuple[str, str, _Call]]] = defaultdict(list)
+
+    def add(self, run_id: str, events: list[Recorded]) -> None:
+        """Add the calls of a run."""
+        agent_id, calls = "", dict[str, _Call]()
+        for each in events:
+            match each.event:
+                case RunStarted():
+                    agent_id = each.event.agent_id
+                case ModelCallCompleted(tool_calls=requested):
+                    calls |= {call.call_id: _Call(call) for call in requested}
+                case ToolCallStarted(call_id=call_id) if call_id in calls:
+                    calls[call_id].attempts += 1
+                case ToolCallFailed(call_id=call_id, retry_at_ns=int()) if call_id in calls:
+                    calls[call_id].repeats += 1
+                case ToolCallCompleted(call_id=call_id) if call_id in calls:
+                    calls[call_id].completed = True
+                case _:
+                    pass
+        for call in calls.values():
+            key = idempotency_key(self._log_id, RunId(run_id), call.requested)
+            self._calls[agent_id, call.requested.name].append((run_id, key, call))
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is not as promised."""
+        for (agent_id, name), calls in self._calls.items():
+            agent = self._agents.get(agent_id)
+            if agent is None or name not in agent.tools:
+                continue
+            fails = agent.tools[name].in_doubt == "fail"
+            notes = any(self._evidence.effects[key] for _, key, _ in calls)
+            puts = any(key in self._evidence.asked for _, key, _ in calls)
+            for run_id, key, call in calls:
+                times = self._evidence.effects[key]
+                most = 1 + call.repeats if fails else call.attempts
+                where = f"call {call.requested.call_id} of {name!r}"
+                if times > most:
+                    told = "it fails in doubt" if fails else "it is repeated in doubt"
+                    yield Problem(
+                        f"{where} took effect {times} times, at most {most} are allowed: "
+                        f"{told}, {call.attempts} attempts, {call.repeats} of them after errors",
+                        run_id,
+                    )
+                if notes and call.completed and not times:
+                    yield Problem(f"{where} is completed, and never took effect", run_id)
+                if puts and call.completed and not self._taken(key):
+                    yield Problem(
+                        f"{where} is completed, and nothing was put under its key", run_id
+                    )

@@ -1,0 +1,66 @@
+"""What was acknowledged, and what the outside world has seen: the account, read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from outlive.testing.kills._account import Line, effect_of
+
+
+@dataclass
+class Evidence:
+    """What processes have written down before they were killed."""
+
+    started: set[str] = field(default_factory=set[str])
+    results: dict[str, set[tuple[str, str]]] = field(
+        default_factory=lambda: defaultdict(set[tuple[str, str]])
+    )
+    seen: dict[str, set[tuple[int, str]]] = field(
+        default_factory=lambda: defaultdict(set[tuple[int, str]])
+    )
+    effects: Counter[str] = field(default_factory=Counter[str])
+    asked: set[str] = field(default_factory=set[str])
+    held_up: Counter[str] = field(default_factory=Counter[str])
+    errors: list[str] = field(default_factory=list[str])
+    opened: int = 0
+    takeovers: int = 0
+    submitted: int = 0
+
+    def take(self, line: Line) -> None:
+        """Take a line of the account. Lines of others (a tool's own) are passed over."""
+        effect = effect_of(line)
+        if effect is not None:
+            key, repeats_count = effect
+            if repeats_count:
+                self.effects[key] += 1
+            else:
+                self.asked.add(key)
+            return
+        match line:
+            case ("started", str(run_id), bool(submitted)):
+                self.started.add(run_id)
+                self.submitted += submitted
+            case ("seen", str(run_id), int(version), str(id)):
+                self.seen[run_id].add((version, id))
+            case ("result", str(run_id), str(status), str(output)):
+                self.results[run_id].add((status, output))
+            case ("open", int(), str()):
+                self.opened += 1
+            case ("owner", int()):
+                self.takeovers += 1
+            case ("held up", int(), str(error)):
+                self.held_up[error] += 1
+            case ("error", int(number), str(error), str(message)):
+                self.errors.append(f"process {number} raised {error}: {message}")
+            case _:
+                pass
+
+
+def read_evidence(lines: Iterable[Line]) -> Evidence:
+    """Return what the lines of an account tell."""
+    evidence = Evidence()
+    for line in lines:
+        evidence.take(line)
+    return evidence

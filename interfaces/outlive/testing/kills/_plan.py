@@ -1,0 +1,139 @@
+"""What is to be played: whose agents, how often they are killed, and with what chance."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import random
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from outlive.actors import Agent
+from outlive.events import InvalidDefinition
+from outlive.projections import Projection
+from outlive.testing.kills._account import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a runtime is opened with, when that is more than agents. See `Runtime`."""
+
+    agents: Sequence[Agent]
+    deps: object = None
+    projections: Sequence[Projection] = ()
+
+
+Make: TypeAlias = Callable[[Ledger], Sequence[Agent] | Setup]
+
+_DEFAULTS: Final[Mapping[str, object]] = {"freezes": 0.2, "lease": 0.5, "every": 0.1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that processes need to know of what is played. See `assert_survives_kills`."""
+
+    make: str | Make
+    folder: Path
+    seed: int
+    kills: int
+    seconds: float | None
+    processes: int
+    freezes: float
+    lease: float
+    every: float
+    runs_at_once: int
+    inputs: Sequence[str]
+    agents: Sequence[str] | None
+    disk_bytes: int | None
+    finish_within: float
+    ledger: Path = field(init=False)
+    log: Path = field(init=False)
+    output: Path = field(init=False)
+    observed: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played."""
+        if not isinstance(self.make, str):
+            _check_can_be_sent(self.make)
+        elif not all(self.make.partition(":")):
+            raise InvalidDefinition(f"make is a function or 'module:function', not {self.make!r}")
+        for name, least in (("kills", 0), ("processes", 1), ("runs_at_once", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise InvalidDefinition(f"{name} is {least} or more, not {value!r}")
+        if not 0 <= self.freezes < 1:
+            raise InvalidDefinition(f"freezes is a share from 0 to below 1, not {self.freezes!r}")
+        for name in ("lease", "every", "finish_within"):
+            if getattr(self, name) <= 0:
+                raise InvalidDefinition(f"{name} is above 0 seconds, not {getattr(self, name)!r}")
+        if self.seconds is not None and self.seconds <= 0:
+            raise InvalidDefinition(f"seconds is above 0, not {self.seconds!r}")
+        if not self.inputs or isinstance(self.inputs, str):
+            raise InvalidDefinition("inputs is a list of at least one text")
+        if self.disk_bytes is not None and self.disk_bytes < 1 << 22:
+            raise InvalidDefinition("a small disk has 4 MiB at least (disk_bytes)")
+        for name in ("ledger", "log", "output", "observed"):
+            object.__setattr__(self, name, self.folder / name)
+
+    @property
+    def module(self) -> str:
+        """The module that has `make`."""
+        return self.make.partition(":")[0] if isinstance(self.make, str) else self.make.__module__
+
+    def setup(self, ledger: Ledger) -> Setup:
+        """Make the agents, in this process."""
+        made = self._function()(ledger)
+        return made if isinstance(made, Setup) else Setup(agents=made)
+
+    def _function(self) -> Make:
+        if not isinstance(self.make, str):
+            return self.make
+        module, _, name = self.make.partition(":")
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        return cast("Make", found)
+
+    def start_of(self, run_id: str, setup: Setup) -> tuple[str, str]:
+        """Return the agent and the input of a run: the same whenever it is started again."""
+        rng = random.Random(f"{self.seed}/{run_id}")
+        agents = self.agents or [agent.id for agent in setup.agents]
+        return rng.choice(list(agents)), rng.choice(list(self.inputs))
+
+    @property
+    def again(self) -> str:
+        """What makes the same decisions once more: a command line, or a call."""
+        made = (
+            self.make if isinstance(self.make, str) else f"{self.module}:{self.make.__qualname__}"
+        )
+        words = ["python", "-m", "outlive.testing.kills", made]
+        words += ["--seed", str(self.seed), "--kills", str(self.kills)]
+        words += ["--processes", str(self.processes), "--runs-at-once", str(self.runs_at_once)]
+        if self.seconds is not None:
+            words += ["--seconds", f"{self.seconds:g}"]
+        for name, default in _DEFAULTS.items():
+            if getattr(self, name) != default:
+                words += [f"--{name}", f"{getattr(self, name):g}"]
+        if self.disk_bytes is not None:
+            words += ["--disk-mib", str(self.disk_bytes >> 20)]
+        for agent in self.agents or ():
+            words += ["--agent", agent]
+        for text in self.inputs:
+            words += ["--input", text]
+        if self.module != "__main__":
+            return shlex.join(words)
+        return f"your script, with seed={self.seed} (in a module: {shlex.join(words)})"
+
+
+def _check_can_be_sent(make: object) -> None:
+    """Raise InvalidDefinition unless another process can find the function."""
+    try:
+        pickle.dumps(make)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InvalidDefinition(
+            f"make has to be found by other processes: a function of a module, or "
+            f"'module:function' ({error})"
+        ) from None
