@@ -18,7 +18,7 @@ from outlive.projections.views import following
 from tests.support.views import Dump, dump, end_run, fresh, start_run
 
 
-def owner(folder: str, pipe: Connection, seed: int) -> None:
+def owner(pipe: Connection, folder: str, seed: int) -> None:
     """Append to a log and keep its view, with a commit at nearly every chance, until killed."""
     with patch.object(following, "_COMMIT_AFTER", 0.001):
         asyncio.run(_owner(Path(folder), pipe, random.Random(seed)))
@@ -28,7 +28,7 @@ async def _owner(folder: Path, pipe: Connection, rng: random.Random) -> None:
     log = LmdbLog(folder)
     views = ViewRunner(log, [RunsView()], folder=folder / "views")
     views.start()
-    pipe.send("open")
+    pipe.send(("open",))
     number = int(log.head)
     while True:
         number += 1
@@ -73,7 +73,7 @@ def visitors_view(folder: Path) -> tuple[Dump, Dump]:
         log.close()
 
 
-def damage_and_look(folder: str, pipe: Connection, whole: bytes, seed: int, times: int) -> None:
+def damage_and_look(pipe: Connection, folder: str, whole: bytes, seed: int, times: int) -> None:
     """Damage the newest view's file in random places, and look at it; again and again."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     rng = random.Random(seed)
@@ -97,5 +97,5 @@ def damage_and_look(folder: str, pipe: Connection, whole: bytes, seed: int, time
         assert found == expected, f"a visitor, page {page}"
         found, expected = owners_view(Path(folder))
         assert found == expected, f"the owner, page {page}"
-    pipe.send("done")
+    pipe.send(("done",))
     sys.stdout.flush()

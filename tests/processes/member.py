@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.events import OutliveError, RunRecovered, failpoints
+from outlive.events import OutliveError, RunRecovered
 from outlive.projections import RunResult
+from outlive.testing.kills import kill_me_at
 
 LEASE = 0.5
 
@@ -34,7 +33,7 @@ def agent(slow: float, pipe: Connection) -> Agent:
     )
 
 
-def member(folder: str, pipe: Connection, options: dict[str, Any]) -> None:
+def member(pipe: Connection, folder: str, options: dict[str, Any]) -> None:
     """Open the folder, say in which role, then obey until told to close."""
     asyncio.run(_member(Path(folder), pipe, **options))
 
@@ -50,7 +49,7 @@ async def _member(
     die_at: tuple[str, int] | None = None,
 ) -> None:
     if die_at is not None:
-        failpoints.arm(die_at[0], lambda: os.kill(os.getpid(), signal.SIGKILL), nth=die_at[1])
+        kill_me_at(*die_at)
     loop = asyncio.get_running_loop()
     told: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))

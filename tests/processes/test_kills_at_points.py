@@ -54,7 +54,7 @@ def test_a_visitor_that_dies_while_it_asks_is_obeyed_once_or_not_at_all(
     opened(process)
     visitor = opened(process, role="visitor", die_at=(point, 1))
     visitor.say("start", "r", "worker")
-    visitor.wait()
+    visitor.wait_for_death()
     other = opened(process, role="visitor")
     answer = other.ask("result", "r")
     assert answer == ("result", "r", "completed") or (
@@ -73,7 +73,7 @@ def test_an_owner_that_dies_with_a_command_in_its_hands_leaves_it_to_the_next(
     owner = opened(process, die_at=(point, nth))
     visitor = opened(process)
     visitor.say("start", "r", "worker")
-    owner.wait()
+    owner.wait_for_death()
     assert visitor.hear("started")[:2] == ("started", "r")
     assert visitor.ask("result", "r") == ("result", "r", "completed")
     check_once(tmp_path, "r")
@@ -92,7 +92,7 @@ def test_a_refusal_is_told_whoever_dies(
     visitor = opened(process)
     visitor.say("start", "r", "nobody")
     if nth == 1:
-        owner.wait()
+        owner.wait_for_death()
     assert visitor.hear("started")[:2] in (("error", "AgentNotFound"), ("started", "r"))
     visitor.say("start", "s", "worker")
     assert visitor.hear("started")[:2] == ("started", "s")
@@ -112,7 +112,7 @@ def test_one_that_dies_while_it_takes_over_leaves_that_to_the_next(
         owner.freeze()
     else:
         owner.kill()
-    unlucky.wait()
+    unlucky.wait_for_death()
     third = opened(process)
     assert third.ask("result", "r") == ("result", "r", "completed")
     if frozen:
@@ -129,7 +129,7 @@ def test_one_that_dies_while_it_takes_over_leaves_that_to_the_next(
 def test_one_that_dies_while_it_makes_a_log_leaves_it_to_the_next(
     process: Make, tmp_path: Path, point: str
 ) -> None:
-    process(die_at=(point, 1)).wait()
+    process(die_at=(point, 1)).wait_for_death()
     owner = opened(process)
     assert owner.ask("start", "r", "worker", answer="started") == ("started", "r", False)
     owner.ask("result", "r")
@@ -144,7 +144,7 @@ def test_a_subscription_goes_on_where_it_was_saved(process: Make, point: str, nt
     owner.ask("result", "r")
     reader = opened(process, role="visitor", die_at=(point, nth))
     reader.say("save", "mailer", 5)
-    reader.wait()
+    reader.wait_for_death()
     told = [message[1] for message in reader.heard() if message[0] == "saved"]
     assert told == list(range(1, nth))
     next_one = owner.ask("save", "mailer", 1, answer="saved")[1]
@@ -162,7 +162,7 @@ def test_a_view_is_what_the_log_folds_to(process: Make, point: str, nth: int) ->
             owner.say("start", f"r{number}", "worker")
             owner.say("list")
         try:
-            owner.wait_a_moment()
+            owner.wait_for_death(0.05)
         except TimeoutError:
             continue
         break
