@@ -24,7 +24,6 @@ def test_processes_killed_and_frozen_at_random_lose_nothing_and_do_nothing_twice
         folder=tmp_path,
         seed=seed,
         seconds=seconds,
-        kills=1_000_000,
         processes=3,
         freezes=0.5,
         every=0.25,

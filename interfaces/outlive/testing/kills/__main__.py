@@ -19,8 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add("make", help="module:function that makes the agents from a Ledger")
     add("--seed", type=int, help="what decisions are drawn from (default: drawn, and told)")
-    add("--kills", type=int, default=200, help="the end is reached after so many (%(default)s)")
-    add("--seconds", type=float, help="or after so much time")
+    add("--kills", type=int, help="the end is reached after so many")
+    add("--seconds", type=float, help="or after so much time (neither: 200 kills)")
     add("--processes", type=int, default=3, help="how many share the folder (%(default)s)")
     add("--freezes", type=float, default=0.2, help="share of strikes that freeze (%(default)s)")
     add("--lease", type=float, default=0.5, help="of the runtimes, in seconds (%(default)s)")

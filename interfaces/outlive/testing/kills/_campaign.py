@@ -13,7 +13,7 @@ from outlive.testing.kills._disk import SmallDisk
 from outlive.testing.kills._observer import observe
 from outlive.testing.kills._plan import Plan
 from outlive.testing.kills._victim import Victim
-from outlive.testing.kills._worker import finish, work
+from outlive.testing.kills._worker import FAILED, finish, work
 
 _LULLS: Final = (0.05, 0.3, 0.8, 1.5)  # shares of `every`: at opening, recovering, in the middle
 _AT_A_POINT: Final = 0.1  # of the processes kill themselves at a point, rather than at an instant
@@ -37,6 +37,7 @@ class Campaign:
         self._free_at = 0.0
         self._made = 0
         self.kills = self.freezes = self.full_disks = 0
+        self._failed = False
         self.died: list[str] = []
         """What processes ended with that nobody has killed."""
 
@@ -45,7 +46,7 @@ class Campaign:
         begun = time.monotonic()
         end = None if self._plan.seconds is None else begun + self._plan.seconds
         try:
-            while (end is None or time.monotonic() < end) and self.kills < self._plan.kills:
+            while not self._is_enough(end):
                 self._fill_up()
                 self._let_live(self._plan.every * self._rng.choice(_LULLS) * self._rng.random() * 2)
                 self._strike()
@@ -54,6 +55,14 @@ class Campaign:
             for worker in self._workers:
                 worker.end()
         return time.monotonic() - begun
+
+    def _is_enough(self, end: float | None) -> bool:
+        """Whether to stop: after what was planned, or at the first thing that should not be."""
+        if self._failed:
+            return True
+        if end is not None and time.monotonic() >= end:
+            return True
+        return self._plan.kills is not None and self.kills >= self._plan.kills
 
     def finish(self) -> str:
         """Let one process finish everything. Returns why it did not; empty if it did."""
@@ -102,8 +111,10 @@ class Campaign:
         """It is dead, and not by our hand: has it killed itself as it was told?"""
         if worker.exit_code == -signal.SIGKILL and worker in self._armed:
             self.kills += 1
-        elif worker.exit_code != 1:  # It has noted why.
-            self.died.append(f"process {worker.pid} ended with {worker.exit_code}, unasked")
+        else:
+            self._failed = True
+            if worker.exit_code != FAILED:  # That one has noted why.
+                self.died.append(f"process {worker.pid} ended with {worker.exit_code}, unasked")
         self._remove(worker)
 
     def _remove(self, worker: Victim) -> None:

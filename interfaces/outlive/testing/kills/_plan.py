@@ -38,7 +38,7 @@ class Plan:
     make: str | Make
     folder: Path
     seed: int
-    kills: int
+    kills: int | None
     seconds: float | None
     processes: int
     freezes: float
@@ -60,10 +60,10 @@ class Plan:
             _check_can_be_sent(self.make)
         elif not all(self.make.partition(":")):
             raise InvalidDefinition(f"make is a function or 'module:function', not {self.make!r}")
-        for name, least in (("kills", 0), ("processes", 1), ("runs_at_once", 1)):
+        for name in ("processes", "runs_at_once", *(["kills"] if self.kills is not None else [])):
             value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise InvalidDefinition(f"{name} is {least} or more, not {value!r}")
+            if type(value) is not int or value < 1:
+                raise InvalidDefinition(f"{name} is 1 or more, not {value!r}")
         if not 0 <= self.freezes < 1:
             raise InvalidDefinition(f"freezes is a share from 0 to below 1, not {self.freezes!r}")
         for name in ("lease", "every", "finish_within"):
@@ -73,6 +73,7 @@ class Plan:
             raise InvalidDefinition(f"seconds is above 0, not {self.seconds!r}")
         if not self.inputs or isinstance(self.inputs, str):
             raise InvalidDefinition("inputs is a list of at least one text")
+        object.__setattr__(self, "inputs", tuple(self.inputs))
         if self.disk_bytes is not None and self.disk_bytes < 1 << 22:
             raise InvalidDefinition("a small disk has 4 MiB at least (disk_bytes)")
         for name in ("ledger", "log", "output", "observed"):
@@ -86,7 +87,12 @@ class Plan:
     def setup(self, ledger: Ledger) -> Setup:
         """Make the agents, in this process."""
         made = self._function()(ledger)
-        return made if isinstance(made, Setup) else Setup(agents=made)
+        setup = made if isinstance(made, Setup) else Setup(agents=made)
+        known = [agent.id for agent in setup.agents]
+        for agent in self.agents or known[:1] or [""]:
+            if agent not in known:
+                raise InvalidDefinition(f"make has not made the agent {agent!r}, but {known}")
+        return setup
 
     def _function(self) -> Make:
         if not isinstance(self.make, str):
@@ -110,7 +116,9 @@ class Plan:
             self.make if isinstance(self.make, str) else f"{self.module}:{self.make.__qualname__}"
         )
         words = ["python", "-m", "outlive.testing.kills", made]
-        words += ["--seed", str(self.seed), "--kills", str(self.kills)]
+        words += ["--seed", str(self.seed)]
+        if self.kills is not None:
+            words += ["--kills", str(self.kills)]
         words += ["--processes", str(self.processes), "--runs-at-once", str(self.runs_at_once)]
         if self.seconds is not None:
             words += ["--seconds", f"{self.seconds:g}"]

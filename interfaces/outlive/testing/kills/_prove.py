@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from outlive.events import LmdbLog, LmdbReader, verify
+from outlive.events import InvalidDefinition, LmdbLog, LmdbReader, verify
 from outlive.testing.kills._account import Account, Ledger
 from outlive.testing.kills._campaign import Campaign
 from outlive.testing.kills._checks import Counted, Problem, check_all
 from outlive.testing.kills._disk import SmallDisk
 from outlive.testing.kills._evidence import Evidence, read_evidence
-from outlive.testing.kills._plan import Make, Plan
+from outlive.testing.kills._plan import Make, Plan, Setup
 from outlive.testing.kills._report import KillsFailed, Report, details_of
 from outlive.testing.kills._victim import preload
 
@@ -25,7 +25,7 @@ def assert_survives_kills(
     *,
     folder: Path | str | None = None,
     seed: int | None = None,
-    kills: int = 200,
+    kills: int | None = None,
     seconds: float | None = None,
     processes: int = 3,
     freezes: float = 0.2,
@@ -53,18 +53,20 @@ def assert_survives_kills(
 
     Args:
         make: makes the agents from a `Ledger`, in each process: a function of a module, or
-            `"module:function"`. A tool that writes into the ledger does so at each call.
-        folder: where everything is kept, empty or not there yet. If left out, a temporary one
-            that is removed unless something fails.
+            `"module:function"`. It is called in this process too, to learn what tools promise.
+            A tool that writes into the ledger does so once at each call.
+        folder: where everything is kept, empty or not there yet: `log`, `ledger` and `output`.
+            If left out, a temporary one that is removed unless something fails.
         seed: what decisions are drawn from; drawn if left out, and told.
-        kills: the end is reached after so many,
-        seconds: or after so much time, whichever comes first.
+        kills, seconds: the end is reached after so many kills, or after so much time, whichever
+            comes first; after 200 kills if neither is given.
         processes: how many share the folder.
         freezes: the share of strikes that freeze a process, in the place of killing it.
         lease: of the runtimes. Some freezes are longer.
         every: seconds from one strike to the next, more or less: longer than it takes your
             agents to get something done.
-        runs_at_once: of each process. Twice as many are open at most, over all.
+        runs_at_once: how many each process starts or waits for. Many kills leave more of them
+            open, twice as many at most.
         inputs, agents: what runs are started with is drawn from them; all agents if left out.
         disk_bytes: keep the log on a disk of that size that gets full now and then, and has
             space again.
@@ -76,32 +78,43 @@ def assert_survives_kills(
         CannotMount: there can be no small disk, and `disk_bytes` is given.
         InvalidDefinition: an argument that cannot be.
     """
-    own = folder is None
-    place = Path(tempfile.mkdtemp(prefix="outlive-kills-")) if folder is None else Path(folder)
-    plan = Plan(
-        make=make,
-        folder=place.absolute(),
-        seed=random.randrange(1 << 32) if seed is None else seed,
-        kills=kills,
-        seconds=seconds,
-        processes=processes,
-        freezes=freezes,
-        lease=lease,
-        every=every,
-        runs_at_once=runs_at_once,
-        inputs=tuple(inputs),
-        agents=None if agents is None else tuple(agents),
-        disk_bytes=disk_bytes,
-        finish_within=finish_within,
-    )
-    report = _prove(plan)
-    if own:
-        shutil.rmtree(place)
-    return report
+    if folder is None:
+        place = Path(tempfile.mkdtemp(prefix="outlive-kills-"))
+    else:
+        place = Path(folder).absolute()
+        if place.exists() and any(place.iterdir()):
+            raise InvalidDefinition(f"the folder {str(place)!r} is not empty")
+    keep = folder is not None
+    try:
+        plan = Plan(
+            make=make,
+            folder=place,
+            seed=random.randrange(1 << 32) if seed is None else seed,
+            kills=200 if kills is None and seconds is None else kills,
+            seconds=seconds,
+            processes=processes,
+            freezes=freezes,
+            lease=lease,
+            every=every,
+            runs_at_once=runs_at_once,
+            inputs=inputs,
+            agents=None if agents is None else tuple(agents),
+            disk_bytes=disk_bytes,
+            finish_within=finish_within,
+        )
+        return _prove(plan)
+    except KillsFailed:
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(place)
 
 
 def _prove(plan: Plan) -> Report:
     plan.folder.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(plan.ledger)
+    setup = plan.setup(ledger)  # What cannot be made shows before anything is begun.
     preload([plan.module, "outlive.testing.kills._worker", "outlive.testing.kills._observer"])
     disk = None if plan.disk_bytes is None else SmallDisk(plan.log, plan.disk_bytes)
     with disk or nullcontext():
@@ -111,7 +124,7 @@ def _prove(plan: Plan) -> Report:
             seconds = campaign.play()
             problems = [Problem(why) for why in campaign.died]
             problems += _said(campaign.finish())
-            return _judge(plan, campaign, seconds, problems)
+            return _judge(plan, campaign, ledger, setup, seconds=seconds, problems=problems)
         except KillsFailed:
             if disk is not None:  # It is gone with the disk otherwise.
                 ignored = shutil.ignore_patterns("lock.mdb", "owner.lock", "wake")
@@ -119,14 +132,23 @@ def _prove(plan: Plan) -> Report:
             raise
         finally:
             campaign.close()
+            ledger.close()
 
 
-def _judge(plan: Plan, campaign: Campaign, seconds: float, problems: list[Problem]) -> Report:
-    ledger, reader = Ledger(plan.ledger), LmdbReader(plan.log)
+def _judge(
+    plan: Plan,
+    campaign: Campaign,
+    ledger: Ledger,
+    setup: Setup,
+    *,
+    seconds: float,
+    problems: list[Problem],
+) -> Report:
+    reader = LmdbReader(plan.log)
     try:
         problems += _said(campaign.finish_observer(reader.head))
         evidence = read_evidence(ledger.account.lines())
-        found, counted = _check(plan, ledger, reader, evidence)
+        found, counted = _check(plan, setup, ledger, reader, evidence)
         problems += found
         report = _report(plan, campaign, seconds, evidence, counted)
         if problems:
@@ -136,7 +158,6 @@ def _judge(plan: Plan, campaign: Campaign, seconds: float, problems: list[Proble
         return report
     finally:
         reader.close()
-        ledger.close()
 
 
 def _said(why: str) -> list[Problem]:
@@ -144,9 +165,8 @@ def _said(why: str) -> list[Problem]:
 
 
 def _check(
-    plan: Plan, ledger: Ledger, reader: LmdbReader, evidence: Evidence
+    plan: Plan, setup: Setup, ledger: Ledger, reader: LmdbReader, evidence: Evidence
 ) -> tuple[list[Problem], Counted]:
-    setup = plan.setup(ledger)
     observed = Account(plan.observed)
     try:
         problems, counted = check_all(

@@ -39,6 +39,9 @@ from outlive.testing.kills._plan import Plan, Setup
 from outlive.testing.kills._victim import kill_me_at, write_output_to
 
 _HELD_UP: Final = (WriterStuck, LogParked, LogNotWritable, ViewBehind)
+FAILED: Final = 70
+"""What a process ends with that has noted an error."""
+
 _LOOK_S: Final = 0.02
 
 
@@ -50,7 +53,6 @@ class Program:
         self.plan, self.number = plan, number
         self.ledger = Ledger(plan.ledger)
         self.note = self.ledger.account.write
-        self.setup: Setup = plan.setup(self.ledger)
         self.rng = random.Random(f"{plan.seed}/worker {number}")
 
     def runtime(self, *, role: Role = "auto") -> Runtime:
@@ -70,11 +72,12 @@ class Program:
     ) -> None:
         """Run `body`; note what it raises. Ends the process."""
         try:
+            self.setup: Setup = self.plan.setup(self.ledger)
             asyncio.run(body(pipe))
         except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs into the report
             traceback.print_exc()
             self.note("error", self.number, type(error).__name__, str(error))
-            os._exit(1)
+            os._exit(FAILED)
         os._exit(0)  # Threads of tools are nobody's business any more.
 
 
