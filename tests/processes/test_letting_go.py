@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from outlive.actors import Agent, Runtime, ScriptedModel, SyncRuntime, Turn
+from outlive.actors import Agent, Run, Runtime, ScriptedModel, SyncRuntime, Turn
+from outlive.actors.seat import Standby
 from outlive.events import (
     CorruptLog,
     InvalidDefinition,
@@ -205,6 +206,62 @@ def test_one_that_could_not_take_over_tries_again(
             async with asyncio.timeout(20):
                 await until_owner(rt)
                 assert (await rt.run("poet", "x")).output == "Roses are red."
+
+    asyncio.run(body())
+
+
+def test_one_that_is_replaced_before_it_has_begun_to_act_stands_by_again(
+    tmp_path: Path, owner: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes over, is frozen at once, and wakes up when another one has taken over."""
+
+    async def body() -> None:
+        hand_over, replaced = Standby._hand_over, list[LmdbLog]()  # pyright: ignore[reportPrivateUsage]
+
+        def handed_over(standby: Standby, taken: LmdbLog) -> None:
+            if not replaced:
+                replaced.append(taken)
+                taken._lost(None)  # pyright: ignore[reportPrivateUsage]
+                while taken._failure is None:  # pyright: ignore[reportPrivateUsage]
+                    continue
+            hand_over(standby, taken)
+
+        monkeypatch.setattr(Standby, "_hand_over", handed_over)
+        async with runtime(tmp_path) as rt, asyncio.timeout(20):
+            run = await start_while_there_is_no_owner(rt, owner)
+            observed = [recorded.version async for recorded in run.events()]
+            assert replaced
+            assert observed == list(range(1, len(observed) + 1))
+            assert (await run.result()).output == "Roses are red."
+            assert (await rt.run("poet", "again")).output == "Roses are red."
+
+    asyncio.run(body())
+
+
+async def start_while_there_is_no_owner(rt: Runtime, owner: Program) -> Run:
+    """Return a run whose start lies in the inbox until somebody takes over."""
+    owner.kill()
+    return await rt.start("poet", "x")
+
+
+def test_one_that_is_replaced_before_it_is_open_stands_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        begin, replaced = LmdbLog._begin, list[LmdbLog]()  # pyright: ignore[reportPrivateUsage]
+
+        def begun(taken: LmdbLog, *arguments: Any) -> None:
+            begin(taken, *arguments)
+            if not replaced:
+                replaced.append(taken)
+                taken._lost(None)  # pyright: ignore[reportPrivateUsage]
+                while taken._failure is None:  # pyright: ignore[reportPrivateUsage]
+                    continue
+
+        monkeypatch.setattr(LmdbLog, "_begin", begun)
+        async with asyncio.timeout(20), runtime(tmp_path) as rt:
+            assert (await rt.run("poet", "x")).output == "Roses are red."
+            assert replaced
 
     asyncio.run(body())
 

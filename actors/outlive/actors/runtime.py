@@ -20,7 +20,7 @@ from outlive.actors.owner_side import OwnerSide
 from outlive.actors.run.begun import has_begun, submitted
 from outlive.actors.run.handle import Run
 from outlive.actors.run.submitted import StartRequest
-from outlive.actors.seat import Role, Seat, check_role
+from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.visitor_side import VisitorSide
 from outlive.events import (
@@ -205,7 +205,11 @@ class Runtime:
 
     def _own(self) -> LmdbLog:
         return LmdbLog(
-            self._folder, clock=self._clock, durability=self._durability, lease=self._lease
+            self._folder,
+            clock=self._clock,
+            durability=self._durability,
+            lease=self._lease,
+            on_failure=told_later,
         )
 
     def _owning(self, log: EventLog) -> OwnerSide:

@@ -291,6 +291,14 @@ class Seat:
         return log
 
 
+def told_later(_: LogError) -> None:
+    """Hear that a log has failed before there is a side to stop: `take` is told again.
+
+    A process may be frozen in between, and find another owner when it goes on. Without somebody
+    to call, the log would end its followers with that.
+    """
+
+
 def _looked_at(future: asyncio.Future[Any]) -> None:
     """Nobody waits for it: that is no reason for asyncio to complain of its error."""
     if not future.cancelled():
@@ -349,7 +357,7 @@ class Standby:
                     self._patience = 0  # There was an owner: when it goes, it is our turn.
                 if frozen < _FROZEN_LOOKS and (not free or free <= self._patience):
                     continue
-                self._owned = self._log.take_over(lease=self._lease)
+                self._owned = self._log.take_over(lease=self._lease, on_failure=told_later)
             except LogInUse:
                 continue
             except LogClosed:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
@@ -43,6 +43,9 @@ from outlive.events.submitted import Submitted
 _PATIENCE_S: Final = 10.0
 
 
+OnFailure: TypeAlias = Callable[[LogError], object]
+
+
 class LmdbLog(LmdbReads):
     """An `EventLog` in a folder. Acknowledged = survives SIGKILL and, by default, power loss.
 
@@ -60,6 +63,7 @@ class LmdbLog(LmdbReads):
             or their wholeness. `close` flushes all of it.
         lease: seconds without a sign of life after which this owner may be taken for frozen,
             and another process may take over. At least 0.2.
+        on_failure: see the method of that name; from the first instant.
 
     Raises:
         InvalidDefinition: a durability or lease that there is not.
@@ -79,6 +83,7 @@ class LmdbLog(LmdbReads):
         log_id: str | None = None,
         durability: Durability = "sync",
         lease: float = LEASE_S,
+        on_failure: OnFailure | None = None,
     ) -> None:
         check_lease(lease)
         check_durability(durability)
@@ -87,23 +92,30 @@ class LmdbLog(LmdbReads):
             take_folder(path, clock=clock, codec=codec, log_id=log_id, durability=durability),
             clock,
             lease,
+            on_failure,
         )
 
     @classmethod
-    def of(cls, taken: Taken, *, clock: Clock, lease: float) -> Self:
+    def of(
+        cls, taken: Taken, *, clock: Clock, lease: float, on_failure: OnFailure | None = None
+    ) -> Self:
         """Return the log of one that has taken over. For `LmdbVisitor.take_over`."""
         log = cls.__new__(cls)
-        log._begin(taken, clock, lease)  # noqa: SLF001  # of this very class
+        log._begin(taken, clock, lease, on_failure)  # noqa: SLF001  # of this very class
         return log
 
-    def _begin(self, taken: Taken, clock: Clock, lease_s: float) -> None:
+    def _begin(
+        self, taken: Taken, clock: Clock, lease_s: float, on_failure: OnFailure | None
+    ) -> None:
         opened = taken.opened
         super().__init__(opened)
         self._clock = clock
         self._lock = taken.lock
         self._epoch = taken.epoch
         self._clean = taken.clean
-        self._on_failure: Callable[[LogError], None] | None = None
+        self._failing = Lock()
+        self._failure: LogError | None = None
+        self._on_failure = on_failure
         self._wanted: Callable[[], bool] = lambda: True
         self._wakers = Wakers(opened.folder.wake)
         self._writer = Writer(
@@ -160,12 +172,16 @@ class LmdbLog(LmdbReads):
         """Run the callbacks of commits through `deliver` from now on."""
         self._writer.deliver = deliver
 
-    def on_failure(self, callback: Callable[[LogError], None]) -> None:
+    def on_failure(self, callback: OnFailure) -> None:
         """Call `callback`, on another thread, when this owner cannot write any more.
 
-        Followers are not ended then: whoever is called may `step_down`, or close.
+        If that is so already, it is called at once. Followers are not ended as long as there is
+        somebody to call: who is called may `step_down`, or close.
         """
-        self._on_failure = callback
+        with self._failing:
+            self._on_failure, failure = callback, self._failure
+        if failure is not None:
+            callback(failure)
 
     def keep_while(self, wanted: Callable[[], bool]) -> None:
         """Own the log for as long as `wanted` returns True; then fail, for others to take over.
@@ -247,8 +263,10 @@ class LmdbLog(LmdbReads):
         self._writer.abandon(error or Fenced(self._epoch, current))
 
     def _failed(self, error: LogError) -> None:
-        if self._on_failure is not None:
-            self._on_failure(error)
+        with self._failing:
+            self._failure, callback = error, self._on_failure
+        if callback is not None:
+            callback(error)
         else:
             self._opened.feed.end(error)
 

@@ -20,7 +20,7 @@ from outlive.events.errors import (
 from outlive.events.ids import StreamId
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.inbox import put_command, reply_to, waits
-from outlive.events.lmdb_store.log import LmdbLog
+from outlive.events.lmdb_store.log import LmdbLog, OnFailure
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.owner_lock import OwnerState, look_at_owner
 from outlive.events.lmdb_store.reader import LmdbFollower, open_folder
@@ -141,8 +141,10 @@ class LmdbVisitor(LmdbFollower):
         """Whether the command is still in the inbox. Raises CorruptLog."""
         return self._reading.within(lambda txn: waits(txn, self._opened.tables, command_id))
 
-    def take_over(self, *, lease: float = LEASE_S) -> LmdbLog:
+    def take_over(self, *, lease: float = LEASE_S, on_failure: OnFailure | None = None) -> LmdbLog:
         """Become the owner. Blocks. This visitor is done then; who follows it goes on.
+
+        `lease` and `on_failure` are those of an `LmdbLog`.
 
         Raises:
             LogInUse: there is an owner, and it is alive; or another process was first.
@@ -154,7 +156,7 @@ class LmdbVisitor(LmdbFollower):
         try:
             self._stop_polling()
             self._wakers.close()
-            return LmdbLog.of(taken, clock=self._clock, lease=lease)
+            return LmdbLog.of(taken, clock=self._clock, lease=lease, on_failure=on_failure)
         except BaseException:
             taken.lock.release()
             self._begin_polling_again()
