@@ -321,6 +321,24 @@ def test_a_stopped_actor_refuses_messages() -> None:
     run_virtual(body())
 
 
+def test_a_stopped_actor_is_free_at_once_and_not_left_to_the_garbage_collector() -> None:
+    async def body() -> None:
+        actor = started()
+        await actor.actor_ref.ask("hello", block=False)
+        await asyncio.sleep(0)
+        actor.stop()
+        await asyncio.sleep(0)
+        there = weakref.ref(actor)
+        gc.disable()
+        try:
+            del actor
+            assert there() is None
+        finally:
+            gc.enable()
+
+    run_virtual(body())
+
+
 def test_what_was_sent_before_the_stop_is_handled_and_what_came_after_it_is_answered() -> None:
     async def body() -> None:
         actor = started()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from outlive.actors import (
     Turn,
     tool,
 )
+from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.owner_side import OwnerSide
 from outlive.actors.seat import Role
 from outlive.events import (
@@ -148,6 +150,26 @@ def test_a_finished_run_has_left_the_open_table() -> None:
     machine = Machine()
     machine.run(lambda rt: rt.run("worker", "hi"), worker)
     assert machine.log.open_entries() == []
+
+
+def test_a_finished_run_has_left_memory_and_needs_no_garbage_collector_for_that() -> None:
+    def actors() -> int:
+        return sum(type(it) is EventSourcedActor for it in gc.get_objects())
+
+    async def body(rt: Runtime) -> tuple[int, int]:
+        before = actors()
+        run = await rt.start("worker", "add, please")
+        during = actors() - before
+        await run.result()
+        await asyncio.sleep(0)  # Its last commit is being delivered still.
+        return during, actors() - before
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert Machine().run(body, worker) == (1, 0)
+    finally:
+        gc.enable()
 
 
 def test_the_input_is_durable_before_the_model_is_called() -> None:

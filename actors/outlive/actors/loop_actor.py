@@ -199,6 +199,8 @@ class Mailbox:
         """Refuse messages from now on."""
         with self._lock:
             self._closed = True
+            if not self._messages:
+                self._drain = None  # It holds the actor, whose memory is free at once without it.
 
 
 class _Flag:
