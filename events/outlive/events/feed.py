@@ -64,9 +64,11 @@ class Feed:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Push records, in the order of their positions. The price of the awake is nothing."""
+        # A writer calls it for each batch, often of one record: no calls that can be spared.
         woken: dict[_Queue, None] = {}
         with self._lock:
-            self._take_out_dropped()
+            if self._dropped:
+                self._take_out_dropped()
             if self._by_stream:
                 for record in records:
                     topic = self._by_stream.get(record.stream)
@@ -74,7 +76,8 @@ class Feed:
                         topic.push((record,), woken)
             if self._all.queues:
                 self._all.push(records, woken)
-        self._wake(woken)
+        if woken:
+            self._wake(woken)
 
     def end(self, error: OutliveError) -> None:
         """Tell all followers, present and to come, that no more will follow."""

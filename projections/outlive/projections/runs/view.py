@@ -122,25 +122,25 @@ class RunsView:
 
     def apply(self, record: Record, rows: Rows) -> None:
         """Count what happened into the run's row."""
-        stream, events = record.stream, record.events
+        stream, events, first_version = record.stream, record.events, record.first_version
         if not stream.startswith(_STREAMS):
             return
         key = stream.encode()
         # A new run has no row: not to look for it in the file spares the loop half of the cost.
-        row = None if record.first_version == 1 else rows.get(key, RunRow)
+        row = None if first_version == 1 else rows.get(key, RunRow)
         if row is None:
             begun = events[0]
             if not isinstance(begun, RunStarted):
                 return
             row = _begin(id_of(stream), begun, record, rows)
         for event in events:
-            count = _COUNT.get(type(event))
+            count = _COUNT.get(event.__class__)
             if count is not None:
                 count(row, event)
-        if row.status != "running" and row.ended_at_ns is None:
+        if row.ended_at_ns is None and row.status != "running":
             _end(id_of(stream), row, record, rows)
         row.updated_at_ns = record.recorded_at_ns
-        row.version = record.first_version + len(events) - 1
+        row.version = first_version + len(events) - 1
         row.position = record.position
         rows.put(key, row)
 
