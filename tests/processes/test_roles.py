@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ from outlive.events.lmdb_store.layout import SUBMITTED, number_key
 from outlive.events.lmdb_store.sums import summed
 from outlive.projections import read_run
 from tests.events.lmdb_files import write_row
-from tests.processes.conftest import PROCESSES, Member
+from tests.processes.conftest import Member
 from tests.processes.member import LEASE, agent
 
 Make = Callable[..., Member]
@@ -293,7 +294,7 @@ def test_calls_that_block_without_an_event_loop_go_on_when_the_owner_dies(
 ) -> None:
     owner = process(slow=60.0)
     owner.hear("open")
-    pipe, _ = PROCESSES.Pipe()
+    pipe, _ = multiprocessing.Pipe()
     with SyncRuntime(tmp_path / "data", agents=[agent(0.0, pipe)], lease=LEASE) as rt:
         run = rt.start("worker", "x", run_id="r")
         owner.hear("working")
