@@ -1,7 +1,8 @@
-"""The stored format, byte for byte. A file that is here stays for ever.
+"""The stored format, byte for byte, and what releases have written. A file here stays for ever.
 
 To add one for a new format: `python -m tests.events.test_golden` prints it, with `gaps` that of
-a log that was compacted, with `blob` that of one with a payload that is kept apart.
+a log that was compacted, with `blob` that of one with a payload that is kept apart. To add one
+for a new release, `python -m tests.events.golden_runs 0.2.0`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import lmdb
+import pytest
 
 from outlive.events import (
     CODEC,
@@ -37,13 +39,16 @@ from outlive.events import (
 from outlive.events.ids import CallId
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.record import decode, split
+from outlive.testing.golden import check_golden
 from outlive.testing.log_contract.filling import Ticks, delta
+from tests.events.golden_runs import text_of_now
 from tests.events.lmdb_files import appended_together, records_of, rows, stored_records
 
 FOLDER = Path(__file__).parents[1] / "data" / "golden"
 GOLDEN = FOLDER / "format-1.json"
 GOLDEN_GAPS = FOLDER / "format-1-gaps.json"
 GOLDEN_BLOB = FOLDER / "format-1-blob.json"
+RELEASES = sorted(FOLDER.glob("runs-*.json"))
 START_NS = 1_700_000_000_000_000_000
 LONG = delta("x" * 66_000, "y")
 ONE, TWO = run_stream("one"), run_stream("zwei-ü")
@@ -246,6 +251,25 @@ def test_a_long_payload_of_format_1_is_read(tmp_path: Path) -> None:
     for stream, commit_id in ((ONE, b"1" * 16), (TWO, b"2" * 16)):
         memory.append(stream, LONG, expected_version=Version(0), commit_id=commit_id).result(5)
     assert memory.store.records == stored_records(tmp_path)
+
+
+@pytest.mark.parametrize("file", RELEASES, ids=[file.stem for file in RELEASES])
+def test_what_each_release_has_written_comes_to_the_same_states(file: Path) -> None:
+    check_golden(file)
+
+
+def events_in(text: str) -> set[str]:
+    return {event for record in json.loads(text)["records"] for event in record["events"]}
+
+
+def test_every_event_is_in_a_golden_file() -> None:
+    kept = set[str]().union(*(events_in(file.read_text("utf-8")) for file in RELEASES))
+    assert CODEC.types.keys() - kept == set(), "write one: see the top of this file"
+    assert CODEC.types.keys() - events_in(text_of_now()) == set()
+
+
+def test_the_same_runs_give_the_same_golden_file() -> None:
+    assert text_of_now() == text_of_now()
 
 
 WRITERS = {"gaps": compacted_by_lmdb, "blob": written_with_blob, "": written_by_lmdb}

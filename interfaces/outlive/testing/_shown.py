@@ -9,17 +9,14 @@ from typing import cast
 import msgspec
 
 from outlive.events import Event
+from outlive.testing._structs import fields_of
 
 
 def shown(value: object) -> str:
     """Return a value in one line; of a struct, only fields that differ from their default."""
     if not isinstance(value, msgspec.Struct):
         return repr(value)
-    said: list[str] = []
-    for field in msgspec.structs.fields(value):
-        found = getattr(value, field.name)
-        if field.required or found != _default(field):
-            said.append(f"{field.name}={_inside(found)}")
+    said = [f"{name}={_inside(found)}" for name, found, default in fields_of(value) if not default]
     return f"{type(value).__name__}({', '.join(said)})"
 
 
@@ -57,9 +54,3 @@ def _inside(value: object) -> str:
             return f"{{{', '.join(f'{key!r}: {_inside(part)}' for key, part in pairs)}}}"
         case _:
             return repr(value)
-
-
-def _default(field: msgspec.structs.FieldInfo) -> object:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return field.default

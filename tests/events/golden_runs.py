@@ -1,0 +1,135 @@
+"""The runs of the golden files: every event there is, in histories that `decide` has written.
+
+`python -m tests.events.golden_runs 0.1.0` writes the file of that release, unless it is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from outlive.actors import Retry
+from outlive.actors.run.commands import (
+    CompleteModelCall,
+    CompleteStep,
+    CompleteToolCall,
+    FailModelCall,
+    FailToolCall,
+    IgnoreToolResult,
+    InDoubt,
+    PlannedCall,
+    RecordDelta,
+    Recover,
+    ReportProgress,
+    RunCommand,
+    StartRun,
+    Wake,
+)
+from outlive.actors.run.entity import RUN
+from outlive.events import CallId, Failure, MemoryLog, RunId, Usage, Value, run_stream
+from outlive.testing import fold, stored
+from outlive.testing.golden import golden_of
+from outlive.testing.log_contract.filling import Ticks
+
+FOLDER = Path(__file__).parents[1] / "data" / "golden"
+START_NS = 1_700_000_000_000_000_000
+SECOND = 1_000_000_000
+BOOM = Failure(kind="error", message="bäng", exception="ValueError")
+RETRY = Retry(3, delay=2.0, jitter=0)
+C0, C1, C2 = CallId("0.0"), CallId("0.1"), CallId("0.2")
+
+
+def start(agent_id: str, input: str) -> StartRun:
+    tags: list[Value] = [1, 2.5, None, True, b"\0"]
+    return StartRun(
+        agent_id=agent_id,
+        input=input,
+        model="m",
+        max_steps=7,
+        tool_concurrency=2,
+        metadata={"for": "ü", "tags": tags},
+    )
+
+
+def recover(epoch: int, *, clean: bool = False) -> Recover:
+    in_doubt: dict[str, InDoubt] = {"look": "retry", "send": "fail"}
+    return Recover(epoch=epoch, in_doubt=in_doubt, clean=clean, model="m")
+
+
+def asks(*names: str, attempt: int = 1) -> CompleteModelCall:
+    return CompleteModelCall(
+        step=0,
+        attempt=attempt,
+        text="I will look.",
+        reasoning="hm",
+        tool_calls=tuple(
+            PlannedCall(name=name, arguments={"at": [number]}, provider_id=f"p{number}")
+            for number, name in enumerate(names)
+        ),
+        usage=Usage(input_tokens=11, output_tokens=7),
+        finish_reason="tool_calls",
+        elapsed_ms=12,
+    )
+
+
+def failing(call_id: CallId, attempt: int, retry: Retry) -> FailToolCall:
+    now_ns = START_NS + SECOND
+    return FailToolCall(
+        call_id=call_id, attempt=attempt, error=BOOM, now_ns=now_ns, retry=retry, elapsed_ms=3
+    )
+
+
+ANSWER = CompleteModelCall(step=1, attempt=1, text="It is fine.", usage=Usage(input_tokens=2))
+HISTORIES: dict[str, list[RunCommand]] = {
+    "completed": [
+        start("looker", "look"),
+        RecordDelta(step=0, attempt=1, text="I wi"),
+        RecordDelta(step=0, attempt=1, text="hm", kind="reasoning"),
+        recover(2),  # the model is called again
+        asks("look", "send", "wait", attempt=2),
+        CompleteStep(call_id=C0, attempt=1, key="page-1", value={"words": 3}, elapsed_ms=1),
+        ReportProgress(call_id=C0, attempt=1, done=1.0, total=2.0, note="half"),
+        recover(3),  # one in doubt is repeated, the other one fails
+        CompleteToolCall(call_id=C0, attempt=2, result={"seen": [1, "ü"]}, elapsed_ms=4),
+        IgnoreToolResult(call_id=C1, attempt=1, outcome="completed"),
+        failing(C2, 1, RETRY),
+        Wake(now_ns=START_NS + 4 * SECOND),
+        CompleteToolCall(call_id=C2, attempt=2, result=None),
+        ANSWER,
+    ],
+    "failed": [
+        start("looker", "look elsewhere"),
+        FailModelCall(step=0, attempt=1, error=BOOM, elapsed_ms=9),
+    ],
+    "waiting": [
+        start("waiter", "wait"),
+        asks("look", "wait", "wait"),
+        failing(C1, 1, RETRY),
+        recover(2, clean=True),
+        failing(C0, 2, Retry(0)),
+    ],
+    "begun": [start("waiter", "only that")],
+}
+
+
+def text_of_now() -> str:
+    """Return the golden file of what this version decides and writes."""
+    log = MemoryLog(clock=Ticks(START_NS), log_id="golden")
+    for run_id, commands in HISTORIES.items():
+        stream, state = run_stream(RunId(run_id)), RUN.initial
+        for number, command in enumerate(commands):
+            events = stored(*RUN.decide(state, command))
+            state = fold(*events, state=state)
+            log.append(
+                stream,
+                events,
+                expected_version=log.version(stream),
+                commit_id=b"%-9s%07d" % (run_id.encode(), number),
+                entry=RUN.open_entry(state),
+            ).result(5)
+    return golden_of(log)
+
+
+if __name__ == "__main__":
+    with (FOLDER / f"runs-{sys.argv[1]}.json").open("x", encoding="utf-8") as out:
+        out.write(text_of_now())
