@@ -9,9 +9,9 @@ _EXTRA: Final = ("hypothesis", "pytest")
 
 def explained(error: ModuleNotFoundError, name: str) -> ModuleNotFoundError:
     """Return what to raise in the place of `error`, which came up in module `name`."""
-    missing = (error.name or "").partition(".")[0]
+    missing = error.name
     if missing not in _EXTRA:
-        return error
+        return error  # It is there, and something else is wrong.
     return ModuleNotFoundError(
         f"{name} needs {missing!r}, which is not installed: pip install 'outlive[testing]'",
         name=missing,
