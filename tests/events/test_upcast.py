@@ -183,5 +183,5 @@ def test_an_unknown_event_beside_a_damaged_one_is_told_first() -> None:
 def test_a_log_in_memory_reads_the_same() -> None:
     log = MemoryLog(codec=ONE)
     log.append(A, OLD, expected_version=NONE)
-    log._codec = THREE  # pyright: ignore[reportPrivateUsage]  # as another release would
+    log.store.codec = THREE  # as another release would
     assert [one.event for one in log.read(A)][:2] == list(NEW)
