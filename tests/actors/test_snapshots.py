@@ -22,6 +22,7 @@ from outlive.events import (
     CallId,
     CorruptLog,
     Event,
+    InvalidDefinition,
     MemoryLog,
     ModelCallCompleted,
     ModelCallStarted,
@@ -394,6 +395,26 @@ def test_a_run_whose_beginning_is_damaged_is_quarantined_when_it_needs_it() -> N
     status, reason = run_virtual(play(), clock=machine.clock)
     assert status == "quarantined"
     assert "not what was written" in reason
+
+
+def test_a_runtime_is_told_how_often_to_save() -> None:
+    log = MemoryLog()
+
+    async def play(save_every: int) -> Snapshot | None:
+        async with Runtime(None, agents=[hanging(True)], log=log, save_every=save_every) as rt:
+            run = await rt.start("walker", "go")
+            return log.snapshot(run_stream(run.id))
+
+    assert asyncio.run(play(3)) is None
+    saved = asyncio.run(play(2))
+    assert saved is not None
+    assert saved.version == 2
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, True])
+def test_saving_after_no_number_of_events_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidDefinition, match="save_every is 1 or more events"):
+        Runtime(None, save_every=wrong)
 
 
 def test_a_process_may_die_after_every_commit_with_states_saved_all_the_time(

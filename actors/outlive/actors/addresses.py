@@ -102,8 +102,15 @@ class Addresses(Generic[S, C, X, R]):
     """The entities of one kind that are in memory, by stream, on one event loop."""
 
     def __init__(
-        self, kind: Kind[S, C, X, R], log: EventLog, effects: EffectTable, timers: Timers
+        self,
+        kind: Kind[S, C, X, R],
+        log: EventLog,
+        effects: EffectTable,
+        timers: Timers,
+        *,
+        save_every: int | None = None,
     ) -> None:
+        self._save_every = save_every
         self._kind = kind
         self._log = log
         self._effects = effects
@@ -178,6 +185,7 @@ class Addresses(Generic[S, C, X, R]):
             wake_at=self._timers.set,
             at_rest=lambda: self._at_rest(stream),
             broken=lambda error: self._broken(stream, error),
+            save_every=self._save_every,
         )
         try:
             actor.load()

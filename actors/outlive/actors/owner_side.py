@@ -66,6 +66,7 @@ class OwnerSide:
         clock: Clock,
         executor: Executor,
         max_recoveries: int | None,
+        save_every: int | None,
         views: ViewRunner,
     ) -> None:
         self.log = log
@@ -87,7 +88,7 @@ class OwnerSide:
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
         )
-        self._runs: Runs = Addresses(kind, log, self._effects, self._timers)
+        self._runs: Runs = Addresses(kind, log, self._effects, self._timers, save_every=save_every)
         surroundings.post = self._runs
         self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
         log.on_submitted(self._hear)

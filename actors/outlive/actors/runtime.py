@@ -105,6 +105,8 @@ class Runtime:
             survives SIGKILL; power loss may take the last commits, never what is before them
             or their wholeness. For a runtime with a folder of its own.
         lease: seconds without a sign of life after which this owner may be taken for frozen.
+        save_every: after how many events the state of an unfinished run is saved beside the
+            log, so that taking it up need not begin at its first event; 500 if left out.
         clock, ids, executor, log: what is used in the place of the machine's clock, random
             ids, threads of our own for sync tools, and `LmdbLog(path)`. A log that was handed
             in is not closed.
@@ -130,6 +132,7 @@ class Runtime:
         role: Role = "auto",
         durability: Durability = "sync",
         lease: float = LEASE_S,
+        save_every: int | None = None,
     ) -> None:
         check_role(role)
         check_lease(lease)
@@ -154,6 +157,9 @@ class Runtime:
         whole = max_recoveries is None or type(max_recoveries) is int
         if not whole or (max_recoveries is not None and max_recoveries < 0):
             raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries!r}")
+        if save_every is not None and (type(save_every) is not int or save_every < 1):
+            raise InvalidDefinition(f"save_every is 1 or more events, not {save_every!r}")
+        self._save_every = save_every
         self._deps = deps
         self._max_recoveries = max_recoveries
         self._clock: Clock = clock or SystemClock()
@@ -224,6 +230,7 @@ class Runtime:
             clock=self._clock,
             executor=self._executor,
             max_recoveries=self._max_recoveries,
+            save_every=self._save_every,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:

@@ -98,6 +98,7 @@ class SyncRuntime:
         role: Role = "auto",
         durability: Durability = "sync",
         lease: float = LEASE_S,
+        save_every: int | None = None,
     ) -> None:
         self._runtime = Runtime(
             path,
@@ -112,6 +113,7 @@ class SyncRuntime:
             role=role,
             durability=durability,
             lease=lease,
+            save_every=save_every,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._entered_in: Birthplace | None = None
