@@ -17,11 +17,14 @@ _LONG: Final = 160
 class SimulationFailed(AssertionError):
     """A simulation has shown that something does not hold. `seed` and `crash_at` repeat it."""
 
-    def __init__(self, simulation: Simulation, reason: str) -> None:
+    def __init__(
+        self, simulation: Simulation, reason: str, *, begun_with: int | None = None
+    ) -> None:
+        """Say `reason`. A sweep that has drawn the simulation's seed was `begun_with` another."""
         self.seed = simulation.seed
         self.crash_at = dict(simulation.points.fates)
         self.reason = reason
-        super().__init__(_report(simulation, reason))
+        super().__init__(_report(simulation, reason, begun_with))
 
 
 def story(error: BaseException) -> str:
@@ -32,7 +35,7 @@ def story(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def _report(simulation: Simulation, reason: str) -> str:
+def _report(simulation: Simulation, reason: str, begun_with: int | None) -> str:
     crashes = simulation.points.fates
     passed = simulation.points.passed
     lines = [reason, "", f"seed {simulation.seed}"]
@@ -45,7 +48,7 @@ def _report(simulation: Simulation, reason: str) -> str:
     told = [str(line) for line in simulation.logs if line.is_trouble]
     if told:
         lines += ["", "what was logged:", *(_short(f"    {line}") for line in told[-_LAST:])]
-    lines += ["", "to see it again:", f"    {_again(simulation)}"]
+    lines += ["", "to see it again:", f"    {_again(simulation, begun_with)}"]
     return "\n".join(lines)
 
 
@@ -65,12 +68,14 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
-def _again(simulation: Simulation) -> str:
+def _again(simulation: Simulation, begun_with: int | None) -> str:
     """Return the shortest command known to repeat it."""
     crashes = show_crashes(simulation.points.fates)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     if test:
         at = f" --outlive-crash-points={crashes}" if crashes else ""
-        return f"pytest '{test}' --outlive-seed={simulation.seed}{at}"
+        seed = simulation.seed if begun_with is None else begun_with
+        return f"pytest '{test}' --outlive-seed={seed}{at}"
     at = f", crash_at={dict(sorted(simulation.points.fates.items()))}" if crashes else ""
-    return f"Simulation(agents, seed={simulation.seed}{at})"
+    late = f", late={simulation.loop.late}" if simulation.loop.late else ""
+    return f"Simulation(agents, seed={simulation.seed}{late}{at})"

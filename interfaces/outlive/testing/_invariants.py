@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
+
+import msgspec
 
 from outlive.actors import LiveEntity, Runtime
 from outlive.actors.entity import Entity
 from outlive.actors.run.entity import RUN
+from outlive.actors.snapshots import UnfitState, codec_of
 from outlive.events import OpenEntry, StreamId, Version
 from outlive.testing._simulation.disk import Disk
+from outlive.testing._world import World
 
 ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN}
 """Each kind of entity that a simulation knows how to fold, by the beginning of its streams."""
@@ -29,12 +33,14 @@ class InvariantViolated(AssertionError):
 class _Folded:
     """An entity as the log has it."""
 
-    __slots__ = ("entity", "state", "version")
+    __slots__ = ("entity", "intended", "owed", "state", "version")
 
     def __init__(self, entity: Entity[Any, Any, Any]) -> None:
         self.entity = entity
         self.state = entity.initial
         self.version = 0
+        self.owed: dict[Any, None] = {}
+        self.intended: set[Any] = set()  # all that it has ever owed
 
 
 class Invariants:
@@ -47,13 +53,27 @@ class Invariants:
       an entity that is over has none, and owes nothing;
     - an open entity is waiting for something: an instant, an effect, or a person;
     - the fold of the log is the state of the live actor, unless something is on its way;
+    - a saved state is the fold up to its version;
+    - an effect is performed only once the intent is on the disk, also amid other things;
     - what is outstanding is being performed, and nothing else is;
-    - the clock is watched for every instant that an entity waits for.
+    - the clock is watched for every instant that an entity waits for;
+    - an effect in the `World` that must not be repeated has not been.
     """
 
-    def __init__(self, disk: Disk, runtime: Callable[[], Runtime | None]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        world: World,
+        runtime: Callable[[], Runtime | None],
+        *,
+        at_most_once: Collection[str] = (),
+    ) -> None:
         self._disk = disk
+        self._world = world
         self._runtime = runtime
+        self._at_most_once = frozenset(at_most_once)
+        self._happened = 0  # effects in the world that were looked at
+        self._done: set[tuple[str, str]] = set()
         self.begin_again()
 
     def begin_again(self) -> None:
@@ -69,9 +89,13 @@ class Invariants:
         if self._disk.writes != self._writes:
             self._writes = self._disk.writes
             self._check_stored()
+        if self._at_most_once and len(self._world.ledger) != self._happened:
+            self._check_world()
         runtime = self._runtime()
         if runtime is not None:
             for live in runtime.live():
+                if live.running:
+                    self._check_intended(live)
                 if not live.busy:
                     self._check_live(live)
 
@@ -115,13 +139,53 @@ class Invariants:
             for event in record.events:
                 folded.state = entity.evolve(folded.state, event)
                 folded.version += 1
+            folded.owed = entity.outstanding(folded.state)
+            folded.intended.update(folded.owed)
             touched[record.stream] = None
+            self._check_saved(record.stream, folded)
         for stream in touched:
             self._check_row(stream, self._folded[stream], store.open.get(stream))
 
+    def _check_saved(self, stream: StreamId, folded: _Folded) -> None:
+        saved = self._store.snapshots.get(stream)
+        if saved is None or saved.version != folded.version:
+            return
+        try:
+            state = codec_of(folded.entity).decode(saved.data)
+        except UnfitState as error:
+            raise InvariantViolated(
+                "a saved state is the fold", f"that of {stream} cannot be used: {error}"
+            ) from error
+        if state != folded.state:
+            raise InvariantViolated(
+                "a saved state is the fold",
+                f"{stream} at version {folded.version}: "
+                f"{_fields_apart(state, folded.state, 'saved', 'folded')}",
+            )
+
+    def _check_world(self) -> None:
+        ledger = self._world.ledger
+        for number in range(self._happened, len(ledger)):
+            name, key = ledger[number].name, ledger[number].key
+            if name in self._at_most_once and (name, key) in self._done:
+                raise InvariantViolated(
+                    "at most once", f"effect {name!r} happened 2 times under key {key!r}"
+                )
+            self._done.add((name, key))
+        self._happened = len(ledger)
+
+    def _check_intended(self, live: LiveEntity) -> None:
+        folded = self._folded.get(live.stream)
+        for effect in live.running:
+            if folded is None or effect not in folded.intended:
+                raise InvariantViolated(
+                    "an effect waits for its commit",
+                    f"{live.stream} does {effect}, and the log knows nothing of it",
+                )
+
     def _check_row(self, stream: StreamId, folded: _Folded, row: OpenEntry | None) -> None:
         expected = folded.entity.open_entry(folded.state)
-        owed = folded.entity.outstanding(folded.state)
+        owed = folded.owed
         if row is not None and row.status in _STANDING:
             return
         if row != expected:
@@ -132,13 +196,13 @@ class Invariants:
             if owed:
                 raise InvariantViolated("what is over owes nothing", f"{stream} owes {list(owed)}")
             return
-        if not owed and expected.wake_at_ns is None and expected.status != "suspended":
-            raise InvariantViolated(
-                "what is open waits for something", f"{stream} owes nothing and never wakes"
-            )
         if bool(owed) != expected.owes:
             raise InvariantViolated(
                 "the open table says what is owed", f"{stream} owes {list(owed)}, its row: {row}"
+            )
+        if not owed and expected.wake_at_ns is None and expected.status != "suspended":
+            raise InvariantViolated(
+                "what is open waits for something", f"{stream} owes nothing and never wakes"
             )
 
     def _check_live(self, live: LiveEntity) -> None:
@@ -153,9 +217,10 @@ class Invariants:
         if live.state != state:
             raise InvariantViolated(
                 "the log is the live state",
-                f"{live.stream} at version {version} is {live.state}, the log folds to {state}",
+                f"{live.stream} at version {version}: "
+                f"{_fields_apart(live.state, state, 'live', 'folded')}",
             )
-        owed = live.entity.outstanding(state)
+        owed = {} if folded is None else folded.owed
         if set(owed) != set(live.running):
             raise InvariantViolated(
                 "what is outstanding is being done, once, and nothing else",
@@ -168,3 +233,15 @@ class Invariants:
                 "the clock is watched",
                 f"{live.stream} wants to wake at {wake_at_ns}, and is woken at {live.wake_at_ns}",
             )
+
+
+def _fields_apart(one: object, other: object, name: str, other_name: str) -> str:
+    """Say in which fields two states of the same kind differ."""
+    if not isinstance(one, msgspec.Struct) or type(one) is not type(other):
+        return f"{name} {one}, {other_name} {other}"
+    apart = [
+        f"{field} is {found!r} {name}, and {expected!r} {other_name}"
+        for field in one.__struct_fields__
+        if (found := getattr(one, field)) != (expected := getattr(other, field))
+    ]
+    return "; ".join(apart)

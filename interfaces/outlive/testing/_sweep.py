@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from itertools import zip_longest
+from typing import Final, TypeAlias, cast
 
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult
@@ -18,6 +19,12 @@ from outlive.testing._world import World
 
 Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
 """What is done from outside. It may be called many times, each time in a new simulation."""
+
+
+_LATE: Final = 5.0
+"""Virtual seconds by which tasks may be late in another order."""
+
+_COMPARED: Final = ("run_id", "status", "output", "finish_reason", "error", "messages", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +87,10 @@ def assert_survives_crashes(
 ) -> Sweep:
     """Crash a scenario at every point, and again while it recovers, and compare what comes out.
 
-    It is run once undisturbed, to learn its points: before and after every commit, every effect
-    in the `World`, every model call and each part of an answer. Then under other orders of what
-    goes on at the same time. Then once for each point and fate, the process dying just there
+    It is run undisturbed, to learn its points: before and after every commit, every effect in
+    the `World`, every model call and each part of an answer; and once more, which must come to
+    the same log, byte for byte. Then under other orders of what goes on at the same time, with
+    tasks that begin late. Then once for each point and fate, the process dying just there
     (`kill`), or stopping and waking up after another has taken over (`freeze`); and some more
     times with a second death during the recovery.
 
@@ -121,13 +129,17 @@ def assert_survives_crashes(
     judge = promise or _same
     tell = progress or _tell_nobody
 
-    def simulate(seed: int, crash_at: Mapping[int, Fate]) -> tuple[Simulation, Outcome]:
+    def simulate(
+        crash_at: Mapping[int, Fate], other: int | None = None
+    ) -> tuple[Simulation, Outcome]:
         simulation = Simulation(
             agents,
             deps=deps,
-            seed=seed,
+            seed=seed if other is None else _other_seed(seed, other),
+            late=0.0 if other is None else _LATE,
             durability=durability,
             max_recoveries=max_recoveries,
+            at_most_once=at_most_once,
             invariants=invariants,
             crash_at=crash_at,
         )
@@ -136,39 +148,44 @@ def assert_survives_crashes(
                 outcome = _outcome(scenario, simulation)
                 _check_told(simulation)
         except Exception as error:
-            raise SimulationFailed(simulation, story(error)) from error
+            raise SimulationFailed(simulation, story(error), begun_with=seed) from error
         return simulation, outcome
 
-    def attempt(seed: int, crash_at: Mapping[int, Fate]) -> list[Point]:
-        simulation, outcome = simulate(seed, crash_at)
+    def attempt(crash_at: Mapping[int, Fate], other: int | None = None) -> list[Point]:
+        simulation, outcome = simulate(crash_at, other)
         sweep.deaths += simulation.deaths
         try:
             judge(calm_outcome, outcome)
             _check_effects(calm_outcome, outcome, at_most_once)
         except AssertionError as error:
-            raise SimulationFailed(simulation, story(error)) from error
+            raise SimulationFailed(simulation, story(error), begun_with=seed) from error
         return simulation.points.passed
 
-    calm, calm_outcome = simulate(seed, {})
+    calm, calm_outcome = simulate({})
     sweep = Sweep(points=calm.points.passed)
     sweep.runs["calm"] = 1
     if not sweep.points:
         raise ValueError("the scenario has no point at which it could crash: it does nothing")
     if one_crash is not None:
-        attempt(seed, one_crash)
+        attempt(one_crash)
         return sweep
+    tell("the same again")
+    again, _ = simulate({})
+    sweep.runs["the same again"] = 1
+    if again.log_bytes != calm.log_bytes:
+        raise SimulationFailed(again, _logs_apart(calm, again))
     for other in range(1, orders + 1):
         tell(f"order {other} of {orders}")
-        attempt(_other_seed(seed, other), {})
+        attempt({}, other)
         sweep.runs["another order"] += 1
     for fate in fates:
         for point in sweep.points:
             tell(f"{fate} at {point} of {len(sweep.points)}")
-            passed = attempt(seed, {point.number: fate})
+            passed = attempt({point.number: fate})
             sweep.runs[fate] += 1
             later = len(passed) - point.number
             for number in range(1, min(second_crashes, later) + 1):
-                attempt(seed, {point.number: fate, point.number + number: "kill"})
+                attempt({point.number: fate, point.number + number: "kill"})
                 sweep.runs[f"{fate}, and a kill in the recovery"] += 1
     return sweep
 
@@ -184,6 +201,20 @@ def crash_points(
     with Simulation(agents, deps=deps, seed=seed) as simulation:
         _outcome(scenario, simulation)
     return simulation.points.passed
+
+
+def _logs_apart(one: Simulation, other: Simulation) -> str:
+    """Say where the logs of two simulations that should be the same part."""
+    stores = one.disk.store, other.disk.store
+    records = [[s.record(at) for at, data in enumerate(s.records, 1) if data] for s in stores]
+    for first, second in zip_longest(*records):
+        if first != second:
+            shown = [None if it is None else (it.stream, *it.events) for it in (first, second)]
+            return (
+                f"the same seed came to another log: once it has {shown[0]}, and then {shown[1]}: "
+                "something looks at what is not simulated, as the machine's clock or its chance"
+            )
+    return "the same seed came to another log"
 
 
 def _tell_nobody(_: str) -> None:
@@ -242,29 +273,30 @@ def _same(calm: Outcome, stormy: Outcome) -> None:
             return
         for id in {**before, **after}:
             if before.get(id) != after.get(id):
-                raise AssertionError(
-                    f"run {id} came to {after.get(id)}, without a crash to {before.get(id)}"
-                )
+                raise AssertionError(_apart(id, before.get(id), after.get(id)))
 
 
 def _comparable(value: object) -> object:
     """Return what is compared of a value: of a run's result all but the tokens it has cost."""
     if isinstance(value, RunResult):
-        return (
-            value.run_id,
-            value.status,
-            value.output,
-            value.finish_reason,
-            value.error,
-            value.messages,
-            value.steps,
-        )
+        return tuple(getattr(value, field) for field in _COMPARED)
     if isinstance(value, list | tuple):
         return [_comparable(item) for item in cast("Sequence[object]", value)]
     if isinstance(value, dict):
         items = cast("dict[object, object]", value).items()
         return {key: _comparable(item) for key, item in items}
     return value
+
+
+def _apart(id: str, before: object, after: object) -> str:
+    """Say in what a run's results differ, as `_comparable` gives them."""
+    if not isinstance(before, tuple) or not isinstance(after, tuple):
+        return f"run {id} came to {after}, without a crash to {before}"
+    fields = zip(
+        _COMPARED, cast("Sequence[object]", before), cast("Sequence[object]", after), strict=True
+    )
+    apart = [f"{name} {now}, without a crash {was}" for name, was, now in fields if was != now]
+    return f"run {id} came to other {'; '.join(apart)}"
 
 
 def _without_id(result: RunResult) -> str:

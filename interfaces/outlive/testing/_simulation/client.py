@@ -51,7 +51,11 @@ class Client:
         run_id: str | None = None,
         metadata: Mapping[str, object] | None = None,
     ) -> str:
-        """Start a run; return its id once it is acknowledged. See `Runtime.start`."""
+        """Start a run; return its id once it is acknowledged. See `Runtime.start`.
+
+        Raises:
+            AssertionError: it was acknowledged before it was in the log.
+        """
         agent_id = agent.id if isinstance(agent, Agent) else agent
         id = self._simulation.ids.run_id() if run_id is None else RunId(run_id)
 
@@ -59,6 +63,8 @@ class Client:
             return (await rt.start(agent_id, input, run_id=id, metadata=metadata)).id
 
         started = await self.call(start)
+        if not self._simulation.records(started):
+            raise AssertionError(f"the start of {started} was acknowledged, and is not in the log")
         self._simulation.acknowledged.started[started] = None
         return started
 
@@ -73,7 +79,11 @@ class Client:
         return await self.result(await self.start(agent, input, run_id=run_id))
 
     async def observe(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
-        """Yield the events of a run, each once, until it is over: over all deaths."""
+        """Yield the events of a run, each once, until it is over: over all deaths.
+
+        Raises:
+            AssertionError: a version was told twice, or left out.
+        """
         seen = self._simulation.acknowledged.seen.setdefault(run_id, [])
         version = after
         while True:
@@ -81,6 +91,10 @@ class Client:
             if not page:
                 return
             for at, event in page:
+                if at != version + 1:
+                    raise AssertionError(
+                        f"an observer of {run_id} was told version {at} after {version}"
+                    )
                 seen.append((at, event))
                 version = at
                 yield event

@@ -11,12 +11,26 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from outlive.events import CODEC, Clock, Codec, Fenced, LogError, LogFailed, LogParked, OutliveError
+from msgspec import UNSET
+
+from outlive.events import (
+    CODEC,
+    CallId,
+    Clock,
+    Codec,
+    Event,
+    Fenced,
+    LogError,
+    LogFailed,
+    LogParked,
+    OutliveError,
+    ToolResultIgnored,
+)
 from outlive.events.commit import Commit, deliver_all
 from outlive.events.lmdb_store.durability import Durability
 from outlive.events.memory import MemoryLog
 from outlive.events.memory_store import MemoryStore
-from outlive.events.store import Admitted
+from outlive.events.store import Admitted, admit
 from outlive.testing._simulation.loop import SimulationLoop
 from outlive.testing._simulation.points import KEPT, Points
 from outlive.testing._simulation.process import Process
@@ -25,8 +39,11 @@ _LATENCIES: Final = (0.0, 0.0, 0.000_1, 0.000_4, 0.002, 0.02)
 """Seconds from an append to the flush that takes it, of which one is drawn."""
 
 
+_OVERTAKING: Final = ToolResultIgnored(call_id=CallId("0.0"), attempt=0, outcome="failed")
+
+
 class Disk:
-    """What outlives every process. `fail`, `fill` and `stall` make it misbehave."""
+    """What outlives every process. `fail`, `overtake`, `fill`, `stall` make it misbehave."""
 
     def __init__(
         self,
@@ -45,6 +62,7 @@ class Disk:
         self._synced = 0
         self._journal: list[tuple[Admitted, int]] = []  # what a loss of power is undone with
         self._fails: list[bool] = []
+        self._overtaking: list[Event] = []
         self._stalled = False
         self._full = False
         self._waiting: dict[SimulatedLog, None] = {}
@@ -56,6 +74,14 @@ class Disk:
             after_write: it is in all the same, and nobody knows.
         """
         self._fails.append(after_write)
+
+    def overtake(self, event: Event = _OVERTAKING) -> None:
+        """Let another one append `event` just ahead of the next write to a stream that exists.
+
+        That write is refused with `WrongExpectedVersion`, and so is all that was decided upon
+        it; who has decided reads the stream anew. Left out, it is an event that changes nothing.
+        """
+        self._overtaking.append(event)
 
     def fill(self) -> None:
         """Leave no space: what is appended waits from now on, and starts are refused."""
@@ -121,10 +147,11 @@ class Disk:
             return LogFailed("the disk failed, as the simulation was told to make it")
         positions: list[int] = []
         for admitted in batch:
-            if self.store.apply(admitted, log.epoch):
-                positions.append(self.store.head)
-            if self._relaxed:
-                self._journal.append((admitted, log.epoch))
+            for one in (*self._ahead_of(admitted[0]), admitted):
+                if self.store.apply(one, log.epoch):
+                    positions.append(self.store.head)
+                if self._relaxed:
+                    self._journal.append((one, log.epoch))
         self.writes += 1
         if self._relaxed and self._random.random() < 0.5:
             self._synced = len(self._journal)
@@ -133,6 +160,29 @@ class Disk:
                 admitted[0].outcome = None
             return LogFailed("the disk failed after it had written, as the simulation was told")
         return positions if self._points.come_by(log.process, "after", what) else None
+
+    def _ahead_of(self, commit: Commit) -> list[Admitted]:
+        """Return what gets in ahead of a commit."""
+        version = self.store.version(commit.stream)
+        if not self._overtaking or not commit.events or not version:
+            return []
+        event = self._overtaking.pop(0)
+        return [
+            admit(
+                self.store.codec,
+                commit.stream,
+                (event,),
+                expected_version=version,
+                recorded_at_ns=commit.recorded_at_ns,
+                commit_id=None,
+                cause=None,
+                correlation_id=None,
+                command_id=None,
+                reply=None,
+                snapshot=None,
+                entry=UNSET,
+            )
+        ]
 
     def wait(self, log: SimulatedLog) -> bool:
         """Whether a log has to wait; it is told when it can go on."""

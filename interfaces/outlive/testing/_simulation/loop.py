@@ -35,6 +35,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+_LATE: Final = (0.0, 0.1, 0.4, 1.0)
+
+
 class Stuck(AssertionError):
     """Nothing is ready and nothing is due: what is waited for would never come."""
 
@@ -76,6 +79,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self.graveyard: Final[list[object]] = []  # what dead processes leave must not be collected
         self.after_step: Callable[[], None] | None = None
         self.threads: Executor | None = None
+        self.late = 0.0  # seconds by which tasks of processes begin late at most
+        self._first_step_late = 0.0
         self.steps = 0
         self._random = random
         self._drawn = 0
@@ -100,6 +105,9 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Run `callback` as one of those that are ready."""
+        if self._first_step_late:
+            late, self._first_step_late = self._first_step_late, 0.0
+            return self.call_later(late, callback, *args, context=context)
         handle = asyncio.Handle(callback, args, self, context)
         self._put(handle)
         return handle
@@ -148,6 +156,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[T]:
         """Make a task; it belongs to the process of its context."""
         process = HERE.get() if context is None else context.get(HERE)
+        if self.late and process is not None:
+            self._first_step_late = self.late * self._random.choice(_LATE)
         task = SimulatedTask(coro, loop=self, name=name or f"task-{self._drawn}", context=context)
         task.process = process
         if process is not None and not process.alive:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from datetime import datetime, timedelta
 from random import Random
@@ -50,8 +50,12 @@ class Simulation:
             outside, that note in the `World` what is done to them. The `World` if left out.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
+        save_every: see `Runtime`; small here, so that saved states are read too.
+        at_most_once: names of effects in the `World` that never happen twice under one key.
         invariants: check them after every step; without, a simulation is several times faster.
         restart_after: virtual seconds from a death to the next start.
+        late: virtual seconds by which a task in a process may begin late, as on a machine that
+            is overloaded; so effects that run side by side end in any order.
         start: the wall clock's first instant.
         crash_at: at which points (see `points`) a process dies, or freezes.
     """
@@ -65,14 +69,18 @@ class Simulation:
         deps: Callable[[World], object] | None = None,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
+        save_every: int = 7,
+        at_most_once: Collection[str] = (),
         invariants: bool = True,
         restart_after: float = 0.1,
+        late: float = 0.0,
         start: datetime = START,
         crash_at: Mapping[int, Fate] | None = None,
     ) -> None:
         self.seed: Final = seed
         self.clock: Final = SimulatedClock(start)
         self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order"))
+        self.loop.late = late
         self.points: Final = Points(fates=dict(crash_at or {}), meet=self._meet)
         self.disk: Final = Disk(
             random=Random(f"{seed} disk"), points=self.points, durability=durability
@@ -87,6 +95,7 @@ class Simulation:
         self._agents = agents
         self._deps = deps
         self._max_recoveries = max_recoveries
+        self._save_every = save_every
         self._restart_after = restart_after
         self._threads = BatonThreads(self.loop)
         self.loop.threads = self._threads
@@ -94,7 +103,9 @@ class Simulation:
         self._context: Final = copy_context()
         self._booting = False
         self.closed = False
-        self.invariants: Final = Invariants(self.disk, self._runtime_now)
+        self.invariants: Final = Invariants(
+            self.disk, self.world, self._runtime_now, at_most_once=at_most_once
+        )
         if invariants:
             self.loop.after_step = self.invariants.check
 
@@ -123,6 +134,8 @@ class Simulation:
         """Return the process that serves, once it does."""
         while True:
             life = self.life
+            if self.closed:
+                await self.loop.create_future()  # There will be none any more.
             if life is None:
                 if not self._booting:
                     self._boot()
@@ -166,6 +179,7 @@ class Simulation:
             agents=[watched_agent(agent, self.points) for agent in agents],
             deps=self.world if self._deps is None else self._deps(self.world),
             max_recoveries=self._max_recoveries,
+            save_every=self._save_every,
             clock=self.clock,
             ids=self.ids,
             executor=self._threads,
@@ -322,6 +336,7 @@ class Simulation:
         if self.closed:
             return
         self.closed = True
+        self.loop.after_step = None  # What is seen from here on is the end of the simulation.
         for life in self._lives:
             if life.process.alive:
                 self.loop.bury(life.process)
