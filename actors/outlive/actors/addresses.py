@@ -36,6 +36,7 @@ from outlive.events import (
     StreamId,
     UnknownEvent,
     Version,
+    WrongExpectedVersion,
 )
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -220,6 +221,10 @@ class Addresses(Generic[S, C, X, R]):
                 recovered.get()
             except Exhausted as error:
                 self._stand_still(stream, "quarantined", str(error))
+            except WrongExpectedVersion:
+                # Nothing would be done about what was in flight. By now the stream is read anew.
+                if not actor.actor_stopped.is_set():
+                    self._recover(stream, actor)
             except LogError:
                 pass  # `_broken` has been told.
             except Exception as error:  # noqa: BLE001  # one entity's trouble is not the others'
