@@ -247,7 +247,11 @@ class SyncToolContext(_Context):
         except RuntimeError:
             body.close()
             raise AttemptEnded(self.call_id, self.attempt) from None
-        self._attempt.wait(done)
+        try:
+            self._attempt.wait(done)
+        finally:
+            if inspect.getcoroutinestate(body) == inspect.CORO_CREATED:
+                body.close()  # Its process has died, in a simulation: the loop never comes to it.
 
 
 def _return_type(fn: Any) -> Any:
