@@ -23,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="for how long processes are killed and frozen at random (default: %(default)s)",
     )
     parser.addoption(
+        "--seeds",
+        type=int,
+        default=300,
+        help="for how many seeds two processes must come to the same log (default: %(default)s)",
+    )
+    parser.addoption(
         "--flips",
         type=int,
         default=25,

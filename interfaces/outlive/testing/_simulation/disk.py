@@ -39,6 +39,7 @@ _LATENCIES: Final = (0.0, 0.0, 0.000_1, 0.000_4, 0.002, 0.02)
 """Seconds from an append to the flush that takes it, of which one is drawn."""
 
 
+_MORE: Final = 9
 _OVERTAKING: Final = ToolResultIgnored(call_id=CallId("0.0"), attempt=0, outcome="failed")
 
 
@@ -76,10 +77,12 @@ class Disk:
         self._fails.append(after_write)
 
     def overtake(self, event: Event = _OVERTAKING) -> None:
-        """Let another one append `event` just ahead of the next write to a stream that exists.
+        """Let another one append just ahead of the next write to a stream that exists.
 
         That write is refused with `WrongExpectedVersion`, and so is all that was decided upon
-        it; who has decided reads the stream anew. Left out, it is an event that changes nothing.
+        it; who has decided reads the stream anew. What is appended is one record, of `event` so
+        often that nothing on its way has a version that fits by chance. Left out, it is an event
+        that changes nothing.
         """
         self._overtaking.append(event)
 
@@ -147,7 +150,7 @@ class Disk:
             return LogFailed("the disk failed, as the simulation was told to make it")
         positions: list[int] = []
         for admitted in batch:
-            for one in (*self._ahead_of(admitted[0]), admitted):
+            for one in (*self._ahead_of(admitted[0], batch), admitted):
                 if self.store.apply(one, log.epoch):
                     positions.append(self.store.head)
                 if self._relaxed:
@@ -161,17 +164,18 @@ class Disk:
             return LogFailed("the disk failed after it had written, as the simulation was told")
         return positions if self._points.come_by(log.process, "after", what) else None
 
-    def _ahead_of(self, commit: Commit) -> list[Admitted]:
+    def _ahead_of(self, commit: Commit, batch: list[Admitted]) -> list[Admitted]:
         """Return what gets in ahead of a commit."""
         version = self.store.version(commit.stream)
         if not self._overtaking or not commit.events or not version:
             return []
         event = self._overtaking.pop(0)
+        on_their_way = sum(len(it[0].events) for it in batch if it[0].stream == commit.stream)
         return [
             admit(
                 self.store.codec,
                 commit.stream,
-                (event,),
+                (event,) * (on_their_way + _MORE),
                 expected_version=version,
                 recorded_at_ns=commit.recorded_at_ns,
                 commit_id=None,
