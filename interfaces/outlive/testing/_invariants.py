@@ -101,8 +101,7 @@ class Invariants:
 
     def check_idle(self) -> None:
         """Nothing happens any more: an open entity must be one that waits for a person."""
-        self.check()
-        for stream, row in self._store.open.items():
+        for stream, row in self._disk.store.open.items():
             if row.status not in (*_STANDING, "suspended"):
                 raise InvariantViolated(
                     "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"

@@ -109,6 +109,8 @@ class _Job:
         finally:
             _here.job = None
             self._ended = True
+            if self._process is not None:
+                self._process.never_mind(self._bury)
 
     def _bury(self) -> None:
         """Its process died: what it waits for never comes. On the loop's thread, or its own."""

@@ -11,6 +11,7 @@ from outlive.actors import Agent, Runtime
 from outlive.events import Event, LogError, RunId, Version, run_stream
 from outlive.projections import RunResult
 from outlive.testing._durations import seconds_of
+from outlive.testing._simulation.process import Process
 from outlive.testing._world import World
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Client:
             return (await rt.start(agent_id, input, run_id=id, metadata=metadata)).id
 
         started = await self.call(start)
-        if not self._simulation.records(started):
+        if not self._simulation.disk.store.version(run_stream(started)):
             raise AssertionError(f"the start of {started} was acknowledged, and is not in the log")
         self._simulation.acknowledged.started[started] = None
         return started
@@ -113,7 +114,7 @@ class Client:
             task = asyncio.get_running_loop().create_task(
                 work(life.runtime), context=life.process.context.copy()
             )
-            await self._ended(task, life.process.when_dead)
+            await self._ended(task, life.process)
             if not task.done():
                 continue
             try:
@@ -126,9 +127,7 @@ class Client:
                 if life.process.alive and not life.ended:
                     raise
 
-    async def _ended(
-        self, task: asyncio.Task[Any], when_dead: Callable[[Callable[[], None]], None]
-    ) -> None:
+    async def _ended(self, task: asyncio.Task[Any], process: Process) -> None:
         """Wait until the task is done, or will never be."""
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
@@ -138,12 +137,14 @@ class Client:
                 waiter.set_result(None)
 
         task.add_done_callback(wake)
-        when_dead(wake)
+        process.when_dead(wake)
         try:
             await waiter
         except asyncio.CancelledError:
             task.cancel()
             raise
+        finally:
+            process.never_mind(wake)
 
 
 async def _some_events(rt: Runtime, run_id: str, after: int) -> list[tuple[Version, Event]]:

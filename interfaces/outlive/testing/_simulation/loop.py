@@ -307,6 +307,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def _make_due_ready(self) -> None:
         timers = self._timers
+        if not timers:
+            return
         now = self.time() + 1e-9
         while timers and timers[0][0] <= now:
             handle = heapq.heappop(timers)[2]

@@ -30,8 +30,14 @@ class Points:
     """Counts the instants, and makes processes die at those that were chosen."""
 
     fates: dict[int, Fate] = field(default_factory=dict[int, Fate])
-    passed: list[Point] = field(default_factory=list[Point])
     meet: Callable[[Process, Fate], None] | None = None
+    # Bare tuples: a long simulation passes many, and the garbage collector looks at objects.
+    _passed: list[tuple[When, str]] = field(default_factory=list[tuple[When, str]])
+
+    @property
+    def passed(self) -> list[Point]:
+        """The instants so far, in order."""
+        return [Point(number, *one) for number, one in enumerate(self._passed, 1)]
 
     def come_by(self, process: Process | None, when: When, what: str) -> bool:
         """A process comes by; return whether it goes on."""
@@ -39,9 +45,8 @@ class Points:
             return True
         if not process.alive:
             return False
-        point = Point(len(self.passed) + 1, when, what)
-        self.passed.append(point)
-        fate = self.fates.get(point.number)
+        self._passed.append((when, what))
+        fate = self.fates.get(len(self._passed))
         if fate is not None and self.meet is not None:
             self.meet(process, fate)
         return process.alive

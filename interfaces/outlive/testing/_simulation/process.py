@@ -37,21 +37,25 @@ class Process:
         self.held: deque[asyncio.Handle] = deque()  # what waits until it is thawed
         self.context: Final[Context] = copy_context()
         self.context.run(HERE.set, self)
-        self._mourners: list[Callable[[], None]] = []
+        self._mourners: dict[Callable[[], None], None] = {}
 
     def when_dead(self, callback: Callable[[], None]) -> None:
         """Call `callback` at its death; at once if it is dead."""
         if self.alive:
-            self._mourners.append(callback)
+            self._mourners[callback] = None
         else:
             callback()
+
+    def never_mind(self, callback: Callable[[], None]) -> None:
+        """Do not call `callback` any more: a process may live long and be called often."""
+        self._mourners.pop(callback, None)
 
     def die(self) -> None:
         """From now on nothing that it has set going happens."""
         if self.alive:
             self.alive = False
             self.held.clear()
-            mourners, self._mourners = self._mourners, []
+            mourners, self._mourners = self._mourners, {}
             for mourner in mourners:
                 mourner()
 

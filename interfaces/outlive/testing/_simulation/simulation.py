@@ -144,6 +144,9 @@ class Simulation:
                 self.loop.call_later(self._restart_after, waiter.set_result, None)
                 await waiter
                 continue
+            if life.opened.done():
+                life.opened.result()
+                return life
             waiter = self.loop.create_future()
 
             def wake(_: object = None, waiter: asyncio.Future[None] = waiter) -> None:
@@ -153,9 +156,6 @@ class Simulation:
             life.opened.add_done_callback(wake)
             life.process.when_dead(wake)
             await waiter
-            if life.serves and life.opened.done():
-                life.opened.result()
-                return life
 
     def _boot(self) -> None:
         """Start the next process."""
@@ -316,6 +316,8 @@ class Simulation:
         self.run_until_up()
         with self.logs.kept():
             self.loop.run_until(lambda: self.loop.idle)
+        if self.loop.after_step is not None:
+            self.invariants.check()
         self.invariants.check_idle()
 
     def jump_clock(self, seconds: float) -> None:
