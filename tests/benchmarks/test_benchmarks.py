@@ -16,6 +16,7 @@ from benchmarks import (
     bench_open,
     bench_processes,
     bench_recovery,
+    bench_simulation,
     bench_subscribers,
     bench_verify,
     bench_views,
@@ -86,6 +87,11 @@ def verifying(folder: Path) -> Report:
     return bench_verify.measure(sizes, folder, rounds=1)
 
 
+def simulation(folder: Path) -> Report:
+    sizes = bench_simulation.Sizes(agents=3, hours=2, watched_hours=1)
+    return bench_simulation.measure(sizes, folder, rounds=1)
+
+
 def processes(folder: Path) -> Report:
     sizes = bench_processes.Sizes(lease=0.3, starts=3, idle_seconds=0.01)
     return bench_processes.measure(sizes, folder, rounds=1)
@@ -100,6 +106,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
     "processes": (processes, {"owner", "p50 ms", "slowest ms"}, 4),
+    "simulation": (simulation, {"invariants", "runs", "us a run", "s a week"}, 1),
     "views": (views, {"list", "p50 ms", "p99 ms"}, 2),
 }
 
