@@ -33,6 +33,7 @@ class RuntimeOptions(TypedDict, total=False):
     role: Role
     durability: Durability
     lease: float
+    save_every: int | None
 
 
 class RuntimeFactory:
