@@ -13,7 +13,7 @@ from outlive.actors.addresses import Addresses
 from outlive.actors.context import ToolContext
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.run import decide, entity, tool_call
-from outlive.actors.run.commands import CallTool, Effect
+from outlive.actors.run.commands import CallTool, Effect, FailToolCall
 from outlive.actors.snapshots import StateCodec
 from outlive.actors.timers import Timers
 from outlive.events import CallId, Failure, RunState, StreamId, Value
@@ -24,9 +24,14 @@ from outlive.projections.messages import ToolMessage
 Defect = Callable[[pytest.MonkeyPatch], None]
 
 
+def _right(owner: object, name: str) -> Any:
+    """What the mistake stands in for."""
+    return getattr(owner, name)
+
+
 def effect_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Effects are started when their intent is appended, not when that is durable."""
-    append = EventSourcedActor._append
+    append = _right(EventSourcedActor, "_append")
 
     def act_at_once(self: Any, *args: Any) -> None:
         append(self, *args)
@@ -40,7 +45,7 @@ def effect_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 def reply_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Who sent a command is answered when its events are appended, not when they are durable."""
-    append = EventSourcedActor._append
+    append = _right(EventSourcedActor, "_append")
 
     def answer_at_once(self: Any, *args: Any) -> None:
         append(self, *args)
@@ -66,7 +71,7 @@ def forgotten_in_outstanding(patch: pytest.MonkeyPatch) -> None:
 
 def forgotten_in_the_shell(patch: pytest.MonkeyPatch) -> None:
     """Of the effects that one commit makes outstanding, only the first is started."""
-    act = EventSourcedActor._act
+    act = _right(EventSourcedActor, "_act")
 
     def act_on_one(self: Any, state: Any, entry: Any, cause: Any) -> None:
         perform = self._world.perform
@@ -88,7 +93,7 @@ def forgotten_in_the_shell(patch: pytest.MonkeyPatch) -> None:
 
 def effects_of_the_actor(patch: pytest.MonkeyPatch) -> None:
     """What runs is remembered by the actor object, and forgotten when it is built anew."""
-    rebuild = EventSourcedActor._rebuild
+    rebuild = _right(EventSourcedActor, "_rebuild")
 
     def forget(self: Any) -> None:
         self._owed = {}
@@ -110,7 +115,7 @@ def key_of_the_attempt(patch: pytest.MonkeyPatch) -> None:
 
 def commit_id_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A store does not keep which commit was a stream's last."""
-    add = MemoryStore._add
+    add = _right(MemoryStore, "_add")
 
     def forget(self: Any, admitted: Any, *args: Any) -> None:
         add(self, admitted, *args)
@@ -121,7 +126,7 @@ def commit_id_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def row_left_as_it_was(patch: pytest.MonkeyPatch) -> None:
     """The row of the open table is written when a run begins and ends, not in between."""
-    append = EventSourcedActor._append
+    append = _right(EventSourcedActor, "_append")
 
     def leave_the_row(self: Any, envelope: Any, events: Any, state: Any, *args: Any) -> None:
         entry = self._entity.open_entry(state)
@@ -136,10 +141,12 @@ def saved_without_its_memory(**lost: Any) -> Defect:
     """A saved state does not hold what repeats are known by."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        encode = StateCodec.encode
-        patch.setattr(
-            StateCodec, "encode", lambda self, state: encode(self, replace(state, **lost))
-        )
+        encode = _right(StateCodec, "encode")
+
+        def lose(self: Any, state: RunState) -> Any:
+            return encode(self, replace(state, **lost))
+
+        patch.setattr(StateCodec, "encode", lose)
 
     return plant
 
@@ -157,12 +164,12 @@ def in_the_order_of_arrival(patch: pytest.MonkeyPatch) -> None:
 
 def clock_in_decide(patch: pytest.MonkeyPatch) -> None:
     """A retry is due by the machine's clock, read while deciding."""
-    fail = decide._fail_tool_call
-    patch.setattr(
-        decide,
-        "_fail_tool_call",
-        lambda state, command: fail(state, replace(command, now_ns=time.time_ns())),
-    )
+    fail = _right(decide, "_fail_tool_call")
+
+    def by_the_clock(state: RunState, command: FailToolCall) -> Any:
+        return fail(state, replace(command, now_ns=time.time_ns()))
+
+    patch.setattr(decide, "_fail_tool_call", by_the_clock)
 
 
 def observer_one_back(patch: pytest.MonkeyPatch) -> None:
@@ -176,12 +183,16 @@ def observer_one_back(patch: pytest.MonkeyPatch) -> None:
 
 def wake_up_not_watched(patch: pytest.MonkeyPatch) -> None:
     """An entity says when it wants to wake, and nobody watches the clock for it."""
-    patch.setattr(Timers, "set", lambda self, stream, wake_at_ns: None)
+
+    def forget(self: Timers, stream: StreamId, wake_at_ns: int | None) -> None:
+        """Set nothing."""
+
+    patch.setattr(Timers, "set", forget)
 
 
 def wake_up_lost_at_opening(patch: pytest.MonkeyPatch) -> None:
     """Opening a log brings in what owes something, and forgets who only waits for an instant."""
-    bring_in_all = Addresses.bring_in_all
+    bring_in_all = _right(Addresses, "bring_in_all")
 
     def only_what_owes(self: Any, rows: Sequence[tuple[StreamId, Any]]) -> None:
         kept: Iterable[tuple[StreamId, Any]] = (row for row in rows if row[1].owes)

@@ -40,7 +40,7 @@ def told(folder: Path, first: int, count: int, *more: str) -> list[list[str]]:
 def test_the_same_seed_comes_to_the_same_in_processes_that_hash_differently(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    seeds: int = request.config.getoption("--seeds")
+    seeds = int(str(request.config.getoption("--seeds")))
     one, other = told(tmp_path, 0, seeds)
     assert len(one) == seeds
     for here, there in zip(one, other, strict=True):
