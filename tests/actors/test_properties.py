@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,15 +11,9 @@ from hypothesis import strategies as st
 from outlive.actors import Retry
 from outlive.actors.run.commands import (
     CompleteModelCall,
-    CompleteStep,
     CompleteToolCall,
-    FailModelCall,
     FailToolCall,
-    IgnoreToolResult,
     PlannedCall,
-    RecordDelta,
-    Recover,
-    ReportProgress,
     RunCommand,
     StartRun,
     Wake,
@@ -33,7 +26,6 @@ from outlive.events import (
     Failure,
     ModelCallCompleted,
     ModelCallStarted,
-    Refused,
     RunCompleted,
     RunEvent,
     RunFailed,
@@ -44,121 +36,13 @@ from outlive.events import (
     ToolCallStarted,
     ToolResultIgnored,
     Usage,
-    Value,
 )
 from outlive.events.run import evolve
 from outlive.projections import Transcript
 from outlive.testing import fold, stored
+from outlive.testing.strategies import run_histories
 
 moderate = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-BOOM: Final = Failure(kind="error", message="boom")
-
-
-# -- commands, valid and stale alike --
-
-VALUES: Final[st.SearchStrategy[Value]] = st.sampled_from(
-    [None, 1, "x", b"y", [1, {"k": 2.5}], {"a": [True]}]
-)
-RETRIES: Final = st.sampled_from([Retry(0), Retry(1), Retry(2, delay=0), Retry(5, jitter=1)])
-MODEL_KINDS: Final = (Recover, RecordDelta, *[CompleteModelCall] * 4, FailModelCall)
-TOOL_KINDS: Final = (
-    *[Recover, Wake] * 2,
-    CompleteStep,
-    ReportProgress,
-    IgnoreToolResult,
-    *[FailToolCall] * 3,
-    *[CompleteToolCall] * 2,
-)
-ANY_KINDS: Final = (StartRun, *dict.fromkeys((*MODEL_KINDS, *TOOL_KINDS)))
-
-
-def one_of_ten(draw: st.DrawFn) -> bool:
-    return draw(st.integers(0, 9)) == 9
-
-
-def command_for(draw: st.DrawFn, state: RunState, now_ns: int) -> RunCommand:
-    """A command for this state: mostly one that fits, sometimes one that is stale."""
-    fitting = MODEL_KINDS if state.model_attempt else TOOL_KINDS
-    kind: type[object] = draw(st.sampled_from(ANY_KINDS if one_of_ten(draw) else fitting))
-    off = draw(st.integers(-1, 1)) if one_of_ten(draw) else 0
-    attempt = (state.model_attempt.attempt if state.model_attempt else 1) + off
-    call_id, tool_attempt = CallId(f"{state.step}.0"), 1
-    if state.calls:
-        call_id = draw(st.sampled_from(list(state.calls)))
-        tool_attempt = state.calls[call_id].attempt + off
-    match kind.__name__:
-        case "StartRun":
-            return StartRun(agent_id="a", input=draw(st.sampled_from("xy")), model="m")
-        case "Recover":
-            owed = list(outstanding(state))
-            return Recover(
-                epoch=2,
-                running=frozenset(effect for effect in owed if draw(st.booleans())),
-                in_doubt={"t": draw(st.sampled_from(["retry", "fail"]))},
-                clean=draw(st.booleans()),
-                max_recoveries=draw(st.sampled_from([None, 0, 1, 3])),
-                model="m2",
-            )
-        case "Wake":
-            return Wake(now_ns=now_ns + draw(st.sampled_from([0, 10**10, 10**12])))
-        case "RecordDelta":
-            return RecordDelta(step=state.step, attempt=attempt, text="d")
-        case "CompleteModelCall":
-            names = st.sampled_from("tu")
-            planned = tuple(
-                PlannedCall(name=name, arguments={}, problem=BOOM if one_of_ten(draw) else None)
-                for name in draw(st.lists(names, min_size=0 if one_of_ten(draw) else 1, max_size=4))
-            )
-            usage = Usage(input_tokens=1, output_tokens=2)
-            return CompleteModelCall(
-                step=state.step, attempt=attempt, text="m", tool_calls=planned, usage=usage
-            )
-        case "FailModelCall":
-            return FailModelCall(step=state.step, attempt=attempt, error=BOOM)
-        case "CompleteStep":
-            value = draw(VALUES)
-            return CompleteStep(call_id=call_id, attempt=tool_attempt, key="k", value=value)
-        case "ReportProgress":
-            return ReportProgress(call_id=call_id, attempt=tool_attempt, done=1.0)
-        case "IgnoreToolResult":
-            return IgnoreToolResult(call_id=call_id, attempt=tool_attempt, outcome="failed")
-        case "FailToolCall":
-            return FailToolCall(
-                call_id=call_id,
-                attempt=tool_attempt,
-                error=BOOM,
-                now_ns=now_ns,
-                retry=draw(RETRIES),
-            )
-        case _:
-            return CompleteToolCall(call_id=call_id, attempt=tool_attempt, result=draw(VALUES))
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[RunEvent, ...]]:
-    """The commits of a run, as random commands have caused them."""
-    state, commits = RunState(), list[tuple[RunEvent, ...]]()
-    command: RunCommand = StartRun(
-        agent_id="a",
-        input="x",
-        model="m",
-        max_steps=draw(st.integers(1, 6)),
-        tool_concurrency=draw(st.integers(1, 3)),
-    )
-    for number in range(draw(st.integers(10, 40))):
-        try:
-            events = decide(state, command)
-        except Refused:
-            events = ()
-        if events:
-            commits.append(events)
-            for event in events:
-                state = evolve(state, event)
-        if state.over and one_of_ten(draw):
-            break
-        command = command_for(draw, state, number * 10**9)
-    return commits
 
 
 def prefixes(commits: Sequence[tuple[RunEvent, ...]]) -> list[tuple[RunEvent, ...]]:
@@ -177,7 +61,7 @@ def flat(commits: Sequence[tuple[RunEvent, ...]]) -> list[RunEvent]:
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -190,7 +74,7 @@ def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_a_run_has_a_row_just_as_long_as_it_is_not_over(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -201,7 +85,7 @@ def test_a_run_has_a_row_just_as_long_as_it_is_not_over(
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -218,7 +102,7 @@ def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_a_call_that_is_over_is_never_owed_and_never_open_again(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -235,7 +119,7 @@ def test_a_call_that_is_over_is_never_owed_and_never_open_again(
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -254,7 +138,7 @@ def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_a_run_starts_once_and_ends_at_most_once_and_then_only_late_results_are_recorded(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -268,7 +152,7 @@ def test_a_run_starts_once_and_ends_at_most_once_and_then_only_late_results_are_
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
     tools: Counter[CallId] = Counter()
     models: Counter[int] = Counter()
@@ -285,7 +169,7 @@ def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -300,7 +184,7 @@ def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
@@ -312,7 +196,7 @@ def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
 
 
 @moderate
-@given(histories())
+@given(run_histories())
 def test_at_every_prefix_the_fold_of_all_is_the_saved_state_and_the_rest(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:

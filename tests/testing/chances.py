@@ -58,7 +58,7 @@ def played(seed: int) -> tuple[str, str]:
             sim.disk.store.open,
             told.started,
             told.results,
-            told.seen,
+            [(one.run_id, one.after, one.seen) for one in told.observed],
             sim.world.ledger,
             [str(point) for point in sim.points.passed],
             sim.deaths,

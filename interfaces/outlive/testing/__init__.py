@@ -3,6 +3,8 @@
 What needs hypothesis or pytest is in submodules and says how to install them.
 """
 
+from typing import TYPE_CHECKING
+
 from outlive.testing._clock import VirtualClock
 from outlive.testing._deciding import Given, When, given
 from outlive.testing._factories import (
@@ -14,6 +16,7 @@ from outlive.testing._factories import (
 )
 from outlive.testing._failure import SimulationFailed
 from outlive.testing._invariants import InvariantViolated
+from outlive.testing._outcome import Outcome, Promise
 from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._simulation.loop import Stuck
@@ -22,14 +25,15 @@ from outlive.testing._simulation.process import NotSimulable, ProcessDied
 from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing._stored import fold, stored
 from outlive.testing._sweep import (
-    Outcome,
-    Promise,
     Scenario,
     Sweep,
     assert_survives_crashes,
     crash_points,
 )
 from outlive.testing._world import Happened, World
+
+if TYPE_CHECKING:
+    from outlive.testing.machine import AgentMachine as AgentMachine
 
 __all__ = [
     "Agents",
@@ -63,3 +67,12 @@ __all__ = [
     "given",
     "stored",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs hypothesis once it is asked for; so it is not in `__all__`."""
+    if name == "AgentMachine":
+        from outlive.testing.machine import AgentMachine
+
+        return AgentMachine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,9 +36,15 @@ def story(error: BaseException) -> str:
 
 
 def _report(simulation: Simulation, reason: str, begun_with: int | None) -> str:
+    lines = [reason, "", *history(simulation), "", "to see it again:"]
+    return "\n".join([*lines, f"    {_again(simulation, begun_with)}"])
+
+
+def history(simulation: Simulation) -> list[str]:
+    """Say which simulation it was, where its processes died, and what is in the log."""
     crashes = simulation.points.fates
     passed = simulation.points.passed
-    lines = [reason, "", f"seed {simulation.seed}"]
+    lines = [f"seed {simulation.seed}"]
     for number, fate in sorted(crashes.items()):
         where = str(passed[number - 1]) if number <= len(passed) else f"point {number}, not reached"
         lines.append(f"{fate} at {where}")
@@ -48,8 +54,7 @@ def _report(simulation: Simulation, reason: str, begun_with: int | None) -> str:
     told = [str(line) for line in simulation.logs if line.is_trouble]
     if told:
         lines += ["", "what was logged:", *(_short(f"    {line}") for line in told[-_LAST:])]
-    lines += ["", "to see it again:", f"    {_again(simulation, begun_with)}"]
-    return "\n".join(lines)
+    return lines
 
 
 def _records(simulation: Simulation) -> list[str]:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from outlive.events.lmdb_store.durability import Durability
-from outlive.projections import RunResult
 from outlive.testing import _settings
 from outlive.testing._failure import SimulationFailed, story
+from outlive.testing._outcome import Outcome, Promise, check_effects, check_told, same
 from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.points import Fate, Point
 from outlive.testing._simulation.simulation import Agents, Simulation
@@ -23,27 +23,6 @@ Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
 
 _LATE: Final = 5.0
 """Virtual seconds by which tasks may be late in another order."""
-
-_COMPARED: Final = ("run_id", "status", "output", "finish_reason", "error", "messages", "steps")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a scenario came to."""
-
-    returned: object
-    """What the scenario returned."""
-    results: Mapping[str, RunResult]
-    """Each run's result, as the log has it in the end, by id."""
-    effects: Mapping[tuple[str, str], int]
-    """How often each effect has happened in the `World`, by its name and key."""
-
-
-Promise: TypeAlias = Callable[[Outcome, Outcome], None]
-"""Judges what came out in spite of crashes (second) by what came out without any (first).
-
-Raises AssertionError if it is not what was promised.
-"""
 
 
 @dataclass(kw_only=True)
@@ -80,6 +59,7 @@ def assert_survives_crashes(
     second_crashes: int = 3,
     at_most_once: Collection[str] = (),
     promise: Promise | None = None,
+    crash_at: Mapping[int, Fate] | None = None,
     invariants: bool = True,
     durability: Durability = "sync",
     max_recoveries: int | None = None,
@@ -111,6 +91,7 @@ def assert_survives_crashes(
         at_most_once: names of effects that must not be repeated, as for tools with
             `in_doubt="fail"`. Their runs may come out differently, so say `promise` as well.
         promise: judges results in the place of comparing them.
+        crash_at: play it just once more, with these crashes, in the place of all of them.
         invariants: check them after every step.
         durability: see `Simulation`.
         max_recoveries: see `Runtime`; None here, as crashes are what this is about.
@@ -124,9 +105,9 @@ def assert_survives_crashes(
             and how to repeat it.
         ValueError: the scenario has no points: it does nothing.
     """
-    one_seed, one_crash = _settings.seed(), _settings.crash_at()
+    one_seed, one_crash = _settings.seed(), _settings.crash_at() or crash_at
     seed = seed if one_seed is None else one_seed
-    judge = promise or _same
+    judge = promise or same
     tell = progress or _tell_nobody
 
     def simulate(
@@ -146,7 +127,7 @@ def assert_survives_crashes(
         try:
             with simulation:
                 outcome = _outcome(scenario, simulation)
-                _check_told(simulation)
+                check_told(simulation)
         except Exception as error:
             raise SimulationFailed(simulation, story(error), begun_with=seed) from error
         return simulation, outcome
@@ -156,7 +137,7 @@ def assert_survives_crashes(
         sweep.deaths += simulation.deaths
         try:
             judge(calm_outcome, outcome)
-            _check_effects(calm_outcome, outcome, at_most_once)
+            check_effects(calm_outcome, outcome, at_most_once)
         except AssertionError as error:
             raise SimulationFailed(simulation, story(error), begun_with=seed) from error
         return simulation.points.passed
@@ -168,6 +149,7 @@ def assert_survives_crashes(
         raise ValueError("the scenario has no point at which it could crash: it does nothing")
     if one_crash is not None:
         attempt(one_crash)
+        sweep.runs["chosen crashes"] = 1
         return sweep
     tell("the same again")
     again, _ = simulate({})
@@ -236,89 +218,6 @@ def _outcome(scenario: Scenario, simulation: Simulation) -> Outcome:
         results=results,
         effects=Counter((entry.name, entry.key) for entry in ledger),
     )
-
-
-def _check_told(simulation: Simulation) -> None:
-    """What clients were told is what the log says."""
-    told = simulation.acknowledged
-    for run_id in told.started:
-        if not simulation.records(run_id):
-            raise AssertionError(f"the start of {run_id} was acknowledged, and is not in the log")
-    for run_id, seen in told.seen.items():
-        versions = [version for version, _ in seen]
-        if versions != list(range(versions[0], versions[0] + len(versions))):
-            raise AssertionError(f"an observer of {run_id} saw the versions {versions}")
-        events = simulation.events(run_id)
-        for version, event in seen:
-            if events[version - 1] != event:
-                raise AssertionError(
-                    f"an observer of {run_id} saw {event} at version {version}, "
-                    f"the log has {events[version - 1]}"
-                )
-
-
-def _same(calm: Outcome, stormy: Outcome) -> None:
-    """The same was returned, and every run has come to the same."""
-    if _comparable(calm.returned) != _comparable(stormy.returned):
-        raise AssertionError(
-            f"the scenario returned {stormy.returned!r}, without a crash {calm.returned!r}"
-        )
-    before = {id: _comparable(result) for id, result in calm.results.items()}
-    after = {id: _comparable(result) for id, result in stormy.results.items()}
-    if before != after:
-        # Ids are drawn from the seed, so another order may give them to other runs.
-        if sorted(map(_without_id, calm.results.values())) == sorted(
-            map(_without_id, stormy.results.values())
-        ):
-            return
-        for id in {**before, **after}:
-            if before.get(id) != after.get(id):
-                raise AssertionError(_apart(id, before.get(id), after.get(id)))
-
-
-def _comparable(value: object) -> object:
-    """Return what is compared of a value: of a run's result all but the tokens it has cost."""
-    if isinstance(value, RunResult):
-        return tuple(getattr(value, field) for field in _COMPARED)
-    if isinstance(value, list | tuple):
-        return [_comparable(item) for item in cast("Sequence[object]", value)]
-    if isinstance(value, dict):
-        items = cast("dict[object, object]", value).items()
-        return {key: _comparable(item) for key, item in items}
-    return value
-
-
-def _apart(id: str, before: object, after: object) -> str:
-    """Say in what a run's results differ, as `_comparable` gives them."""
-    if not isinstance(before, tuple) or not isinstance(after, tuple):
-        return f"run {id} came to {after}, without a crash to {before}"
-    fields = zip(
-        _COMPARED, cast("Sequence[object]", before), cast("Sequence[object]", after), strict=True
-    )
-    apart = [f"{name} {now}, without a crash {was}" for name, was, now in fields if was != now]
-    return f"run {id} came to other {'; '.join(apart)}"
-
-
-def _without_id(result: RunResult) -> str:
-    return repr(_comparable(result)).replace(result.run_id, "")
-
-
-def _check_effects(calm: Outcome, stormy: Outcome, at_most_once: Collection[str]) -> None:
-    for (name, key), count in stormy.effects.items():
-        if name in at_most_once and count > 1:
-            raise AssertionError(f"effect {name!r} happened {count} times under key {key!r}")
-    if len(calm.results) != len(stormy.results):
-        raise AssertionError(
-            f"there are {len(stormy.results)} runs, without a crash {len(calm.results)}"
-        )
-    for name in {name for name, _ in (*calm.effects, *stormy.effects)}:
-        wanted = sum(other == name for other, _ in calm.effects)
-        found = sum(other == name for other, _ in stormy.effects)
-        fewer = found < wanted and name not in at_most_once
-        if fewer or found > wanted:
-            raise AssertionError(
-                f"effect {name!r} happened under {found} keys, without a crash under {wanted}"
-            )
 
 
 def _other_seed(seed: int, number: int) -> int:

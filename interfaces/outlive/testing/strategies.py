@@ -1,4 +1,11 @@
-"""Hypothesis for agents. Importing this module registers the profiles.
+"""Hypothesis for agents: what can be drawn, and profiles, which importing this registers.
+
+What is drawn of runs: `run_histories`, `run_commands`, `run_events`, `values`; of agents
+`agents`, each a `PlannedAgent` with its `PlannedTool`s; of what befalls them `crashes`, `fates`,
+`durations`. `histories` draws those of an entity of your own. `outlive.testing.AgentMachine`
+puts it all together.
+
+The profiles:
 
 - `outlive-ci`: the same examples each time, so that a test that fails does so for what was
   changed; no deadlines, as a busy machine is not a bug.
@@ -18,7 +25,24 @@ try:
 except ModuleNotFoundError as error:
     raise explained(error, __name__) from None
 
-__all__: list[str] = []
+from outlive.testing._drawn.agents import PlannedAgent, PlannedTool, agents
+from outlive.testing._drawn.crashes import crashes, fates
+from outlive.testing._drawn.runs import histories, run_commands, run_events, run_histories
+from outlive.testing._drawn.values import durations, values
+
+__all__ = [
+    "PlannedAgent",
+    "PlannedTool",
+    "agents",
+    "crashes",
+    "durations",
+    "fates",
+    "histories",
+    "run_commands",
+    "run_events",
+    "run_histories",
+    "values",
+]
 
 settings.register_profile(
     "outlive-ci",

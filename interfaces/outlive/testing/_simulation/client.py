@@ -20,13 +20,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Observed:
+    """What one observer of a run saw, which asked for what comes after a version."""
+
+    def __init__(self, run_id: str, after: int) -> None:
+        self.run_id: Final = run_id
+        self.after: Final = after
+        self.seen: Final[list[tuple[Version, Event]]] = []
+
+
 class Acknowledged:
     """What clients were told: it must be true after every crash."""
 
     def __init__(self) -> None:
         self.started: Final[dict[str, None]] = {}
         self.results: Final[dict[str, RunResult]] = {}
-        self.seen: Final[dict[str, list[tuple[Version, Event]]]] = {}
+        self.observed: Final[list[Observed]] = []
 
 
 class Client:
@@ -85,7 +94,8 @@ class Client:
         Raises:
             AssertionError: a version was told twice, or left out.
         """
-        seen = self._simulation.acknowledged.seen.setdefault(run_id, [])
+        observed = Observed(run_id, after)
+        self._simulation.acknowledged.observed.append(observed)
         version = after
         while True:
             page = await self.call(lambda rt, after=version: _some_events(rt, run_id, after))  # type: ignore[misc]
@@ -96,7 +106,7 @@ class Client:
                     raise AssertionError(
                         f"an observer of {run_id} was told version {at} after {version}"
                     )
-                seen.append((at, event))
+                observed.seen.append((at, event))
                 version = at
                 yield event
 

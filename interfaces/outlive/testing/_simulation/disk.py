@@ -104,6 +104,12 @@ class Disk:
         self._stalled = False
         self._go_on()
 
+    def mend(self) -> None:
+        """Nothing is wrong with it any more: it has space, and no write fails or waits."""
+        self._fails.clear()
+        self._stalled = self._full = False
+        self._go_on()
+
     @property
     def full(self) -> bool:
         """Whether there is no space."""
@@ -272,8 +278,13 @@ class SimulatedLog(MemoryLog):
         if not self._closed and self.process.alive and self._failure is None:
             while self._queue and not self._disk.wait(self):
                 self._flush()
-            self._disk.clean = not self._queue and self.epoch == self.store.epoch
+            self._disk.clean = self._has_written_all()
         super().close()
+
+    def _has_written_all(self) -> bool:
+        """Whether nothing is left to write; a process that dies of its last write leaves it."""
+        done = not self._queue and self.process.alive and self._failure is None
+        return done and self.epoch == self.store.epoch
 
 
 def describe(commits: list[Commit]) -> str:

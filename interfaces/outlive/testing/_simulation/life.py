@@ -64,6 +64,26 @@ class Life:
         if not self.opened.done():
             self.opened.set_result(None)
 
+    async def close(self) -> None:
+        """Close the runtime and the log, in good order; or return when the process dies of it."""
+        closing = self._loop.create_task(self._close(), context=self.process.context.copy())
+        waiter = self._loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        closing.add_done_callback(wake)
+        self.process.when_dead(wake)
+        await waiter
+        if closing.done():
+            closing.result()
+
+    async def _close(self) -> None:
+        await self.opened
+        await self.runtime.close()
+        self.log.close()
+
     @property
     def serves(self) -> bool:
         """Whether calls can be made to it, now or after a moment."""

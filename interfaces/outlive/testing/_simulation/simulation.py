@@ -102,6 +102,7 @@ class Simulation:
         self._lives: list[Life] = []
         self._context: Final = copy_context()
         self._booting = False
+        self._stopping = False  # a process is being closed: the next one starts after that
         self.closed = False
         self.invariants: Final = Invariants(
             self.disk, self.world, self._runtime_now, at_most_once=at_most_once
@@ -137,12 +138,10 @@ class Simulation:
             if self.closed:
                 await self.loop.create_future()  # There will be none any more.
             if life is None:
-                if not self._booting:
+                if not self._booting and not self._stopping:
                     self._boot()
                     continue
-                waiter = self.loop.create_future()
-                self.loop.call_later(self._restart_after, waiter.set_result, None)
-                await waiter
+                await asyncio.sleep(self._restart_after)
                 continue
             if life.opened.done():
                 life.opened.result()
@@ -160,7 +159,7 @@ class Simulation:
     def _boot(self) -> None:
         """Start the next process."""
         self._booting = False
-        if self.life is not None or self.closed:
+        if self.life is not None or self._stopping or self.closed:
             return
         life = Life(
             len(self._lives) + 1,
@@ -241,6 +240,11 @@ class Simulation:
             raise RuntimeError("no process is up that could be frozen")
         life.process.frozen = True
 
+    @property
+    def frozen(self) -> int:
+        """How many processes are frozen."""
+        return sum(life.process.alive and life.process.frozen for life in self._lives)
+
     def thaw(self) -> None:
         """Let frozen processes go on. They are not the log's owner any more, if one took over."""
         for life in self._lives:
@@ -250,10 +254,14 @@ class Simulation:
     def stop(self) -> None:
         """Close the runtime in good order; the next call starts another process."""
         life = self.life
-        if life is not None:
-            self.run(lambda runtime: runtime.close())
-            life.ended = True
-            life.log.close()
+        if life is None:
+            return
+        life.ended, self._stopping = True, True
+        try:
+            self.drive(life.close())
+        finally:
+            self._stopping = False
+        if life.process.alive:
             self.loop.bury(life.process)
             life.process.die()
 
@@ -262,7 +270,11 @@ class Simulation:
     def drive(self, body: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine outside of the processes, until it is done."""
         with self.logs.kept():
-            return self.loop.run_until_complete(self.loop.create_task(body, context=self._outside))
+            return self.loop.run_until_complete(self.spawn(body))
+
+    def spawn(self, body: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin a coroutine outside of the processes; it goes on whenever the simulation runs."""
+        return self.loop.create_task(body, context=self._outside)
 
     def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
         """Do something with the runtime, and return what it returns. See `Client.call`."""
@@ -299,6 +311,13 @@ class Simulation:
         deadline = self.loop.time() + seconds_of(duration)
         with self.logs.kept():
             self.loop.run_until(lambda: False, deadline=deadline)
+
+    def go_on(self, steps: int, *, at_most: float = 1.0) -> None:
+        """Run so many callbacks, or let `at_most` seconds pass if fewer of them come."""
+        last = self.loop.steps + steps
+        deadline = self.loop.time() + seconds_of(at_most)
+        with self.logs.kept():
+            self.loop.run_until(lambda: self.loop.steps >= last, deadline=deadline)
 
     def run_until_up(self) -> None:
         """Start a process if none is up."""

@@ -1,0 +1,1 @@
+"""What `outlive.testing.strategies` draws, a module for each kind of thing."""

@@ -1,0 +1,174 @@
+"""Agents of all kinds, under everything that can go wrong, in any order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from outlive.actors import Agent, EchoModel, ScriptedModel, ToolCall, ToolContext, Turn, tool
+from outlive.projections import RunResult
+from outlive.testing import AgentMachine, World
+from outlive.testing.strategies import agents
+from tests.testing.scenarios import CASES, in_doubt_fails
+
+SAFE = sorted({case.agents for case in CASES if not case.at_most_once}, key=lambda a: a.__name__)
+
+
+def examples(share: int) -> settings:
+    """A part of what the profile says: each example is whole simulations."""
+    return settings(max_examples=max(10, settings().max_examples // share))
+
+
+def all_agents(world: World) -> Sequence[Agent]:
+    """The agents of all scenarios, each with the name of the function that makes it."""
+    return [
+        Agent(
+            make.__name__,
+            model=agent.model,
+            tools=list(agent.tools.values()),
+            tool_concurrency=agent.tool_concurrency,
+        )
+        for make in SAFE
+        for agent in make(world)[:1]
+    ]
+
+
+class Scenarios(AgentMachine):
+    agents = staticmethod(all_agents)
+    starts = st.tuples(
+        st.sampled_from([make.__name__ for make in SAFE]), st.sampled_from(["do it", "or not"])
+    )
+
+
+class AnyAgents(AgentMachine):
+    agents = agents(at_most_once=False)
+    starts = st.tuples(st.just("agent"), st.sampled_from(["do it", "or not"]))
+
+
+class AtMostOnce(AgentMachine):
+    agents = staticmethod(in_doubt_fails)
+    starts = st.tuples(st.just("agent"), st.just("launch"))
+    at_most_once = ("launch",)
+
+    def judge(self, calm: RunResult, stormy: RunResult) -> None:
+        assert (stormy.status, stormy.output) == (calm.status, calm.output)
+
+
+TestScenarios = Scenarios.TestCase
+TestScenarios.settings = examples(2)
+TestAnyAgents = AnyAgents.TestCase
+TestAnyAgents.settings = examples(4)
+TestAtMostOnce = AtMostOnce.TestCase
+TestAtMostOnce.settings = examples(4)
+
+
+# -- what it finds, and how it says so
+
+
+@tool(in_doubt="retry")
+async def send(ctx: ToolContext) -> str:
+    """Send a mail, under a new key each time."""
+    ctx.deps.record("mail", f"{ctx.idempotency_key} {ctx.attempt}")
+    return "sent"
+
+
+def careless(world: World) -> Sequence[Agent]:
+    model = ScriptedModel([Turn(tool_calls=[ToolCall("send")]), Turn(text="done")])
+    return [Agent("agent", model=model, tools=[send])]
+
+
+class Careless(AgentMachine):
+    agents = staticmethod(careless)
+    starts = st.tuples(st.just("agent"), st.just("go"))
+
+
+def failure_of(machine: type[AgentMachine]) -> str:
+    """Play a machine until it fails; return what pytest would show."""
+    with pytest.raises(AssertionError) as failed:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(max_examples=200, phases=[Phase.generate], print_blob=False),
+        )
+    return "\n".join([str(failed.value), *getattr(failed.value, "__notes__", [])])
+
+
+def test_an_agent_that_repeats_an_effect_under_another_key_is_found_out() -> None:
+    text = failure_of(Careless)
+    assert "effect 'mail' happened under key" in text
+    assert "which no run has alone" in text
+    assert "runs_0 = state.start(start=('agent', 'go'))" in text
+    assert "\nseed " in text
+    assert "RunStarted(agent_id='agent', input='go'" in text
+
+
+@tool(in_doubt="retry")
+async def launch(ctx: ToolContext) -> str:
+    """Launch, whatever happened before."""
+    ctx.deps.record("launch", ctx.idempotency_key)
+    return "launched"
+
+
+def reckless(world: World) -> Sequence[Agent]:
+    model = ScriptedModel([Turn(tool_calls=[ToolCall("launch")]), Turn(text="done")])
+    return [Agent("agent", model=model, tools=[launch])]
+
+
+class Reckless(AgentMachine):
+    agents = staticmethod(reckless)
+    starts = st.tuples(st.just("agent"), st.just("go"))
+    at_most_once = ("launch",)
+
+
+def test_an_effect_that_must_not_be_repeated_and_is_repeated_is_found_out() -> None:
+    assert "effect 'launch' happened 2 times under key" in failure_of(Reckless)
+
+
+class Forgetful(AgentMachine):
+    """Its disk loses the end of what it was told to keep."""
+
+    agents = (Agent("echo", model=EchoModel()),)
+    starts = st.tuples(st.just("echo"), st.text(max_size=3))
+
+    @rule()
+    def lose_the_last_commit(self) -> None:
+        store = self.simulation.disk.store
+        if store.records:
+            store.records.pop()
+            store.index.clear()
+        self.simulation.crash()
+
+
+def test_a_log_that_loses_what_was_acknowledged_is_found_out() -> None:
+    assert "was acknowledged, and the log has None" in failure_of(Forgetful)
+
+
+class Unfinished(AgentMachine):
+    """It says too little."""
+
+
+def test_a_machine_without_agents_says_what_is_missing() -> None:
+    with pytest.raises(TypeError, match="Unfinished has no `agents`"):
+        run_state_machine_as_test(Unfinished)
+
+
+def test_the_kit_needs_no_hypothesis_until_the_machine_is_asked_for() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['hypothesis'] = None\n"
+        "import outlive.testing\n"
+        "from outlive.testing import *\n"
+        "try:\n"
+        "    outlive.testing.AgentMachine\n"
+        "except ModuleNotFoundError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "pip install 'outlive[testing]'" in done.stdout
