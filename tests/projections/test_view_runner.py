@@ -28,6 +28,7 @@ from outlive.events import (
 )
 from outlive.projections import Projection, Rows, RunsView, ViewRunner
 from outlive.projections.views import following, runner
+from outlive.projections.views.store import Unusable
 from tests.events.programs import Program
 from tests.support.small_disk import ALONE, may_mount
 from tests.support.views import Dump, dump, end_run, fresh, start_run, view_file
@@ -211,6 +212,31 @@ def test_a_log_that_cannot_be_read_for_a_moment_is_read_again(
                 return
 
     running(log, body)
+    log.close()
+
+
+def test_files_that_somebody_has_open_for_a_moment_fail_no_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As when a process takes over while a query of its own, as a visitor, still reads.
+    log = LmdbLog(tmp_path)
+    start_run(log, "r1")
+    open_view = runner.open_view
+    refused: list[Path] = []
+
+    def opened_at_the_third_try(folder: Path, *rest: Any, **options: Any) -> Any:
+        if len(refused) < 2:
+            refused.append(folder)
+            raise Unusable(f"{folder} is already open in this process")
+        return open_view(folder, *rest, **options)
+
+    monkeypatch.setattr(runner, "open_view", opened_at_the_third_try)
+
+    async def body(views: ViewRunner) -> None:
+        assert await rows(views) == fresh(log)
+
+    running(log, body)
+    assert len(refused) == 2
     log.close()
 
 

@@ -36,6 +36,8 @@ _COMMIT_AFTER: Final = 0.2  # seconds from a change: each flush competes with th
 _COMMIT_AT: Final = 2_000  # rows
 _COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
 _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
+_PATIENCE: Final = 0.5  # seconds in which that is not worth a word: who had them lets go of them
+_SOON: Final = 0.05  # seconds after which that is looked at again
 _REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
 _PAGE: Final = 512  # records read at a time while it catches up
 _SLICE: Final = 64  # records folded before the loop gets its turn
@@ -74,6 +76,7 @@ class FollowedView:
         self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
         self._trouble: OutliveError | None = None  # told to who asks
         self._broken: OutliveError | None = None  # ends the following
+        self._unusable_since: float | None = None
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -168,6 +171,7 @@ class FollowedView:
             self._trouble = None
         self._answer()
         await self._catch_up()
+        self._unusable_since = None
         async with self._log.follow_all(after=self._position) as records:
             self._records = records
             try:
@@ -314,7 +318,18 @@ class FollowedView:
             await self._aside(lambda: store.close(clean=clean))
 
     async def _pause(self, error: OutliveError) -> None:
-        """Its files cannot be used: say so to who asks, and try again a little later."""
+        """Its files cannot be used: say so to who asks, and try again a little later.
+
+        For a moment nothing is said: when a process becomes the owner, its own queries of
+        before may still have the files open.
+        """
+        if self._unusable_since is None:
+            self._unusable_since = self._loop.time()
+        if self._trouble is None and self._loop.time() < self._unusable_since + _PATIENCE:
+            soon: asyncio.Future[None] = self._loop.create_future()
+            self._loop.call_later(_SOON, _wake, soon)
+            await soon
+            return
         if self._trouble is None:
             _log.error("view_unusable", view=self._name, error=str(error))
             self._stand_still(ViewFailed(self._name, str(error)))
