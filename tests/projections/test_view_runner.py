@@ -221,7 +221,7 @@ def test_files_that_somebody_has_open_for_a_moment_fail_no_query(
     # As when a process takes over while a query of its own, as a visitor, still reads.
     log = LmdbLog(tmp_path)
     start_run(log, "r1")
-    open_view = runner.open_view
+    open_view = runner.open_view  # type: ignore[attr-defined]  # as the runner sees it
     refused: list[Path] = []
 
     def opened_at_the_third_try(folder: Path, *rest: Any, **options: Any) -> Any:

@@ -35,6 +35,8 @@ from outlive.testing._world import Happened, World
 if TYPE_CHECKING:
     from outlive.testing.machine import AgentMachine as AgentMachine
 
+del TYPE_CHECKING  # It is not of this package.
+
 __all__ = [
     "Agents",
     "Client",
