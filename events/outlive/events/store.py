@@ -85,9 +85,9 @@ def admit(
     try:
         if cause is not None or correlation_id is not None:
             flags, tail = header_tail(cause, correlation_id)
+        if not (entry is None or entry is UNSET or type(entry) is OpenEntry):
+            raise TypeError(f"its entry is an OpenEntry, not {type(entry).__name__}")
         row = encode_entry(entry, stream) if isinstance(entry, OpenEntry) else entry
-        if row is not None and type(row) is not bytes and row is not UNSET:
-            raise TypeError(f"its entry is an OpenEntry, not {type(row).__name__}")
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
     if len(payload) > MAX_INLINE_BYTES:
