@@ -38,10 +38,7 @@ def stream_id(kind: str, id: str) -> StreamId:
         raise InvalidId(
             f"{id!r:.300} is no id of a {kind}: use printable characters, no outer spaces"
         )
-    try:
-        size_bytes = len(id.encode())
-    except UnicodeEncodeError:
-        raise InvalidId(f"{id!r:.300} is no id of a {kind}: it is not valid Unicode") from None
+    size_bytes = len(id.encode())  # A lone surrogate is not printable.
     if size_bytes > _MAX_ID_BYTES:
         raise InvalidId(
             f"an id of a {kind} has at most {_MAX_ID_BYTES} bytes, this one {size_bytes}"
