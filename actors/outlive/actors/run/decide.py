@@ -276,19 +276,11 @@ def _go_on(state: RunState, *facts: RunEvent) -> Events:
             return (*facts, RunCompleted(finish_reason="max_steps"))
         again = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
         return (*facts, again)
-    free = state.tool_concurrency
-    waiting = False
-    for call in state.calls.values():
-        if call.status == "waiting":
-            waiting = True
-        else:
-            free -= 1
-    if not waiting or free <= 0:
-        return facts
-    ready = (item for item in state.calls.items() if item[1].status == "waiting")
+    waiting = [item for item in state.calls.items() if item[1].status == "waiting"]
+    free = state.tool_concurrency - (len(state.calls) - len(waiting))
     starts = tuple(
         ToolCallStarted(call_id=call_id, name=call.name)
-        for (call_id, call), _ in zip(ready, range(free), strict=False)
+        for call_id, call in waiting[: max(free, 0)]
     )
     return (*facts, *starts)
 
