@@ -16,7 +16,7 @@ DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs package check coverage bench format clean
+.PHONY: help demo test lint types docs package check coverage mutants bench format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ coverage: $(DEV) ## run the tests and show the lines and branches that none of t
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+mutants: $(DEV) ## change the pure parts bit by bit, and show which changes no test notices
+	@$(PIP_INSTALL) 'mutmut == 3.8.1'
+	@$(RUN) tests/mutate.py $(ARGS)
+
 bench: $(CLI) ## run the benchmarks; one of them: make bench BENCH=benchmarks/bench_log.py
 	@test -n "$(BENCH)" || echo "no benchmarks/bench_*.py yet"
 	@set -e; for file in $(BENCH); do \
@@ -60,7 +64,7 @@ format: $(DEV) ## put the code into the house format, fix what ruff can fix
 	@$(BIN)/ruff format .
 
 clean: ## remove caches and build results; .venv stays
-	@rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .mutants build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name '.?*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 $(RUN):
