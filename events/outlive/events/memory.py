@@ -165,10 +165,10 @@ class MemoryLog(NamedReads):
         check_after(after, lambda: self.version(stream))
         store = self.store
         found: list[Recorded] = []
-        for first_version, position in store.index.get(stream, ()):
+        for last_version, position in store.index.get(stream, ()):
             if len(found) >= limit:
                 break
-            if store.records[position - 1] and first_version + 65_535 > after:
+            if last_version > after and store.records[position - 1]:
                 found.extend(store.record(position).recorded(after=after))
         return found[:limit]
 

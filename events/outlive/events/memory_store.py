@@ -45,6 +45,7 @@ class MemoryStore:
         self.open: dict[StreamId, OpenEntry] = {}
         self.snapshots: dict[StreamId, Snapshot] = {}
         self.offsets = MemoryOffsets()
+        # Of each record of a stream its last version, and its position.
         self.index: dict[StreamId, list[tuple[int, int]]] = {}
         self._blobs: dict[bytes, bytes] = {}
         self._streams: dict[StreamId, _Stream] = {}
@@ -139,8 +140,8 @@ class MemoryStore:
             payload = self._blobs.setdefault(digest, payload)
             payload = blob_reference(digest, len(payload))
         self.records.append(header + self._hash + payload)
-        self.index.setdefault(commit.stream, []).append((version + 1, position))
         known.version = version + len(commit.events)
+        self.index.setdefault(commit.stream, []).append((known.version, position))
         known.answer = commit.outcome = Committed(
             position=position,
             first_version=Version(version + 1),
