@@ -70,6 +70,7 @@ TESTS: Final = (
     "tests/events/test_gaps.py",
     "tests/events/test_pieces.py",
     "tests/events/test_log_rows.py",
+    "tests/events/test_memory_store.py",
     "tests/events/test_refusing.py",
     "tests/events/test_lmdb_rows.py",
     "tests/events/test_lmdb_blobs.py",
