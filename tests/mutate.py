@@ -120,8 +120,8 @@ def lay_out() -> None:
         "pytest_add_cli_args": options,
         "pytest_add_cli_args_test_selection": list(TESTS),
         "use_git_change_detection": False,
-        "timeout_multiplier": 2.0,  # of what the tests take, for a mutant that loops
-        "timeout_constant": 3.0,
+        "timeout_multiplier": 10.0,  # of what the tests take, for a mutant that loops
+        "timeout_constant": 2.0,
     }
     written = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -143,7 +143,9 @@ def report(patterns: list[str]) -> None:
             status = stats.status_by_exit_code[code]
             killed = status in ("killed", "timeout", "segfault")
             counts[module]["killed" if killed else "survived"] += 1
-            if not killed:
+            if status == "timeout":
+                print(f"\n{name}: timeout: it loops, or the machine was too busy")
+            elif not killed:
                 changed = [
                     line
                     for line in diffs.get_diff_for_mutant(name, path=path).splitlines()
