@@ -124,7 +124,7 @@ def test_the_reasons_tell_a_short_header_from_a_short_record() -> None:
         split(AT, PLAIN[:-1])
     with pytest.raises(CorruptLog, match=r"^record 9 is damaged: it is cut off$"):
         split(AT, PLAIN + HASH)
-    with pytest.raises(CorruptLog, match=r"its reference to its payload has another length$"):
+    with pytest.raises(CorruptLog, match=r"^record 9 is damaged: its reference to its payload "):
         split(AT, header(flags=BLOB) + HASH + bytes(39))
 
 
