@@ -11,11 +11,14 @@ import pytest
 from outlive.actors import Retry
 from outlive.actors.entity import Exhausted
 from outlive.actors.run.commands import (
+    AnswerSuspension,
     CallModel,
     CallTool,
+    CancelRun,
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
+    DecideApproval,
     Effect,
     FailModelCall,
     FailToolCall,
@@ -25,8 +28,10 @@ from outlive.actors.run.commands import (
     RecordDelta,
     Recover,
     ReportProgress,
+    ResolveToolCall,
     RunCommand,
     StartRun,
+    SuspendToolCall,
     Wake,
 )
 from outlive.actors.run.decide import decide
@@ -295,7 +300,8 @@ def test_each_command_in_each_state_causes_what_the_table_says(
 
 
 def test_the_table_names_every_command() -> None:
-    assert {type(row.command) for row in TABLE} == set(get_args(RunCommand))
+    of_people = {AnswerSuspension, CancelRun, DecideApproval, ResolveToolCall, SuspendToolCall}
+    assert {type(row.command) for row in TABLE} == set(get_args(RunCommand)) - of_people
 
 
 # -- starting --

@@ -356,6 +356,7 @@ def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
             clock=clock(),
             executor=ThreadPoolExecutor(1),
             deps=None,
+            functions={},
         )
         world = RunWorld(RunId("r1"), surroundings)
         world.reset(Version(begun_at))

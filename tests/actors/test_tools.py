@@ -1195,7 +1195,11 @@ def test_a_function_that_cannot_be_a_tool_is_refused_with_the_reason(
         ({"timeout": float("nan")}, "timeout"),
         ({"timeout": dt.timedelta(0)}, "timeout"),
         ({"retry": -1}, "max_retries"),
-        ({"in_doubt": "ask"}, "in_doubt"),
+        ({"in_doubt": "guess"}, "in_doubt"),
+        ({"requires_approval": ""}, "requires_approval"),
+        ({"requires_approval": 1}, "requires_approval"),
+        ({"approval_expires": 60}, "approval_expires"),
+        ({"requires_approval": True, "approval_expires": -1}, "approval_expires"),
         ({"in_doubt": "RETRY"}, "in_doubt"),
     ],
 )

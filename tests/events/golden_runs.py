@@ -10,9 +10,13 @@ from pathlib import Path
 
 from outlive.actors import Retry
 from outlive.actors.run.commands import (
+    AnswerSuspension,
+    Approval,
+    CancelRun,
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
+    DecideApproval,
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
@@ -21,8 +25,10 @@ from outlive.actors.run.commands import (
     RecordDelta,
     Recover,
     ReportProgress,
+    ResolveToolCall,
     RunCommand,
     StartRun,
+    SuspendToolCall,
     Wake,
 )
 from outlive.actors.run.entity import RUN
@@ -36,7 +42,7 @@ START_NS = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
 BOOM = Failure(kind="error", message="bäng", exception="ValueError")
 RETRY = Retry(3, delay=2.0, jitter=0)
-C0, C1, C2 = CallId("0.0"), CallId("0.1"), CallId("0.2")
+C0, C1, C2, C3 = CallId("0.0"), CallId("0.1"), CallId("0.2"), CallId("0.3")
 
 
 def start(agent_id: str, input: str) -> StartRun:
@@ -109,6 +115,47 @@ HISTORIES: dict[str, list[RunCommand]] = {
         failing(C0, 2, Retry(0)),
     ],
     "begun": [start("waiter", "only that")],
+    "asked": [
+        start("asker", "ask"),
+        CompleteModelCall(
+            step=0,
+            attempt=1,
+            tool_calls=(
+                PlannedCall(
+                    name="send",
+                    arguments={"to": "ü"},
+                    approval=Approval(digest="d0", expires_at_ns=START_NS + 60 * SECOND),
+                ),
+                PlannedCall(name="send", arguments={}, approval=Approval(digest="d1")),
+                PlannedCall(name="look", arguments={}),
+                PlannedCall(name="drop", arguments={}),
+            ),
+        ),
+        DecideApproval(call_id=C0, granted=True, arguments={"to": "me"}, note="so", by="somebody"),
+        CompleteToolCall(call_id=C0, attempt=1, result="sent"),
+        DecideApproval(call_id=C1, granted=False, note="not that", by="somebody"),
+        SuspendToolCall(
+            call_id=C2,
+            attempt=1,
+            key="which",
+            payload={"of": [1, 2]},
+            answer_schema={"type": "integer"},
+        ),
+        Recover(epoch=2, in_doubt={"drop": "ask"}, model="m"),
+        AnswerSuspension(value=2, suspension="which", by="somebody"),
+        ResolveToolCall(call_id=C3, outcome="completed", result=[1], note="seen", by="somebody"),
+        CompleteToolCall(call_id=C2, attempt=2, result=2),
+        CancelRun(reason="enough", by="somebody"),
+    ],
+    "suspended": [
+        start("asker", "ask"),
+        CompleteModelCall(
+            step=0,
+            attempt=1,
+            tool_calls=(PlannedCall(name="look", arguments={}),),
+        ),
+        SuspendToolCall(call_id=C0, attempt=1, key="which"),
+    ],
 }
 
 

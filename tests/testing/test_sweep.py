@@ -9,9 +9,10 @@ import pytest
 from outlive.actors import Agent, EchoModel, ScriptedModel, ToolCall, ToolContext, Turn, tool
 from outlive.testing import Client, SimulationFailed, World, assert_survives_crashes
 from tests.testing.scenarios import CASES, Case
+from tests.testing.scenarios_people import PEOPLE
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *PEOPLE], ids=lambda case: case.name)
 def test_a_run_survives_a_crash_at_every_point(case: Case) -> None:
     sweep = assert_survives_crashes(
         case.play,

@@ -178,16 +178,7 @@ class Addresses(Generic[S, C, X, R]):
         if standing is not None and standing.status == "quarantined":
             return standing
         world = self._kind.world(stream)
-        actor = EventSourcedActor(
-            stream,
-            self._kind.entity,
-            self._log,
-            world,
-            wake_at=self._timers.set,
-            at_rest=lambda: self._at_rest(stream),
-            broken=lambda error: self._broken(stream, error),
-            save_every=self._save_every,
-        )
+        actor = self._actor(stream, world)
         try:
             actor.load()
         except Exception as error:
@@ -208,6 +199,32 @@ class Addresses(Generic[S, C, X, R]):
                 actor.tell(outcome)
         else:
             actor.restore_row()
+        actor.run()
+        return resident
+
+    def _actor(self, stream: StreamId, world: World[X]) -> EventSourcedActor[S, C, X]:
+        return EventSourcedActor(
+            stream,
+            self._kind.entity,
+            self._log,
+            world,
+            wake_at=self._timers.set,
+            at_rest=lambda: self._at_rest(stream),
+            broken=lambda error: self._broken(stream, error),
+            save_every=self._save_every,
+        )
+
+    def at_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R]:
+        """Bring in an entity that stands still, and settle nothing: for a command that ends it.
+
+        Raises:
+            LogError: its stream cannot be read.
+        """
+        world = self._kind.world(stream)
+        actor = self._actor(stream, world)
+        actor.load()
+        self._standing.pop(stream, None)
+        resident = self._residents[stream] = Resident(actor, world)
         actor.run()
         return resident
 

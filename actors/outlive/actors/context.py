@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hint
 
 import structlog
 
+from outlive.actors.signature import schema_of
 from outlive.events import AttemptEnded, CallId, OutliveError, RunId, Value, from_plain, to_plain
 from outlive.events.sizes import check_size
 from outlive.events.values import digest
@@ -30,6 +31,13 @@ class DuplicateStep(OutliveError):
         self.key = key
 
 
+class Suspended(BaseException):
+    """Unwinds a tool that waits for a person. It is called again when there is an answer.
+
+    Not an `Exception`: a tool's own `except Exception` must not take it for an error.
+    """
+
+
 class Attempt(Protocol):
     """What the context needs of the attempt that it belongs to."""
 
@@ -40,6 +48,16 @@ class Attempt(Protocol):
 
     def memo(self, key: str) -> tuple[Value] | None:
         """Return the recorded value of a step, in a tuple; None if it was not done yet."""
+        ...
+
+    def answer(self, key: str) -> tuple[Value] | None:
+        """Return what a person has said under a key; None if it is not answered yet."""
+        ...
+
+    async def suspend(
+        self, key: str, payload: Value, answer_schema: dict[str, Value] | None
+    ) -> None:
+        """Record that an answer is waited for; the attempt is over then. Raises AttemptEnded."""
         ...
 
     async def record_step(self, key: str, value: Value, elapsed_ms: int) -> None:
@@ -79,6 +97,7 @@ class _Context:
     ) -> None:
         self._attempt: Final = attempt
         self._keys: set[str] = set()
+        self._asked: set[str] = set()
         self.run_id: Final = run_id
         self.agent_id: Final = agent_id
         self.call_id: Final = call_id
@@ -105,18 +124,49 @@ class _Context:
         return digest(self.idempotency_key.encode(), key.encode())
 
     def _begin(self, key: object, fn: Callable[..., Any], result_type: Any) -> _Step:
-        if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a step's key is a text that is not empty, not {key!r}")
+        wanted = _return_type(fn) if result_type is None else result_type
+        return _Step(self._attempt, self._new(key, self._keys), wanted)
+
+    def _ask(self, key: object, payload: object, answer_type: Any) -> _Question:
+        return _Question(self._attempt, self._new(key, self._asked), payload, answer_type)
+
+    def _new(self, key: object, used: set[str]) -> str:
+        if not isinstance(key, str) or not key:
+            raise TypeError(f"a key is a text that is not empty, not {key!r}")
         to_plain(key)
         if len(key) > _LONGEST_KEY or not key.isprintable():
             raise ValueError(
-                f"a step's key is printable and has at most {_LONGEST_KEY} characters: {key[:80]!r}"
+                f"a key is printable and has at most {_LONGEST_KEY} characters: {key[:80]!r}"
             )
-        if key in self._keys:
+        if key in used:
             raise DuplicateStep(self.call_id, key)
-        self._keys.add(key)
-        wanted = _return_type(fn) if result_type is None else result_type
-        return _Step(self._attempt, key, wanted)
+        used.add(key)
+        return key
+
+
+class _Question:
+    """What a tool asks a person: answered already, or to be asked."""
+
+    def __init__(self, attempt: Attempt, key: str, payload: object, wanted: Any) -> None:
+        self._attempt = attempt
+        self._key = key
+        self._wanted = wanted
+        self._answer = attempt.answer(key)
+        self._payload = to_plain(payload)
+        check_size(self._payload)
+
+    @property
+    def answered(self) -> bool:
+        return self._answer is not None
+
+    def value(self) -> Any:
+        assert self._answer is not None
+        return from_plain(self._answer[0], self._wanted)
+
+    def ask(self) -> Coroutine[Any, Any, None]:
+        """Return what makes the question durable."""
+        schema = None if self._wanted is Any else schema_of(self._wanted)
+        return self._attempt.suspend(self._key, self._payload, schema)
 
 
 class _Step:
@@ -201,6 +251,37 @@ class ToolContext(_Context):
             await step.record(result)
         return cast("T", step.value())
 
+    @overload
+    async def suspend(self, key: str, payload: object = None, *, answer_type: type[T]) -> T: ...
+
+    @overload
+    async def suspend(self, key: str, payload: object = None, *, answer_type: Any = Any) -> Any: ...
+
+    async def suspend(self, key: str, payload: object = None, *, answer_type: Any = Any) -> Any:
+        """Ask a person, and return the answer; days later, in another process, if need be.
+
+        Unless it is answered already, the tool ends here: what it holds is let go of, and the
+        run is suspended once nothing else of it goes on. When all that the tool has asked is
+        answered (`Runtime.resume`), it is called again from the start, and this returns the
+        answer at once. Put what must not be done again into steps.
+
+        Args:
+            key: names the question within this call. Several keys in one tool are fine.
+            payload: what the person is shown; stored.
+            answer_type: what an answer must be. Checked when it is given, wherever that is.
+
+        Raises:
+            DuplicateStep: `key` was asked before in this attempt.
+            UnserialisableValue, EventTooLarge: the payload cannot be stored; or a recorded
+                answer does not fit `answer_type` any more.
+            AttemptEnded: this attempt was given up meanwhile.
+        """
+        question = self._ask(key, payload, answer_type)
+        if not question.answered:
+            await question.ask()
+            raise Suspended
+        return question.value()
+
     async def progress(self, *, done: float, total: float | None = None, note: str = "") -> None:
         """Tell observers how far this call is. Throttled; the last one always gets through.
 
@@ -231,6 +312,20 @@ class SyncToolContext(_Context):
         if not step.known:
             self._wait_for(step.record(fn(*args, **kwargs)))
         return cast("T", step.value())
+
+    @overload
+    def suspend(self, key: str, payload: object = None, *, answer_type: type[T]) -> T: ...
+
+    @overload
+    def suspend(self, key: str, payload: object = None, *, answer_type: Any = Any) -> Any: ...
+
+    def suspend(self, key: str, payload: object = None, *, answer_type: Any = Any) -> Any:
+        """Ask a person, and return the answer. See `ToolContext.suspend`."""
+        question = self._ask(key, payload, answer_type)
+        if not question.answered:
+            self._wait_for(question.ask())
+            raise Suspended
+        return question.value()
 
     def progress(self, *, done: float, total: float | None = None, note: str = "") -> None:
         """Tell observers how far this call is. See `ToolContext.progress`."""

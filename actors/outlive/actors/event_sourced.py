@@ -49,6 +49,8 @@ from outlive.events.ids import NO_POSITION, NO_VERSION
 
 _log = structlog.stdlib.get_logger("outlive")
 _PAGE: Final = 1_000
+SUSPENDED: Final = "suspended"
+"""The status of an entity that waits for a person: it needs no memory until then."""
 
 C = TypeVar("C")
 
@@ -332,7 +334,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._rest_if_over()
 
     def _rest_if_over(self) -> None:
-        if self._entry is None and not self.busy and not self.actor_stopped.is_set():
+        entry = self._entry
+        rests = entry is None or (entry.status == SUSPENDED and not entry.owes)
+        if rests and not self.busy and not self.actor_stopped.is_set():
             self._at_rest()
 
     def _try_to_act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:

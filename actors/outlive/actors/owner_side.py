@@ -12,23 +12,25 @@ import structlog
 from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import CommandEnvelope
+from outlive.actors.event_sourced import SUSPENDED, CommandEnvelope
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.replies import OBEYED, refusal
+from outlive.actors.run.approvals import Functions
 from outlive.actors.run.begun import has_begun
-from outlive.actors.run.commands import StartRun
+from outlive.actors.run.carrying_out import command_for, start_command
+from outlive.actors.run.commands import RunCommand, StartRun
 from outlive.actors.run.decide import decide
-from outlive.actors.run.kind import RunKind, Runs
-from outlive.actors.run.submitted import StartRequest, decode_request
+from outlive.actors.run.kind import RunKind, RunResident, Runs
+from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, decode_request
 from outlive.actors.run.world import Surroundings
 from outlive.actors.timers import Timers
 from outlive.events import (
-    AgentNotFound,
     Clock,
     EventLog,
     LogError,
+    NotSuspended,
     OpenEntry,
     OutliveError,
     RunExists,
@@ -38,7 +40,7 @@ from outlive.events import (
     Submitted,
     Version,
 )
-from outlive.events.ids import id_of, stream_id
+from outlive.events.ids import id_of
 from outlive.projections import (
     RunResult,
     ViewRunner,
@@ -68,6 +70,7 @@ class OwnerSide:
         max_recoveries: int | None,
         save_every: int | None,
         views: ViewRunner,
+        functions: Functions,
     ) -> None:
         self.log = log
         self.views = views
@@ -84,6 +87,7 @@ class OwnerSide:
             clock=clock,
             executor=executor,
             deps=deps,
+            functions=functions,
         )
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
@@ -109,40 +113,53 @@ class OwnerSide:
         self._runs.close(error)
         await self.views.close()
 
-    def command(self, request: StartRequest) -> StartRun:
-        """Return the command that carries out a request. Raises AgentNotFound, InvalidId."""
-        agent = self._agents.get(request.agent_id)
-        if agent is None:
-            stream_id("agent", request.agent_id)  # Can it be one at all, or is it anything?
-            raise AgentNotFound(request.agent_id, tuple(self._agents))
-        return StartRun(
-            agent_id=agent.id,
-            input=request.input,
-            model=agent.model.name,
-            max_steps=agent.max_steps,
-            tool_concurrency=agent.tool_concurrency,
-            metadata=request.metadata,
-        )
+    async def obey(self, stream: StreamId, request: Request) -> None:
+        """Carry out a request to a run; return once that is durable.
 
-    async def start(self, stream: StreamId, request: StartRequest) -> None:
-        """Start a run; return once it is durable. See `Runtime.start`."""
+        Raises:
+            RunNotFound: there is no such run, and this is no start.
+            LogParked: there is no space for it now.
+            Refused: or what else the request is refused with.
+        """
         trouble = self.log.trouble
         if trouble is not None:
             raise trouble
-        command = self.command(request)
         while self._ended is None:
-            run = self._runs.at(stream)
-            if isinstance(run, OpenEntry):
-                self._start_again(stream, command)
+            run = self._find(stream, request)
+            if run is None:
                 return
             try:
-                await run.actor.ask(command)
+                await run.actor.ask(self._command(stream, run, request))
             except MailboxClosed:
                 continue  # It has come to rest meanwhile, or all was closed.
             except RunExists:
                 raise RunExists(id_of(stream)) from None
             return
         raise self._ended
+
+    def _command(self, stream: StreamId, run: RunResident, request: Request) -> RunCommand:
+        return command_for(request, id_of(stream), run.actor.state, self._agents)
+
+    def _find(self, stream: StreamId, request: Request) -> RunResident | None:
+        """Return the run that a request is for; None if there is nothing left to do.
+
+        Raises:
+            RunNotFound: there is no such run, and this is no start.
+            NotSuspended: it stands still.
+        """
+        if isinstance(request, StartRequest):
+            start_command(request, self._agents)  # Before anything is brought into memory.
+        elif self._runs.resident(stream) is None and self.log.version(stream) == 0:
+            raise RunNotFound(id_of(stream))
+        run = self._runs.at(stream)
+        if not isinstance(run, OpenEntry):
+            return run
+        if isinstance(request, CancelRequest):
+            return self._runs.at_as_it_is(stream)
+        if isinstance(request, StartRequest):
+            self._start_again(stream, start_command(request, self._agents))
+            return None
+        raise NotSuspended(id_of(stream), run.status)
 
     def _start_again(self, stream: StreamId, command: StartRun) -> None:
         """A run that stands still is started again: only the log can tell whether it is the same.
@@ -164,7 +181,8 @@ class OwnerSide:
                 if not await has_begun(log, stream):
                     raise RunNotFound(run_id)
                 return await self.result(run_id, stream)
-            if log.open_entry(stream) is None:
+            entry = log.open_entry(stream)
+            if entry is None or entry.status == SUSPENDED:
                 return run_result(log, run_id)
             found = self._runs.at(stream)
             if isinstance(found, OpenEntry):
@@ -188,12 +206,12 @@ class OwnerSide:
             return
         stream, id = submitted.stream, submitted.command_id
         try:
-            command = self.command(decode_request(submitted.data))
-            run = self._runs.at(stream)
-            if isinstance(run, OpenEntry):
-                self._start_again(stream, command)
+            request = decode_request(submitted.data)
+            run = self._find(stream, request)
+            if run is None:
                 self._reply(id, OBEYED)
                 return
+            command = self._command(stream, run, request)
         except Exception as error:  # noqa: BLE001  # whatever it is, its sender is told
             _log.info("command_refused", stream=stream, reason=told(error))
             self._reply(id, refusal(error))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, get_type_hints
 
 import msgspec
 
 from outlive.actors.logs import shortened
-from outlive.events import AgentNotFound, CorruptLog, OutliveError, Refused, RunExists, Value
+from outlive.events import (
+    AgentNotFound,
+    AlreadyDecided,
+    AlreadyOver,
+    AlreadyResumed,
+    AmbiguousSuspension,
+    ArgumentsChanged,
+    CorruptLog,
+    InvalidResumeValue,
+    NotSuspended,
+    OutliveError,
+    Refused,
+    RunExists,
+    RunNotFound,
+    SuspensionNotFound,
+    Value,
+)
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,18 +36,23 @@ class _Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(_Reply).decode
 
-_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "AgentNotFound": ("agent_id", "known"),
-    "RunExists": ("run_id",),
+_TOLD: Final[Mapping[str, type[OutliveError]]] = {
+    error.__name__: error
+    for error in (
+        AgentNotFound,
+        AlreadyDecided,
+        AlreadyOver,
+        AlreadyResumed,
+        AmbiguousSuspension,
+        ArgumentsChanged,
+        InvalidResumeValue,
+        NotSuspended,
+        RunExists,
+        RunNotFound,
+        SuspensionNotFound,
+    )
 }
-
-_REBUILD: Final[Mapping[str, Callable[[Mapping[str, object]], OutliveError]]] = {
-    "AgentNotFound": lambda facts: AgentNotFound(
-        msgspec.convert(facts["agent_id"], str),
-        msgspec.convert(facts["known"], tuple[str, ...]),
-    ),
-    "RunExists": lambda facts: RunExists(msgspec.convert(facts["run_id"], str)),
-}
+"""The errors that their sender gets as what they are: made of what they are constructed with."""
 
 OBEYED: Final = _encode(_Reply())
 """The reply to a command that was obeyed."""
@@ -40,7 +61,9 @@ OBEYED: Final = _encode(_Reply())
 def refusal(error: BaseException) -> bytes:
     """Return the reply to a command that was refused with `error`."""
     name = type(error).__name__
-    facts: dict[str, Value] = {key: getattr(error, key) for key in _FACTS.get(name, ())}
+    facts: dict[str, Value] = {}
+    if type(error) is _TOLD.get(name):
+        facts = {key: getattr(error, key) for key in _parameters(type(error))}
     message = str(error) if isinstance(error, OutliveError) else f"{name}: {error}"
     return _encode(_Reply(error=name, message=shortened(message), facts=facts))
 
@@ -56,8 +79,19 @@ def check_reply(data: bytes) -> None:
         reply = _decode(data)
         if not reply.error:
             return
-        rebuild = _REBUILD.get(reply.error)
-        error = Refused(reply.message) if rebuild is None else rebuild(reply.facts)
+        kind = _TOLD.get(reply.error)
+        error = Refused(reply.message) if kind is None else _rebuilt(kind, reply.facts)
     except (msgspec.MsgspecError, KeyError) as damage:
         raise CorruptLog("a reply", str(damage)) from None
     raise error
+
+
+def _parameters(kind: type[OutliveError]) -> dict[str, type]:
+    hints = get_type_hints(kind.__init__)
+    return {name: hint for name, hint in hints.items() if name != "return"}
+
+
+def _rebuilt(kind: type[OutliveError], facts: Mapping[str, object]) -> OutliveError:
+    return kind(
+        **{name: msgspec.convert(facts[name], hint) for name, hint in _parameters(kind).items()}
+    )

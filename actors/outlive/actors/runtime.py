@@ -11,16 +11,19 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeVar, cast, overload
+from typing import Any, Literal, Protocol, Self, TypeVar, cast, overload
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
 from outlive.actors.owner_side import OwnerSide
+from outlive.actors.run.approvals import check_functions
 from outlive.actors.run.begun import has_begun, submitted
 from outlive.actors.run.handle import Run
-from outlive.actors.run.submitted import StartRequest
+from outlive.actors.run.submission import Submission
+from outlive.actors.run.submitted import Request, StartRequest
 from outlive.actors.seat import Role, Seat, check_role, told_later
+from outlive.actors.steering import Steering
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.visitor_side import VisitorSide
 from outlive.events import (
@@ -81,7 +84,7 @@ class _Observer(Protocol):
     def end(self, error: OutliveError) -> None: ...
 
 
-class Runtime:
+class Runtime(Steering):
     """Runs agents durably. Use it as `async with Runtime(path, agents=[...]) as rt:`.
 
     Opening it makes this process the owner of the log in `path`, if nobody else is, and takes
@@ -93,6 +96,8 @@ class Runtime:
         path: the folder of the log, made if need be. None keeps everything in memory.
         agents: what may be run, and what interrupted runs go on with. A run whose agent, or a
             tool it still needs, is not among them is `blocked` until a runtime has it.
+        functions: what agents and tools refer to by name, such as the predicates of
+            `requires_approval`.
         deps: handed to tools as `ctx.deps`; never stored.
         projections: read models of your own, kept beside the one of runs. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
@@ -122,6 +127,7 @@ class Runtime:
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
+        functions: Mapping[str, Callable[..., Any]] | None = None,
         deps: object = None,
         projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
@@ -161,6 +167,7 @@ class Runtime:
             raise InvalidDefinition(f"save_every is 1 or more events, not {save_every!r}")
         self._save_every = save_every
         self._deps = deps
+        self._functions = check_functions(functions or {}, agents)
         self._max_recoveries = max_recoveries
         self._clock: Clock = clock or SystemClock()
         self._ids: Ids = ids or RandomIds()
@@ -231,6 +238,7 @@ class Runtime:
             executor=self._executor,
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
+            functions=self._functions,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:
@@ -364,12 +372,14 @@ class Runtime:
         request = StartRequest(
             agent_id=agent_id, input=input, metadata=cast("dict[str, Value]", plain)
         )
+        return Run(self, id, await self._obey(stream, request))
+
+    async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
+        """Have a request carried out, by whoever owns the log; None once that is durable."""
+        side = self._open.side
         while True:
             try:
-                if isinstance(side, OwnerSide):
-                    await side.start(stream, request)
-                    return Run(self, id)
-                return Run(self, id, await side.start(stream, request))
+                return await side.obey(stream, request)
             except LogError as error:
                 side = await self._open.after(side, error)
 
@@ -385,16 +395,20 @@ class Runtime:
         started = await self.start(agent, input, run_id=run_id, metadata=metadata)
         return await started.result()
 
-    def observe(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
+    def observe(
+        self, run_id: str, *, after: int = 0, until: Literal["end", "rest"] = "end"
+    ) -> AsyncGenerator[Recorded, None]:
         """Yield a run's events beyond version `after`, then live, until the run is over.
 
-        See `outlive.projections.observe_run` for the order, and for what it raises.
+        With `until="rest"`, until it is suspended too. See `outlive.projections.observe_run` for
+        the order, and for what it raises.
         """
         log = self._open.side.log
         return observe_run(
             log,
             run_id,
             after=after,
+            until=until,
             follow=self._follow,
             begun=lambda stream: has_begun(log, stream),
         )

@@ -84,20 +84,9 @@ class Signature:
 
     def _schema(self, type: Any, what: str) -> dict[str, Value]:
         try:
-            (schema,), components = msgspec.json.schema_components(
-                [type], ref_template="#/$defs/{name}"
-            )
-            reference = schema.get("$ref")
-            if reference is not None:
-                name = str(reference).removeprefix("#/$defs/")
-                schema = components[name]
-                if str(reference).encode() not in msgspec.json.encode(components):
-                    del components[name]
-            if components:
-                schema = {**schema, "$defs": components}
+            return schema_of(type)
         except TypeError as error:
             raise InvalidDefinition(f"tool {self._name!r}, {what}: {error}") from None
-        return schema
 
     def arguments(self, values: dict[str, Value]) -> dict[str, Any]:
         """Return the arguments as the function wants them.
@@ -112,6 +101,18 @@ class Signature:
         """Raise UnserialisableValue if a plain value does not fit the return annotation."""
         if self.returns is not _NOTHING:
             from_plain(value, self.returns)
+
+
+def schema_of(type: Any) -> dict[str, Value]:
+    """Return the JSON Schema of a type. Raises TypeError where there is none."""
+    (schema,), components = msgspec.json.schema_components([type], ref_template="#/$defs/{name}")
+    reference = schema.get("$ref")
+    if reference is not None:
+        name = str(reference).removeprefix("#/$defs/")
+        schema = components[name]
+        if str(reference).encode() not in msgspec.json.encode(components):
+            del components[name]
+    return {**schema, "$defs": components} if components else schema
 
 
 def _default(value: object) -> object:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from outlive.projections import RunInfo, RunPage, RunsQuery
+from outlive.projections import Pending, RunInfo, RunPage, RunsQuery
 
 T = TypeVar("T")
 
@@ -29,6 +30,10 @@ class SyncRunsQuery:
     def get(self, run_id: str) -> RunInfo:
         """Return what is known of a run. See `RunsQuery.get`."""
         return self._wait_for(self._query.get(run_id))
+
+    def pending(self, *, limit: int = 100) -> builtins.list[Pending]:
+        """Return what waits for a person. See `RunsQuery.pending`."""
+        return self._wait_for(self._query.pending(limit=limit))
 
     def list(
         self,

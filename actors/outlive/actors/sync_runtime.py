@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, overload
 
+from msgspec import UNSET
+
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
 from outlive.actors.live import LiveEntity
@@ -88,6 +90,7 @@ class SyncRuntime:
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
+        functions: Mapping[str, Callable[..., Any]] | None = None,
         deps: object = None,
         projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
@@ -103,6 +106,7 @@ class SyncRuntime:
         self._runtime = Runtime(
             path,
             agents=agents,
+            functions=functions,
             deps=deps,
             projections=projections,
             max_recoveries=max_recoveries,
@@ -234,9 +238,55 @@ class SyncRuntime:
         """Start a run and wait for its result. See `Runtime.run`."""
         return self._await(self._runtime.run(agent, input, run_id=run_id, metadata=metadata))
 
-    def observe(self, run_id: str, *, after: int = 0) -> Iterator[Recorded]:
+    def resume(
+        self, run_id: str, value: object, *, suspension: str | None = None, by: str = ""
+    ) -> bool:
+        """Answer what a suspended run asks. See `Runtime.resume`."""
+        return self._await(self._runtime.resume(run_id, value, suspension=suspension, by=by))
+
+    def approve(
+        self,
+        run_id: str,
+        call_id: str,
+        *,
+        digest: str | None = None,
+        args: Mapping[str, object] | None = None,
+        note: str = "",
+        by: str = "",
+    ) -> bool:
+        """Agree to a tool call that needs it. See `Runtime.approve`."""
+        return self._await(
+            self._runtime.approve(run_id, call_id, digest=digest, args=args, note=note, by=by)
+        )
+
+    def decline(self, run_id: str, call_id: str, *, reason: str = "", by: str = "") -> bool:
+        """Do not agree to a tool call. See `Runtime.decline`."""
+        return self._await(self._runtime.decline(run_id, call_id, reason=reason, by=by))
+
+    def resolve(
+        self,
+        run_id: str,
+        call_id: str,
+        *,
+        outcome: object = UNSET,
+        error: str | None = None,
+        retry: bool = False,
+        by: str = "",
+    ) -> bool:
+        """Say what became of a tool call in doubt. See `Runtime.resolve`."""
+        return self._await(
+            self._runtime.resolve(run_id, call_id, outcome=outcome, error=error, retry=retry, by=by)
+        )
+
+    def cancel(self, run_id: str, reason: str = "", *, by: str = "") -> bool:
+        """End a run that is not wanted any more. See `Runtime.cancel`."""
+        return self._await(self._runtime.cancel(run_id, reason, by=by))
+
+    def observe(
+        self, run_id: str, *, after: int = 0, until: Literal["end", "rest"] = "end"
+    ) -> Iterator[Recorded]:
         """Yield a run's events beyond version `after`, then live. See `Runtime.observe`."""
-        return self.iterate(self._runtime.observe(run_id, after=after))
+        return self.iterate(self._runtime.observe(run_id, after=after, until=until))
 
     @overload
     def subscription(self, name: str) -> SyncSubscription[Record]: ...

@@ -39,7 +39,10 @@ class Tool(Generic[P, R]):
         retry: int | Retry = 0,
         read_only: bool = False,
         idempotent: bool = False,
+        destructive: bool = False,
         in_doubt: InDoubt | None = None,
+        requires_approval: bool | str = False,
+        approval_expires: float | timedelta | None = None,
     ) -> None:
         self.fn: Final = fn
         self.name: Final = name or fn.__name__
@@ -48,8 +51,8 @@ class Tool(Generic[P, R]):
                 f"{self.name!r} is no tool name: 1 to 64 of letters, digits, '_' and '-', "
                 "not beginning with a digit or '-'"
             )
-        if in_doubt not in (None, "retry", "fail"):
-            raise InvalidDefinition(f"in_doubt is 'retry' or 'fail', not {in_doubt!r}")
+        if in_doubt not in (None, "retry", "ask", "fail"):
+            raise InvalidDefinition(f"in_doubt is 'retry', 'ask' or 'fail', not {in_doubt!r}")
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
             raise InvalidDefinition(f"tool {self.name!r} is a generator; return the result instead")
         self.is_async: Final = inspect.iscoroutinefunction(fn)
@@ -61,14 +64,27 @@ class Tool(Generic[P, R]):
         )
         self.timeout: Final = None if timeout is None else seconds("timeout", timeout)
         self.retry: Final = as_retry(retry)
-        self.in_doubt: Final[InDoubt] = in_doubt or "retry"
+        self.in_doubt: Final[InDoubt] = in_doubt or ("ask" if destructive else "retry")
+        self.requires_approval: Final = requires_approval
+        self.approval_expires: Final = (
+            None if approval_expires is None else seconds("approval_expires", approval_expires)
+        )
+        if requires_approval == "" or not isinstance(requires_approval, bool | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidDefinition(
+                f"tool {self.name!r}: requires_approval is True, False or the name of a predicate, "
+                f"not {requires_approval!r}"
+            )
+        if approval_expires is not None and not requires_approval:
+            raise InvalidDefinition(
+                f"tool {self.name!r}: approval_expires is for tools with requires_approval"
+            )
         self.schema: Final = ToolSchema(
             name=self.name,
             description=self.signature.description if description is None else description,
             parameters=self.signature.parameters,
             output=self.signature.output,
         )
-        if not (read_only or idempotent or in_doubt):
+        if not (read_only or idempotent or destructive or in_doubt):
             warnings.warn_explicit(
                 f"tool {self.name!r} will be called again when a crash leaves its outcome "
                 "unknown: say read_only=True, idempotent=True or in_doubt='retry' if that is "
@@ -108,7 +124,10 @@ def tool(
     retry: int | Retry = 0,
     read_only: bool = False,
     idempotent: bool = False,
+    destructive: bool = False,
     in_doubt: InDoubt | None = None,
+    requires_approval: bool | str = False,
+    approval_expires: float | timedelta | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -122,7 +141,10 @@ def tool(
     retry: int | Retry = 0,
     read_only: bool = False,
     idempotent: bool = False,
+    destructive: bool = False,
     in_doubt: InDoubt | None = None,
+    requires_approval: bool | str = False,
+    approval_expires: float | timedelta | None = None,
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function, `def` or `async def`, a tool.
 
@@ -141,7 +163,13 @@ def tool(
         read_only: it changes nothing, so a repeat does no harm.
         idempotent: a repeat with the same `ctx.idempotency_key` changes nothing.
         in_doubt: what to do when a crash (or an abandoned thread) leaves the outcome unknown:
-            "retry" (default) calls it again, "fail" tells the model that it is unknown.
+            "retry" (default) calls it again, "fail" tells the model that it is unknown, "ask"
+            suspends the run until a person says what became of it (`Runtime.resolve`).
+        destructive: it must not be repeated by itself: `in_doubt` is "ask" unless it is said.
+        requires_approval: a person must agree before it is called (`Runtime.approve`). Or the
+            name of a predicate in `Runtime(functions={...})`: it is given the arguments, and
+            tells whether somebody must. If it raises, somebody must.
+        approval_expires: seconds after which no answer is a no, also over restarts.
 
     Raises:
         InvalidDefinition: the function or an option cannot work, with the reason.
@@ -156,7 +184,10 @@ def tool(
             retry=retry,
             read_only=read_only,
             idempotent=idempotent,
+            destructive=destructive,
             in_doubt=in_doubt,
+            requires_approval=requires_approval,
+            approval_expires=approval_expires,
         )
 
     return make if fn is None else make(fn)

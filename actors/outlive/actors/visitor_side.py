@@ -6,18 +6,23 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from outlive.actors.event_sourced import SUSPENDED
 from outlive.actors.ids import Ids
-from outlive.actors.run.begun import LOOK_AFTER, has_begun
+from outlive.actors.run.begun import LOOK_AFTER, has_begun, is_known
+from outlive.actors.run.carrying_out import command_for
+from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import StartRequest, encode_request
+from outlive.actors.run.submitted import Request, StartRequest, encode_request
 from outlive.events import (
     LmdbVisitor,
     OutliveError,
+    RunCancelled,
     RunCompleted,
     RunExists,
     RunFailed,
     RunId,
     RunNotFound,
+    RunSuspended,
     StreamId,
 )
 from outlive.events.ids import id_of
@@ -34,6 +39,8 @@ from outlive.projections.run_summary import STANDING_STILL
 
 PATIENCE_S: Final = 5.0
 """A start is waited for that long while its owner is alive, but does not get to it."""
+
+_AT_REST: Final = (RunCompleted, RunFailed, RunCancelled, RunSuspended)
 
 
 class VisitorSide:
@@ -56,12 +63,18 @@ class VisitorSide:
         self._wake()
         self.views.close()
 
-    async def start(self, stream: StreamId, request: StartRequest) -> Submission | None:
-        """Have a run started. Returns None once that is durable.
+    async def obey(self, stream: StreamId, request: Request) -> Submission | None:
+        """Have a request carried out. Returns None once that is durable.
 
         If no owner is alive, it returns at once, what was submitted; if one does not get to
         it, after `PATIENCE_S`.
+
+        Raises:
+            RunNotFound: there is no such run, and this is no start.
+            Refused: or what else the owner refuses it with, or will.
         """
+        if not isinstance(request, StartRequest) and not is_known(self.log, stream):
+            raise RunNotFound(id_of(stream))
         until = self._loop.time() + PATIENCE_S
         command_id = self._ids.command_id()
         put = partial(self.log.submit, command_id, stream, encode_request(request))
@@ -73,7 +86,7 @@ class VisitorSide:
                 if self._ended is not None:
                     raise self._ended
                 if self.log.owner() != "alive" or self._loop.time() >= until:
-                    self._check_not_another(stream, request)
+                    self._check(stream, request)
                     return submission
                 if not submission.waits() and not submission.answered():
                     # The reply has come and, after a day, gone. A start may be repeated.
@@ -83,12 +96,17 @@ class VisitorSide:
             self.log.unwatch(self._hear)
         return None
 
-    def _check_not_another(self, stream: StreamId, request: StartRequest) -> None:
-        """Raise RunExists if the run is there, and is another one. Its owner will refuse it."""
-        if self.log.version(stream):
-            run = fold_run(recorded.event for recorded in read_run(self.log, id_of(stream)))[0]
-            if run.request != request_digest(request.agent_id, request.input, request.metadata):
-                raise RunExists(id_of(stream))
+    def _check(self, stream: StreamId, request: Request) -> None:
+        """Raise what an owner will refuse it with, as far as that can be told without one."""
+        if not self.log.version(stream):
+            return
+        run_id = id_of(stream)
+        state = fold_run(recorded.event for recorded in read_run(self.log, run_id))[0]
+        if isinstance(request, StartRequest):
+            if state.request != request_digest(request.agent_id, request.input, request.metadata):
+                raise RunExists(run_id)
+        else:
+            decide(state, command_for(request, run_id, state, {}))
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
@@ -98,13 +116,13 @@ class VisitorSide:
         async with log.follow(stream, after=log.version(stream)) as events:
             while True:
                 entry = log.open_entry(stream)
-                if entry is None:
+                if entry is None or entry.status == SUSPENDED:
                     return run_result(log, run_id)
                 if entry.status in STANDING_STILL:
                     return standing_result(log, run_id, entry)
                 try:
                     async with asyncio.timeout(LOOK_AFTER):
-                        while not isinstance((await anext(events)).event, RunCompleted | RunFailed):
+                        while not isinstance((await anext(events)).event, _AT_REST):
                             continue
                 except TimeoutError:
                     continue

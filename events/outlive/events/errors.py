@@ -4,12 +4,20 @@ OutliveError
 ├── InvalidId                  the caller's id cannot name anything
 ├── NotFound                   there is no such thing; answered at once
 │   ├── RunNotFound
+│   ├── SuspensionNotFound
 │   └── AgentNotFound
 ├── Refused                    the command cannot be obeyed in the present state
 │   ├── RunExists              same id, other input
 │   ├── InvalidOffset          an offset beyond the head
 │   ├── OffsetMovedOn          another reader of that name is further on
 │   ├── NameTaken              a subscription's name, in use for another stream
+│   ├── NotSuspended           the run waits for nobody
+│   ├── AmbiguousSuspension    it waits for several answers: say which
+│   ├── AlreadyResumed         answered before, otherwise
+│   ├── AlreadyDecided         decided before, otherwise
+│   ├── ArgumentsChanged       not the arguments that you have seen
+│   ├── InvalidResumeValue     an answer of the wrong shape
+│   ├── AlreadyOver            the run has come to its end
 │   └── AttemptEnded           a tool goes on after its attempt was given up
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 ├── UnserialisableValue        a value that cannot be stored
@@ -77,6 +85,91 @@ class RunExists(Refused):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id!r} exists already, with another agent or input")
         self.run_id = run_id
+
+
+class SuspensionNotFound(NotFound):
+    """The run has no suspension of this name, and had none. `names` are those that are open."""
+
+    def __init__(self, run_id: str, suspension: str, names: tuple[str, ...]) -> None:
+        known = ", ".join(repr(name) for name in names) or "none"
+        super().__init__(f"run {run_id!r} has no suspension {suspension!r} (open: {known})")
+        self.run_id = run_id
+        self.suspension = suspension
+        self.names = names
+
+
+class NotSuspended(Refused):
+    """The run waits for nobody. `status` tells what it does."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id!r} is not suspended: it is {status}")
+        self.run_id = run_id
+        self.status = status
+
+
+class AmbiguousSuspension(Refused):
+    """The run waits for several answers. Say which one this is."""
+
+    def __init__(self, run_id: str, names: tuple[str, ...]) -> None:
+        super().__init__(
+            f"run {run_id!r} waits for several answers, name one: {', '.join(map(repr, names))}"
+        )
+        self.run_id = run_id
+        self.names = names
+
+
+class AlreadyResumed(Refused):
+    """The suspension was answered before, with another value."""
+
+    def __init__(self, run_id: str, suspension: str) -> None:
+        super().__init__(f"suspension {suspension!r} of run {run_id!r} has another answer already")
+        self.run_id = run_id
+        self.suspension = suspension
+
+
+class AlreadyDecided(Refused):
+    """It was decided before, and otherwise. `decision` is what was decided."""
+
+    def __init__(self, run_id: str, call_id: str, decision: str) -> None:
+        super().__init__(f"tool call {call_id!r} of run {run_id!r} is {decision} already")
+        self.run_id = run_id
+        self.call_id = call_id
+        self.decision = decision
+
+
+class ArgumentsChanged(Refused):
+    """The call has other arguments than those that the decision is about. Look again."""
+
+    def __init__(self, run_id: str, call_id: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"tool call {call_id!r} of run {run_id!r} has arguments with digest {actual!r}, "
+            f"not {expected!r}"
+        )
+        self.run_id = run_id
+        self.call_id = call_id
+        self.expected = expected
+        self.actual = actual
+
+
+class InvalidResumeValue(Refused):
+    """The answer has not the shape that was asked for. The run is still suspended."""
+
+    def __init__(self, run_id: str, suspension: str, reason: str) -> None:
+        super().__init__(
+            f"the answer to suspension {suspension!r} of run {run_id!r} does not fit: {reason}"
+        )
+        self.run_id = run_id
+        self.suspension = suspension
+        self.reason = reason
+
+
+class AlreadyOver(Refused):
+    """The run has come to its end. `status` is which."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id!r} is {status} already")
+        self.run_id = run_id
+        self.status = status
 
 
 class InvalidOffset(Refused):

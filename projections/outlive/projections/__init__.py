@@ -9,6 +9,7 @@ from outlive.projections.messages import (
     messages_of,
 )
 from outlive.projections.observe import TextReset, observe_run, text_of
+from outlive.projections.pending import Pending, pending_of
 from outlive.projections.run_summary import (
     RunResult,
     fold_run,
@@ -40,6 +41,7 @@ __all__ = [
     "AssistantMessage",
     "Message",
     "Outcome",
+    "Pending",
     "Projection",
     "RUN_STATUSES",
     "Recovery",
@@ -64,6 +66,7 @@ __all__ = [
     "fold_run",
     "messages_of",
     "observe_run",
+    "pending_of",
     "read_run",
     "result_of",
     "run_result",

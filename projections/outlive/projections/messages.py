@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from outlive.events import (
+    ApprovalGranted,
     CallId,
     Event,
     Failure,
@@ -66,7 +68,7 @@ class Transcript:
     """
 
     events: Final[frozenset[type[Event]]] = frozenset(
-        {ModelCallCompleted, ToolCallCompleted, ToolCallFailed, RunStarted}
+        {ModelCallCompleted, ToolCallCompleted, ToolCallFailed, ApprovalGranted, RunStarted}
     )
     """The event types that it looks at; the others say nothing."""
 
@@ -88,6 +90,10 @@ class Transcript:
                 self._answer(event.call_id, event.result, None)
             case ToolCallFailed(retry_at_ns=None):
                 self._answer(event.call_id, None, event.error)
+            case ApprovalGranted(arguments=dict() as arguments):
+                call = self.calls.get(event.call_id)
+                if call is not None:
+                    self.calls[event.call_id] = replace(call, arguments=arguments)
             case RunStarted():
                 self.messages.append(UserMessage(text=event.input))
             case _:

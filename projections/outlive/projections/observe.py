@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -14,15 +14,19 @@ from outlive.events import (
     ModelCallCompleted,
     ModelDelta,
     Recorded,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunNotFound,
+    RunSuspended,
     StreamId,
     Subscription,
     ToolResultIgnored,
     Version,
     run_stream,
 )
+
+_ENDS: Final = (RunCompleted, RunFailed, RunCancelled)
 
 Follow: TypeAlias = Callable[[StreamId, Version], Subscription[Recorded]]
 
@@ -36,10 +40,14 @@ async def observe_run(
     run_id: str,
     *,
     after: int = 0,
+    until: Literal["end", "rest"] = "end",
     follow: Follow | None = None,
     begun: Callable[[StreamId], Awaitable[object]] | None = None,
 ) -> AsyncGenerator[Recorded, None]:
     """Yield a run's events beyond version `after`, in order, once, then live, until its end.
+
+    With `until="rest"` also until it is suspended: until what it waits for a person to say is
+    the last that the log has of it.
 
     Works in the owner's process and in any other, for running and finished runs alike. Any
     number may observe at the same time; leaving the loop touches nobody else. `follow` stands
@@ -58,13 +66,18 @@ async def observe_run(
         raise RunNotFound(run_id)
     if type(after) is not int or not 0 <= after <= head:
         raise InvalidOffset(after, head)
-    over = _is_over(log, stream, head)
+    if until not in ("end", "rest"):
+        raise ValueError(f"until is 'end' or 'rest', not {until!r}")
+    over = _is_over(log, stream, head) or (until == "rest" and _is_suspended(log, stream))
     if over and after == head:
         return
     async with (follow or _follow(log))(stream, Version(after)) as subscription:
         async for recorded in subscription:
             yield recorded
-            if isinstance(recorded.event, RunCompleted | RunFailed):
+            if isinstance(recorded.event, _ENDS):
+                return
+            rests = until == "rest" and isinstance(recorded.event, RunSuspended)
+            if rests and log.version(stream) == recorded.version:
                 return
             if over and recorded.version >= head:
                 return
@@ -76,10 +89,15 @@ def _is_over(log: LogReader, stream: StreamId, head: Version) -> bool:
     while True:
         for recorded in reversed(log.read(stream, after=Version(max(head - back, 0)), limit=back)):
             if recorded.version <= head and not isinstance(recorded.event, ToolResultIgnored):
-                return isinstance(recorded.event, RunCompleted | RunFailed)
+                return isinstance(recorded.event, _ENDS)
         if back >= head:
             return False
         back = min(back * 8, head, 4_096)
+
+
+def _is_suspended(log: LogReader, stream: StreamId) -> bool:
+    entry = log.open_entry(stream)
+    return entry is not None and entry.status == "suspended"
 
 
 def _follow(log: LogReader) -> Follow:

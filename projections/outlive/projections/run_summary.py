@@ -31,8 +31,9 @@ _PAGE: Final = 1_000
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """A run at rest: over, or standing still until somebody does something.
 
-    `status` is `completed`, `failed`, `blocked` (its agent or a tool is not registered) or
-    `quarantined` (it cannot be read, or keeps taking its process down). `steps` counts model
+    `status` is `completed`, `failed`, `cancelled`, `suspended` (it waits for a person, see
+    `RunsQuery.pending`), `blocked` (its agent or a tool is not registered) or `quarantined` (it
+    cannot be read, or keeps taking its process down). `steps` counts model
     answers. `output` is the text of the last one.
     """
 

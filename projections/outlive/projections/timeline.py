@@ -17,18 +17,22 @@ from outlive.events import (
     ModelCallStarted,
     ModelDelta,
     Recorded,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunRecovered,
     ToolCallCompleted,
     ToolCallFailed,
+    ToolCallInDoubt,
     ToolCallStarted,
+    ToolCallSuspended,
     ToolStepCompleted,
     Usage,
 )
 
-Outcome: TypeAlias = Literal["open", "completed", "failed", "cut_off"]
-"""`cut_off`: the process ended while it ran. `open`: it runs, or nobody has said otherwise."""
+Outcome: TypeAlias = Literal["open", "completed", "failed", "cut_off", "suspended", "in_doubt"]
+"""`cut_off`: the process ended while it ran. `suspended`: it asked a person.
+`in_doubt`: what it has done is unknown. `open`: it runs, or nobody has said otherwise."""
 
 
 _Key: TypeAlias = tuple[int | str, int]
@@ -190,7 +194,11 @@ class _Fold:
                     silent_since_ns=self._silent.recorded_at_ns,
                 )
                 self._recoveries.append(recovery)
-            case RunCompleted() | RunFailed():
+            case ToolCallSuspended():
+                self._end(recorded, key, outcome="suspended")
+            case ToolCallInDoubt():
+                self._end(self._silent or recorded, key, outcome="in_doubt")
+            case RunCompleted() | RunFailed() | RunCancelled():
                 self._ended_at_ns = recorded.recorded_at_ns
             case _:
                 pass
@@ -246,6 +254,8 @@ def _key_of(event: Event) -> _Key:
         case ModelAttemptAbandoned():
             return event.step, event.attempt
         case ToolCallStarted() | ToolStepCompleted() | ToolCallCompleted() | ToolCallFailed():
+            return event.call_id, event.attempt
+        case ToolCallSuspended() | ToolCallInDoubt():
             return event.call_id, event.attempt
         case _:
             return "", 0

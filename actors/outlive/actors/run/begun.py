@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from outlive.actors.run.submitted import decode_request
+from outlive.actors.run.submitted import StartRequest, decode_request
 from outlive.events import CorruptLog, LogReader, RunId, StreamId, Submitted, run_stream
 from outlive.projections import RunInfo
 from outlive.projections.runs.info import submitted_run
@@ -37,6 +37,11 @@ async def has_begun(log: Inbox, stream: StreamId) -> bool:
     return log.version(stream) > 0
 
 
+def is_known(log: Inbox, stream: StreamId) -> bool:
+    """Return whether the run has begun, or its start is in the inbox."""
+    return log.version(stream) > 0 or any(one.stream == stream for one in log.submitted())
+
+
 def submitted(log: Inbox, run_id: RunId) -> RunInfo | None:
     """Return what is known of a run whose start is in the inbox; None if there is no such."""
     stream = run_stream(run_id)
@@ -46,6 +51,8 @@ def submitted(log: Inbox, run_id: RunId) -> RunInfo | None:
                 request = decode_request(command.data)
             except CorruptLog:
                 continue  # Nobody can begin it.
+            if not isinstance(request, StartRequest):
+                continue
             return submitted_run(
                 run_id, request.agent_id, request.input, request.metadata, command.submitted_at_ns
             )

@@ -10,7 +10,7 @@ import msgspec
 from outlive.actors.retry import NO_RETRY, Retry
 from outlive.events import CallId, Failure, Usage, Value
 
-InDoubt: TypeAlias = Literal["retry", "fail"]
+InDoubt: TypeAlias = Literal["retry", "ask", "fail"]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -68,6 +68,14 @@ class PlannedCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     arguments: dict[str, Value]
     provider_id: str = ""
     problem: Failure | None = None
+    approval: Approval | None = None
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Somebody must agree before a call is made; no answer until `expires_at_ns` is a no."""
+
+    digest: str
+    expires_at_ns: int | None = None
 
 
 class CompleteModelCall(Command, kw_only=True, frozen=True, gc=False):
@@ -135,6 +143,57 @@ class FailToolCall(Command, kw_only=True, frozen=True, gc=False):
     retry: Retry = NO_RETRY
     spread_by: str = ""
     elapsed_ms: int = 0
+    ask: bool = False  # what it has done is unknown, and a person is to say
+
+
+class SuspendToolCall(Command, kw_only=True, frozen=True, gc=False):
+    """A tool asks a person. Refused with AttemptEnded to an attempt that is over."""
+
+    call_id: CallId
+    attempt: int
+    key: str
+    payload: Value = None
+    answer_schema: dict[str, Value] | None = None
+
+
+class AnswerSuspension(Command, kw_only=True, frozen=True, gc=False):
+    """A person answers what a tool asks; or, of an approval, says yes or no."""
+
+    run_id: str = ""  # for what is said of it
+    value: Value
+    suspension: str | None = None  # may be left out when there is only one
+    by: str = ""
+
+
+class DecideApproval(Command, kw_only=True, frozen=True, gc=False):
+    """A person agrees to a tool call, or does not."""
+
+    run_id: str = ""  # for what is said of it
+    call_id: CallId
+    granted: bool
+    digest: str | None = None  # of the arguments that the person has seen
+    arguments: dict[str, Value] | None = None  # in the place of those that were asked for
+    note: str = ""
+    by: str = ""
+
+
+class ResolveToolCall(Command, kw_only=True, frozen=True, gc=False):
+    """A person says what became of an attempt in doubt."""
+
+    run_id: str = ""  # for what is said of it
+    call_id: CallId
+    outcome: Literal["completed", "failed", "retry"]
+    result: Value = None
+    note: str = ""
+    by: str = ""
+
+
+class CancelRun(Command, kw_only=True, frozen=True, gc=False):
+    """The run is not wanted any more."""
+
+    run_id: str = ""  # for what is said of it
+    reason: str = ""
+    by: str = ""
 
 
 class IgnoreToolResult(Command, kw_only=True, frozen=True, gc=False):
@@ -174,4 +233,9 @@ RunCommand: TypeAlias = (
     | CompleteToolCall
     | FailToolCall
     | IgnoreToolResult
+    | SuspendToolCall
+    | AnswerSuspension
+    | DecideApproval
+    | ResolveToolCall
+    | CancelRun
 )

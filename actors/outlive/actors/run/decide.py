@@ -11,23 +11,31 @@ from __future__ import annotations
 from typing import assert_never
 
 from outlive.actors.entity import Exhausted
+from outlive.actors.run import people
 from outlive.actors.run.commands import (
+    AnswerSuspension,
     CallModel,
     CallTool,
+    CancelRun,
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
+    DecideApproval,
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
     RecordDelta,
     Recover,
     ReportProgress,
+    ResolveToolCall,
     RunCommand,
     StartRun,
+    SuspendToolCall,
     Wake,
 )
+from outlive.actors.run.going_on import Events, go_on
 from outlive.events import (
+    ApprovalRequested,
     AttemptEnded,
     CallId,
     Failure,
@@ -46,15 +54,13 @@ from outlive.events import (
     RunState,
     ToolCallCompleted,
     ToolCallFailed,
+    ToolCallInDoubt,
     ToolCallStarted,
     ToolProgressed,
     ToolResultIgnored,
     ToolStepCompleted,
 )
-from outlive.events.run import evolve
 from outlive.events.run.state import request_digest
-
-Events = tuple[RunEvent, ...]
 
 
 def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
@@ -62,6 +68,8 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
 
     Raises:
         RunExists: a start under the same id with another request.
+        NotSuspended, AmbiguousSuspension, SuspensionNotFound, AlreadyResumed, AlreadyDecided,
+        ArgumentsChanged, InvalidResumeValue, AlreadyOver: what people say cannot be applied.
         AttemptEnded: a step or progress of an attempt that is over.
         Exhausted: recovered `max_recoveries` times without anything new.
     """
@@ -75,7 +83,7 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
                 result=command.result,
                 elapsed_ms=command.elapsed_ms,
             )
-            return _go_on(state, completed)
+            return go_on(state, completed)
         case CompleteModelCall():
             return _complete_model_call(state, command)
         case RecordDelta():
@@ -130,6 +138,16 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
             return _wake(state, command.now_ns)
         case Recover():
             return _recover(state, command)
+        case SuspendToolCall():
+            return people.suspend(state, command)
+        case AnswerSuspension():
+            return people.answer(state, command)
+        case DecideApproval():
+            return people.decide_approval(state, command)
+        case ResolveToolCall():
+            return people.resolve(state, command)
+        case CancelRun():
+            return people.cancel(state, command)
         case _:
             assert_never(command)
 
@@ -179,12 +197,25 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
         for call, planned in zip(calls, command.tool_calls, strict=True)
         if planned.problem is not None
     )
-    return _go_on(state, completed, *refused)
+    asked = (
+        ApprovalRequested(
+            call_id=call.call_id,
+            name=call.name,
+            digest=planned.approval.digest,
+            expires_at_ns=planned.approval.expires_at_ns,
+        )
+        for call, planned in zip(calls, command.tool_calls, strict=True)
+        if planned.approval is not None and planned.problem is None
+    )
+    return go_on(state, completed, *refused, *asked)
 
 
 def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
     if not _is_current(state, command.call_id, command.attempt):
         return ()
+    if command.ask:
+        doubt = ToolCallInDoubt(call_id=command.call_id, attempt=command.attempt, cause="timeout")
+        return go_on(state, doubt)
     retry_at_ns = None
     retry = (
         state.calls[command.call_id].failures + 1
@@ -198,15 +229,17 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
         retry_at_ns=retry_at_ns,
         elapsed_ms=command.elapsed_ms,
     )
-    return _go_on(state, failed)
+    return go_on(state, failed)
 
 
 def _wake(state: RunState, now_ns: int) -> Events:
-    return tuple(
+    due = tuple(
         ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
         for call_id, call in state.calls.items()
-        if call.wake_at_ns is not None and call.wake_at_ns <= now_ns
+        if call.status == "retrying" and call.wake_at_ns is not None and call.wake_at_ns <= now_ns
     )
+    denials = people.expired(state, now_ns)
+    return people.deny(state, *denials, also=due) if denials else due
 
 
 def _recover(state: RunState, command: Recover) -> Events:
@@ -230,9 +263,12 @@ def _recover(state: RunState, command: Recover) -> Events:
             continue
         if CallTool(call_id, call.name, call.attempt) in command.running:
             continue
-        if command.in_doubt.get(call.name, "retry") == "retry":
+        policy = command.in_doubt.get(call.name, "retry")
+        if policy == "retry":
             again = ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
             cut_off.append(again)
+        elif policy == "ask":
+            cut_off.append(ToolCallInDoubt(call_id=call_id, attempt=call.attempt))
         else:
             cut_off.append(
                 ToolCallFailed(
@@ -260,29 +296,7 @@ def _recover(state: RunState, command: Recover) -> Events:
         clean=command.clean,
         model="" if command.model == state.model else command.model,
     )
-    return _go_on(state, recovered, *cut_off)
-
-
-def _go_on(state: RunState, *facts: RunEvent) -> Events:
-    """Return the facts, and what is to be done now that they hold."""
-    for fact in facts:
-        state = evolve(state, fact)
-    if state.over:
-        return facts
-    if not state.calls:
-        if state.model_attempt is not None:
-            return facts
-        if state.step >= state.max_steps:
-            return (*facts, RunCompleted(finish_reason="max_steps"))
-        again = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
-        return (*facts, again)
-    waiting = [item for item in state.calls.items() if item[1].status == "waiting"]
-    free = state.tool_concurrency - (len(state.calls) - len(waiting))
-    starts = tuple(
-        ToolCallStarted(call_id=call_id, name=call.name)
-        for call_id, call in waiting[: max(free, 0)]
-    )
-    return (*facts, *starts)
+    return go_on(state, recovered, *cut_off)
 
 
 def _is_model_current(state: RunState, step: int, attempt: int) -> bool:

@@ -8,6 +8,7 @@ from outlive.actors.run.commands import CallModel, CallTool, Effect, RunCommand
 from outlive.actors.run.decide import decide
 from outlive.events import Event, OpenEntry, RunEvent, RunState
 from outlive.events.run import evolve
+from outlive.events.run.state import FOR_A_PERSON
 
 
 def outstanding(state: RunState) -> dict[Effect, None]:
@@ -23,20 +24,21 @@ def outstanding(state: RunState) -> dict[Effect, None]:
 
 def open_entry(state: RunState) -> OpenEntry | None:
     """Return the run's row of the open table; None when it is over."""
-    if state.status != "running":
+    if state.status not in ("running", "suspended"):
         return None
-    owes, wake_at_ns = state.model_attempt is not None, None
+    owes, wake_at_ns, people = state.model_attempt is not None, None, 0
     for call in state.calls.values():
+        if call.status in FOR_A_PERSON:
+            people += max(len(call.asks), 1)
         if call.wake_at_ns is None:
             owes = owes or call.status == "started"
         elif wake_at_ns is None or call.wake_at_ns < wake_at_ns:
             wake_at_ns = call.wake_at_ns
+    summary = {"agent_id": state.agent_id}
+    if people:
+        summary["waiting_for"] = str(people)
     return OpenEntry(
-        kind="run",
-        status=state.status,
-        wake_at_ns=wake_at_ns,
-        owes=owes,
-        summary={"agent_id": state.agent_id},
+        kind="run", status=state.status, wake_at_ns=wake_at_ns, owes=owes, summary=summary
     )
 
 

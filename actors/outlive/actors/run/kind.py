@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from outlive.actors.addresses import Addresses
+from outlive.actors.addresses import Addresses, Resident
 from outlive.actors.entity import World
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN, RunEntity
@@ -46,7 +46,7 @@ class RunKind:
 
     def missing(self, state: RunState) -> str:
         """Return what an open run needs and this runtime does not have."""
-        if state.status != "running":
+        if state.status not in ("running", "suspended"):
             return ""
         agent = self._all.agents.get(state.agent_id)
         if agent is None:
@@ -94,4 +94,5 @@ class RunKind:
         return result_of(id_of(stream), state, transcript, entry)
 
 
+RunResident: TypeAlias = Resident[RunState, RunCommand, Effect, RunResult]
 Runs: TypeAlias = Addresses[RunState, RunCommand, Effect, RunResult]

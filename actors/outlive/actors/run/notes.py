@@ -8,6 +8,7 @@ from outlive.events import (
     CallId,
     Event,
     LogReader,
+    RunResumed,
     RunStarted,
     StreamId,
     ToolCallCompleted,
@@ -19,7 +20,7 @@ from outlive.events import (
 from outlive.projections import Transcript
 
 _PAGE: Final = 1_000
-_NOTED: Final = Transcript.events | {ToolStepCompleted}
+_NOTED: Final = Transcript.events | {ToolStepCompleted, RunResumed}
 
 
 class Notes:
@@ -28,6 +29,7 @@ class Notes:
     def __init__(self) -> None:
         self.transcript: Final = Transcript()
         self.memos: Final[dict[CallId, dict[str, Value]]] = {}  # of the calls that are open
+        self.answers: Final[dict[CallId, dict[str, Value]]] = {}  # what people have said to them
         self.agent_id = ""
 
     def apply(self, event: Event) -> None:
@@ -40,6 +42,9 @@ class Notes:
                 self.memos.setdefault(event.call_id, {})[event.key] = event.value
             case ToolCallCompleted() | ToolCallFailed(retry_at_ns=None):
                 self.memos.pop(event.call_id, None)
+                self.answers.pop(event.call_id, None)
+            case RunResumed():
+                self.answers.setdefault(event.call_id, {})[event.key] = event.value
             case RunStarted():
                 self.agent_id = event.agent_id
             case _:

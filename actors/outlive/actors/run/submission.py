@@ -1,4 +1,4 @@
-"""A start that was put into the inbox, as its sender holds it."""
+"""A request that was put into the inbox, as its sender holds it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Commands to runs as they lie in the inbox: ids and data, nothing that only one process has."""
+"""What is asked of a run, as it lies in the inbox: ids and data, nothing that one process has."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from outlive.events import CorruptLog, Value
+from outlive.events import CallId, CorruptLog, Value
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True, tag="start-run"):
@@ -17,16 +18,54 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True, tag="start-run"):
     metadata: dict[str, Value] = {}
 
 
+class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """A person answers what a run asks."""
+
+    value: Value
+    suspension: str | None = None
+    by: str = ""
+
+
+class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="decide-approval"):
+    """A person agrees to a tool call, or does not."""
+
+    call_id: CallId
+    granted: bool
+    digest: str | None = None
+    arguments: dict[str, Value] | None = None
+    note: str = ""
+    by: str = ""
+
+
+class ResolveRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resolve"):
+    """A person says what became of a tool call in doubt."""
+
+    call_id: CallId
+    outcome: Literal["completed", "failed", "retry"]
+    result: Value = None
+    note: str = ""
+    by: str = ""
+
+
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-run"):
+    """The run is not wanted any more."""
+
+    reason: str = ""
+    by: str = ""
+
+
+Request: TypeAlias = StartRequest | AnswerRequest | DecisionRequest | ResolveRequest | CancelRequest
+
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(StartRequest).decode
+_decode: Final[Callable[[bytes], Request]] = msgspec.msgpack.Decoder(Request).decode
 
 
-def encode_request(request: StartRequest) -> bytes:
+def encode_request(request: Request) -> bytes:
     """Return the request as it is put into the inbox."""
     return _encode(request)
 
 
-def decode_request(data: bytes) -> StartRequest:
+def decode_request(data: bytes) -> Request:
     """Return the request in the inbox.
 
     Raises:

@@ -20,6 +20,7 @@ from outlive.actors.run.commands import (
     IgnoreToolResult,
     ReportProgress,
     RunCommand,
+    SuspendToolCall,
 )
 from outlive.actors.run.model_call import cut, ended_from_outside, failure
 from outlive.actors.threads import wait_in
@@ -79,9 +80,10 @@ class ToolAttempt:
         effect: CallTool,
         tool: Tool[..., Any],
         home: Home,
+        *,
         spread_by: str,
         memos: dict[str, Value],
-        *,
+        answers: dict[str, Value],
         clock: Clock,
         executor: Executor,
         closed: Callable[[], bool],
@@ -92,12 +94,14 @@ class ToolAttempt:
         self._spread_by = spread_by
         self._home = home
         self._memos = memos
+        self._answers = answers
         self._clock = clock
         self._executor = executor
         self._loop = asyncio.get_running_loop()
         self._started_ns = clock.monotonic_ns()
         self._deadline: asyncio.TimerHandle | None = None
         self._over = False  # given up
+        self._asking = False  # it ends with what it asks a person
         self._ended = False  # its body has come to its end
         self._held: ReportProgress | None = None  # progress waiting for the throttle
         self._throttle: asyncio.TimerHandle | None = None
@@ -111,6 +115,29 @@ class ToolAttempt:
     def memo(self, key: str) -> tuple[Value] | None:
         """Return the recorded value of a step."""
         return (self._memos[key],) if key in self._memos else None
+
+    def answer(self, key: str) -> tuple[Value] | None:
+        """Return what a person has said."""
+        return (self._answers[key],) if key in self._answers else None
+
+    async def suspend(
+        self, key: str, payload: Value, answer_schema: dict[str, Value] | None
+    ) -> None:
+        """Record a question; the attempt is over with it."""
+        if self._ended or (self._over and not self._asking):
+            raise AttemptEnded(self.effect.call_id, self.effect.attempt)
+        self._asking = True
+        question = SuspendToolCall(
+            call_id=self.effect.call_id,
+            attempt=self.effect.attempt,
+            key=key,
+            payload=payload,
+            answer_schema=answer_schema,
+        )
+        try:
+            await self._home.ask(question)
+        except MailboxClosed:
+            raise AttemptEnded(self.effect.call_id, self.effect.attempt) from None
 
     def monotonic_ns(self) -> int:
         """Return the runtime's elapsed time."""
@@ -191,6 +218,8 @@ class ToolAttempt:
                 self._deadline.cancel()
             if self._throttle is not None:
                 self._throttle.cancel()
+        if outcome is None:
+            return  # It has asked a person: that is on record.
         if self._over:
             ignored = IgnoreToolResult(
                 call_id=self.effect.call_id,
@@ -205,7 +234,8 @@ class ToolAttempt:
 
     async def _outcome(
         self, call: RequestedToolCall, facts: Facts
-    ) -> CompleteToolCall | FailToolCall:
+    ) -> CompleteToolCall | FailToolCall | None:
+        """Call the tool and return how it ended; None if it has asked a person."""
         task = asyncio.current_task()
         try:
             arguments = self._tool.signature.arguments(call.arguments)
@@ -221,6 +251,8 @@ class ToolAttempt:
                 raise
             if self._closed() or (outside and not self._over):
                 raise asyncio.CancelledError from raised
+            if self._asking:
+                return None
             return self._failed(failure("error", raised))
         try:
             plain = to_plain(result)
@@ -274,6 +306,7 @@ class ToolAttempt:
                 error=Failure(kind="timeout", message=message),
                 now_ns=self._clock.now_ns(),
                 retry=self._tool.retry if self._tool.in_doubt == "retry" else NO_RETRY,
+                ask=self._tool.in_doubt == "ask",
                 spread_by=self._spread_by,
                 elapsed_ms=self._elapsed_ms(),
             )

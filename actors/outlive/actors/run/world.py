@@ -11,9 +11,11 @@ from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.model import ModelRequest
+from outlive.actors.run.approvals import Functions, with_approvals
 from outlive.actors.run.commands import (
     CallModel,
     CallTool,
+    CompleteModelCall,
     Effect,
     FailModelCall,
     FailToolCall,
@@ -67,6 +69,7 @@ class Surroundings:
         clock: Clock,
         executor: Executor,
         deps: object,
+        functions: Functions,
     ) -> None:
         self.log: Final = log
         self.agents: Final = agents
@@ -74,6 +77,7 @@ class Surroundings:
         self.clock: Final = clock
         self.executor: Final = executor
         self.deps: Final = deps
+        self.functions: Final = functions
 
 
 class _Home:
@@ -190,6 +194,9 @@ class RunWorld:
             record=home.tell,
             given_up=lambda: self._all.effects.given_up(self._stream, effect),
         )
+        if isinstance(outcome, CompleteModelCall):
+            now_ns = self._all.clock.now_ns()
+            outcome = with_approvals(outcome, agent, self._all.functions, now_ns)
         home.conclude(outcome)
 
     async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home, notes: Notes) -> None:
@@ -198,8 +205,9 @@ class RunWorld:
             effect,
             agent.tools[effect.name],
             home,
-            f"{self._run_id}/{effect.call_id}",
-            notes.memos.get(effect.call_id, {}),
+            spread_by=f"{self._run_id}/{effect.call_id}",
+            memos=notes.memos.get(effect.call_id, {}),
+            answers=notes.answers.get(effect.call_id, {}),
             clock=self._all.clock,
             executor=self._all.executor,
             closed=lambda: self._all.effects.closed,

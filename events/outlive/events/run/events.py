@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.ids import CallId
+from outlive.events.run.people import PeopleEvent
 from outlive.events.values import Value
 
 
@@ -124,7 +125,8 @@ class ToolCallFailed(Event, tag="tool-call-failed", frozen=True, kw_only=True):
 
     The kinds of `error`: `error` (the tool raised), `timeout`, `in_doubt` (cut off by a crash,
     and not to be repeated), `unknown_tool`, `invalid_arguments`, `invalid_output`,
-    `unserialisable`, `too_large`. `attempt` 0 means that it never started.
+    `unserialisable`, `too_large`, `denied`, `resolved` (a person said so). `attempt` 0 means that
+    it never started.
     """
 
     call_id: CallId
@@ -170,4 +172,5 @@ RunEvent: TypeAlias = (
     | ToolResultIgnored
     | RunCompleted
     | RunFailed
+    | PeopleEvent
 )

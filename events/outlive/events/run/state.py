@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -27,10 +27,24 @@ from outlive.events.run.events import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.run.people import (
+    ApprovalDenied,
+    ApprovalGranted,
+    ApprovalRequested,
+    PeopleEvent,
+    RunCancelled,
+    RunResumed,
+    RunSuspended,
+    ToolCallInDoubt,
+    ToolCallResolved,
+    ToolCallSuspended,
+)
 from outlive.events.values import Value, canonical, digest
 
-RunStatus: TypeAlias = Literal["none", "running", "completed", "failed"]
-CallStatus: TypeAlias = Literal["waiting", "started", "retrying"]
+RunStatus: TypeAlias = Literal["none", "running", "suspended", "completed", "failed", "cancelled"]
+CallStatus: TypeAlias = Literal["waiting", "started", "retrying", "asked", "suspended", "in_doubt"]
+FOR_A_PERSON: Final = frozenset({"asked", "suspended", "in_doubt"})
+"""The statuses of calls that wait for a person."""
 
 
 class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -51,7 +65,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: CallStatus = "waiting"
     attempt: int = 0
     failures: int = 0
-    wake_at_ns: int | None = None  # set while "retrying"
+    wake_at_ns: int | None = None  # of the next try, or when nobody has agreed until then
+    asks: dict[str, dict[str, Value] | None] = {}  # keys that wait, and schemas of their answers
+    digest: str = ""  # of the arguments that wait for consent
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -77,11 +93,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recoveries: int = 0  # unclean ones, since something new was recorded
     finish_reason: str = ""
     error: Failure | None = None
+    answers: dict[str, str] = {}  # by suspension: the digest of what a person has said
 
     @property
     def over(self) -> bool:
         """Whether the run has come to its end."""
-        return self.status in ("completed", "failed")
+        return self.status in ("completed", "failed", "cancelled")
 
 
 def request_digest(agent_id: str, input: str, metadata: dict[str, Value]) -> str:
@@ -160,7 +177,71 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
         case RunFailed():
             return replace(state, status="failed", error=event.error, calls={}, model_attempt=None)
         case _:
+            return _evolve_people(state, event)
+
+
+def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
+    """Return the state after an event about people. They are rare beside the others."""
+    match event:
+        case ToolCallSuspended():
+            call = _call(state, event.call_id)
+            asks = {**call.asks, event.key: event.answer_schema}
+            return _with_call(state, event.call_id, replace(call, status="suspended", asks=asks))
+        case RunResumed():
+            call = _call(state, event.call_id)
+            asks = {key: schema for key, schema in call.asks.items() if key != event.key}
+            call = replace(call, status="suspended" if asks else "waiting", asks=asks)
+            said = digest(canonical(event.value))
+            return _said(
+                _with_call(state, event.call_id, call), suspension(event.call_id, event.key), said
+            )
+        case ApprovalRequested():
+            call = Call(
+                name=event.name,
+                status="asked",
+                wake_at_ns=event.expires_at_ns,
+                digest=event.digest,
+            )
+            return _with_call(state, event.call_id, call)
+        case ApprovalGranted():
+            call = replace(_call(state, event.call_id), status="waiting", wake_at_ns=None)
+            return _said(
+                _with_call(state, event.call_id, call), event.call_id, f"granted {event.digest}"
+            )
+        case ApprovalDenied():
+            return _said(state, event.call_id, "denied")
+        case ToolCallInDoubt():
+            call = replace(_call(state, event.call_id), status="in_doubt", wake_at_ns=None)
+            return _with_call(state, event.call_id, call)
+        case ToolCallResolved():
+            name = f"{event.call_id}?{event.attempt}"
+            call = replace(_call(state, event.call_id), status="waiting")
+            return _said(_with_call(state, event.call_id, call), name, event.outcome)
+        case RunSuspended():
+            return replace(state, status="suspended")
+        case RunCancelled():
+            error = Failure(kind="cancelled", message=event.reason)
+            return replace(state, status="cancelled", error=error, calls={}, model_attempt=None)
+        case _:
             assert_never(event)
+
+
+def suspension(call_id: CallId, key: str) -> str:
+    """Return the name of what a tool asks under a key."""
+    return f"{call_id}/{key}"
+
+
+def _said(state: RunState, name: str, said: str) -> RunState:
+    """A person has said something: the run goes on, or is suspended anew."""
+    return replace(state, status="running", answers={**state.answers, name: said}, recoveries=0)
+
+
+def _call(state: RunState, call_id: CallId) -> Call:
+    return state.calls.get(call_id, Call(name=""))
+
+
+def _with_call(state: RunState, call_id: CallId, call: Call) -> RunState:
+    return replace(state, calls={**state.calls, call_id: call})
 
 
 def _without_call(state: RunState, call_id: CallId) -> RunState:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from outlive.actors import Agent, Runtime
 from outlive.events import Event, LogError, RunId, Version, run_stream
-from outlive.projections import RunResult
+from outlive.projections import Pending, RunResult
 from outlive.testing._durations import seconds_of
 from outlive.testing._simulation.process import Process
 from outlive.testing._world import World
@@ -87,6 +87,32 @@ class Client:
     async def run(self, agent: str | Agent, input: str, *, run_id: str | None = None) -> RunResult:
         """Start a run and wait for its result."""
         return await self.result(await self.start(agent, input, run_id=run_id))
+
+    async def resume(
+        self, run_id: str, value: object, *, suspension: str | None = None, by: str = ""
+    ) -> None:
+        """Answer what a run asks. See `Runtime.resume`."""
+        await self.call(lambda rt: rt.resume(run_id, value, suspension=suspension, by=by))
+
+    async def approve(self, run_id: str, call_id: str, **how: Any) -> None:
+        """Agree to a tool call. See `Runtime.approve`."""
+        await self.call(lambda rt: rt.approve(run_id, call_id, **how))
+
+    async def decline(self, run_id: str, call_id: str, *, reason: str = "") -> None:
+        """Do not agree to a tool call. See `Runtime.decline`."""
+        await self.call(lambda rt: rt.decline(run_id, call_id, reason=reason))
+
+    async def resolve(self, run_id: str, call_id: str, **how: Any) -> None:
+        """Say what became of a tool call in doubt. See `Runtime.resolve`."""
+        await self.call(lambda rt: rt.resolve(run_id, call_id, **how))
+
+    async def cancel(self, run_id: str, reason: str = "") -> None:
+        """End a run. See `Runtime.cancel`."""
+        await self.call(lambda rt: rt.cancel(run_id, reason))
+
+    async def pending(self) -> list[Pending]:
+        """Return what waits for a person. See `RunsQuery.pending`."""
+        return await self.call(lambda rt: rt.runs.pending())
 
     async def observe(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
         """Yield the events of a run, each once, until it is over: over all deaths.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import sys
+import warnings
 from asyncio import events
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -341,6 +342,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         process: Process | None = handle._context.get(HERE)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
         if process is not None:
             if not process.alive:
+                self.graveyard.append(handle)  # It may hold a coroutine that never began.
                 return
             if process.frozen:
                 process.held.append(handle)
@@ -364,6 +366,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def bury(self, process: Process) -> None:
         """Keep what a dead process leaves: collected, its `finally` blocks would run now."""
+        self.graveyard.extend(process.held)
         self.graveyard.extend(
             task
             for task in asyncio.all_tasks(self)
@@ -387,6 +390,12 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._ending = True
         left: list[object] = [*self.graveyard, *asyncio.all_tasks(self)]
         self.graveyard.clear()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* was never awaited", RuntimeWarning)
+            self._close_all(left)
+            left.clear()
+
+    def _close_all(self, left: list[object]) -> None:
         for task in left:
             if isinstance(task, asyncio.Task):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does

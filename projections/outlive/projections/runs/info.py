@@ -12,8 +12,8 @@ from outlive.events import Failure, OpenEntry, Position, RunId, Usage, Value, Ve
 from outlive.projections.run_summary import STANDING_STILL
 from outlive.projections.runs.view import INPUT_CHARS, MESSAGE_CHARS, RunRow
 
-OPEN_STATUSES: Final = ("running", *STANDING_STILL)
-RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed")
+OPEN_STATUSES: Final = ("running", "suspended", *STANDING_STILL)
+RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed", "cancelled")
 """All statuses that a run in a list may have."""
 
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,11 +22,12 @@ _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as far as its events have been counted.
 
-    `status` is `running`, `blocked` or `quarantined` (then `error` tells why), `completed` or
-    `failed`; or `submitted`: its start waits for an owner, since `started_at`, and no event has
-    been counted (`get` tells of these, `list` does not). `input` holds the first 200 characters.
-    `steps` counts model answers, `model_calls` and `tool_calls` the attempts that were started,
-    `recoveries` how often a process took the run up. `version` and `position` are those of the
+    `status` is `running`, `suspended` (it waits for a person), `blocked` or `quarantined` (then
+    `error` tells why), `completed`, `failed` or `cancelled`; or `submitted`: its start waits for
+    an owner, since `started_at`, and no event has been counted (`get` tells of these, `list`
+    does not). `input` holds the first 200 characters. `steps` counts model answers,
+    `model_calls` and `tool_calls` the attempts that were started, `recoveries` how often a
+    process took the run up. `version` and `position` are those of the
     last event that was counted, and `updated_at` its time: pieces of answers and progress do not
     count.
     Times are in UTC.
@@ -63,8 +64,9 @@ def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
     if row.ended_at_ns is not None:
         if row.error_kind:
             error = Failure(kind=row.error_kind, message=row.error_message)
-    elif entry is not None and entry.status in STANDING_STILL:
+    elif entry is not None and entry.status in OPEN_STATUSES:
         status = entry.status
+    if row.ended_at_ns is None and status in STANDING_STILL and entry is not None:
         error = Failure(kind=status, message=entry.reason[:MESSAGE_CHARS])
     return RunInfo(
         run_id=RunId(run_id),

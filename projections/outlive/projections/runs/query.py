@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Final
 
 from outlive.events import InvalidCursor, InvalidId, LogReader, RunId, RunNotFound, run_stream
 from outlive.events.ids import id_of
+from outlive.projections.pending import Pending, pending_of
+from outlive.projections.run_summary import read_run
 from outlive.projections.runs.info import (
     OPEN_STATUSES,
     RUN_STATUSES,
@@ -101,8 +104,8 @@ class RunsQuery:
         by status.
 
         Args:
-            status: only runs that are `running`, `blocked`, `quarantined`, `completed` or
-                `failed`.
+            status: only runs that are `running`, `suspended`, `blocked`, `quarantined`,
+                `completed`, `failed` or `cancelled`.
             agent_id: only runs of this agent.
             since: only runs that started then or later. Times have a time zone.
             until: only runs that started before then.
@@ -151,6 +154,31 @@ class RunsQuery:
             )
 
         return await self._views.read(RunsView.name, page)
+
+    async def pending(self, *, limit: int = 100) -> builtins.list[Pending]:
+        """Return what waits for a person, in all runs: the run that began first comes first.
+
+        Of a run that waits for several things all are returned, so there may be a few more than
+        `limit`. Answer them and ask again for the rest.
+
+        Args:
+            limit: 1 to 1,000.
+
+        Raises:
+            ValueError: a limit that is none.
+            CorruptLog, NewerFormat, UnknownEvent: a run that waits cannot be read.
+        """
+        if type(limit) is not int or not 1 <= limit <= MOST:
+            raise ValueError(f"a limit is 1 to {MOST:,}, not {limit!r}")
+        found: builtins.list[Pending] = []
+        for stream, entry in self._log.open_entries():
+            if entry.kind != "run" or "waiting_for" not in entry.summary:
+                continue
+            run_id = id_of(stream)
+            found += pending_of(run_id, read_run(self._log, run_id))
+            if len(found) >= limit:
+                break
+        return found
 
     def _sealed(self, when: bytes) -> str:
         return urlsafe_b64encode(when + self._check(when)).decode()

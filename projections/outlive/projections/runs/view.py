@@ -28,6 +28,7 @@ from outlive.events import (
     ModelCallFailed,
     ModelCallStarted,
     Record,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunRecovered,
@@ -117,6 +118,7 @@ class RunsView:
             ToolResultIgnored,
             RunCompleted,
             RunFailed,
+            RunCancelled,
         }
     )
 
@@ -195,6 +197,12 @@ def _failed(row: RunRow, event: RunFailed) -> None:
     row.error_message = event.error.message[:MESSAGE_CHARS]
 
 
+def _cancelled(row: RunRow, event: RunCancelled) -> None:
+    row.status = "cancelled"
+    row.error_kind = "cancelled"
+    row.error_message = event.reason[:MESSAGE_CHARS]
+
+
 _COUNT: Final[dict[type[Event], Callable[[RunRow, Any], None]]] = {
     ToolCallStarted: _tool_called,
     ModelCallStarted: _model_called,
@@ -202,5 +210,6 @@ _COUNT: Final[dict[type[Event], Callable[[RunRow, Any], None]]] = {
     RunRecovered: _recovered,
     RunCompleted: _completed,
     RunFailed: _failed,
+    RunCancelled: _cancelled,
 }
 """What counts an event. A dict, not a `match`: each event of each run comes through here."""

@@ -1,0 +1,80 @@
+"""Which of the calls that a model has asked for need a person's consent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import structlog
+from msgspec.structs import replace
+
+from outlive.actors.agent import Agent
+from outlive.actors.logs import told
+from outlive.actors.run.commands import Approval, CompleteModelCall, PlannedCall
+from outlive.actors.tool import Tool
+from outlive.events import InvalidDefinition, Value
+from outlive.events.values import canonical, digest
+
+_log = structlog.stdlib.get_logger("outlive")
+
+Functions: TypeAlias = Mapping[str, Callable[..., Any]]
+"""What stored data may refer to by name."""
+
+
+def check_functions(functions: Functions, agents: Sequence[Agent]) -> Functions:
+    """Return the functions. Raises InvalidDefinition if one is none, or one is missing."""
+    for name, function in functions.items():
+        if not callable(function):
+            raise InvalidDefinition(f"functions: {name!r} is not callable: {function!r}")
+    for agent in agents:
+        for tool in agent.tools.values():
+            wanted = tool.requires_approval
+            if isinstance(wanted, str) and wanted not in functions:
+                raise InvalidDefinition(
+                    f"agent {agent.id!r}, tool {tool.name!r}: there is no predicate {wanted!r}; "
+                    f"hand it in as Runtime(functions={{{wanted!r}: ...}})"
+                )
+    return dict(functions)
+
+
+def arguments_digest(arguments: dict[str, Value]) -> str:
+    """Return the digest by which a person says which arguments were seen."""
+    return digest(canonical(arguments))
+
+
+def with_approvals(
+    answer: CompleteModelCall, agent: Agent, functions: Functions, now_ns: int
+) -> CompleteModelCall:
+    """Return the model's answer, with what somebody must agree to."""
+    if not any(tool.requires_approval for tool in agent.tools.values()):
+        return answer
+    calls = tuple(_with_approval(call, agent, functions, now_ns) for call in answer.tool_calls)
+    return replace(answer, tool_calls=calls)
+
+
+def _with_approval(
+    call: PlannedCall, agent: Agent, functions: Functions, now_ns: int
+) -> PlannedCall:
+    tool = agent.tools.get(call.name)
+    if tool is None or call.problem is not None or not _is_needed(tool, call, functions):
+        return call
+    expires = tool.approval_expires
+    return replace(
+        call,
+        approval=Approval(
+            digest=arguments_digest(call.arguments),
+            expires_at_ns=None if expires is None else now_ns + round(expires * 1e9),
+        ),
+    )
+
+
+def _is_needed(tool: Tool[..., Any], call: PlannedCall, functions: Functions) -> bool:
+    if isinstance(tool.requires_approval, bool):
+        return tool.requires_approval
+    try:
+        return bool(functions[tool.requires_approval](dict(call.arguments)))
+    except Exception as error:  # noqa: BLE001  # whoever cannot tell must ask
+        _log.error(
+            "predicate_failed", predicate=tool.requires_approval, tool=tool.name, error=told(error)
+        )
+        return True

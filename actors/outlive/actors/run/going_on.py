@@ -1,0 +1,54 @@
+"""What follows from a run's state, whatever the fact was that brought it there."""
+
+from __future__ import annotations
+
+from outlive.events import (
+    CallId,
+    ModelCallStarted,
+    RunCompleted,
+    RunEvent,
+    RunState,
+    RunSuspended,
+    ToolCallStarted,
+)
+from outlive.events.run import evolve
+from outlive.events.run.state import FOR_A_PERSON, Call, suspension
+
+Events = tuple[RunEvent, ...]
+
+
+def go_on(state: RunState, *facts: RunEvent) -> Events:
+    """Return the facts, and what is to be done now that they hold."""
+    for fact in facts:
+        state = evolve(state, fact)
+    if state.over:
+        return facts
+    if not state.calls:
+        if state.model_attempt is not None:
+            return facts
+        if state.step >= state.max_steps:
+            return (*facts, RunCompleted(finish_reason="max_steps"))
+        again = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
+        return (*facts, again)
+    waiting = [item for item in state.calls.items() if item[1].status == "waiting"]
+    idle = sum(call.status in FOR_A_PERSON for call in state.calls.values())
+    busy = len(state.calls) - len(waiting) - idle
+    if not waiting and not busy and state.status == "running":
+        return (*facts, RunSuspended(waiting=waiting_for(state.calls)))
+    free = max(state.tool_concurrency - busy, 0)
+    starts = tuple(
+        ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
+        for call_id, call in waiting[:free]
+    )
+    return (*facts, *starts)
+
+
+def waiting_for(calls: dict[CallId, Call]) -> tuple[str, ...]:
+    """Return the names of what a person is waited for, in the order of the calls."""
+    names: list[str] = []
+    for call_id, call in calls.items():
+        if call.status == "suspended":
+            names += (suspension(call_id, key) for key in call.asks)
+        elif call.status in FOR_A_PERSON:
+            names.append(call_id)
+    return tuple(names)

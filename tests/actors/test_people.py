@@ -1,0 +1,287 @@
+"""What a run does about what people say, as tables: suspension, approval, doubt, cancel."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from outlive.actors.run.commands import (
+    AnswerSuspension,
+    Approval,
+    CancelRun,
+    CompleteModelCall,
+    CompleteStep,
+    CompleteToolCall,
+    DecideApproval,
+    FailToolCall,
+    InDoubt,
+    PlannedCall,
+    Recover,
+    ResolveToolCall,
+    RunCommand,
+    StartRun,
+    SuspendToolCall,
+    Wake,
+)
+from outlive.events import (
+    AlreadyDecided,
+    AlreadyOver,
+    AlreadyResumed,
+    AmbiguousSuspension,
+    ArgumentsChanged,
+    AttemptEnded,
+    CallId,
+    Failure,
+    InvalidResumeValue,
+    NotSuspended,
+    OutliveError,
+    RunState,
+    SuspensionNotFound,
+    Value,
+)
+from outlive.testing import Given, given
+from tests.support.machine import tags
+
+C0, C1 = CallId("0.0"), CallId("0.1")
+SECOND: Final = 1_000_000_000
+NUMBER: Final[dict[str, Value]] = {"type": "integer"}
+START: Final = StartRun(agent_id="a", input="go", model="m")
+
+
+def play(*commands: RunCommand) -> Given[RunState, RunCommand]:
+    """A run to which these commands have come."""
+    run: Given[RunState, RunCommand] = given()
+    for command in commands:
+        run = run.when(command).after
+    return run
+
+
+def wants(*planned: PlannedCall) -> CompleteModelCall:
+    return CompleteModelCall(step=0, attempt=1, tool_calls=planned)
+
+
+def call(*, digest: str | None = None, expires_at_ns: int | None = None) -> PlannedCall:
+    approval = None if digest is None else Approval(digest=digest, expires_at_ns=expires_at_ns)
+    return PlannedCall(name="t", arguments={"n": 1}, approval=approval)
+
+
+def asks(key: str, call_id: CallId = C0, attempt: int = 1) -> SuspendToolCall:
+    return SuspendToolCall(call_id=call_id, attempt=attempt, key=key, answer_schema=NUMBER)
+
+
+def says(value: Value, suspension: str | None = None) -> AnswerSuspension:
+    return AnswerSuspension(run_id="r", value=value, suspension=suspension)
+
+
+def decides(granted: bool, call_id: CallId = C0, **more: Any) -> DecideApproval:
+    return DecideApproval(run_id="r", call_id=call_id, granted=granted, **more)
+
+
+def recover(in_doubt: InDoubt) -> Recover:
+    return Recover(epoch=2, in_doubt={"t": in_doubt}, model="m")
+
+
+RUNNING: Final = play(START, wants(call()))
+ASKED: Final = play(START, wants(call()), asks("how many"))
+TWO_KEYS: Final = play(START, wants(call()), asks("how many"), asks("how big"))
+TWO_CALLS: Final = play(START, wants(call(), call()), asks("size"), asks("size", C1))
+ANSWERED: Final = play(START, wants(call()), asks("how many"), says(3))
+APPROVAL: Final = play(START, wants(call(digest="d1")))
+GRANTED: Final = play(START, wants(call(digest="d1")), decides(True))
+DENIED: Final = play(START, wants(call(digest="d1")), decides(False))
+IN_DOUBT: Final = play(START, wants(call()), recover("ask"))
+RESOLVED: Final = play(
+    START,
+    wants(call()),
+    recover("ask"),
+    ResolveToolCall(run_id="r", call_id=C0, outcome="completed", result=1),
+)
+COMPLETED: Final = play(START, CompleteModelCall(step=0, attempt=1, text="x"))
+CANCELLED: Final = play(START, CancelRun(run_id="r"))
+
+RESUMED: Final = "run-resumed tool-call-started"
+AGREED: Final = "approval-granted tool-call-started"
+
+ANSWERS: Final[list[tuple[str, Given[RunState, RunCommand], AnswerSuspension, Any]]] = [
+    ("the only one", ASKED, says(3), RESUMED),
+    ("by its key", ASKED, says(3, "how many"), RESUMED),
+    ("by its full name", ASKED, says(3, "0.0/how many"), RESUMED),
+    ("of the wrong shape", ASKED, says("three"), InvalidResumeValue),
+    ("to another name", ASKED, says(3, "how far"), SuspensionNotFound),
+    ("without a name, of two", TWO_KEYS, says(3), AmbiguousSuspension),
+    ("one of two", TWO_KEYS, says(3, "how big"), "run-resumed run-suspended"),
+    ("a key that two calls have", TWO_CALLS, says(3, "size"), AmbiguousSuspension),
+    ("one of two calls", TWO_CALLS, says(3, "0.1/size"), RESUMED),
+    ("the same again", ANSWERED, says(3), ""),
+    ("the same again, by its key", ANSWERED, says(3, "how many"), ""),
+    ("another one", ANSWERED, says(4), AlreadyResumed),
+    ("another one, by its key", ANSWERED, says(4, "how many"), AlreadyResumed),
+    ("to a run that runs", RUNNING, says(3), NotSuspended),
+    ("to a run that is over", COMPLETED, says(3), NotSuspended),
+    ("to a run that is cancelled", CANCELLED, says(3), NotSuspended),
+    (
+        "yes to an approval",
+        APPROVAL,
+        says({"approved": True}),
+        AGREED,
+    ),
+    (
+        "no to an approval",
+        APPROVAL,
+        says({"approved": False, "note": "no"}),
+        "approval-denied tool-call-failed model-call-started",
+    ),
+    ("nonsense to an approval", APPROVAL, says("yes"), InvalidResumeValue),
+    ("yes again", GRANTED, says({"approved": True}), ""),
+    ("no after yes", GRANTED, says({"approved": False}), AlreadyDecided),
+    ("an answer to a doubt", IN_DOUBT, says(3), InvalidResumeValue),
+    ("an answer after a doubt", RESOLVED, says(3), NotSuspended),
+]
+
+DECISIONS: Final[list[tuple[str, Given[RunState, RunCommand], DecideApproval, Any]]] = [
+    ("yes", APPROVAL, decides(True), AGREED),
+    (
+        "yes, with the digest",
+        APPROVAL,
+        decides(True, digest="d1"),
+        AGREED,
+    ),
+    ("yes, with another digest", APPROVAL, decides(True, digest="d2"), ArgumentsChanged),
+    ("no, with another digest", APPROVAL, decides(False, digest="d2"), ArgumentsChanged),
+    (
+        "yes, with other arguments",
+        APPROVAL,
+        decides(True, arguments={"n": 2}),
+        AGREED,
+    ),
+    ("no", APPROVAL, decides(False), "approval-denied tool-call-failed model-call-started"),
+    ("yes again", GRANTED, decides(True), ""),
+    ("yes again, with the digest", GRANTED, decides(True, digest="d1"), ""),
+    ("yes again, with other arguments", GRANTED, decides(True, arguments={"n": 2}), AlreadyDecided),
+    ("no after yes", GRANTED, decides(False), AlreadyDecided),
+    ("no again", DENIED, decides(False), ""),
+    ("yes after no", DENIED, decides(True), AlreadyDecided),
+    ("another call", APPROVAL, decides(True, C1), SuspensionNotFound),
+    ("a call that needs none", RUNNING, decides(True), NotSuspended),
+    ("a run that is over", COMPLETED, decides(True), NotSuspended),
+]
+
+CANCELS: Final[list[tuple[str, Given[RunState, RunCommand], Any]]] = [
+    ("a model call", play(START), "run-cancelled"),
+    ("a tool call", RUNNING, "run-cancelled"),
+    ("a suspension", ASKED, "run-cancelled"),
+    ("an approval", APPROVAL, "run-cancelled"),
+    ("a doubt", IN_DOUBT, "run-cancelled"),
+    ("cancelled", CANCELLED, ""),
+    ("completed", COMPLETED, AlreadyOver),
+    ("not begun", given(), AlreadyOver),
+]
+
+
+def check(run: Given[RunState, RunCommand], command: RunCommand, expected: Any) -> None:
+    if isinstance(expected, str):
+        assert tags(run.when(command).decided) == expected.split()
+    else:
+        run.when(command).then_refused(expected)
+
+
+@pytest.mark.parametrize(
+    ("run", "command", "expected"),
+    [pytest.param(run, command, expected, id=name) for name, run, command, expected in ANSWERS],
+)
+def test_an_answer(
+    run: Given[RunState, RunCommand], command: RunCommand, expected: str | type[OutliveError]
+) -> None:
+    check(run, command, expected)
+
+
+@pytest.mark.parametrize(
+    ("run", "command", "expected"),
+    [pytest.param(run, command, expected, id=name) for name, run, command, expected in DECISIONS],
+)
+def test_a_decision(
+    run: Given[RunState, RunCommand], command: RunCommand, expected: str | type[OutliveError]
+) -> None:
+    check(run, command, expected)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"), [pytest.param(run, expected, id=name) for name, run, expected in CANCELS]
+)
+def test_a_cancel_beside(
+    run: Given[RunState, RunCommand], expected: str | type[OutliveError]
+) -> None:
+    check(run, CancelRun(run_id="r", reason="enough"), expected)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        ("completed", "tool-call-resolved tool-call-completed model-call-started"),
+        ("failed", "tool-call-resolved tool-call-failed model-call-started"),
+        ("retry", "tool-call-resolved tool-call-started"),
+    ],
+)
+def test_a_doubt_is_resolved_once(outcome: Any, expected: str) -> None:
+    says = ResolveToolCall(run_id="r", call_id=C0, outcome=outcome)
+    assert tags(IN_DOUBT.when(says).decided) == expected.split()
+    after = IN_DOUBT.when(says).after
+    assert after.when(says).decided == ()
+    other = ResolveToolCall(
+        run_id="r", call_id=C0, outcome="failed" if outcome != "failed" else "completed"
+    )
+    after.when(other).then_refused(AlreadyDecided)
+
+
+def test_what_is_not_in_doubt_cannot_be_resolved() -> None:
+    says = ResolveToolCall(run_id="r", call_id=C0, outcome="retry")
+    RUNNING.when(says).then_refused(NotSuspended)
+    ASKED.when(ResolveToolCall(run_id="r", call_id=C1, outcome="retry")).then_refused(
+        SuspensionNotFound
+    )
+
+
+def test_a_timeout_leaves_a_doubt_where_a_person_is_to_say() -> None:
+    late = FailToolCall(call_id=C0, attempt=1, error=Failure(kind="timeout"), now_ns=0, ask=True)
+    assert tags(RUNNING.when(late).decided) == ["tool-call-in-doubt", "run-suspended"]
+
+
+def test_the_attempt_that_asks_is_over() -> None:
+    ASKED.when(CompleteStep(call_id=C0, attempt=1, key="k", value=1)).then_refused(AttemptEnded)
+    assert ASKED.when(CompleteToolCall(call_id=C0, attempt=1, result=None)).decided == ()
+    assert ASKED.when(asks("how many")).decided == ()
+    ASKED.when(asks("how many", attempt=2)).then_refused(AttemptEnded)
+
+
+def test_a_tool_is_called_again_once_all_that_it_asks_is_answered() -> None:
+    one = TWO_KEYS.when(says(1, "how many")).after
+    assert one.state.status == "suspended"
+    both = one.when(says(2, "how big")).after
+    assert both.state.status == "running"
+    assert both.state.calls[C0].status == "started"
+    assert both.state.calls[C0].attempt == 2
+    assert both.state.calls[C0].failures == 0
+
+
+def test_no_answer_in_time_is_a_no() -> None:
+    run = play(START, wants(call(digest="d", expires_at_ns=5 * SECOND), call(digest="e")))
+    assert run.when(Wake(now_ns=5 * SECOND - 1)).decided == ()
+    wake = Wake(now_ns=5 * SECOND)
+    assert tags(run.when(wake).decided) == ["approval-denied", "tool-call-failed", "run-suspended"]
+    late = run.when(wake).after
+    late.when(decides(True)).then_refused(AlreadyDecided)
+
+
+def test_the_others_of_a_step_go_on_while_one_waits() -> None:
+    run = play(START, wants(call(digest="d"), call()))
+    assert run.state.status == "running"
+    over = run.when(CompleteToolCall(call_id=C1, attempt=1, result=None)).after
+    assert over.state.status == "suspended"
+
+
+def test_a_suspended_run_is_not_recovered_and_takes_no_slots() -> None:
+    assert ASKED.when(recover("retry")).decided == ()
+    start = StartRun(agent_id="a", input="go", model="m", tool_concurrency=1)
+    run = play(start, wants(call(digest="d"), call(digest="e"), call()))
+    assert run.state.calls[CallId("0.2")].status == "started"
