@@ -81,7 +81,7 @@ def list_(
     *,
     status: Annotated[
         str | None,
-        Parameter(help="Only running, blocked, quarantined, completed or failed runs."),
+        Parameter(help="Only runs of this status, such as suspended or failed."),
     ] = None,
     agent: Annotated[str | None, Parameter(help="Only runs of the agent with this id.")] = None,
     since: Annotated[

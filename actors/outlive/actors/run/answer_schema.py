@@ -6,7 +6,7 @@ type that msgspec can check. What the schema says beyond that is left to the too
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, cast
 
 import msgspec
 
@@ -75,7 +75,7 @@ def _array(schema: Schema, definitions: Any, depth: int) -> Any:
     items = schema.get("items")
     if not isinstance(items, dict):
         return list[Any]
-    inner = _type(items, definitions, depth + 1)
+    inner = _type(cast("Schema", items), definitions, depth + 1)
     return list[inner]  # type: ignore[valid-type]  # known when it runs
 
 
@@ -83,7 +83,9 @@ def _object(schema: Schema, definitions: Any, depth: int) -> Any:
     properties: Schema = schema.get("properties") or {}
     if not properties:
         values = schema.get("additionalProperties")
-        inner = _type(values, definitions, depth + 1) if isinstance(values, dict) else Any
+        inner = Any
+        if isinstance(values, dict):
+            inner = _type(cast("Schema", values), definitions, depth + 1)
         return dict[str, inner]  # type: ignore[valid-type]  # known when it runs
     required = schema.get("required") or ()
     fields: list[Any] = []
@@ -100,7 +102,8 @@ def _object(schema: Schema, definitions: Any, depth: int) -> Any:
 
 def _union(parts: list[Any]) -> Any:
     """Return one of these; Any where msgspec cannot tell them apart."""
-    found: Any = Union.__getitem__(tuple(parts))
+    one_of: Any = Union  # subscribed with what is known when it runs
+    found: Any = one_of[tuple(parts)]
     try:
         msgspec.json.Decoder(found)
     except TypeError:
