@@ -62,8 +62,9 @@ def refusal(error: BaseException) -> bytes:
     """Return the reply to a command that was refused with `error`."""
     name = type(error).__name__
     facts: dict[str, Value] = {}
-    if type(error) is _TOLD.get(name):
-        facts = {key: getattr(error, key) for key in _parameters(type(error))}
+    kind = _TOLD.get(name)
+    if kind is not None and type(error) is kind:
+        facts = {key: getattr(error, key) for key in _parameters(kind)}
     message = str(error) if isinstance(error, OutliveError) else f"{name}: {error}"
     return _encode(_Reply(error=name, message=shortened(message), facts=facts))
 
