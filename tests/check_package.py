@@ -15,7 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CORE_ROOMS = ["events", "projections", "actors"]
 ROOMS = [*CORE_ROOMS, "interfaces"]
-NEED_TESTING = ["outlive.testing.log_contract", "outlive.testing.strategies"]
+NEED_TESTING = [
+    "outlive.testing.log_contract",
+    "outlive.testing.machine",
+    "outlive.testing.strategies",
+]
 
 
 def run(*command: str | Path, cwd: Path, fails: bool = False) -> str:
