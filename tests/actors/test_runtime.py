@@ -752,7 +752,7 @@ def test_observers_are_told_when_the_runtime_closes_also_if_the_log_was_given_to
     run_virtual(body())
 
 
-def test_closing_waits_a_second_at_most_for_tools_that_do_not_let_go() -> None:
+def test_closing_waits_six_seconds_at_most_for_tools_that_do_not_let_go() -> None:
     @tool(read_only=True)
     async def stubborn() -> str:
         for _ in range(100):
@@ -772,7 +772,7 @@ def test_closing_waits_a_second_at_most_for_tools_that_do_not_let_go() -> None:
             await runtime.start("a", "hi")
             await asyncio.sleep(5)
             head = log.head
-        assert clock().seconds == 6.0
+        assert clock().seconds == 11.0
         await asyncio.sleep(200)
         assert log.head == head, "what ends after the close is not written"
 
@@ -854,7 +854,7 @@ def test_a_tool_that_raises_something_else_when_it_is_cancelled_is_taken_up_agai
     assert result.messages[2] == ToolMessage(call_id=worker_call(0), name="fetch", result="page")
 
 
-def test_closing_does_not_wait_for_threads() -> None:
+def test_closing_waits_no_longer_for_threads_either() -> None:
     with Gate() as gate:
 
         @tool(read_only=True)
@@ -869,7 +869,7 @@ def test_closing_does_not_wait_for_threads() -> None:
             async with open_runtime(agent) as runtime:
                 await runtime.start("a", "hi")
                 await asyncio.sleep(1)
-            assert clock().seconds <= 2.0
+            assert clock().seconds <= 7.0
 
         run_virtual(body())
 

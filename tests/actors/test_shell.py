@@ -376,7 +376,7 @@ def test_loading_tells_the_instant_and_what_is_owed_but_performs_nothing_by_itse
         other = Scene(scene.log)
         await turns()
         assert other.wakes == [50]
-        assert other.actor.owes
+        assert other.actor.owed
         assert other.actor.version == 2
         assert other.world.done == []
         assert other.world.noted == [Wanted(effect="a"), Slept(until_ns=50)]

@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlive.actors import Agent, EchoModel, ToolCall, ToolContext, Turn, snapshots, tool
+from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.run.world import RunWorld, Surroundings
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import ScriptedModel
 from outlive.actors.snapshots import StateCodec, UnfitState, codec_of
+from outlive.actors.workers.processes import ProcessWorkers
 from outlive.events import (
     CallId,
     CorruptLog,
@@ -355,6 +357,8 @@ def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
             effects=EffectTable(asyncio.get_running_loop()),
             clock=clock(),
             executor=ThreadPoolExecutor(1),
+            abandoned=AbandonedThreads(),
+            workers=ProcessWorkers(None),
             deps=None,
             functions={},
         )

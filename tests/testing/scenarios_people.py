@@ -36,6 +36,12 @@ def choose_in_thread(ctx: SyncToolContext) -> int:
     return first + ctx.suspend("how many", answer_type=int)
 
 
+@tool(in_doubt="retry", isolation="process")
+async def choose_elsewhere(ctx: ToolContext) -> int:
+    """Ask for a number, in a process of its own."""
+    return 20 + await ctx.suspend("how many", answer_type=int)
+
+
 @tool(in_doubt="retry", requires_approval=True)
 async def publish(ctx: ToolContext, text: str) -> str:
     """Publish something."""
@@ -59,7 +65,15 @@ async def wipe(ctx: ToolContext) -> str:
 
 
 def _agents(*turns: Turn) -> list[Agent]:
-    tools: list[Tool[..., Any]] = [choose, choose_in_thread, publish, publish_soon, wipe, look]
+    tools: list[Tool[..., Any]] = [
+        choose,
+        choose_in_thread,
+        choose_elsewhere,
+        publish,
+        publish_soon,
+        wipe,
+        look,
+    ]
     return [Agent("agent", model=ScriptedModel(turns), tools=tools)]
 
 
@@ -80,6 +94,10 @@ async def answer_twice(client: Client) -> object:
 def choosing_in_thread(world: World) -> list[Agent]:
     calls = [ToolCall("choose_in_thread"), ToolCall("look", {"what": "x"})]
     return _agents(Turn(tool_calls=calls), Turn(text="so"))
+
+
+def choosing_elsewhere(world: World) -> list[Agent]:
+    return _agents(Turn(tool_calls=[ToolCall("choose_elsewhere")]), Turn(text="so"))
 
 
 async def answer_a_number(client: Client) -> object:
@@ -153,6 +171,7 @@ async def cancel(client: Client) -> object:
 PEOPLE = [
     Case("suspended, two questions", choosing, answer_twice, second_crashes=2),
     Case("suspended in a thread", choosing_in_thread, answer_a_number),
+    Case("suspended in a process", choosing_elsewhere, answer_a_number),
     Case("approve and decline", publishing, approve_one_and_decline_one, second_crashes=2),
     Case("approval expires", expiring, wait_too_long),
     Case("in doubt: ask", wiping, resolve_if_asked, ("wiped",), wiped_or_resolved),

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, EchoModel, ScriptedModel, ToolCall, ToolContext, Turn, tool
+from outlive.actors import Agent, EchoModel, ScriptedModel, Tool, ToolCall, ToolContext, Turn, tool
+from outlive.actors.run import entity
+from outlive.actors.run.commands import CompleteToolCall, RunCommand
+from outlive.actors.run.decide import decide
+from outlive.events import RunEvent, RunState
 from outlive.testing import Client, SimulationFailed, World, assert_survives_crashes
+from tests.actors import worker_tools
 from tests.testing.scenarios import CASES, Case
 from tests.testing.scenarios_people import PEOPLE
 
@@ -22,6 +28,34 @@ def test_a_run_survives_a_crash_at_every_point(case: Case) -> None:
         second_crashes=case.second_crashes,
     )
     print(f"{case.name}: {sweep}")
+    assert sweep.deaths >= 2 * len(sweep.points)
+
+
+def test_a_run_whose_actor_fails_and_is_rebuilt_survives_crashes_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed: dict[int, RunCommand] = {}
+
+    def decide_badly(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+        if isinstance(command, CompleteToolCall) and id(command) not in failed:
+            failed[id(command)] = command
+            raise ZeroDivisionError("as each result comes in")
+        return decide(state, command)
+
+    monkeypatch.setattr(entity, "decide", decide_badly)
+    case = next(case for case in CASES if case.name == "parallel tools")
+    sweep = assert_survives_crashes(case.play, case.agents, second_crashes=1)
+    assert sweep.deaths >= 2 * len(sweep.points)
+
+
+def test_tools_in_processes_of_their_own_survive_crashes_too() -> None:
+    def agents(world: World) -> list[Agent]:
+        calls = [ToolCall("gathers", {"n": 3}), ToolCall("whoami", {"n": 2})]
+        model = ScriptedModel([Turn(tool_calls=calls), Turn("done")])
+        tools: list[Tool[..., Any]] = [worker_tools.gathers, worker_tools.whoami]
+        return [Agent("agent", model=model, tools=tools)]
+
+    sweep = assert_survives_crashes(one_run, agents, second_crashes=1)
     assert sweep.deaths >= 2 * len(sweep.points)
 
 

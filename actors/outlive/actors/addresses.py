@@ -5,15 +5,20 @@ reading its stream, and settling what was in flight when it last left memory (`R
 before it takes any other command. That is all there is to recovery: opening a log brings in
 every entity whose row says that it owes something, and watches the clock for the others.
 
+An actor in which something raises where nobody is asked (deciding, a commit, an effect's
+start) is thrown away, and after a while another one is brought in at its address, by that same
+command. Mailbox, running effects and who waits for the outcome are the address's, and stay.
+After five such failures at the same point the entity is quarantined.
+
 An entity that cannot go on stands still, with the reason in its row of the open table:
-`blocked` until what it needs is registered again, `quarantined` until somebody looks into it.
+`blocked` until what it needs is registered again, `quarantined` until somebody releases it.
 One that a later release wrote is tried again at each opening: it may be that release.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -22,8 +27,8 @@ from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Entity, Exhausted, World
 from outlive.actors.event_sourced import CommandEnvelope, EventSourcedActor
 from outlive.actors.live import LiveEntity
-from outlive.actors.logs import told
-from outlive.actors.loop_actor import LoopFuture, MailboxClosed
+from outlive.actors.logs import shortened, told
+from outlive.actors.loop_actor import MAILBOX_LIMIT, LoopFuture, Mailbox, MailboxClosed
 from outlive.actors.timers import Timers
 from outlive.events import (
     CorruptLog,
@@ -42,6 +47,9 @@ from outlive.events import (
 _log = structlog.stdlib.get_logger("outlive")
 _AGAIN_NS: Final = 5_000_000_000
 _CHUNK: Final = 32  # entities brought in before the loop gets its turn
+_MAX_FAILURES: Final = 5  # at one point, and no rebuild follows
+_FIRST_DELAY: Final = 0.1  # seconds before the first rebuild; each further one waits longer
+_FACTOR: Final = 4
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -71,8 +79,15 @@ class Kind(Protocol[S, C, X, R_co]):
         """Return what the entity needs and this process does not have; empty if nothing."""
         ...
 
-    def recover(self, state: S, running: frozenset[X]) -> C:
-        """Return the command that settles what was in flight."""
+    def recover(self, state: S, running: frozenset[X], *, released: bool) -> C:
+        """Return the command that settles what was in flight.
+
+        `released`: somebody wants it to be tried once more, however often it was before.
+        """
+        ...
+
+    def point(self, state: S) -> Hashable:
+        """Return how far the entity has got: it changes whenever it gets further."""
         ...
 
     def outdated(self, state: S) -> bool:
@@ -89,14 +104,22 @@ class Kind(Protocol[S, C, X, R_co]):
 
 
 class Resident(Generic[S, C, X, R]):
-    """An entity in memory."""
+    """An entity in memory. While `rebuild` is set, its actor is broken and another one is due."""
 
-    __slots__ = ("actor", "waiters", "world")
+    __slots__ = ("actor", "failures", "point", "rebuild", "waiters", "world")
 
     def __init__(self, actor: EventSourcedActor[S, C, X], world: World[X]) -> None:
         self.actor = actor
         self.world = world
         self.waiters: list[asyncio.Future[R]] = []
+        self.failures = 0  # in a row, at `point`
+        self.point: Hashable = None
+        self.rebuild: asyncio.TimerHandle | None = None
+
+    def count_failure(self, point: Hashable) -> None:
+        """Note that the actor has failed when the entity had got this far."""
+        self.failures = self.failures + 1 if point == self.point else 1
+        self.point = point
 
 
 class Addresses(Generic[S, C, X, R]):
@@ -110,9 +133,11 @@ class Addresses(Generic[S, C, X, R]):
         timers: Timers,
         *,
         save_every: int | None = None,
+        mailbox_limit: int = MAILBOX_LIMIT,
     ) -> None:
         self._save_every = save_every
         self._kind = kind
+        self._mailbox_limit = mailbox_limit
         self._log = log
         self._effects = effects
         self._timers = timers
@@ -154,7 +179,7 @@ class Addresses(Generic[S, C, X, R]):
                 entity=self._kind.entity,
                 state=resident.actor.state,
                 version=resident.actor.version,
-                busy=resident.actor.busy,
+                busy=resident.actor.busy or resident.rebuild is not None,
                 wake_at_ns=self._timers.at(stream),
                 running=self._effects.of(stream),
             )
@@ -178,23 +203,44 @@ class Addresses(Generic[S, C, X, R]):
         if standing is not None and standing.status == "quarantined":
             return standing
         world = self._kind.world(stream)
-        actor = self._actor(stream, world)
+        actor = self._load(stream, world, Mailbox(self._mailbox_limit))
+        if isinstance(actor, OpenEntry):
+            return actor
+        return self._settle_in(stream, Resident(actor, world))
+
+    def _load(
+        self, stream: StreamId, world: World[X], mailbox: Mailbox
+    ) -> EventSourcedActor[S, C, X] | OpenEntry:
+        """Return an actor that knows its stream; or the row that says why there can be none."""
+        actor = self._actor(stream, world, mailbox)
         try:
             actor.load()
-        except Exception as error:
+            missing = self._kind.missing(actor.state)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if not _is_the_streams(error):
                 raise
             version = self._log.version(stream)
             return self._mark(
                 stream, "quarantined", str(error), version, try_again=_is_of_a_later_release(error)
             )
-        missing = self._kind.missing(actor.state)
         if missing:
             return self._mark(stream, "blocked", missing, actor.version)
+        return actor
+
+    def _settle_in(
+        self, stream: StreamId, resident: Resident[S, C, X, R], *, released: bool = False
+    ) -> Resident[S, C, X, R]:
+        """Let an actor that was loaded begin. Raises LogError."""
         self._standing.pop(stream, None)
-        resident = self._residents[stream] = Resident(actor, world)
-        if actor.owes or self._kind.outdated(actor.state):
-            self._recover(stream, actor)
+        self._residents[stream] = resident
+        actor = resident.actor
+        for effect in self._effects.in_order(stream):
+            if effect not in actor.owed:  # Recorded by the actor before, which broke then.
+                resident.world.give_up(effect)
+        if actor.owed or self._kind.outdated(actor.state):
+            self._recover(stream, actor, released=released)
             for outcome in self._effects.outcomes(stream):
                 actor.tell(outcome)
         else:
@@ -202,7 +248,9 @@ class Addresses(Generic[S, C, X, R]):
         actor.run()
         return resident
 
-    def _actor(self, stream: StreamId, world: World[X]) -> EventSourcedActor[S, C, X]:
+    def _actor(
+        self, stream: StreamId, world: World[X], mailbox: Mailbox
+    ) -> EventSourcedActor[S, C, X]:
         return EventSourcedActor(
             stream,
             self._kind.entity,
@@ -212,6 +260,7 @@ class Addresses(Generic[S, C, X, R]):
             at_rest=lambda: self._at_rest(stream),
             broken=lambda error: self._broken(stream, error),
             save_every=self._save_every,
+            mailbox=mailbox,
         )
 
     def at_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R]:
@@ -221,17 +270,19 @@ class Addresses(Generic[S, C, X, R]):
             LogError: its stream cannot be read.
         """
         world = self._kind.world(stream)
-        actor = self._actor(stream, world)
+        actor = self._actor(stream, world, Mailbox(self._mailbox_limit))
         actor.load()
         self._standing.pop(stream, None)
         resident = self._residents[stream] = Resident(actor, world)
         actor.run()
         return resident
 
-    def _recover(self, stream: StreamId, actor: EventSourcedActor[S, C, X]) -> None:
+    def _recover(
+        self, stream: StreamId, actor: EventSourcedActor[S, C, X], *, released: bool
+    ) -> None:
         """Settle what was in flight: the first command of an actor that was loaded."""
         running: frozenset[X] = self._effects.of(stream)
-        recovered = actor.ask(self._kind.recover(actor.state, running))
+        recovered = actor.ask_first(self._kind.recover(actor.state, running, released=released))
 
         def look() -> None:
             try:
@@ -240,11 +291,11 @@ class Addresses(Generic[S, C, X, R]):
                 self._stand_still(stream, "quarantined", str(error))
             except WrongExpectedVersion:
                 # Nothing would be done about what was in flight. By now the stream is read anew.
-                if not actor.actor_stopped.is_set():
-                    self._recover(stream, actor)
-            except LogError:
+                if not actor.gone:
+                    self._recover(stream, actor, released=released)
+            except (LogError, MailboxClosed):
                 pass  # `_broken` has been told.
-            except Exception as error:  # noqa: BLE001  # one entity's trouble is not the others'
+            except BaseException as error:  # noqa: BLE001  # one entity's trouble is not the others'
                 self._broken(stream, error)
 
         recovered.when_set(look)
@@ -288,8 +339,41 @@ class Addresses(Generic[S, C, X, R]):
         self._closed = True
         residents, self._residents = self._residents, {}
         for resident in residents.values():
-            resident.actor.stop_now()
+            self._stop(resident)
             _fail(resident.waiters, error)
+
+    async def drain(self, deadline: float) -> None:
+        """Wait until the messages that are there are decided, or the loop's time is `deadline`."""
+        while self._loop.time() < deadline and any(
+            resident.rebuild is None and not resident.actor.mailbox.empty()
+            for resident in self._residents.values()
+        ):
+            turn: asyncio.Future[None] = self._loop.create_future()
+            self._loop.call_soon(turn.set_result, None)
+            await turn
+
+    def release(self, stream: StreamId) -> bool:
+        """Try once more with an entity that is quarantined; return False if it is not.
+
+        Raises:
+            LogError: the log cannot be read now.
+        """
+        standing = self._standing.get(stream) or self._log.open_entry(stream)
+        if stream in self._residents or standing is None or standing.status != "quarantined":
+            return False
+        self._standing.pop(stream, None)
+        world = self._kind.world(stream)
+        actor = self._load(stream, world, Mailbox(self._mailbox_limit))
+        if isinstance(actor, EventSourcedActor):
+            self._settle_in(stream, Resident(actor, world), released=True)
+        return True
+
+    @staticmethod
+    def _stop(resident: Resident[S, C, X, R]) -> None:
+        if resident.rebuild is not None:
+            resident.rebuild.cancel()
+            resident.rebuild = None
+        resident.actor.stop_now()
 
     def _at_rest(self, stream: StreamId) -> None:
         """The entity is over, or was not begun: it leaves memory."""
@@ -304,7 +388,7 @@ class Addresses(Generic[S, C, X, R]):
         if resident.waiters:
             try:
                 outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
-            except LogError as error:
+            except Exception as error:  # noqa: BLE001  # they must not wait for ever
                 _fail(resident.waiters, error)
                 return
             for waiter in resident.waiters:
@@ -312,30 +396,74 @@ class Addresses(Generic[S, C, X, R]):
                     waiter.set_result(outcome)
 
     def _broken(self, stream: StreamId, error: BaseException) -> None:
-        """The entity cannot go on in this process: its actor is thrown away."""
-        if self._closed or stream not in self._residents:
+        """An actor cannot go on: it is thrown away, and another one takes its place if it may."""
+        resident = self._residents.get(stream)
+        if self._closed or resident is None:
             return
-        _log.error("entity_broken", stream=stream, error=told(error))
-        if _is_the_streams(error):
-            reason = f"{type(error).__name__}: {error}"
+        if not _is_the_streams(error):
+            _log.error("entity_broken", stream=stream, error=told(error))
+            del self._residents[stream]
+            self._stop(resident)
+            _fail(resident.waiters, error)
+        elif isinstance(error, LogError):
+            _log.error("entity_broken", stream=stream, error=told(error))
             self._stand_still(
-                stream, "quarantined", reason, try_again=_is_of_a_later_release(error)
+                stream, "quarantined", _line(error), try_again=_is_of_a_later_release(error)
             )
+        elif resident.rebuild is None:
+            self._supervise(stream, resident, error)
+
+    def _supervise(
+        self, stream: StreamId, resident: Resident[S, C, X, R], error: BaseException
+    ) -> None:
+        """Something has raised in an actor: rebuild it after a while, or quarantine the entity."""
+        resident.count_failure(self._kind.point(resident.actor.state))
+        failures = resident.failures
+        _log.error("entity_broken", stream=stream, failures=failures, error=told(error))
+        if failures >= _MAX_FAILURES:
+            reason = f"failed {failures} times without getting any further: {_line(error)}"
+            self._stand_still(stream, "quarantined", reason)
             return
-        resident = self._residents.pop(stream)
-        resident.actor.stop_now()
-        _fail(resident.waiters, error)
+        resident.actor.detach()
+        delay = _FIRST_DELAY * _FACTOR ** (failures - 1)
+        resident.rebuild = self._loop.call_later(delay, self._drain_and_rebuild, stream, resident)
+
+    def _drain_and_rebuild(self, stream: StreamId, resident: Resident[S, C, X, R]) -> None:
+        resident.actor.when_drained(lambda: self._rebuild(stream, resident))
+
+    def _rebuild(self, stream: StreamId, resident: Resident[S, C, X, R]) -> None:
+        """Bring in another actor at the address. All commits of the one before are settled."""
+        if self._closed or self._residents.get(stream) is not resident:
+            return
+        try:
+            actor = self._load(stream, resident.world, resident.actor.mailbox)
+            if isinstance(actor, OpenEntry):
+                self._leave(stream, resident, actor)
+                return
+            resident.actor, resident.rebuild = actor, None
+            self._settle_in(stream, resident)
+        except LogError as error:
+            self._broken(stream, error)
 
     def _stand_still(
         self, stream: StreamId, status: str, reason: str, *, try_again: bool = False
     ) -> None:
         """Take an entity out of memory, with the reason in its row."""
-        resident = self._residents.pop(stream)
-        resident.actor.stop_now()
-        for effect in self._effects.of(stream):
-            resident.world.give_up(effect)
+        resident = self._residents[stream]
         version = resident.actor.version
-        entry = self._mark(stream, status, reason, version, try_again=try_again)
+        try:
+            entry = self._mark(stream, status, reason, version, try_again=try_again)
+        except LogError as error:
+            self._broken(stream, error)
+        else:
+            self._leave(stream, resident, entry)
+
+    def _leave(self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry) -> None:
+        """An entity whose row says that it stands still leaves memory."""
+        del self._residents[stream]
+        self._stop(resident)
+        for effect in self._effects.in_order(stream):
+            resident.world.give_up(effect)
         self._answer(stream, resident, entry)
 
     def _mark(
@@ -381,6 +509,14 @@ def _is_the_streams(error: BaseException) -> bool:
 def _is_of_a_later_release(error: BaseException) -> bool:
     """Whether another release may be able to read what this one cannot."""
     return isinstance(error, NewerFormat | UnknownEvent)
+
+
+def _line(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # an exception that cannot even say what it is
+        text = ""
+    return shortened(f"{type(error).__name__}: {text}")
 
 
 def _fail(waiters: Sequence[asyncio.Future[R]], error: BaseException) -> None:

@@ -22,10 +22,11 @@ _PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go, and the
 class Running:
     """One effect being performed."""
 
-    __slots__ = ("given_up", "outcome", "task")
+    __slots__ = ("awaited", "given_up", "outcome", "task")
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self, task: asyncio.Task[None], *, awaited: bool) -> None:
         self.task = task
+        self.awaited = awaited  # by who closes
         self.outcome: object = None  # the command that records how it ended
         self.given_up = False  # its outcome is of no use any more
 
@@ -36,7 +37,9 @@ class EffectTable:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running: dict[StreamId, dict[Hashable, Running]] = {}
+        self.closing = False
         self.closed = False
+        self._settled: asyncio.Future[None] | None = None  # what `drain` waits for
 
     def __len__(self) -> int:
         """How many effects run."""
@@ -44,8 +47,12 @@ class EffectTable:
 
     def of(self, stream: StreamId) -> frozenset[Any]:
         """Return the effects of `stream` that are being performed and not given up."""
+        return frozenset(self.in_order(stream))
+
+    def in_order(self, stream: StreamId) -> list[Any]:
+        """Return the same, in the order in which they were begun."""
         effects = self._running.get(stream, {})
-        return frozenset(effect for effect, entry in effects.items() if not entry.given_up)
+        return [effect for effect, entry in effects.items() if not entry.given_up]
 
     def start(
         self,
@@ -54,19 +61,22 @@ class EffectTable:
         body: Callable[[], Coroutine[Any, Any, None]],
         *,
         failed: Callable[[str], None],
+        awaited: bool = True,
     ) -> None:
         """Perform `effect` by running `body()` as a task. Once closed: leave it to recovery.
+
+        So is what is not `awaited`, from the moment on at which closing begins.
 
         `failed` is told why, when the body ends without having told an outcome. If somebody
         else has cancelled the task, that is a second later: at the end of its loop all tasks
         are cancelled, and that is no more an outcome than a crash.
         """
-        if self.closed:
+        if self.closed or (self.closing and not awaited):
             return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
         task = self._loop.create_task(self._watched(stream, effect, body, failed))
-        effects[effect] = Running(task)
+        effects[effect] = Running(task, awaited=awaited)
 
     async def _watched(
         self,
@@ -118,6 +128,7 @@ class EffectTable:
         if entry is None:
             return
         entry.given_up = True
+        self._look_again()
         if entry.task.done():
             self._forget(stream, effect)
         else:
@@ -132,10 +143,41 @@ class EffectTable:
             if not effects:
                 del self._running[stream]
 
+    async def drain(self, patience: float) -> None:
+        """Give what is awaited so many seconds until its outcomes are recorded; cancel the rest.
+
+        What is begun meanwhile is awaited too: its start is on record, and whoever leaves it
+        to recovery without having begun it leaves a doubt.
+        """
+        self.closing = True
+        for entry in self._entries():
+            if not entry.awaited:
+                entry.given_up = True
+                entry.task.cancel()
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            over = True
+            self._look_again()
+
+        timer = self._loop.call_later(patience, end)
+        while not (over or all(entry.given_up for entry in self._entries())):
+            self._settled = self._loop.create_future()
+            await self._settled  # The commit that settles one may begin another in this turn.
+        timer.cancel()
+
+    def _look_again(self) -> None:
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+
+    def _entries(self) -> list[Running]:
+        return [entry for effects in self._running.values() for entry in effects.values()]
+
     async def close(self) -> None:
         """Cancel all that runs, and wait until it has let go, for a second at most."""
-        self.closed = True
-        entries = [entry for effects in self._running.values() for entry in effects.values()]
+        self.closing = self.closed = True
+        entries = self._entries()
         for entry in entries:
             entry.given_up = True
             entry.task.cancel()

@@ -20,7 +20,7 @@ in order and ahead of the mailbox, after the stream was read anew.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 import structlog
@@ -30,11 +30,12 @@ from pykka._envelope import Envelope
 from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.logs import told
-from outlive.actors.loop_actor import LoopActor, LoopFuture, MailboxClosed
+from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClosed
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.snapshots import codec_of, restored
 from outlive.events import (
     Commit,
+    Committed,
     Event,
     EventLog,
     LogError,
@@ -142,15 +143,17 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         at_rest: Callable[[], None],
         broken: Callable[[BaseException], None],
         save_every: int | None = None,
+        mailbox: Mailbox | None = None,
     ) -> None:
         """Prepare the actor of `stream`.
 
         `wake_at` is told when it wants to be woken. `at_rest` is called when it is over, or
         never began, and nothing is on its way; `broken` when it cannot go on: the log failed,
-        or an outcome could not be recorded. Both expect that it is stopped then. `save_every`
-        is the number of events after which its state is saved; `EVERY_EVENTS` if left out.
+        or something raised where nobody is asked. Both expect that it is stopped then, or
+        detached. `save_every` is the number of events after which its state is saved;
+        `EVERY_EVENTS` if left out. `mailbox` is that of the address, if it has one already.
         """
-        super().__init__(stream)
+        super().__init__(stream, mailbox)
         self.stream: Final = stream
         self._entity = entity
         self._log = log
@@ -171,6 +174,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._refusal: BaseException | None = None  # set while writes are being refused
         self._again: list[Envelope[Any]] = []  # to be decided again then
         self._held: list[Envelope[Any]] = []  # arrived meanwhile
+        self._drained: Callable[[], None] | None = None  # waits for the last pending commit
 
     @property
     def state(self) -> S:
@@ -188,24 +192,70 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         return bool(self._pending) or not self.mailbox.empty()
 
     @property
-    def owes(self) -> bool:
-        """Whether an effect is outstanding."""
-        return bool(self._owed)
+    def gone(self) -> bool:
+        """Whether it was stopped, or detached: it handles nothing any more."""
+        return self._detached or self.actor_stopped.is_set()
+
+    @property
+    def owed(self) -> Mapping[X, None]:
+        """The effects that are outstanding, in order."""
+        return self._owed
 
     def tell(self, command: C, *, cause: Position | None = None) -> None:
         """Send a command, from the loop. Raises MailboxClosed when the actor has stopped."""
         self.mailbox.put(CommandEnvelope(command, None, cause))
 
-    def ask(self, command: C, *, cause: Position | None = None) -> LoopFuture[S]:
-        """Send a command and return a future of the state after it."""
+    def ask(
+        self,
+        command: C,
+        *,
+        cause: Position | str | None = None,
+        command_id: str | None = None,
+    ) -> LoopFuture[S]:
+        """Send the command of a caller from outside; return a future of the state after it.
+
+        Raises:
+            MailboxFull: too many wait already.
+            MailboxClosed: the actor has stopped.
+        """
         reply = LoopFuture[S]()
-        self.mailbox.put(CommandEnvelope(command, reply, cause))
+        self.mailbox.offer(CommandEnvelope(command, reply, cause, command_id), reply)
+        return reply
+
+    def ask_first(self, command: C) -> LoopFuture[S]:
+        """Have a command decided ahead of whatever waits. Call it on the loop."""
+        reply = LoopFuture[S]()
+        self.mailbox.put_back([CommandEnvelope(command, reply)])
         return reply
 
     def stop_now(self) -> None:
         """Stop: messages are refused from now on. Call it on the loop."""
         if not self.actor_stopped.is_set():
             self._stop()
+            if self._detached:
+                self._refuse_the_rest()
+
+    def detach(self) -> None:
+        """Leave mailbox and address to the next actor; what was decided is still answered.
+
+        The command upon which this one broke is the first that the next one will see.
+        """
+        super().detach()
+        if self._refusal is None:
+            self._hand_back()
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once no commit of this actor is on its way: the stream may be read."""
+        if self._pending:
+            self._drained = callback
+        else:
+            callback()
+
+    def _hand_back(self) -> None:
+        """Put what was not decided, or has to be again, at the head of the mailbox."""
+        envelopes = [*self._again, *self._held]
+        self._again, self._held = [], []
+        self.mailbox.put_back(envelopes)
 
     def load(self) -> None:
         """Read the stream and fold it, from the last saved state on. Call it before `run`.
@@ -267,14 +317,26 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 return
             self._append(envelope, events, state, command_id)
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
-            if command_id is not None and not isinstance(error, LogError):
+            self._refuse_one(envelope, error, command_id)
+
+    def _refuse_one(
+        self, envelope: Envelope[Any], error: BaseException, command_id: str | None
+    ) -> None:
+        """A command could not be obeyed: its sender is told, and if there is none, who watches."""
+        if command_id is not None and not isinstance(error, LogError):
+            try:
                 self._append(envelope, (), self._state, command_id, error)
-            elif envelope.reply_to is not None:
-                self._answer(_Answer(envelope, None, error))
-            elif isinstance(error, Refused):
-                _log.info("command_refused", stream=self.stream, reason=told(error))
+            except LogError as failed:
+                error = failed
             else:
-                self._broken(error)
+                return
+        if envelope.reply_to is not None:
+            self._answer(_Answer(envelope, None, error))
+        elif isinstance(error, Refused):
+            _log.info("command_refused", stream=self.stream, reason=told(error))
+        else:
+            self._again.append(envelope)  # An outcome must not be lost.
+            self._broken(error)
 
     def _append(
         self,
@@ -321,13 +383,18 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if commit.outcome is None or self._refusal is not None:
             self._unwind(pending, commit)
             return
-        if not self.actor_stopped.is_set():
-            self._world.committed(pending.events, commit.outcome.last_version)
-            self._try_to_act(pending.state, pending.entry, commit.outcome.position)
+        if not self.gone:
+            self._try_to_act(pending, commit.outcome)
         pending.give()
         for answer in pending.waiting:
             answer.give()
         self._rest_if_over()
+        self._tell_if_drained()
+
+    def _tell_if_drained(self) -> None:
+        if self._drained is not None and not self._pending:
+            drained, self._drained = self._drained, None
+            drained()
 
     def _drain(self) -> None:
         super()._drain()
@@ -336,13 +403,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def _rest_if_over(self) -> None:
         entry = self._entry
         rests = entry is None or (entry.status == SUSPENDED and not entry.owes)
-        if rests and not self.busy and not self.actor_stopped.is_set():
+        if rests and not self.busy and not self.gone:
             self._at_rest()
 
-    def _try_to_act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
+    def _try_to_act(self, pending: _Pending[S], outcome: Committed) -> None:
         try:
-            self._act(state, entry, cause)
-        except LogError as error:  # What an effect needs cannot be read.
+            self._world.committed(pending.events, outcome.last_version)
+            self._act(pending.state, pending.entry, outcome.position)
+        except BaseException as error:  # noqa: BLE001  # the commit stands; who watches goes on from it
             self._broken(error)
 
     def _act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
@@ -393,20 +461,26 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if self.actor_stopped.is_set() or not isinstance(refusal, WrongExpectedVersion):
             self._refuse(refusal)  # The log has failed or is closed: nobody can go on.
             self._broken(refusal)
-            return
+        elif not self._detached:
+            self._read_anew()
+        if self._detached:
+            self._hand_back()
+        self._tell_if_drained()
+
+    def _read_anew(self) -> None:
         owed = self._owed
         try:
             self.load()
+            self._owed = owed
+            self._act(self._state, self._entry, self._read_to)
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody is left waiting
-            self._refuse(error)
+            if isinstance(error, LogError):
+                self._refuse(error)  # Reading it once more would not help.
             self._broken(error)
             return
-        self._owed = owed
-        self._try_to_act(self._state, self._entry, self._read_to)
-        envelopes = [*self._again, *self._held]
-        self._again, self._held = [], []
-        for envelope in envelopes:
-            self._process(envelope)
+        self._again, self._held = [], [*self._again, *self._held]
+        while self._held:  # What is left when it fails, or is stopped, is seen to there.
+            self._process(self._held.pop(0))
         self._rest_if_over()
 
     def on_stop(self) -> None:

@@ -16,7 +16,7 @@ import asyncio
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -25,12 +25,14 @@ import structlog
 from pykka._envelope import Envelope
 
 from outlive.actors.logs import told
-from outlive.events.errors import OutliveError
+from outlive.events.errors import MailboxFull, OutliveError
 
 _log = structlog.stdlib.get_logger("outlive")
 
 T = TypeVar("T")
 _BURST: Final = 64  # messages handled before the loop gets its turn
+MAILBOX_LIMIT: Final = 10_000
+"""Messages that may wait for one actor before callers from outside are refused."""
 _UNSET: Final = object()
 
 
@@ -131,11 +133,27 @@ class LoopFuture(pykka.Future[T]):
 
 
 class Mailbox:
-    """Messages waiting for one actor, in order. Wakes the loop when there is something new."""
+    """Messages waiting at one address, in order. Wakes the loop when there is something new.
 
-    __slots__ = ("_closed", "_drain", "_lock", "_loop", "_messages", "_scheduled", "_thread")
+    It belongs to the address: an actor that is thrown away leaves it to the next one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_callers",
+        "_closed",
+        "_drain",
+        "_limit",
+        "_lock",
+        "_loop",
+        "_messages",
+        "_scheduled",
+        "_thread",
+    )
+
+    def __init__(self, limit: int = MAILBOX_LIMIT) -> None:
+        """Make one that refuses callers from outside when `limit` messages wait in it."""
+        self._limit = limit
+        self._callers = 0  # from outside, not answered yet
         self._messages: deque[Envelope[Any]] = deque()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -150,8 +168,45 @@ class Mailbox:
         if self._messages:
             self._schedule()
 
+    def unbind(self) -> None:
+        """Keep what comes in from now on, until there is an actor again. Call it on the loop."""
+        with self._lock:
+            self._loop = self._drain = None
+            self._scheduled = False
+
+    def offer(self, item: Envelope[Any], reply: LoopFuture[Any]) -> None:
+        """Add the message of a caller from outside, who waits for `reply`.
+
+        Raises:
+            MailboxFull: `limit` messages wait, or as many such callers for their answers.
+            MailboxClosed: the actor has stopped.
+        """
+        with self._lock:
+            if not self._closed and max(self._callers, len(self._messages)) >= self._limit:
+                raise MailboxFull(self._limit)
+            self._callers += 1
+        try:
+            self.put(item)
+        except MailboxClosed:
+            self._answered()
+            raise
+        reply.when_set(self._answered)
+
+    def _answered(self) -> None:
+        with self._lock:
+            self._callers -= 1
+
+    def put_back(self, items: Iterable[Envelope[Any]]) -> None:
+        """Add messages ahead of all others, in their order. Call it on the loop."""
+        with self._lock:
+            self._messages.extendleft(reversed(list(items)))
+            if not self._messages or self._scheduled or self._loop is None or self._closed:
+                return
+            self._scheduled = True
+        self._schedule()
+
     def put(self, item: Envelope[Any], /) -> None:
-        """Add a message, from any thread.
+        """Add a message, from any thread, however many there are: none of ours may be lost.
 
         Raises:
             MailboxClosed: the actor has stopped.
@@ -221,10 +276,11 @@ class _Flag:
 class LoopActor(pykka.Actor):
     """An actor that runs on the event loop that started it."""
 
-    def __init__(self, urn: str) -> None:
+    def __init__(self, urn: str, mailbox: Mailbox | None = None) -> None:
         # Pykka's own __init__ draws a uuid4 and a threading.Event: 6 us and 1.2 KB each.
         self.actor_urn = urn
-        self.mailbox: Final = self._create_actor_inbox()
+        self.mailbox: Final = self._create_actor_inbox() if mailbox is None else mailbox
+        self._detached = False
         self.actor_inbox = self.mailbox
         self.actor_stopped = cast("threading.Event", _Flag())
         self._actor_ref = pykka.ActorRef(self)
@@ -252,16 +308,24 @@ class LoopActor(pykka.Actor):
         self._actor_loop_setup()
         self.mailbox.bind(asyncio.get_running_loop(), self._drain)
 
+    def detach(self) -> None:
+        """Handle nothing any more; leave the mailbox to the next actor of this address."""
+        self._detached = True
+        self.mailbox.unbind()
+
     def _drain(self) -> None:
         mailbox = self.mailbox
         for _ in range(_BURST):
+            if self._detached:
+                return
             if self.actor_stopped.is_set():
                 self._refuse_the_rest()
                 return
             if mailbox.empty():
                 break
             self._process(mailbox.get())
-        mailbox.rest()
+        if not self._detached:
+            mailbox.rest()
 
     def _refuse_the_rest(self) -> None:
         """Answer what came before the stop and was not handled."""

@@ -9,10 +9,11 @@ from typing import Final
 
 import structlog
 
+from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import SUSPENDED, CommandEnvelope
+from outlive.actors.event_sourced import SUSPENDED
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
@@ -26,13 +27,16 @@ from outlive.actors.run.kind import RunKind, RunResident, Runs
 from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, decode_request
 from outlive.actors.run.world import Surroundings
 from outlive.actors.timers import Timers
+from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,
     EventLog,
     LogError,
+    MailboxFull,
     NotSuspended,
     OpenEntry,
     OutliveError,
+    Refused,
     RunExists,
     RunNotFound,
     RunState,
@@ -67,14 +71,18 @@ class OwnerSide:
         deps: object,
         clock: Clock,
         executor: Executor,
+        abandoned: AbandonedThreads,
+        workers: Workers,
         max_recoveries: int | None,
         save_every: int | None,
+        mailbox_limit: int,
         views: ViewRunner,
         functions: Functions,
     ) -> None:
         self.log = log
         self.views = views
         self._agents = agents
+        self._workers = workers
         self._ended: OutliveError | None = None
         self._loop = asyncio.get_running_loop()
         log.deliver_on(self._loop.call_soon_threadsafe)
@@ -86,13 +94,22 @@ class OwnerSide:
             effects=self._effects,
             clock=clock,
             executor=executor,
+            abandoned=abandoned,
+            workers=workers,
             deps=deps,
             functions=functions,
         )
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
         )
-        self._runs: Runs = Addresses(kind, log, self._effects, self._timers, save_every=save_every)
+        self._runs: Runs = Addresses(
+            kind,
+            log,
+            self._effects,
+            self._timers,
+            save_every=save_every,
+            mailbox_limit=mailbox_limit,
+        )
         surroundings.post = self._runs
         self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
         log.on_submitted(self._hear)
@@ -105,11 +122,19 @@ class OwnerSide:
         """Return what is in memory."""
         return self._runs.live()
 
-    async def close(self, error: OutliveError) -> None:
-        """Stop what runs. Who waits for a result gets `error`."""
+    async def close(self, error: OutliveError, *, patience: float = 0.0) -> None:
+        """Stop what runs. Who waits for a result gets `error`.
+
+        What is queued is decided first, and tools that run have `patience` seconds to end.
+        """
         self._ended = error
         self._timers.close()
+        if patience:
+            deadline = self._loop.time() + patience
+            await self._effects.drain(patience)
+            await self._runs.drain(deadline)
         await self._effects.close()
+        await self._workers.close()
         self._runs.close(error)
         await self.views.close()
 
@@ -173,6 +198,13 @@ class OwnerSide:
         except RunExists:
             raise RunExists(id_of(stream)) from None
 
+    def release(self, run_id: str, stream: StreamId) -> None:
+        """Try once more with a run that is quarantined. See `Runtime.release`."""
+        if self.log.version(stream) == 0:
+            raise RunNotFound(run_id)
+        if not self._runs.release(stream):
+            raise Refused(f"run {run_id!r} is not quarantined")
+
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
         log = self.log
@@ -199,7 +231,7 @@ class OwnerSide:
 
     def _take(self, submitted: Submitted) -> None:
         """Carry out a command from the inbox, or refuse it."""
-        if self._effects.closed:
+        if self._effects.closing:
             return  # It stays in the inbox.
         if not submitted.command_id:
             _log.error("command_unreadable", number=submitted.number)
@@ -216,12 +248,14 @@ class OwnerSide:
             _log.info("command_refused", stream=stream, reason=told(error))
             self._reply(id, refusal(error))
             return
-        reply = LoopFuture[RunState]()
-        reply.when_set(lambda: self._look(submitted, reply))
         try:
-            run.actor.mailbox.put(CommandEnvelope(command, reply, id, id))
+            reply = run.actor.ask(command, cause=id, command_id=id)
         except MailboxClosed:
             self._loop.call_soon(self._take, submitted)
+        except MailboxFull as error:
+            self._reply(id, refusal(error))
+        else:
+            reply.when_set(lambda: self._look(submitted, reply))
 
     def _look(self, submitted: Submitted, reply: LoopFuture[RunState]) -> None:
         """The actor has answered, and with it the sender; unless it came to rest before."""

@@ -50,7 +50,7 @@ class Retry(msgspec.Struct, frozen=True):
     factor: float = 2.0
     max_delay: float = 30.0
     jitter: float = 0.1
-    retry_on: tuple[str, ...] = ("timeout", "error")
+    retry_on: tuple[str, ...] = ("timeout", "error", "no_threads", "worker_died")
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""

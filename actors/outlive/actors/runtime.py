@@ -6,17 +6,20 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeVar, cast, overload
+from typing import Any, Final, Literal, Protocol, Self, TypeVar, cast, overload
 
+from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
+from outlive.actors.loop_actor import MAILBOX_LIMIT
 from outlive.actors.owner_side import OwnerSide
+from outlive.actors.retry import seconds
 from outlive.actors.run.approvals import check_functions
 from outlive.actors.run.begun import has_begun, submitted
 from outlive.actors.run.handle import Run
@@ -26,6 +29,8 @@ from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.steering import Steering
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.visitor_side import VisitorSide
+from outlive.actors.workers.port import Workers
+from outlive.actors.workers.processes import ProcessWorkers
 from outlive.events import (
     AgentNotFound,
     Clock,
@@ -72,6 +77,9 @@ from outlive.projections import (
 
 T = TypeVar("T")
 
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long tools may go on when a runtime is closed, if nothing else is said."""
+
 
 def _listed(items: Iterable[T], what: str) -> tuple[T, ...]:
     """Return what there is several of. Raises InvalidDefinition if it is only one, or nothing."""
@@ -102,6 +110,10 @@ class Runtime(Steering):
         projections: read models of your own, kept beside the one of runs. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
+        close_timeout: seconds, or a `timedelta`, that tools which run have when it is closed.
+            Then they are cancelled, and left to the next opening.
+        mailbox_limit: commands that may wait for one run; further callers get `MailboxFull`.
+            What comes from the run's own tools and models is always taken.
         role: `auto` owns the log if nobody does, else it is a visitor that takes over when the
             owner dies or freezes. `owner` owns it, or raises `LogInUse`. A `visitor` never owns
             it: it reads, and has the owner act. A `standby` is as `auto`, but leaves a log
@@ -112,9 +124,9 @@ class Runtime(Steering):
         lease: seconds without a sign of life after which this owner may be taken for frozen.
         save_every: after how many events the state of an unfinished run is saved beside the
             log, so that taking it up need not begin at its first event; 500 if left out.
-        clock, ids, executor, log: what is used in the place of the machine's clock, random
-            ids, threads of our own for sync tools, and `LmdbLog(path)`. A log that was handed
-            in is not closed.
+        clock, ids, executor, workers, log: what is used in the place of the machine's clock,
+            random ids, threads of our own for sync tools, processes for tools with
+            `isolation="process"`, and `LmdbLog(path)`. A log that was handed in is not closed.
 
     Raises, on entering:
         LogInUse, LogNotWritable, NewerFormat, CorruptLog: see there.
@@ -131,9 +143,12 @@ class Runtime(Steering):
         deps: object = None,
         projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
+        mailbox_limit: int = MAILBOX_LIMIT,
+        close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
         clock: Clock | None = None,
         ids: Ids | None = None,
         executor: Executor | None = None,
+        workers: Workers | None = None,
         log: EventLog | None = None,
         role: Role = "auto",
         durability: Durability = "sync",
@@ -166,12 +181,19 @@ class Runtime(Steering):
         if save_every is not None and (type(save_every) is not int or save_every < 1):
             raise InvalidDefinition(f"save_every is 1 or more events, not {save_every!r}")
         self._save_every = save_every
+        if type(mailbox_limit) is not int or mailbox_limit < 1:
+            raise InvalidDefinition(f"mailbox_limit is 1 or more, not {mailbox_limit!r}")
+        self._mailbox_limit = mailbox_limit
+        # No time at all is a time, too.
+        self._close_timeout = seconds("close_timeout", close_timeout) if close_timeout else 0.0
         self._deps = deps
         self._functions = check_functions(functions or {}, agents)
         self._max_recoveries = max_recoveries
         self._clock: Clock = clock or SystemClock()
         self._ids: Ids = ids or RandomIds()
         self._executor = executor
+        self._abandoned = AbandonedThreads()
+        self._given_workers = workers
         self._own_executor: DaemonThreads | None = None
         self._given_log = log
         self._seat: Seat | None = None
@@ -229,6 +251,7 @@ class Runtime(Steering):
         assert self._executor is not None
         in_memory = self._path is None or self._given_log is not None
         views = None if in_memory else Path(self._folder) / "views"
+        workers = None if in_memory else Path(self._folder) / "workers"
         return OwnerSide(
             log,
             views=ViewRunner(log, self._projections, folder=views),
@@ -236,9 +259,12 @@ class Runtime(Steering):
             deps=self._deps,
             clock=self._clock,
             executor=self._executor,
+            abandoned=self._abandoned,
+            workers=self._given_workers or ProcessWorkers(workers),
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             functions=self._functions,
+            mailbox_limit=self._mailbox_limit,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:
@@ -258,6 +284,9 @@ class Runtime(Steering):
     async def close(self) -> None:
         """Stop what runs and let go of the log. Twice is once, also for a close that was cancelled.
 
+        Nothing is taken any more, and what was queued becomes durable. Tools that run have
+        `close_timeout` to end; then they are cancelled. Model calls are cut off at once, as
+        they can be made again.
         Unfinished runs stay as they are, and go on when the folder is opened again. Who waits
         for a result gets `LogClosed`.
 
@@ -275,7 +304,7 @@ class Runtime(Steering):
 
     async def _end(self, seat: Seat) -> None:
         closed = LogClosed("the runtime was closed before the run was over")
-        log = await seat.close(closed)
+        log = await seat.close(closed, patience=self._close_timeout)
         for observer in list(self._observers.values()):
             observer.end(closed)
         if self._own_executor is not None:
@@ -300,6 +329,14 @@ class Runtime(Steering):
     def role(self) -> Literal["owner", "visitor"]:
         """What this process is at this moment. Raises LogClosed unless the runtime is open."""
         return self._open.role
+
+    @property
+    def abandoned_threads(self) -> int:
+        """How many threads of sync tools go on although their attempt is over.
+
+        While there are 32, further calls of sync tools fail with kind `no_threads`.
+        """
+        return self._abandoned.count
 
     def live(self) -> list[LiveEntity]:
         """Return what this process has in memory; nothing while it is a visitor.
@@ -348,6 +385,7 @@ class Runtime(Steering):
             AgentNotFound: the agent is not registered with this runtime.
             RunExists: there is a run with this id and another agent, input or metadata.
             LogParked: there is no space for it now; nothing was queued.
+            MailboxFull: too many wait for the run with this id already.
             InvalidId, UnserialisableValue, EventTooLarge, TypeError: before anything was written.
         """
         side = self._open.side
@@ -459,6 +497,21 @@ class Runtime(Steering):
                     return await side.result(run_id, stream)
                 except LogError as error:
                     side = await self._open.after(side, error)
+
+    async def release(self, run_id: str) -> None:
+        """Try once more with a run that is quarantined, now that its trouble may be over.
+
+        Returns when the run is on its way; it may end up in quarantine again. Its reason is in
+        `result(run_id).error` before.
+
+        Raises:
+            RunNotFound: at once, when there is no such run.
+            Refused: it is not quarantined, or this process does not own the log.
+        """
+        side, stream = self._open.side, run_stream(run_id)
+        if not isinstance(side, OwnerSide):
+            raise Refused("only the owner releases a run, and this process is a visitor")
+        side.release(run_id, stream)
 
     async def compact(self, *, before: datetime | None = None) -> Compacted:
         """Drop pieces of answers that are recorded in full, while runs go on.

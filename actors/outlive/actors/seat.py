@@ -268,8 +268,13 @@ class Seat:
         self._ended = error
         self._tell()
 
-    async def close(self, error: OutliveError) -> EventLog | LmdbVisitor | None:
-        """Stop what this process does; return the log, which is still open."""
+    async def close(
+        self, error: OutliveError, *, patience: float = 0.0
+    ) -> EventLog | LmdbVisitor | None:
+        """Stop what this process does; return the log, which is still open.
+
+        As its owner it gives tools that run `patience` seconds to end.
+        """
         if self._side is None:
             with self._door:
                 self._closing = True
@@ -285,7 +290,10 @@ class Seat:
         if self._standby is not None:
             taken = await self._loop.run_in_executor(None, self._standby.stop)
             log = taken or log
-        await side.close(error)
+        if isinstance(side, OwnerSide) and self._ended is None:
+            await side.close(error, patience=patience)
+        else:
+            await side.close(error)
         if not self._changed.done():
             self._changed.set_result(None)
         return log

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, overload
@@ -17,12 +17,13 @@ from msgspec import UNSET
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
 from outlive.actors.live import LiveEntity
-from outlive.actors.loop_actor import BlockingAskRefused
+from outlive.actors.loop_actor import MAILBOX_LIMIT, BlockingAskRefused
 from outlive.actors.run.handle import Run
-from outlive.actors.runtime import Runtime
+from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
+from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,
     Compacted,
@@ -94,9 +95,12 @@ class SyncRuntime:
         deps: object = None,
         projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
+        mailbox_limit: int = MAILBOX_LIMIT,
+        close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
         clock: Clock | None = None,
         ids: Ids | None = None,
         executor: Executor | None = None,
+        workers: Workers | None = None,
         log: EventLog | None = None,
         role: Role = "auto",
         durability: Durability = "sync",
@@ -110,9 +114,12 @@ class SyncRuntime:
             deps=deps,
             projections=projections,
             max_recoveries=max_recoveries,
+            mailbox_limit=mailbox_limit,
+            close_timeout=close_timeout,
             clock=clock,
             ids=ids,
             executor=executor,
+            workers=workers,
             log=log,
             role=role,
             durability=durability,
@@ -197,6 +204,11 @@ class SyncRuntime:
     def role(self) -> Literal["owner", "visitor"]:
         """What this process is at this moment. See `Runtime.role`."""
         return self._runtime.role
+
+    @property
+    def abandoned_threads(self) -> int:
+        """How many threads of tools go on in nobody's name. See `Runtime.abandoned_threads`."""
+        return self._runtime.abandoned_threads
 
     def live(self) -> list[LiveEntity]:
         """Return what this process has in memory. See `Runtime.live`."""
@@ -306,6 +318,10 @@ class SyncRuntime:
     def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
         return self._await(self._runtime.result(run_id, timeout=timeout))
+
+    def release(self, run_id: str) -> None:
+        """Try once more with a run that is quarantined. See `Runtime.release`."""
+        return self._await(self._runtime.release(run_id))
 
     def compact(self, *, before: datetime | None = None) -> Compacted:
         """Drop pieces of answers that are recorded in full. See `Runtime.compact`."""

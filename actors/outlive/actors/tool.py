@@ -7,19 +7,34 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    overload,
+)
 
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.model import ToolSchema
 from outlive.actors.retry import Retry, as_retry, seconds
 from outlive.actors.run.commands import InDoubt
 from outlive.actors.signature import Signature
+from outlive.actors.workers.importable import check_importable
 from outlive.events import Failure, InvalidDefinition, UnserialisableValue, Value
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+Isolation: TypeAlias = Literal["auto", "thread", "process"]
 
 
 class RepeatedAfterCrash(UserWarning):
@@ -43,6 +58,7 @@ class Tool(Generic[P, R]):
         in_doubt: InDoubt | None = None,
         requires_approval: bool | str = False,
         approval_expires: float | timedelta | None = None,
+        isolation: Isolation = "auto",
     ) -> None:
         self.fn: Final = fn
         self.name: Final = name or fn.__name__
@@ -62,6 +78,18 @@ class Tool(Generic[P, R]):
             context=ToolContext if self.is_async else SyncToolContext,
             wrong_context=SyncToolContext if self.is_async else ToolContext,
         )
+        if isolation not in get_args(Isolation):
+            raise InvalidDefinition(
+                f"isolation is one of {', '.join(get_args(Isolation))}, not {isolation!r}"
+            )
+        if isolation == "thread" and self.is_async:
+            raise InvalidDefinition(
+                f"tool {self.name!r} is async, which runs on the loop: isolation='thread' is "
+                "for `def`"
+            )
+        if isolation == "process":
+            check_importable(fn, self.name, self.signature.context_parameter)
+        self.isolation: Final[Isolation] = isolation
         self.timeout: Final = None if timeout is None else seconds("timeout", timeout)
         self.retry: Final = as_retry(retry)
         self.in_doubt: Final[InDoubt] = in_doubt or ("ask" if destructive else "retry")
@@ -128,6 +156,7 @@ def tool(
     in_doubt: InDoubt | None = None,
     requires_approval: bool | str = False,
     approval_expires: float | timedelta | None = None,
+    isolation: Isolation = "auto",
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -145,6 +174,7 @@ def tool(
     in_doubt: InDoubt | None = None,
     requires_approval: bool | str = False,
     approval_expires: float | timedelta | None = None,
+    isolation: Isolation = "auto",
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function, `def` or `async def`, a tool.
 
@@ -170,6 +200,10 @@ def tool(
             name of a predicate in `Runtime(functions={...})`: it is given the arguments, and
             tells whether somebody must. If it raises, somebody must.
         approval_expires: seconds after which no answer is a no, also over restarts.
+        isolation: "thread" and "auto" run an async tool on the loop and a sync one in a thread.
+            "process" runs each call in a process of its own, which is killed at the deadline,
+            on a cancellation, and when its owner dies. Another process has to be able to import
+            the function, and there is no `ctx.deps` in it.
 
     Raises:
         InvalidDefinition: the function or an option cannot work, with the reason.
@@ -188,6 +222,7 @@ def tool(
             in_doubt=in_doubt,
             requires_approval=requires_approval,
             approval_expires=approval_expires,
+            isolation=isolation,
         )
 
     return make if fn is None else make(fn)

@@ -18,7 +18,8 @@ OutliveError
 │   ├── ArgumentsChanged       not the arguments that you have seen
 │   ├── InvalidResumeValue     an answer of the wrong shape
 │   ├── AlreadyOver            the run has come to its end
-│   └── AttemptEnded           a tool goes on after its attempt was given up
+│   ├── AttemptEnded           a tool goes on after its attempt was given up
+│   └── MailboxFull            too many commands wait for one run; try again later
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 ├── UnserialisableValue        a value that cannot be stored
 ├── EventTooLarge              a value that is too large to be stored
@@ -212,6 +213,14 @@ class AttemptEnded(Refused):
         super().__init__(f"attempt {attempt} of tool call {call_id!r} is over")
         self.call_id = call_id
         self.attempt = attempt
+
+
+class MailboxFull(Refused):
+    """As many commands wait for one run as may. Nothing was queued; try again later."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit:,} commands wait already, and no more may: try again later")
+        self.limit = limit
 
 
 class InvalidDefinition(OutliveError, ValueError):

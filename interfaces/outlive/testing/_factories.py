@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
 from outlive.actors import Agent, Ids, Runtime, ScriptedModel, ToolCall, Turn
 from outlive.actors.seat import Role
+from outlive.actors.workers.port import Workers
 from outlive.events import Clock
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import Projection
@@ -27,9 +28,12 @@ class RuntimeOptions(TypedDict, total=False):
     deps: object
     projections: Sequence[Projection]
     max_recoveries: int | None
+    mailbox_limit: int
+    close_timeout: float | timedelta
     clock: Clock | None
     ids: Ids | None
     executor: Executor | None
+    workers: Workers | None
     role: Role
     durability: Durability
     lease: float

@@ -8,7 +8,7 @@ of the next are one commit.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Literal, assert_never
 
 from outlive.actors.entity import Exhausted
 from outlive.actors.run import people
@@ -214,7 +214,10 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
     if not _is_current(state, command.call_id, command.attempt):
         return ()
     if command.ask:
-        doubt = ToolCallInDoubt(call_id=command.call_id, attempt=command.attempt, cause="timeout")
+        cause: Literal["crash", "timeout"] = (
+            "timeout" if command.error.kind == "timeout" else "crash"
+        )
+        doubt = ToolCallInDoubt(call_id=command.call_id, attempt=command.attempt, cause=cause)
         return go_on(state, doubt)
     retry_at_ns = None
     retry = (

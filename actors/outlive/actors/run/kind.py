@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses, Resident
@@ -54,17 +55,24 @@ class RunKind:
         tools = [call.name for call in state.calls.values() if call.name not in agent.tools]
         return f"agent {state.agent_id!r} has no tool {tools[0]!r} any more" if tools else ""
 
-    def recover(self, state: RunState, running: frozenset[Effect]) -> Recover:
+    def recover(
+        self, state: RunState, running: frozenset[Effect], *, released: bool = False
+    ) -> Recover:
         """Return the command that settles what was in flight."""
         agent = self._all.agents[state.agent_id]
         return Recover(
             epoch=self._epoch,
             running=running,
             in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
-            clean=self._clean,
+            clean=self._clean or released,
             max_recoveries=self._max_recoveries,
             model=agent.model.name,
         )
+
+    def point(self, state: RunState) -> Hashable:
+        """Return how far the run has got: its step, and which calls are open."""
+        failures = tuple((call_id, call.failures) for call_id, call in state.calls.items())
+        return state.status, state.step, failures
 
     def outdated(self, state: RunState) -> bool:
         """Whether the run's agent calls another model now than the one on record."""

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
+from outlive.actors.abandoned import AbandonedThreads, NoThreads, ThreadCall
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.retry import NO_RETRY
@@ -25,6 +26,7 @@ from outlive.actors.run.commands import (
 from outlive.actors.run.model_call import cut, ended_from_outside, failure
 from outlive.actors.threads import wait_in
 from outlive.actors.tool import Tool
+from outlive.actors.workers.port import CallFailed, Job, Workers
 from outlive.events import (
     AttemptEnded,
     Clock,
@@ -86,6 +88,8 @@ class ToolAttempt:
         answers: dict[str, Value],
         clock: Clock,
         executor: Executor,
+        abandoned: AbandonedThreads,
+        workers: Workers,
         closed: Callable[[], bool],
     ) -> None:
         self.effect: Final = effect
@@ -105,6 +109,9 @@ class ToolAttempt:
         self._ended = False  # its body has come to its end
         self._held: ReportProgress | None = None  # progress waiting for the throttle
         self._throttle: asyncio.TimerHandle | None = None
+        self._abandoned = abandoned
+        self._workers = workers
+        self._in_threads: dict[ThreadCall, None] = {}
         self.in_thread_now = False
 
     @property
@@ -184,14 +191,26 @@ class ToolAttempt:
 
     async def in_thread(self, fn: Callable[[], T]) -> T:
         """Run a synchronous function in a thread."""
+        thread = self._abandoned.call()
 
         def call() -> tuple[T, None] | tuple[None, BaseException]:
+            if not thread.begin():
+                return None, AttemptEnded(self.effect.call_id, self.effect.attempt)
             try:
                 return fn(), None
             except BaseException as error:  # noqa: BLE001  # a future cannot hold them all
                 return None, error
+            finally:
+                thread.end()
 
-        result, error = await self._loop.run_in_executor(self._executor, call)
+        self._in_threads[thread] = None
+        try:
+            result, error = await self._loop.run_in_executor(self._executor, call)
+        except asyncio.CancelledError:
+            thread.abandon()
+            raise
+        finally:
+            del self._in_threads[thread]
         if isinstance(error, GeneratorExit):  # here it would mean that this coroutine is destroyed
             raise RuntimeError("the function raised GeneratorExit") from error
         if error is not None:
@@ -242,7 +261,11 @@ class ToolAttempt:
         except UnserialisableValue as error:  # the tool has changed since it was asked for
             return self._failed(Failure(kind="invalid_arguments", message=cut(str(error))))
         try:
-            result = await self._call(arguments, facts)
+            result: object
+            if self._tool.isolation == "process":
+                result = await self._workers.run(self._job(call, facts()), self)
+            else:
+                result = await self._call(arguments, facts)
         except BaseException as raised:  # a tool's end is not the runtime's
             outside = ended_from_outside(raised, task)
             if outside and isinstance(raised, GeneratorExit):
@@ -253,7 +276,10 @@ class ToolAttempt:
                 raise asyncio.CancelledError from raised
             if self._asking:
                 return None
-            return self._failed(failure("error", raised))
+            if isinstance(raised, CallFailed):
+                return self._failed(raised.failure, in_doubt=raised.in_doubt)
+            kind = "no_threads" if isinstance(raised, NoThreads) else "error"
+            return self._failed(failure(kind, raised))
         try:
             plain = to_plain(result)
         except UnserialisableValue as error:
@@ -290,6 +316,20 @@ class ToolAttempt:
         self.in_thread_now = False
         return await result if inspect.isawaitable(result) else result
 
+    def _job(self, call: RequestedToolCall, facts: dict[str, Any]) -> Job:
+        return Job(
+            module=self._tool.fn.__module__,
+            qualname=self._tool.fn.__qualname__,
+            arguments=call.arguments,
+            memos=self._memos,
+            answers=self._answers,
+            run_id=facts["run_id"],
+            agent_id=facts["agent_id"],
+            call_id=self.effect.call_id,
+            attempt=self.effect.attempt,
+            idempotency_key=facts["idempotency_key"],
+        )
+
     def _out_of_time(self) -> None:
         """The deadline has passed: the attempt is over now, whatever its body does."""
         if self._over:
@@ -297,7 +337,7 @@ class ToolAttempt:
         timeout = self._tool.timeout
         if self._held is not None:
             self._home.tell(self._held)
-        self._over = True
+        self._end_now()
         message = f"no result within {timeout} s; its outcome is unknown"
         self._home.conclude(
             FailToolCall(
@@ -314,15 +354,22 @@ class ToolAttempt:
 
     def give_up(self) -> None:
         """The attempt is of no use any more."""
-        self._over = True
+        self._end_now()
 
-    def _failed(self, error: Failure) -> FailToolCall:
+    def _end_now(self) -> None:
+        self._over = True
+        for thread in self._in_threads:
+            thread.abandon()
+
+    def _failed(self, error: Failure, *, in_doubt: bool = False) -> FailToolCall:
+        final = in_doubt and self._tool.in_doubt != "retry"
         return FailToolCall(
             call_id=self.effect.call_id,
             attempt=self.effect.attempt,
             error=error,
             now_ns=self._clock.now_ns(),
-            retry=self._tool.retry,
+            retry=NO_RETRY if final else self._tool.retry,
+            ask=in_doubt and self._tool.in_doubt == "ask",
             spread_by=self._spread_by,
             elapsed_ms=self._elapsed_ms(),
         )

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final, Protocol
 
+from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
@@ -24,6 +25,7 @@ from outlive.actors.run.commands import (
 from outlive.actors.run.model_call import call_model, cut
 from outlive.actors.run.notes import Notes, read_notes
 from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
+from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,
     Event,
@@ -68,6 +70,8 @@ class Surroundings:
         effects: EffectTable,
         clock: Clock,
         executor: Executor,
+        abandoned: AbandonedThreads,
+        workers: Workers,
         deps: object,
         functions: Functions,
     ) -> None:
@@ -76,6 +80,8 @@ class Surroundings:
         self.effects: Final = effects
         self.clock: Final = clock
         self.executor: Final = executor
+        self.abandoned: Final = abandoned
+        self.workers: Final = workers
         self.deps: Final = deps
         self.functions: Final = functions
 
@@ -156,7 +162,11 @@ class RunWorld:
         else:
             body = partial(self._call_tool, agent, effect, home, notes)
         self._all.effects.start(
-            self._stream, effect, body, failed=lambda reason: self._failed(effect, home, reason)
+            self._stream,
+            effect,
+            body,
+            failed=lambda reason: self._failed(effect, home, reason),
+            awaited=isinstance(effect, CallTool),  # A model is called again, and no doubt is left.
         )
 
     def _failed(self, effect: Effect, home: _Home, reason: str) -> None:
@@ -210,6 +220,8 @@ class RunWorld:
             answers=notes.answers.get(effect.call_id, {}),
             clock=self._all.clock,
             executor=self._all.executor,
+            abandoned=self._all.abandoned,
+            workers=self._all.workers,
             closed=lambda: self._all.effects.closed,
         )
 

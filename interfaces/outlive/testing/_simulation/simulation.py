@@ -26,6 +26,7 @@ from outlive.testing._simulation.loop import Stuck, simulation_loop
 from outlive.testing._simulation.model import watched_agent
 from outlive.testing._simulation.points import Fate, Points
 from outlive.testing._simulation.process import Process
+from outlive.testing._simulation.workers import SimulatedWorkers
 from outlive.testing._world import World
 
 T = TypeVar("T")
@@ -182,6 +183,7 @@ class Simulation:
             clock=self.clock,
             ids=self.ids,
             executor=self._threads,
+            workers=SimulatedWorkers(self._threads, self.clock),
             log=log,
         )
 
