@@ -68,7 +68,9 @@ async def double(n: int) -> int:
     return 2 * n
 
 
-def answered(model: Model, *, timeout: float | None = None) -> tuple[RunResult, Machine]:
+def answered(
+    model: Model, *, timeout: float | None = None, retry: int = 3
+) -> tuple[RunResult, Machine]:
     """Run an agent with this model to its end."""
     machine = Machine()
 
@@ -76,7 +78,14 @@ def answered(model: Model, *, timeout: float | None = None) -> tuple[RunResult, 
         run = await rt.start("a", "hi", run_id="r1")
         return await run.result(timeout=timeout)
 
-    agent = Agent("a", model=model, tools=[double], instructions="Be brief.", max_steps=3)
+    agent = Agent(
+        "a",
+        model=model,
+        tools=[double],
+        instructions="Be brief.",
+        max_steps=3,
+        model_retry=retry,
+    )
     return machine.run(body, agent), machine
 
 
@@ -276,7 +285,7 @@ def test_a_model_that_raises_before_its_first_part_fails_the_run() -> None:
 
 
 def test_a_model_that_breaks_off_fails_the_run_and_what_it_said_is_kept() -> None:
-    result, machine = answered(Parts(TextDelta("so "), TextDelta("far"), 1.0))
+    result, machine = answered(Parts(TextDelta("so "), TextDelta("far"), 1.0), retry=0)
     assert (result.status, result.output) == ("failed", "")
     assert result.error is not None
     assert result.error.kind == "incomplete"
@@ -554,7 +563,7 @@ def test_a_script_may_be_a_function_of_the_request() -> None:
 
 def test_a_scripted_error_comes_after_the_text_and_a_turn_may_be_cut_off() -> None:
     for turn in (Turn("a b", error=ValueError("x")), Turn("a b", cut_off=True)):
-        result, machine = answered(ScriptedModel([turn]))
+        result, machine = answered(ScriptedModel([turn]), retry=0)
         assert result.status == "failed"
         assert "".join(text for _, _, text in deltas(machine)) == "a b"
 

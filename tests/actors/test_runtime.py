@@ -260,7 +260,7 @@ def test_a_failed_run_says_why_and_unwrapping_it_raises() -> None:
     result = Machine().run(lambda rt: rt.run("a", "hi"), agent)
     assert result.status == "failed"
     assert result.error is not None
-    assert (result.error.kind, result.error.exception) == ("error", "ConnectionError")
+    assert (result.error.kind, result.error.exception) == ("unavailable", "ConnectionError")
     with pytest.raises(RunUnsuccessful, match="gone") as caught:
         result.unwrap()
     assert caught.value.status == "failed"

@@ -12,9 +12,22 @@ import pytest
 from outlive.actors import Agent, Runtime, ScriptedModel, Turn
 from outlive.cli._app import run
 from outlive.cli._exit import FAILED, NO_LOG, NOT_FOUND, OK, USAGE
+from outlive.cli._render import says
 from outlive.cli._text import duration, printable, printable_lines
-from outlive.events import LmdbLog, OpenEntry, run_stream
+from outlive.events import (
+    Failure,
+    ImagePart,
+    LmdbLog,
+    ModelCallFailed,
+    OpenEntry,
+    OutputRejected,
+    RunStarted,
+    TextPart,
+    run_stream,
+)
 from tests.cli.support import Gated, agent, make_run, objects, outlive, start
+
+IMAGE = ImagePart(media_type="image/png", data=b"x")
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +281,22 @@ def test_a_reader_that_goes_away_is_no_error(data: Path) -> None:
     assert watching.wait(20) == OK
     assert watching.stderr.read() == ""
     watching.stderr.close()
+
+
+def test_a_line_tells_what_matters_of_an_event() -> None:
+    busy = Failure(kind="rate_limit", message="slow\ndown")
+    told = [
+        says(RunStarted(agent_id="a", input="look", parts=(TextPart("look"), IMAGE, IMAGE))),
+        says(ModelCallFailed(step=1, attempt=2, error=busy, retry_at_ns=5)),
+        says(ModelCallFailed(step=1, attempt=3, error=busy)),
+        says(OutputRejected(step=2, error=Failure(kind="invalid_output", message="no JSON"))),
+    ]
+    assert told == [
+        "a: look  (2 files attached)",
+        "step 1 #2  rate_limit: slow down; tried again later",
+        "step 1 #3  rate_limit: slow down",
+        "step 2  invalid_output: no JSON",
+    ]
 
 
 def test_a_time_is_told_in_a_unit_that_fits() -> None:

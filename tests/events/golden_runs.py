@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from outlive.actors import Retry
 from outlive.actors.run.commands import (
     AnswerSuspension,
@@ -16,6 +18,7 @@ from outlive.actors.run.commands import (
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
+    ConcludeCheck,
     DecideApproval,
     FailModelCall,
     FailToolCall,
@@ -32,7 +35,22 @@ from outlive.actors.run.commands import (
     Wake,
 )
 from outlive.actors.run.entity import RUN
-from outlive.events import CallId, Failure, MemoryLog, RunId, Usage, Value, run_stream
+from outlive.events import (
+    CallId,
+    Failure,
+    FilePart,
+    ImagePart,
+    MemoryLog,
+    RunId,
+    StopAfterSteps,
+    StopOnText,
+    StopOnTool,
+    TextPart,
+    Usage,
+    Value,
+    run_stream,
+)
+from outlive.events.run.stopping import StopFunction
 from outlive.testing import fold, stored
 from outlive.testing.golden import golden_of
 from outlive.testing.log_contract.filling import Ticks
@@ -41,6 +59,7 @@ FOLDER = Path(__file__).parents[1] / "data" / "golden"
 START_NS = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
 BOOM = Failure(kind="error", message="bäng", exception="ValueError")
+BUSY = Failure(kind="rate_limit", message="slow down")
 RETRY = Retry(3, delay=2.0, jitter=0)
 C0, C1, C2, C3 = CallId("0.0"), CallId("0.1"), CallId("0.2"), CallId("0.3")
 
@@ -113,6 +132,38 @@ HISTORIES: dict[str, list[RunCommand]] = {
         failing(C1, 1, RETRY),
         recover(2, clean=True),
         failing(C0, 2, Retry(0)),
+    ],
+    "reshaped": [
+        start("shaper", "shape it"),
+        CompleteModelCall(
+            step=0,
+            attempt=1,
+            text="no JSON",
+            problem=Failure(kind="invalid_output", message="malformed"),
+            repairs=1,
+            repair="Again.",
+        ),
+        FailModelCall(step=1, attempt=1, error=BUSY, now_ns=START_NS, retry=RETRY, fallback="n"),
+        Wake(now_ns=START_NS + 4 * SECOND),
+        FailModelCall(step=1, attempt=2, error=BOOM, fallback="n"),
+        CompleteModelCall(step=1, attempt=3, text='{"n": 1}', data={"n": 1}, request_digest="d"),
+    ],
+    "stopped": [
+        replace(
+            start("stopper", "stop"),
+            request_context={"user": "ü"},
+            provider_options={"tier": [1]},
+            parts=(
+                TextPart("stop"),
+                ImagePart(media_type="image/png", data=b"\x89PNG"),
+                FilePart(media_type="text/plain", url="https://example.org/ü", name="ü"),
+            ),
+            stop_when=(StopAfterSteps(9), StopOnTool("x"), StopOnText("y"), StopFunction("enough")),
+        ),
+        asks("look"),
+        CompleteToolCall(call_id=C0, attempt=1, result=1),
+        recover(2),
+        ConcludeCheck(step=1, number=1, stop="enough"),
     ],
     "begun": [start("waiter", "only that")],
     "asked": [

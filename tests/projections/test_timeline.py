@@ -171,14 +171,17 @@ def test_failures_are_kept_with_their_reason() -> None:
             [ToolCallStarted(call_id=CALL, name="read", attempt=2)],
             [ToolCallFailed(call_id=CALL, attempt=2, error=error)],
             [ModelCallStarted(step=1, model="m")],
-            [ModelCallFailed(step=1, error=error), RunFailed(error=error)],
+            [ModelCallFailed(step=1, error=error, retry_at_ns=199 * MS)],
+            [ModelCallStarted(step=1, model="m", attempt=2)],
+            [ModelCallFailed(step=1, error=error, attempt=2), RunFailed(error=error)],
         )
     )
 
-    _, first, second, model = line.spans
+    _, first, second, retried, model = line.spans
     assert (first.outcome, first.retry_at_ns, first.elapsed_ms) == ("failed", 99 * MS, 10)
     assert (second.outcome, second.retry_at_ns) == ("failed", None)
-    assert (model.outcome, model.error) == ("failed", error)
+    assert (retried.outcome, retried.retry_at_ns) == ("failed", 199 * MS)
+    assert (model.outcome, model.error, model.retry_at_ns) == ("failed", error, None)
 
 
 def test_an_end_without_a_start_is_passed_over() -> None:

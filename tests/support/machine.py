@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from outlive.actors import Agent, Runtime
+from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, EventLog, MemoryLog, RunId, run_stream
 from tests.support.logs import LaggingLog, MortalLog, events_of
 from tests.support.virtual import VirtualClock, clock, run_virtual
@@ -33,6 +34,7 @@ def open_runtime(
     *agents: Agent,
     log: EventLog | None = None,
     deps: object = None,
+    functions: Functions = EMPTY,
     max_recoveries: int | None = 5,
 ) -> Runtime:
     """Return a runtime on the running loop's clock."""
@@ -40,6 +42,7 @@ def open_runtime(
         None,
         agents=agents,
         deps=deps,
+        functions=functions,
         max_recoveries=max_recoveries,
         clock=clock(),
         ids=CountedIds(),
@@ -60,6 +63,7 @@ class Machine:
         *agents: Agent,
         max_recoveries: int | None = 5,
         deps: object = None,
+        functions: Functions = EMPTY,
         lag: float = 0.0,
     ) -> T:
         """Run a process that opens the runtime, does `body`, and closes in good order.
@@ -70,7 +74,7 @@ class Machine:
         async def process() -> T:
             log = LaggingLog(self.log, lag) if lag else self.log
             async with open_runtime(
-                *agents, log=log, max_recoveries=max_recoveries, deps=deps
+                *agents, log=log, max_recoveries=max_recoveries, deps=deps, functions=functions
             ) as runtime:
                 result = await body(runtime)
             await asyncio.sleep(lag)
@@ -87,6 +91,7 @@ class Machine:
         commits: int | None = None,
         acknowledged: bool = True,
         max_recoveries: int | None = 5,
+        functions: Functions = EMPTY,
         lag: float = 0.0,
     ) -> bool:
         """Run a process that dies: when `body` returns, or after so many commits.
@@ -102,7 +107,9 @@ class Machine:
 
         async def process() -> bool:
             log = LaggingLog(self.log, lag) if lag else mortal or self.log
-            runtime = open_runtime(*agents, log=log, max_recoveries=max_recoveries)
+            runtime = open_runtime(
+                *agents, log=log, max_recoveries=max_recoveries, functions=functions
+            )
             await runtime.__aenter__()
             done = asyncio.ensure_future(body(runtime))
             wanted = [done]

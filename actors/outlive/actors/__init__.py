@@ -15,23 +15,29 @@ from outlive.actors.model import (
     ToolCallPart,
     ToolSchema,
 )
+from outlive.actors.model_error import ModelError
 from outlive.actors.retry import Retry
 from outlive.actors.run.handle import Run
+from outlive.actors.run_context import RunContext
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
+from outlive.events import FilePart, ImagePart, StopAfterSteps, StopOnText, StopOnTool, TextPart
 
 __all__ = [
     "Agent",
     "BlockingAskRefused",
     "DuplicateStep",
     "EchoModel",
+    "FilePart",
     "Finish",
     "Ids",
+    "ImagePart",
     "LiveEntity",
     "Model",
+    "ModelError",
     "ModelPart",
     "ModelRequest",
     "RandomIds",
@@ -39,14 +45,19 @@ __all__ = [
     "RepeatedAfterCrash",
     "Retry",
     "Run",
+    "RunContext",
     "Runtime",
     "ScriptExhausted",
     "ScriptedModel",
+    "StopAfterSteps",
+    "StopOnText",
+    "StopOnTool",
     "SyncRun",
     "SyncRuntime",
     "SyncSubscription",
     "SyncToolContext",
     "TextDelta",
+    "TextPart",
     "Tool",
     "ToolCall",
     "ToolCallPart",

@@ -94,6 +94,7 @@ class _Context:
         number: int,
         idempotency_key: str,
         deps: object,
+        request_context: dict[str, Value],
     ) -> None:
         self._attempt: Final = attempt
         self._keys: set[str] = set()
@@ -107,6 +108,8 @@ class _Context:
         """The same on every attempt of this call, also after a crash; no other call has it."""
         self.deps: Final[Any] = deps
         """What was given to `Runtime(deps=...)`."""
+        self.request_context: Final = request_context
+        """What was given to `start(request_context=...)`. Do not change it."""
         self.log: Final = structlog.stdlib.get_logger("outlive.tool").bind(
             run_id=run_id, call_id=call_id, attempt=number
         )

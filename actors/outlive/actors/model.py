@@ -30,6 +30,9 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     instructions: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSchema, ...]
+    settings: dict[str, Value] = {}  # the agent's `model_settings`
+    provider_options: dict[str, Value] = {}  # of `start(provider_options=...)`
+    output_schema: dict[str, Value] | None = None  # JSON Schema of the final answer's text
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):

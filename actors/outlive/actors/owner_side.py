@@ -18,7 +18,6 @@ from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.replies import OBEYED, refusal
-from outlive.actors.run.approvals import Functions
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.carrying_out import command_for, start_command
 from outlive.actors.run.commands import RunCommand, StartRun
@@ -26,6 +25,7 @@ from outlive.actors.run.decide import decide
 from outlive.actors.run.kind import RunKind, RunResident, Runs
 from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, decode_request
 from outlive.actors.run.world import Surroundings
+from outlive.actors.run_context import Functions
 from outlive.actors.timers import Timers
 from outlive.actors.workers.port import Workers
 from outlive.events import (
@@ -69,6 +69,7 @@ class OwnerSide:
         *,
         agents: Mapping[str, Agent],
         deps: object,
+        functions: Functions,
         clock: Clock,
         executor: Executor,
         abandoned: AbandonedThreads,
@@ -77,7 +78,6 @@ class OwnerSide:
         save_every: int | None,
         mailbox_limit: int,
         views: ViewRunner,
-        functions: Functions,
     ) -> None:
         self.log = log
         self.views = views

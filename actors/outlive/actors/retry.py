@@ -32,12 +32,17 @@ def seconds(name: str, value: float | timedelta) -> float:
     return length
 
 
+OF_TOOLS: Final = ("timeout", "error", "no_threads", "worker_died")
+"""The kinds of failures for which a tool is called again, unless it says otherwise."""
+
+
 class Retry(msgspec.Struct, frozen=True):
     """Try again up to `max_retries` times, waiting longer each time.
 
     The wait before retry n is `delay * factor ** (n - 1)` seconds, at most `max_delay`, spread
     by up to `jitter` (a share, 0.1 = 10 %) in either direction. `retry_on` names kinds of
-    failure (`"timeout"`, `"error"`) or exception types (`"ConnectionError"`, without module).
+    failure (`"timeout"`, `"error"`) or exception types (`"ConnectionError"`, without module);
+    None: what may pass, that is errors and timeouts of a tool, and of a model what it says.
     The spread is drawn from what is being retried, not from a random number, so that a replay
     comes to the same instant.
 
@@ -50,7 +55,7 @@ class Retry(msgspec.Struct, frozen=True):
     factor: float = 2.0
     max_delay: float = 30.0
     jitter: float = 0.1
-    retry_on: tuple[str, ...] = ("timeout", "error", "no_threads", "worker_died")
+    retry_on: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
@@ -62,18 +67,22 @@ class Retry(msgspec.Struct, frozen=True):
         _require("max_delay", self.max_delay, 0, _MAX_DELAY)
         _require("factor", self.factor, 1, _MAX_FACTOR)
         _require("jitter", self.jitter, 0, 1)
-        if not isinstance(self.retry_on, tuple):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.retry_on, tuple | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidDefinition("retry_on is a tuple of names, such as ('timeout',)")
-        for name in self.retry_on:
+        for name in self.retry_on or ():
             if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidDefinition(f"retry_on holds names, 'ConnectionError', not {name!r}")
 
-    def covers(self, error: Failure) -> bool:
-        """Whether this kind of failure is worth another try."""
-        return error.kind in self.retry_on or error.exception in self.retry_on
+    def covers(self, error: Failure, usual: tuple[str, ...] = OF_TOOLS) -> bool:
+        """Whether this kind of failure is worth another try; `usual` if it was not said."""
+        retry_on = usual if self.retry_on is None else self.retry_on
+        return error.kind in retry_on or error.exception in retry_on
 
-    def delay_ns(self, retry: int, key: str) -> int:
-        """Return the wait before the `retry`-th retry (from 1) of what `key` names."""
+    def delay_ns(self, retry: int, key: str, *, at_least_ns: int = 0) -> int:
+        """Return the wait before the `retry`-th retry (from 1) of what `key` names.
+
+        Those who were told the same `at_least_ns` do not all come back at the same instant.
+        """
         exponent = min(retry - 1, 1_000)
         try:
             wait = min(self.delay * self.factor**exponent, self.max_delay)
@@ -81,7 +90,10 @@ class Retry(msgspec.Struct, frozen=True):
             wait = self.max_delay
         drawn = blake2b(f"{key}/{retry}".encode(), digest_size=8).digest()
         spread = int.from_bytes(drawn, "big") / 2**63 - 1  # -1 to 1
-        return int(wait * (1 + self.jitter * spread) * _NS)
+        wait_ns = int(wait * (1 + self.jitter * spread) * _NS)
+        if wait_ns >= at_least_ns:
+            return wait_ns
+        return at_least_ns + int(wait * self.jitter * abs(spread) * _NS)
 
 
 NO_RETRY: Final = Retry(0)

@@ -11,20 +11,22 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, Self, TypeVar, cast, overload
+from typing import Final, Literal, Protocol, Self, TypeVar, overload
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
+from outlive.actors.functions import check_functions
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT
 from outlive.actors.owner_side import OwnerSide
 from outlive.actors.retry import seconds
-from outlive.actors.run.approvals import check_functions
 from outlive.actors.run.begun import has_begun, submitted
 from outlive.actors.run.handle import Run
+from outlive.actors.run.request import Input, start_request
 from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import Request, StartRequest
+from outlive.actors.run.submitted import Request
+from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.steering import Steering
 from outlive.actors.threads import DaemonThreads
@@ -52,17 +54,14 @@ from outlive.events import (
     StreamId,
     Subscription,
     SystemClock,
-    Value,
     Version,
     run_stream,
-    to_plain,
 )
 from outlive.events.forks import Birthplace
 from outlive.events.ids import stream_id
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.folder import folder_path
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
-from outlive.events.sizes import check_size
 from outlive.projections import (
     Projection,
     RunResult,
@@ -104,9 +103,11 @@ class Runtime(Steering):
         path: the folder of the log, made if need be. None keeps everything in memory.
         agents: what may be run, and what interrupted runs go on with. A run whose agent, or a
             tool it still needs, is not among them is `blocked` until a runtime has it.
-        functions: what agents and tools refer to by name, such as the predicates of
-            `requires_approval`.
         deps: handed to tools as `ctx.deps`; never stored.
+        functions: by name, what agents and stored data refer to: conditions to stop are
+            given a `RunContext` and may be async, the predicates of `requires_approval` are given
+            the arguments. They are called on the event loop. A run that needs a condition which is
+            not there is `blocked`.
         projections: read models of your own, kept beside the one of runs. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
@@ -139,8 +140,8 @@ class Runtime(Steering):
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
-        functions: Mapping[str, Callable[..., Any]] | None = None,
         deps: object = None,
+        functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
@@ -187,7 +188,7 @@ class Runtime(Steering):
         # No time at all is a time, too.
         self._close_timeout = seconds("close_timeout", close_timeout) if close_timeout else 0.0
         self._deps = deps
-        self._functions = check_functions(functions or {}, agents)
+        self._functions = check_functions(functions, self._agents.values())
         self._max_recoveries = max_recoveries
         self._clock: Clock = clock or SystemClock()
         self._ids: Ids = ids or RandomIds()
@@ -257,13 +258,13 @@ class Runtime(Steering):
             views=ViewRunner(log, self._projections, folder=views),
             agents=self._agents,
             deps=self._deps,
+            functions=self._functions,
             clock=self._clock,
             executor=self._executor,
             abandoned=self._abandoned,
             workers=self._given_workers or ProcessWorkers(workers),
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
-            functions=self._functions,
             mailbox_limit=self._mailbox_limit,
         )
 
@@ -363,10 +364,12 @@ class Runtime(Steering):
     async def start(
         self,
         agent: str | Agent,
-        input: str,
+        input: Input,
         *,
         run_id: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        request_context: Mapping[str, object] | None = None,
+        provider_options: Mapping[str, object] | None = None,
     ) -> Run:
         """Start a run and return once it is durable: from here on it will come to its end.
 
@@ -376,17 +379,21 @@ class Runtime(Steering):
 
         Args:
             agent: an agent of this runtime, or its id.
-            input: what the agent is to do.
-            run_id: makes the start idempotent: the same agent, input and metadata return the
-                same run. Drawn at random if left out.
+            input: what the agent is to do: text, or a list of `TextPart`, `ImagePart` and
+                `FilePart`.
+            run_id: makes the start idempotent: the same again returns the same run. Drawn at
+                random if left out.
             metadata: JSON kept with the run.
+            request_context: JSON that tools and functions of the agent are given.
+            provider_options: JSON that reaches the model as `request.provider_options`.
 
         Raises:
             AgentNotFound: the agent is not registered with this runtime.
-            RunExists: there is a run with this id and another agent, input or metadata.
+            RunExists: there is a run with this id and another agent, input or option.
             LogParked: there is no space for it now; nothing was queued.
             MailboxFull: too many wait for the run with this id already.
-            InvalidId, UnserialisableValue, EventTooLarge, TypeError: before anything was written.
+            InvalidId, UnserialisableValue, EventTooLarge, TypeError, ValueError: before anything
+                was written.
         """
         side = self._open.side
         agent_id = agent.id if isinstance(agent, Agent) else agent
@@ -398,18 +405,15 @@ class Runtime(Steering):
             raise AgentNotFound(agent_id, tuple(self._agents))
         if registered is None:
             stream_id("agent", agent_id)  # It is the owner's to know, but can it be one at all?
-        if not isinstance(input, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"the input of a run is text, not {type(input).__name__}")
-        to_plain(input)
-        if not isinstance(metadata, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"the metadata of a run is a mapping, not {type(metadata).__name__}")
-        plain = to_plain(dict(metadata or {}))
-        check_size(input, plain)
+        request = start_request(
+            agent_id,
+            input,
+            metadata=metadata,
+            request_context=request_context,
+            provider_options=provider_options,
+        )
         id = self._ids.run_id() if run_id is None else RunId(run_id)
         stream = run_stream(id)
-        request = StartRequest(
-            agent_id=agent_id, input=input, metadata=cast("dict[str, Value]", plain)
-        )
         return Run(self, id, await self._obey(stream, request))
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
@@ -424,13 +428,22 @@ class Runtime(Steering):
     async def run(
         self,
         agent: str | Agent,
-        input: str,
+        input: Input,
         *,
         run_id: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        request_context: Mapping[str, object] | None = None,
+        provider_options: Mapping[str, object] | None = None,
     ) -> RunResult:
         """Start a run and wait for its result. See `start` and `result`."""
-        started = await self.start(agent, input, run_id=run_id, metadata=metadata)
+        started = await self.start(
+            agent,
+            input,
+            run_id=run_id,
+            metadata=metadata,
+            request_context=request_context,
+            provider_options=provider_options,
+        )
         return await started.result()
 
     def observe(

@@ -19,6 +19,8 @@ from outlive.actors.ids import Ids
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT, BlockingAskRefused
 from outlive.actors.run.handle import Run
+from outlive.actors.run.request import Input
+from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
@@ -91,8 +93,8 @@ class SyncRuntime:
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
-        functions: Mapping[str, Callable[..., Any]] | None = None,
         deps: object = None,
+        functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
@@ -230,25 +232,44 @@ class SyncRuntime:
     def start(
         self,
         agent: str | Agent,
-        input: str,
+        input: Input,
         *,
         run_id: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        request_context: Mapping[str, object] | None = None,
+        provider_options: Mapping[str, object] | None = None,
     ) -> SyncRun:
         """Start a run and return once it is durable. See `Runtime.start`."""
-        started = self._runtime.start(agent, input, run_id=run_id, metadata=metadata)
+        started = self._runtime.start(
+            agent,
+            input,
+            run_id=run_id,
+            metadata=metadata,
+            request_context=request_context,
+            provider_options=provider_options,
+        )
         return SyncRun(self, self._await(started))
 
     def run(
         self,
         agent: str | Agent,
-        input: str,
+        input: Input,
         *,
         run_id: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        request_context: Mapping[str, object] | None = None,
+        provider_options: Mapping[str, object] | None = None,
     ) -> RunResult:
         """Start a run and wait for its result. See `Runtime.run`."""
-        return self._await(self._runtime.run(agent, input, run_id=run_id, metadata=metadata))
+        result = self._runtime.run(
+            agent,
+            input,
+            run_id=run_id,
+            metadata=metadata,
+            request_context=request_context,
+            provider_options=provider_options,
+        )
+        return self._await(result)
 
     def resume(
         self, run_id: str, value: object, *, suspension: str | None = None, by: str = ""

@@ -103,7 +103,7 @@ class VisitorSide:
         run_id = id_of(stream)
         state = fold_run(recorded.event for recorded in read_run(self.log, run_id))[0]
         if isinstance(request, StartRequest):
-            if state.request != request_digest(request.agent_id, request.input, request.metadata):
+            if state.request != request_digest(request):
                 raise RunExists(run_id)
         else:
             decide(state, command_for(request, run_id, state, {}))

@@ -14,11 +14,13 @@ from outlive.events import (
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
+    OutputRejected,
     Recorded,
     RunCompleted,
     RunFailed,
     RunRecovered,
     RunStarted,
+    TextPart,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallStarted,
@@ -45,7 +47,9 @@ def says(event: Event) -> str:
     """Return what matters of an event, in one line of any length."""
     match event:
         case RunStarted():
-            return f"{printable(event.agent_id)}: {printable(event.input)}"
+            files = sum(not isinstance(part, TextPart) for part in event.parts)
+            attached = f"  ({counted(files, 'file')} attached)" if files else ""
+            return f"{printable(event.agent_id)}: {printable(event.input)}{attached}"
         case RunRecovered():
             end = "a clean end" if event.clean else "an unclean end"
             return f"by owner {event.epoch}, after {end} of the one before"
@@ -58,8 +62,11 @@ def says(event: Event) -> str:
             return f"step {event.step} #{event.attempt}  {text}{thought}"
         case ModelCallCompleted():
             return f"step {event.step} #{event.attempt}  {_answer(event)}"
+        case OutputRejected():
+            return f"step {event.step}  {_failure(event.error)}"
         case ModelCallFailed():
-            return f"step {event.step} #{event.attempt}  {_failure(event.error)}"
+            again = "" if event.retry_at_ns is None else "; tried again later"
+            return f"step {event.step} #{event.attempt}  {_failure(event.error)}{again}"
         case ModelAttemptAbandoned():
             return f"step {event.step} #{event.attempt}  cut off: its text is void"
         case ToolCallStarted():
@@ -114,7 +121,7 @@ def _kind(event: Event) -> str:
 
 def _style(event: Event) -> str:
     match event:
-        case ModelCallFailed() | ToolCallFailed() | RunFailed():
+        case ModelCallFailed() | OutputRejected() | ToolCallFailed() | RunFailed():
             return "bold red"
         case RunRecovered() | ModelAttemptAbandoned() | ToolResultIgnored():
             return "yellow"

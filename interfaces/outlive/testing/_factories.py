@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
 from outlive.actors import Agent, Ids, Runtime, ScriptedModel, ToolCall, Turn
+from outlive.actors.run_context import Functions
 from outlive.actors.seat import Role
 from outlive.actors.workers.port import Workers
 from outlive.events import Clock
@@ -26,6 +27,7 @@ class RuntimeOptions(TypedDict, total=False):
 
     agents: Sequence[Agent]
     deps: object
+    functions: Functions
     projections: Sequence[Projection]
     max_recoveries: int | None
     mailbox_limit: int

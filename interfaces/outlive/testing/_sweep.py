@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, TypeAlias
 
+from outlive.actors.run_context import EMPTY, Functions
 from outlive.events.lmdb_store.durability import Durability
 from outlive.testing import _settings
 from outlive.testing._failure import SimulationFailed, story
@@ -53,6 +54,7 @@ def assert_survives_crashes(
     agents: Agents,
     *,
     deps: Callable[[World], object] | None = None,
+    functions: Functions = EMPTY,
     seed: int = 0,
     orders: int = 5,
     fates: Sequence[Fate] = ("kill", "freeze"),
@@ -84,6 +86,7 @@ def assert_survives_crashes(
         scenario: an async function of a `Client`: it starts runs and waits for them.
         agents: as for `Simulation`; best a function, which makes them anew for each process.
         deps: as for `Simulation`.
+        functions: as for `Runtime`.
         seed: of all that is left to chance.
         orders: other orders to try without a crash.
         fates: how a process ends at each point.
@@ -116,6 +119,7 @@ def assert_survives_crashes(
         simulation = Simulation(
             agents,
             deps=deps,
+            functions=functions,
             seed=seed if other is None else _other_seed(seed, other),
             late=0.0 if other is None else _LATE,
             durability=durability,
@@ -177,10 +181,11 @@ def crash_points(
     agents: Agents,
     *,
     deps: Callable[[World], object] | None = None,
+    functions: Functions = EMPTY,
     seed: int = 0,
 ) -> list[Point]:
     """Return the points of a scenario, in order: for `Simulation(crash_at={number: "kill"})`."""
-    with Simulation(agents, deps=deps, seed=seed) as simulation:
+    with Simulation(agents, deps=deps, functions=functions, seed=seed) as simulation:
         _outcome(scenario, simulation)
     return simulation.points.passed
 

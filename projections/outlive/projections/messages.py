@@ -14,18 +14,23 @@ from outlive.events import (
     Event,
     Failure,
     ModelCallCompleted,
+    OutputRejected,
     RequestedToolCall,
+    RunCompleted,
     RunStarted,
     ToolCallCompleted,
     ToolCallFailed,
     Value,
 )
+from outlive.events.run.parts import InputPart
 
 
 class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_field="role"):
-    """What the run was asked."""
+    """What the run was asked, or what its model was told of an answer that does not fit."""
 
     text: str
+    parts: tuple[InputPart, ...] = ()
+    """Text, images and files, if it was more than text."""
 
 
 class AssistantMessage(
@@ -68,13 +73,22 @@ class Transcript:
     """
 
     events: Final[frozenset[type[Event]]] = frozenset(
-        {ModelCallCompleted, ToolCallCompleted, ToolCallFailed, ApprovalGranted, RunStarted}
+        {
+            ModelCallCompleted,
+            OutputRejected,
+            ToolCallCompleted,
+            ToolCallFailed,
+            RunStarted,
+            RunCompleted,
+            ApprovalGranted,
+        }
     )
     """The event types that it looks at; the others say nothing."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
+        self.data: Value = None  # what the last answer says, if it has a type
         self._answers: dict[CallId, ToolMessage] = {}
 
     def apply(self, event: Event) -> None:
@@ -90,12 +104,16 @@ class Transcript:
                 self._answer(event.call_id, event.result, None)
             case ToolCallFailed(retry_at_ns=None):
                 self._answer(event.call_id, None, event.error)
+            case OutputRejected():
+                self.messages.append(UserMessage(text=event.message))
+            case RunCompleted():
+                self.data = event.data
             case ApprovalGranted(arguments=dict() as arguments):
                 call = self.calls.get(event.call_id)
                 if call is not None:
                     self.calls[event.call_id] = replace(call, arguments=arguments)
             case RunStarted():
-                self.messages.append(UserMessage(text=event.input))
+                self.messages.append(UserMessage(text=event.input, parts=event.parts))
             case _:
                 pass
 

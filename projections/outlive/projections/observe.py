@@ -12,6 +12,7 @@ from outlive.events import (
     LogReader,
     ModelAttemptAbandoned,
     ModelCallCompleted,
+    ModelCallStarted,
     ModelDelta,
     Recorded,
     RunCancelled,
@@ -32,7 +33,7 @@ Follow: TypeAlias = Callable[[StreamId, Version], Subscription[Recorded]]
 
 
 class TextReset(msgspec.Struct, frozen=True):
-    """What was yielded of this answer is void: a crash cut it off, and it begins anew."""
+    """What was yielded of this answer is void: it was cut off, and begins anew."""
 
 
 async def observe_run(
@@ -107,9 +108,9 @@ def _follow(log: LogReader) -> Follow:
 async def text_of(events: AsyncIterator[Recorded]) -> AsyncGenerator[str | TextReset, None]:
     """Yield the text of a run's answers as it comes in, from events of `observe_run`.
 
-    When a crash cut an answer off, `TextReset` comes before it begins anew. Begin at the start
-    of the run, or between two answers: of an answer that is joined in the middle, what was told
-    before is guessed from the text.
+    When a crash cut an answer off, or its call failed and is made again, `TextReset` comes before
+    it begins anew. Begin at the start of the run, or between two answers: of an answer that is
+    joined in the middle, what was told before is guessed from the text.
     """
     told = ""
     async for recorded in events:
@@ -117,7 +118,7 @@ async def text_of(events: AsyncIterator[Recorded]) -> AsyncGenerator[str | TextR
             case ModelDelta(kind="text", text=text):
                 told += text
                 yield text
-            case ModelAttemptAbandoned():
+            case ModelAttemptAbandoned() | ModelCallStarted():  # a retry, if something was told
                 if told:
                     yield TextReset()
                 told = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -17,12 +17,17 @@ from outlive.events import (
     RunNotFound,
     RunState,
     RunUnsuccessful,
+    UnserialisableValue,
     Usage,
+    Value,
     Version,
+    from_plain,
     run_stream,
 )
 from outlive.events.run import RunEvent, evolve
 from outlive.projections.messages import Message, Transcript
+
+T = TypeVar("T")
 
 STANDING_STILL: Final = ("blocked", "quarantined")
 _PAGE: Final = 1_000
@@ -34,7 +39,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     `status` is `completed`, `failed`, `cancelled`, `suspended` (it waits for a person, see
     `RunsQuery.pending`), `blocked` (its agent or a tool is not registered) or `quarantined` (it
     cannot be read, or keeps taking its process down). `steps` counts model
-    answers. `output` is the text of the last one.
+    answers. `output` is the text of the last one, and `data` what it says, in plain values, for
+    an agent with an output type.
     """
 
     run_id: str
@@ -45,6 +51,24 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     usage: Usage = Usage()
     steps: int = 0
+    data: Value = None
+
+    def output_as(self, type: type[T]) -> T:
+        """Return what a completed run's output says: the agent's `output_type`, rebuilt.
+
+        Raises:
+            RunUnsuccessful: the run failed or stands still.
+            UnserialisableValue: it is not of this type, or there is none: the run has ended by
+                a condition to stop, or its agent has no output type.
+        """
+        self.unwrap()
+        validate = getattr(type, "model_validate", None)  # a pydantic model
+        if validate is None or self.data is None:
+            return cast("T", from_plain(self.data, type))
+        try:
+            return cast("T", validate(self.data))
+        except ValueError as error:
+            raise UnserialisableValue(str(error)) from None
 
     def unwrap(self) -> str:
         """Return the output of a completed run.
@@ -77,6 +101,7 @@ def result_of(
         messages=transcript.all(),
         usage=state.usage,
         steps=state.step,
+        data=transcript.data,
     )
 
 

@@ -154,7 +154,8 @@ class _Fold:
             case ModelCallCompleted():
                 self._end(recorded, key, outcome="completed", usage=event.usage)
             case ModelCallFailed():
-                self._end(recorded, key, outcome="failed", error=event.error)
+                retry = event.retry_at_ns
+                self._end(recorded, key, outcome="failed", error=event.error, retry_at_ns=retry)
             case ModelAttemptAbandoned():
                 self._cut_off(recorded, key)
             case ToolCallStarted():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
@@ -11,30 +10,12 @@ from msgspec.structs import replace
 from outlive.actors.agent import Agent
 from outlive.actors.logs import told
 from outlive.actors.run.commands import Approval, CompleteModelCall, PlannedCall
+from outlive.actors.run_context import Functions
 from outlive.actors.tool import Tool
-from outlive.events import InvalidDefinition, Value
+from outlive.events import Value
 from outlive.events.values import canonical, digest
 
 _log = structlog.stdlib.get_logger("outlive")
-
-Functions: TypeAlias = Mapping[str, Callable[..., Any]]
-"""What stored data may refer to by name."""
-
-
-def check_functions(functions: Functions, agents: Sequence[Agent]) -> Functions:
-    """Return the functions. Raises InvalidDefinition if one is none, or one is missing."""
-    for name, function in functions.items():
-        if not callable(function):
-            raise InvalidDefinition(f"functions: {name!r} is not callable: {function!r}")
-    for agent in agents:
-        for tool in agent.tools.values():
-            wanted = tool.requires_approval
-            if isinstance(wanted, str) and wanted not in functions:
-                raise InvalidDefinition(
-                    f"agent {agent.id!r}, tool {tool.name!r}: there is no predicate {wanted!r}; "
-                    f"hand it in as Runtime(functions={{{wanted!r}: ...}})"
-                )
-    return dict(functions)
 
 
 def arguments_digest(arguments: dict[str, Value]) -> str:

@@ -46,6 +46,10 @@ def start_command(request: StartRequest, agents: Mapping[str, Agent]) -> StartRu
         max_steps=agent.max_steps,
         tool_concurrency=agent.tool_concurrency,
         metadata=request.metadata,
+        request_context=request.request_context,
+        provider_options=request.provider_options,
+        parts=request.parts,
+        stop_when=agent.stop_when,
     )
 
 

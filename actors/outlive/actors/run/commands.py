@@ -9,6 +9,8 @@ import msgspec
 
 from outlive.actors.retry import NO_RETRY, Retry
 from outlive.events import CallId, Failure, Usage, Value
+from outlive.events.run.parts import InputPart
+from outlive.events.run.stopping import StopCondition
 
 InDoubt: TypeAlias = Literal["retry", "ask", "fail"]
 
@@ -26,6 +28,10 @@ class StartRun(Command, kw_only=True, frozen=True, gc=False):
     max_steps: int = 20
     tool_concurrency: int = 10
     metadata: dict[str, Value] = {}
+    stop_when: tuple[StopCondition, ...] = ()
+    request_context: dict[str, Value] = {}
+    provider_options: dict[str, Value] = {}
+    parts: tuple[InputPart, ...] = ()
 
 
 class Recover(Command, kw_only=True, frozen=True, gc=False):
@@ -89,15 +95,32 @@ class CompleteModelCall(Command, kw_only=True, frozen=True, gc=False):
     usage: Usage = Usage()
     finish_reason: str = "stop"
     elapsed_ms: int = 0
+    data: Value = None  # what the text says, for an agent with an output type
+    problem: Failure | None = None  # or why it says nothing of that type
+    repairs: int = 0  # answers that the model may give anew in a run
+    repair: str = ""  # what it is told then
+    request_digest: str = ""
 
 
 class FailModelCall(Command, kw_only=True, frozen=True, gc=False):
-    """The model raised or broke off."""
+    """The model raised or broke off. `retry` is the agent's policy as of now.
+
+    `retryable` is what the error says of itself, if it does; `retry_after_ns` how long it wants
+    to be left alone. `spread_by` is what the jitter of the waits is drawn from. `fallback` is
+    the model to be asked next, once this one is given up; there may be none.
+    """
 
     step: int
     attempt: int
     error: Failure
+    now_ns: int = 0
+    retry: Retry = NO_RETRY
+    retryable: bool | None = None
+    retry_after_ns: int = 0
+    spread_by: str = ""
+    fallback: str = ""
     elapsed_ms: int = 0
+    request_digest: str = ""
 
 
 class CompleteStep(Command, kw_only=True, frozen=True, gc=False):
@@ -204,6 +227,22 @@ class IgnoreToolResult(Command, kw_only=True, frozen=True, gc=False):
     outcome: Literal["completed", "failed"]
 
 
+class ConcludeCheck(Command, kw_only=True, frozen=True, gc=False):
+    """The registered functions have been asked whether the run ends: `stop` says which wants it."""
+
+    step: int
+    number: int
+    stop: str = ""
+    error: Failure | None = None  # one of them could not tell
+
+
+class CheckStop(msgspec.Struct, frozen=True, gc=False, tag="check-stop"):
+    """An effect: registered functions are to be asked whether the run ends."""
+
+    step: int
+    number: int
+
+
 class CallModel(msgspec.Struct, frozen=True, gc=False, tag="call-model"):
     """An effect: the model is to be called."""
 
@@ -219,7 +258,7 @@ class CallTool(msgspec.Struct, frozen=True, gc=False, tag="call-tool"):
     attempt: int
 
 
-Effect: TypeAlias = CallModel | CallTool
+Effect: TypeAlias = CallModel | CallTool | CheckStop
 
 RunCommand: TypeAlias = (
     StartRun
@@ -233,6 +272,7 @@ RunCommand: TypeAlias = (
     | CompleteToolCall
     | FailToolCall
     | IgnoreToolResult
+    | ConcludeCheck
     | SuspendToolCall
     | AnswerSuspension
     | DecideApproval

@@ -20,6 +20,7 @@ from outlive.actors.run.commands import (
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
+    ConcludeCheck,
     DecideApproval,
     FailModelCall,
     FailToolCall,
@@ -33,7 +34,9 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
     Wake,
 )
+from outlive.actors.run.failed_model_call import call_again, fail_model_call
 from outlive.actors.run.going_on import Events, go_on
+from outlive.actors.run.next_step import answered, conclude_check
 from outlive.events import (
     ApprovalRequested,
     AttemptEnded,
@@ -41,14 +44,11 @@ from outlive.events import (
     Failure,
     ModelAttemptAbandoned,
     ModelCallCompleted,
-    ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
     RequestedToolCall,
-    RunCompleted,
     RunEvent,
     RunExists,
-    RunFailed,
     RunRecovered,
     RunStarted,
     RunState,
@@ -120,13 +120,7 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
         case FailModelCall():
             if not _is_model_current(state, command.step, command.attempt):
                 return ()
-            failed = ModelCallFailed(
-                step=command.step,
-                attempt=command.attempt,
-                error=command.error,
-                elapsed_ms=command.elapsed_ms,
-            )
-            return (failed, RunFailed(error=command.error))
+            return fail_model_call(state, command)
         case IgnoreToolResult():
             if state.status == "none":
                 return ()
@@ -134,6 +128,8 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
                 call_id=command.call_id, attempt=command.attempt, outcome=command.outcome
             )
             return (ignored,)
+        case ConcludeCheck():
+            return conclude_check(state, command)
         case Wake():
             return _wake(state, command.now_ns)
         case Recover():
@@ -154,7 +150,7 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
 
 def _start(state: RunState, command: StartRun) -> Events:
     if state.status != "none":
-        asked = request_digest(command.agent_id, command.input, command.metadata)
+        asked = request_digest(command)
         if asked != state.request:
             raise RunExists("")
         return ()
@@ -164,6 +160,10 @@ def _start(state: RunState, command: StartRun) -> Events:
         max_steps=command.max_steps,
         tool_concurrency=command.tool_concurrency,
         metadata=command.metadata,
+        request_context=command.request_context,
+        provider_options=command.provider_options,
+        parts=command.parts,
+        stop_when=command.stop_when,
     )
     return (started, ModelCallStarted(step=0, model=command.model, messages=1))
 
@@ -189,9 +189,10 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
         usage=command.usage,
         finish_reason=command.finish_reason,
         elapsed_ms=command.elapsed_ms,
+        request_digest=command.request_digest,
     )
     if not calls:
-        return (completed, RunCompleted(finish_reason=command.finish_reason))
+        return answered(state, completed, command)
     refused = (
         ToolCallFailed(call_id=call.call_id, attempt=0, error=planned.problem)
         for call, planned in zip(calls, command.tool_calls, strict=True)
@@ -236,6 +237,9 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
 
 
 def _wake(state: RunState, now_ns: int) -> Events:
+    wait = state.model_wait
+    if wait is not None and wait.wake_at_ns <= now_ns and not state.over:
+        return (call_again(state, wait),)
     due = tuple(
         ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
         for call_id, call in state.calls.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from outlive.actors.run.commands import CallModel, CallTool, Effect, RunCommand
+from outlive.actors.run.commands import CallModel, CallTool, CheckStop, Effect, RunCommand
 from outlive.actors.run.decide import decide
 from outlive.events import Event, OpenEntry, RunEvent, RunState
 from outlive.events.run import evolve
@@ -19,6 +19,8 @@ def outstanding(state: RunState) -> dict[Effect, None]:
     for call_id, call in state.calls.items():
         if call.status == "started":
             effects[CallTool(call_id, call.name, call.attempt)] = None
+    if state.checking:
+        effects[CheckStop(state.step, state.checks)] = None
     return effects
 
 
@@ -26,7 +28,9 @@ def open_entry(state: RunState) -> OpenEntry | None:
     """Return the run's row of the open table; None when it is over."""
     if state.status not in ("running", "suspended"):
         return None
-    owes, wake_at_ns, people = state.model_attempt is not None, None, 0
+    owes = state.model_attempt is not None or state.checking
+    wake_at_ns = None if state.model_wait is None else state.model_wait.wake_at_ns
+    people = 0
     for call in state.calls.values():
         if call.status in FOR_A_PERSON:
             people += max(len(call.asks), 1)

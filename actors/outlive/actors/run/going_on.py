@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from outlive.actors.run.next_step import next_step
 from outlive.events import (
     CallId,
-    ModelCallStarted,
-    RunCompleted,
     RunEvent,
     RunState,
     RunSuspended,
@@ -24,12 +23,9 @@ def go_on(state: RunState, *facts: RunEvent) -> Events:
     if state.over:
         return facts
     if not state.calls:
-        if state.model_attempt is not None:
+        if state.model_attempt is not None or state.model_wait is not None:
             return facts
-        if state.step >= state.max_steps:
-            return (*facts, RunCompleted(finish_reason="max_steps"))
-        again = ModelCallStarted(step=state.step, model=state.model, messages=state.messages)
-        return (*facts, again)
+        return (*facts, *next_step(state))
     waiting = [item for item in state.calls.items() if item[1].status == "waiting"]
     idle = sum(call.status in FOR_A_PERSON for call in state.calls.values())
     busy = len(state.calls) - len(waiting) - idle

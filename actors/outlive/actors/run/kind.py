@@ -12,6 +12,7 @@ from outlive.actors.run.entity import RUN, RunEntity
 from outlive.actors.run.world import RunWorld, Surroundings
 from outlive.events import LogError, OpenEntry, RunId, RunState, StreamId
 from outlive.events.ids import id_of
+from outlive.events.run.stopping import StopFunction
 from outlive.projections import RunResult, Transcript, result_of
 
 
@@ -52,6 +53,9 @@ class RunKind:
         agent = self._all.agents.get(state.agent_id)
         if agent is None:
             return f"agent {state.agent_id!r} is not registered"
+        for condition in state.stop_when:
+            if isinstance(condition, StopFunction) and condition.name not in self._all.functions:
+                return f"function {condition.name!r} is not registered"
         tools = [call.name for call in state.calls.values() if call.name not in agent.tools]
         return f"agent {state.agent_id!r} has no tool {tools[0]!r} any more" if tools else ""
 
@@ -66,7 +70,7 @@ class RunKind:
             in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
             clean=self._clean or released,
             max_recoveries=self._max_recoveries,
-            model=agent.model.name,
+            model=agent.model_named(state.model).name,
         )
 
     def point(self, state: RunState) -> Hashable:
@@ -77,7 +81,7 @@ class RunKind:
     def outdated(self, state: RunState) -> bool:
         """Whether the run's agent calls another model now than the one on record."""
         return state.status == "running" and (
-            self._all.agents[state.agent_id].model.name != state.model
+            state.model not in self._all.agents[state.agent_id].models
         )
 
     def wake(self, now_ns: int) -> Wake:

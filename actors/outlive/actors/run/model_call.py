@@ -14,12 +14,14 @@ from outlive.actors.effects import running_task
 from outlive.actors.logs import shortened, told
 from outlive.actors.model import (
     Finish,
+    Model,
     ModelPart,
     ModelRequest,
     ReasoningDelta,
     TextDelta,
     ToolCallPart,
 )
+from outlive.actors.model_error import kind_of, retry_after_ns, retryable
 from outlive.actors.run.commands import (
     CallModel,
     CompleteModelCall,
@@ -119,6 +121,7 @@ class _Deltas:
 
 async def call_model(
     agent: Agent,
+    model: Model,
     effect: CallModel,
     request: ModelRequest,
     clock: Clock,
@@ -126,7 +129,7 @@ async def call_model(
     record: Callable[[RecordDelta], None],
     given_up: Callable[[], bool],
 ) -> CompleteModelCall | FailModelCall:
-    """Call the agent's model and return the outcome.
+    """Call a model of the agent and return the outcome.
 
     `record` is given pieces of the answer as they come. `given_up` says whether nobody wants
     the outcome any more; CancelledError is raised then, and nothing else ever.
@@ -140,9 +143,10 @@ async def call_model(
     usage = Usage()
     finish: Finish | None = None
     error: Failure | None = None
+    cause: BaseException | None = None
     parts: AsyncIterator[ModelPart] | None = None
     try:
-        parts = agent.model.stream(request)
+        parts = model.stream(request)
         async for part in parts:
             if finish is not None:
                 raise TypeError(f"nothing comes after Finish, but {part!r} did")
@@ -171,7 +175,7 @@ async def call_model(
             raise
         if given_up() or ended_from_outside(raised, task):
             raise asyncio.CancelledError from raised
-        error = failure("error", raised)
+        error, cause = failure(kind_of(raised), raised), raised
         await _close(parts)
     finally:
         deltas.stop()
@@ -181,7 +185,16 @@ async def call_model(
     if error is not None:
         deltas.flush()
         return FailModelCall(
-            step=effect.step, attempt=effect.attempt, error=error, elapsed_ms=elapsed_ms
+            step=effect.step,
+            attempt=effect.attempt,
+            error=error,
+            now_ns=clock.now_ns(),
+            retry=agent.model_retry,
+            retryable=None if cause is None else retryable(cause),
+            retry_after_ns=0 if cause is None else retry_after_ns(cause) or 0,
+            spread_by=f"{request.run_id}/model/{effect.step}",
+            fallback=agent.fallback_of(model.name),
+            elapsed_ms=elapsed_ms,
         )
     assert finish is not None
     return CompleteModelCall(

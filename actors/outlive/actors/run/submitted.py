@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from outlive.events import CallId, CorruptLog, Value
+from outlive.events.run.parts import InputPart
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True, tag="start-run"):
@@ -16,6 +17,9 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True, tag="start-run"):
     agent_id: str
     input: str
     metadata: dict[str, Value] = {}
+    request_context: dict[str, Value] = {}
+    provider_options: dict[str, Value] = {}
+    parts: tuple[InputPart, ...] = ()
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):

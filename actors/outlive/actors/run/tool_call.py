@@ -328,6 +328,7 @@ class ToolAttempt:
             call_id=self.effect.call_id,
             attempt=self.effect.attempt,
             idempotency_key=facts["idempotency_key"],
+            request_context=dict(facts["request_context"]),
         )
 
     def _out_of_time(self) -> None:

@@ -7,24 +7,29 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.model import ModelRequest
-from outlive.actors.run.approvals import Functions, with_approvals
+from outlive.actors.run.approvals import with_approvals
 from outlive.actors.run.commands import (
     CallModel,
     CallTool,
+    CheckStop,
     CompleteModelCall,
+    ConcludeCheck,
     Effect,
     FailModelCall,
     FailToolCall,
     RunCommand,
 )
-from outlive.actors.run.model_call import call_model, cut
+from outlive.actors.run.model_call import call_model, cut, failure
 from outlive.actors.run.notes import Notes, read_notes
 from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
+from outlive.actors.run_context import Functions, RunContext, ask
 from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,
@@ -39,6 +44,7 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.ids import NO_VERSION
+from outlive.events.values import canonical, digest
 from outlive.projections import Transcript
 
 
@@ -112,6 +118,17 @@ class _Home:
         return reply
 
 
+def _digest(agent: Agent, request: ModelRequest) -> str:
+    """Return the digest of what was sent besides messages and tools, if it may differ."""
+    if isinstance(agent.instructions, str) and not (request.settings or request.provider_options):
+        return ""
+    return digest(
+        request.instructions.encode(),
+        canonical(request.settings),
+        canonical(request.provider_options),
+    )
+
+
 class RunWorld:
     """Performs one run's effects. Fulfils `entity.World`.
 
@@ -158,7 +175,9 @@ class RunWorld:
         agent = self._all.agents[notes.agent_id]
         home = _Home(self._all, self._stream, effect, cause)
         if isinstance(effect, CallModel):
-            body = partial(self._call_model, agent, effect, home, notes)
+            body = partial(self._call_model, agent, notes.model, effect, home, notes)
+        elif isinstance(effect, CheckStop):
+            body = partial(self._check_stop, effect, home, notes)
         else:
             body = partial(self._call_tool, agent, effect, home, notes)
         self._all.effects.start(
@@ -176,6 +195,8 @@ class RunWorld:
         error = Failure(kind="error", message=cut(reason))
         if isinstance(effect, CallModel):
             home.conclude(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
+        elif isinstance(effect, CheckStop):
+            home.conclude(ConcludeCheck(step=effect.step, number=effect.number, error=error))
         else:
             home.conclude(
                 FailToolCall(
@@ -186,28 +207,68 @@ class RunWorld:
                 )
             )
 
-    async def _call_model(self, agent: Agent, effect: CallModel, home: _Home, notes: Notes) -> None:
+    async def _call_model(
+        self, agent: Agent, model: str, effect: CallModel, home: _Home, notes: Notes
+    ) -> None:
+        context = self._context(notes)
+        try:
+            instructions = await agent.instructions_for(context)
+        except Exception as raised:  # noqa: BLE001  # a function's end is not the runtime's
+            error = failure("instructions", raised)
+            home.conclude(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
+            return
         request = ModelRequest(
             run_id=self._run_id,
             agent_id=agent.id,
             step=effect.step,
             attempt=effect.attempt,
-            instructions=agent.instructions,
-            messages=tuple(notes.transcript.messages),
+            instructions=instructions,
+            messages=context.messages,
             tools=agent.tool_schemas,
+            settings=agent.model_settings,
+            provider_options=notes.provider_options,
+            output_schema=None if agent.output is None else agent.output.schema,
         )
         outcome = await call_model(
             agent,
+            agent.model_named(model),
             effect,
             request,
             self._all.clock,
             record=home.tell,
             given_up=lambda: self._all.effects.given_up(self._stream, effect),
         )
+        if agent.output is not None and isinstance(outcome, CompleteModelCall):
+            outcome = agent.output.checked(outcome, agent.output_repairs)
         if isinstance(outcome, CompleteModelCall):
             now_ns = self._all.clock.now_ns()
             outcome = with_approvals(outcome, agent, self._all.functions, now_ns)
-        home.conclude(outcome)
+        home.conclude(replace(outcome, request_digest=_digest(agent, request)))
+
+    def _context(self, notes: Notes) -> RunContext:
+        return RunContext(
+            run_id=self._run_id,
+            agent_id=notes.agent_id,
+            step=notes.step,
+            messages=tuple(notes.transcript.messages),
+            usage=notes.usage,
+            metadata=notes.metadata,
+            request_context=notes.request_context,
+            deps=self._all.deps,
+        )
+
+    async def _check_stop(self, effect: CheckStop, home: _Home, notes: Notes) -> None:
+        context, stop, error = self._context(notes), "", None
+        for name in notes.stop_functions:
+            try:
+                met = await ask(self._all.functions[name], context)
+            except Exception as raised:  # noqa: BLE001  # a function's end is not the runtime's
+                error = failure("stop_function", raised)
+                break
+            if met:
+                stop = name
+                break
+        home.conclude(ConcludeCheck(step=effect.step, number=effect.number, stop=stop, error=error))
 
     async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home, notes: Notes) -> None:
         call = notes.transcript.calls[effect.call_id]
@@ -233,6 +294,7 @@ class RunWorld:
                 "number": effect.attempt,
                 "idempotency_key": idempotency_key(self._all.log.log_id, self._run_id, call),
                 "deps": self._all.deps,
+                "request_context": notes.request_context,
             }
 
         try:

@@ -90,6 +90,7 @@ def _call(job: Job, attempt: RemoteAttempt) -> Ended:
         "call_id": CallId(job.call_id),
         "number": job.attempt,
         "idempotency_key": job.idempotency_key,
+        "request_context": job.request_context,
         "deps": None,
     }
     parameter = tool.signature.context_parameter

@@ -22,6 +22,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     attempt: int
     idempotency_key: str
+    request_context: dict[str, Value] = {}
 
 
 class Desk(Protocol):

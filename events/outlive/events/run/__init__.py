@@ -6,6 +6,7 @@ from outlive.events.run.events import (
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
+    OutputRejected,
     RunCompleted,
     RunEvent,
     RunFailed,
@@ -18,6 +19,7 @@ from outlive.events.run.events import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.run.parts import FilePart, ImagePart, TextPart
 from outlive.events.run.people import (
     ApprovalDenied,
     ApprovalGranted,
@@ -30,19 +32,24 @@ from outlive.events.run.people import (
     ToolCallResolved,
     ToolCallSuspended,
 )
-from outlive.events.run.state import Call, ModelAttempt, RunState, evolve
+from outlive.events.run.state import Call, ModelAttempt, ModelWait, RunState, evolve
+from outlive.events.run.stopping import StopAfterSteps, StopOnText, StopOnTool
 
 __all__ = [
     "ApprovalDenied",
     "ApprovalGranted",
     "ApprovalRequested",
     "Call",
+    "FilePart",
+    "ImagePart",
     "ModelAttempt",
     "ModelAttemptAbandoned",
     "ModelCallCompleted",
     "ModelCallFailed",
     "ModelCallStarted",
     "ModelDelta",
+    "ModelWait",
+    "OutputRejected",
     "PeopleEvent",
     "RunCancelled",
     "RunCompleted",
@@ -53,6 +60,10 @@ __all__ = [
     "RunStarted",
     "RunState",
     "RunSuspended",
+    "StopAfterSteps",
+    "StopOnText",
+    "StopOnTool",
+    "TextPart",
     "ToolCallCompleted",
     "ToolCallFailed",
     "ToolCallInDoubt",

@@ -10,18 +10,27 @@ from typing import Literal, TypeAlias
 
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.ids import CallId
+from outlive.events.run.parts import InputPart
 from outlive.events.run.people import PeopleEvent
+from outlive.events.run.stopping import StopCondition
 from outlive.events.values import Value
 
 
 class RunStarted(Event, tag="run-started", frozen=True, kw_only=True):
-    """A run began. Always the first event, once; durable before the first model call."""
+    """A run began. Always the first event, once; durable before the first model call.
+
+    An input of several parts is in `parts`; `input` is their text.
+    """
 
     agent_id: str
     input: str
     max_steps: int = 20
     tool_concurrency: int = 10
     metadata: dict[str, Value] = {}
+    stop_when: tuple[StopCondition, ...] = ()
+    request_context: dict[str, Value] = {}  # for tools and functions
+    provider_options: dict[str, Value] = {}  # for the model
+    parts: tuple[InputPart, ...] = ()
 
 
 class RunRecovered(Event, tag="run-recovered", frozen=True, kw_only=True):
@@ -62,18 +71,32 @@ class ModelCallCompleted(Event, tag="model-call-completed", frozen=True, kw_only
     usage: Usage = Usage()
     finish_reason: str = "stop"
     elapsed_ms: int = 0
+    request_digest: str = ""  # of instructions and settings as sent, if they may differ each time
+
+
+class OutputRejected(Event, tag="output-rejected", frozen=True, kw_only=True):
+    """The last answer is not of the agent's output type. If the run goes on, the model is told."""
+
+    step: int = 0
+    error: Failure
+    message: str = ""  # what the model is told
 
 
 class ModelCallFailed(Event, tag="model-call-failed", frozen=True, kw_only=True):
-    """The model raised, broke off in the middle of its answer, or answered too much.
+    """An attempt failed: the model raised, broke off in its answer, or answered too much.
 
-    The kinds of `error`: `error`, `incomplete`, `too_large`.
+    What was told of its answer is void if another attempt follows. With `retry_at_ns` the same
+    model is called again then; without, it is given up: the next event calls another model, or
+    ends the run. The kinds of `error`: `rate_limit`, `unavailable`, `timeout`, `rejected`,
+    `error`, `incomplete`, `too_large`.
     """
 
     step: int = 0
     attempt: int = 1
     error: Failure
     elapsed_ms: int = 0
+    retry_at_ns: int | None = None
+    request_digest: str = ""  # as that of `ModelCallCompleted`
 
 
 class ModelAttemptAbandoned(Event, tag="model-attempt-abandoned", frozen=True, kw_only=True):
@@ -145,13 +168,21 @@ class ToolResultIgnored(Event, tag="tool-result-ignored", frozen=True, kw_only=T
 
 
 class RunCompleted(Event, tag="run-completed", frozen=True, kw_only=True):
-    """The run is over. Its output is the text of the last `ModelCallCompleted`."""
+    """The run is over. Its output is the text of the last `ModelCallCompleted`.
+
+    `finish_reason` is the model's own, `max_steps`, or which condition to stop was met:
+    `stop_after_steps:3`, `stop_on_tool:submit`, `stop_on_text:DONE`, `stop_function:enough`.
+    """
 
     finish_reason: str = "stop"
+    data: Value = None  # of the agent's output type, if it has one
 
 
 class RunFailed(Event, tag="run-failed", frozen=True, kw_only=True):
-    """The run is over without a result."""
+    """The run is over without a result.
+
+    The kinds of `error`: those of `ModelCallFailed`, `invalid_output`, `stop_function`.
+    """
 
     error: Failure
 
@@ -163,6 +194,7 @@ RunEvent: TypeAlias = (
     | ModelDelta
     | ModelCallCompleted
     | ModelCallFailed
+    | OutputRejected
     | ModelAttemptAbandoned
     | ToolCallStarted
     | ToolStepCompleted

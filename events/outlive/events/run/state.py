@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import Final, Literal, Protocol, TypeAlias, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from outlive.events.run.events import (
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
+    OutputRejected,
     RunCompleted,
     RunEvent,
     RunFailed,
@@ -27,6 +28,7 @@ from outlive.events.run.events import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.run.parts import InputPart
 from outlive.events.run.people import (
     ApprovalDenied,
     ApprovalGranted,
@@ -39,7 +41,15 @@ from outlive.events.run.people import (
     ToolCallResolved,
     ToolCallSuspended,
 )
+from outlive.events.run.stopping import (
+    StopCondition,
+    StopFunction,
+    after_answer,
+    after_tool,
+)
 from outlive.events.values import Value, canonical, digest
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 RunStatus: TypeAlias = Literal["none", "running", "suspended", "completed", "failed", "cancelled"]
 CallStatus: TypeAlias = Literal["waiting", "started", "retrying", "asked", "suspended", "in_doubt"]
@@ -52,6 +62,14 @@ class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     attempt: int = 1
     messages: int = 0
+
+
+class ModelWait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A model call that has failed and is made again at `wake_at_ns`."""
+
+    attempt: int  # the one that failed
+    messages: int = 0
+    wake_at_ns: int
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -87,6 +105,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     messages: int = 0
     model: str = ""
     model_attempt: ModelAttempt | None = None
+    model_wait: ModelWait | None = None  # in the place of an attempt in flight
+    model_failures: int = 0  # of this model in this step, that were or will be retried
     calls: dict[CallId, Call] = {}
     usage: Usage = Usage()
     model_calls: int = 0  # attempts included
@@ -94,6 +114,23 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finish_reason: str = ""
     error: Failure | None = None
     answers: dict[str, str] = {}  # by suspension: the digest of what a person has said
+    stop_when: tuple[StopCondition, ...] = ()
+    stop: str = ""  # the condition that is met: the run ends with its step
+    repairs: int = 0  # answers that were not of the output type, and were to be given anew
+    rejected: Failure | None = None  # what is wrong with the last answer
+    checks: int = 0  # recoveries while registered functions were asked whether to stop
+
+    @property
+    def checking(self) -> bool:
+        """Whether a step is over, and registered functions are to say if the run goes on."""
+        return (
+            bool(self.stop_when)
+            and self.status == "running"
+            and not self.calls
+            and self.model_attempt is None
+            and self.model_wait is None
+            and any(isinstance(condition, StopFunction) for condition in self.stop_when)
+        )
 
     @property
     def over(self) -> bool:
@@ -101,9 +138,28 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.status in ("completed", "failed", "cancelled")
 
 
-def request_digest(agent_id: str, input: str, metadata: dict[str, Value]) -> str:
+class _Start(Protocol):
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def input(self) -> str: ...
+    @property
+    def metadata(self) -> dict[str, Value]: ...
+    @property
+    def request_context(self) -> dict[str, Value]: ...
+    @property
+    def provider_options(self) -> dict[str, Value]: ...
+    @property
+    def parts(self) -> tuple[InputPart, ...]: ...
+
+
+def request_digest(start: _Start) -> str:
     """Return the digest that tells a repeated start from another start under the same id."""
-    return digest(agent_id.encode(), input.encode(), canonical(metadata))
+    known = start.agent_id.encode(), start.input.encode(), canonical(start.metadata)
+    if not (start.request_context or start.provider_options or start.parts):
+        return digest(*known)
+    more = canonical([start.request_context, start.provider_options])
+    return digest(*known, more, _encode(start.parts))
 
 
 def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
@@ -119,12 +175,13 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
             )
             return replace(state, calls={**state.calls, event.call_id: call})
         case ToolCallCompleted():
-            return _without_call(state, event.call_id)
+            return _without_call(state, event.call_id, succeeded=True)
         case ModelCallStarted():
             return replace(
                 state,
                 model=event.model,
                 model_attempt=ModelAttempt(attempt=event.attempt, messages=event.messages),
+                model_wait=None,
                 model_calls=state.model_calls + 1,
             )
         case ModelCallCompleted():
@@ -133,10 +190,13 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 step=state.step + 1,
                 messages=state.messages + 1,
                 model_attempt=None,
+                model_failures=0,
                 calls={call.call_id: Call(name=call.name) for call in event.tool_calls},
                 usage=state.usage + event.usage,
                 recoveries=0,
                 finish_reason=event.finish_reason,
+                rejected=None,
+                stop=after_answer(state.stop_when, state.step + 1, event.text),
             )
         case ModelDelta() | ToolProgressed() | ToolResultIgnored():
             return state
@@ -147,19 +207,30 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 state,
                 status="running",
                 agent_id=event.agent_id,
-                request=request_digest(event.agent_id, event.input, event.metadata),
+                request=request_digest(event),
                 max_steps=event.max_steps,
                 tool_concurrency=event.tool_concurrency,
                 messages=1,
+                stop_when=event.stop_when,
+            )
+        case OutputRejected():
+            return replace(
+                state,
+                messages=state.messages + 1,
+                repairs=state.repairs + 1,
+                rejected=event.error,
             )
         case RunRecovered():
             return replace(
                 state,
                 model=event.model or state.model,
                 recoveries=state.recoveries if event.clean else event.attempt,
+                checks=state.checks + state.checking,
             )
-        case ModelAttemptAbandoned() | ModelCallFailed():
+        case ModelAttemptAbandoned():
             return replace(state, model_attempt=None)
+        case ModelCallFailed():
+            return _without_answer(state, event)
         case ToolCallFailed():
             if event.retry_at_ns is None:
                 return _without_call(state, event.call_id)
@@ -221,7 +292,14 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
             return replace(state, status="suspended")
         case RunCancelled():
             error = Failure(kind="cancelled", message=event.reason)
-            return replace(state, status="cancelled", error=error, calls={}, model_attempt=None)
+            return replace(
+                state,
+                status="cancelled",
+                error=error,
+                calls={},
+                model_attempt=None,
+                model_wait=None,
+            )
         case _:
             assert_never(event)
 
@@ -244,7 +322,24 @@ def _with_call(state: RunState, call_id: CallId, call: Call) -> RunState:
     return replace(state, calls={**state.calls, call_id: call})
 
 
-def _without_call(state: RunState, call_id: CallId) -> RunState:
+def _without_answer(state: RunState, event: ModelCallFailed) -> RunState:
+    if event.retry_at_ns is None:
+        return replace(state, model_attempt=None, model_failures=0, recoveries=0)
+    failed = state.model_attempt or ModelAttempt(attempt=event.attempt)
+    wait = ModelWait(attempt=event.attempt, messages=failed.messages, wake_at_ns=event.retry_at_ns)
+    return replace(
+        state,
+        model_attempt=None,
+        model_wait=wait,
+        model_failures=state.model_failures + 1,
+        recoveries=0,
+    )
+
+
+def _without_call(state: RunState, call_id: CallId, *, succeeded: bool = False) -> RunState:
     """The call is over, and its result one more message."""
+    stop = state.stop
+    if succeeded and state.stop_when and not stop and call_id in state.calls:
+        stop = after_tool(state.stop_when, state.calls[call_id].name)
     calls = {other: call for other, call in state.calls.items() if other != call_id}
-    return replace(state, calls=calls, messages=state.messages + 1, recoveries=0)
+    return replace(state, calls=calls, messages=state.messages + 1, recoveries=0, stop=stop)

@@ -13,6 +13,7 @@ from outlive.actors.run.commands import (
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
+    ConcludeCheck,
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
@@ -29,11 +30,14 @@ from outlive.events import (
     CallId,
     Event,
     Failure,
+    FilePart,
+    ImagePart,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
+    OutputRejected,
     Refused,
     RequestedToolCall,
     RunCompleted,
@@ -42,6 +46,10 @@ from outlive.events import (
     RunRecovered,
     RunStarted,
     RunState,
+    StopAfterSteps,
+    StopOnText,
+    StopOnTool,
+    TextPart,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallStarted,
@@ -50,6 +58,7 @@ from outlive.events import (
     ToolStepCompleted,
     Usage,
 )
+from outlive.events.run.stopping import StopCondition, StopFunction
 from outlive.testing._drawn.values import values
 
 S = TypeVar("S")
@@ -63,7 +72,9 @@ _BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
 
 # The kinds of commands that come while the model, or a tool, is being called. What brings a run
 # on is in it several times.
-_MODEL: Final = (*[CompleteModelCall] * 4, RecordDelta, Recover, FailModelCall)
+_MODEL: Final = (*[CompleteModelCall] * 4, RecordDelta, Recover, *[FailModelCall] * 2)
+_WAIT: Final = (*[Wake] * 4, Recover)  # for the model to be called again
+_CHECK: Final = (*[ConcludeCheck] * 3, Recover)
 _TOOL: Final = (
     *[CompleteToolCall] * 2,
     *[FailToolCall] * 3,
@@ -73,9 +84,16 @@ _TOOL: Final = (
     ReportProgress,
     IgnoreToolResult,
 )
-_ANY: Final = (StartRun, *dict.fromkeys((*_MODEL, *_TOOL)))
+_ANY: Final = (StartRun, *dict.fromkeys((*_MODEL, *_TOOL, *_CHECK)))
 
 _RETRIES: Final = st.sampled_from([Retry(0), Retry(1), Retry(2, delay=0), Retry(5, jitter=1)])
+_STOPS: Final[list[StopCondition]] = [
+    StopAfterSteps(2),
+    StopOnTool("t"),
+    StopOnText("m"),
+    StopFunction("f"),
+]
+_WRONG: Final = Failure(kind="invalid_output", message="malformed")
 
 
 def _rarely(draw: st.DrawFn) -> bool:
@@ -103,12 +121,20 @@ def run_commands(
             model="m",
             max_steps=draw(st.integers(1, 6)),
             tool_concurrency=draw(st.integers(1, 3)),
+            stop_when=tuple(draw(st.lists(st.sampled_from(_STOPS), max_size=2))),
         )
-    fitting = _MODEL if state.model_attempt is not None else _TOOL
+    if state.model_attempt is not None:
+        fitting: tuple[type[Any], ...] = _MODEL
+    elif state.model_wait is not None:
+        fitting = _WAIT
+    else:
+        fitting = _CHECK if state.checking else _TOOL
     kind: type[Any] = draw(st.sampled_from(_ANY if stale and _rarely(draw) else fitting))
     off = draw(st.integers(-1, 1)) if stale and _rarely(draw) else 0
     if kind in _MODEL and kind is not Recover:
-        return _model_command(draw, state, kind, off)
+        return _model_command(draw, state, kind, off, now_ns)
+    if kind is ConcludeCheck:
+        return _check_command(draw, state, off)
     if kind in (StartRun, Recover, Wake):
         return _general_command(draw, state, kind, now_ns)
     return _tool_command(draw, state, kind, off, now_ns)
@@ -121,6 +147,8 @@ def _general_command(
         return StartRun(agent_id="a", input=draw(st.sampled_from("xy")), model="m")
     if kind is Wake:
         due = [call.wake_at_ns for call in state.calls.values() if call.wake_at_ns is not None]
+        if state.model_wait is not None:
+            due.append(state.model_wait.wake_at_ns)
         return Wake(now_ns=draw(st.sampled_from([*due, now_ns])))
     return Recover(
         epoch=2,
@@ -132,23 +160,43 @@ def _general_command(
     )
 
 
+def _check_command(draw: st.DrawFn, state: RunState, off: int) -> ConcludeCheck:
+    said = draw(st.sampled_from(["", "", "", "f"]))
+    error = _BOOM if _rarely(draw) else None
+    return ConcludeCheck(step=state.step, number=state.checks + off, stop=said, error=error)
+
+
 def _model_command(
-    draw: st.DrawFn, state: RunState, kind: type[Any], off: int
+    draw: st.DrawFn, state: RunState, kind: type[Any], off: int, now_ns: int
 ) -> RecordDelta | CompleteModelCall | FailModelCall:
     attempt = (state.model_attempt.attempt if state.model_attempt is not None else 1) + off
     if kind is RecordDelta:
         return RecordDelta(step=state.step, attempt=attempt, text="d")
     if kind is FailModelCall:
-        return FailModelCall(step=state.step, attempt=attempt, error=_BOOM)
+        return FailModelCall(
+            step=state.step,
+            attempt=attempt,
+            error=_BOOM,
+            now_ns=now_ns,
+            retry=draw(_RETRIES),
+            retryable=draw(st.sampled_from([None, True])),
+            retry_after_ns=draw(st.sampled_from([0, SECOND_NS])),
+            fallback=draw(st.sampled_from(["", "n"])),
+        )
     fewest = draw(st.sampled_from([0, *[1] * 9]))  # Without a call, the run is over.
     names = draw(st.lists(st.sampled_from(_TOOLS), min_size=fewest, max_size=4))
     planned = tuple(
         PlannedCall(name=name, arguments={}, problem=_BOOM if _rarely(draw) else None)
         for name in names
     )
+    problem = _WRONG if not names and draw(st.booleans()) else None
     return CompleteModelCall(
         step=state.step,
         attempt=attempt,
+        problem=problem,
+        repairs=draw(st.integers(0, 2)),
+        repair="again",
+        data=None if problem is not None else draw(values()),
         text="m",
         tool_calls=planned,
         usage=Usage(input_tokens=1, output_tokens=2),
@@ -235,6 +283,18 @@ def run_events() -> st.SearchStrategy[RunEvent]:
     calls = st.builds(
         RequestedToolCall, call_id=call_ids, name=text, arguments=objects, provider_id=text
     )
+    conditions = st.one_of(
+        st.builds(StopAfterSteps, attempt),
+        st.builds(StopOnTool, text),
+        st.builds(StopOnText, text),
+        st.builds(StopFunction, text),
+    )
+    parts = st.one_of(
+        st.builds(TextPart, text),
+        st.builds(ImagePart, media_type=text, data=st.binary(max_size=10), url=text),
+        st.builds(FilePart, media_type=text, data=st.binary(max_size=10), url=text, name=text),
+    )
+    instants = st.none() | st.integers(0, 2**62)
     of_model = {"step": count, "attempt": attempt}
     of_call = {"call_id": call_ids, "attempt": attempt}
     amount = st.floats(0, 1e12)
@@ -246,6 +306,10 @@ def run_events() -> st.SearchStrategy[RunEvent]:
             max_steps=attempt,
             tool_concurrency=attempt,
             metadata=objects,
+            stop_when=st.lists(conditions, max_size=3).map(tuple),
+            request_context=objects,
+            provider_options=objects,
+            parts=st.lists(parts, max_size=3).map(tuple),
         ),
         st.builds(RunRecovered, epoch=attempt, attempt=attempt, clean=st.booleans(), model=text),
         st.builds(ModelCallStarted, model=text, messages=count, **of_model),
@@ -258,9 +322,18 @@ def run_events() -> st.SearchStrategy[RunEvent]:
             usage=usages,
             finish_reason=text,
             elapsed_ms=count,
+            request_digest=text,
             **of_model,
         ),
-        st.builds(ModelCallFailed, error=failures, elapsed_ms=count, **of_model),
+        st.builds(
+            ModelCallFailed,
+            error=failures,
+            elapsed_ms=count,
+            retry_at_ns=instants,
+            request_digest=text,
+            **of_model,
+        ),
+        st.builds(OutputRejected, step=count, error=failures, message=text),
         st.builds(ModelAttemptAbandoned, **of_model),
         st.builds(ToolCallStarted, name=text, **of_call),
         st.builds(ToolStepCompleted, key=text, value=values(), elapsed_ms=count, **of_call),
@@ -269,11 +342,11 @@ def run_events() -> st.SearchStrategy[RunEvent]:
         st.builds(
             ToolCallFailed,
             error=failures,
-            retry_at_ns=st.none() | st.integers(0, 2**62),
+            retry_at_ns=instants,
             elapsed_ms=count,
             **of_call,
         ),
         st.builds(ToolResultIgnored, outcome=st.sampled_from(["completed", "failed"]), **of_call),
-        st.builds(RunCompleted, finish_reason=text),
+        st.builds(RunCompleted, finish_reason=text, data=values()),
         st.builds(RunFailed, error=failures),
     )

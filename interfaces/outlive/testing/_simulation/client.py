@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from outlive.actors import Agent, Runtime
+from outlive.actors.run.request import Input
 from outlive.events import Event, LogError, RunId, Version, run_stream
 from outlive.projections import Pending, RunResult
 from outlive.testing._durations import seconds_of
@@ -56,10 +57,12 @@ class Client:
     async def start(
         self,
         agent: str | Agent,
-        input: str,
+        input: Input,
         *,
         run_id: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        request_context: Mapping[str, object] | None = None,
+        provider_options: Mapping[str, object] | None = None,
     ) -> str:
         """Start a run; return its id once it is acknowledged. See `Runtime.start`.
 
@@ -70,7 +73,15 @@ class Client:
         id = self._simulation.ids.run_id() if run_id is None else RunId(run_id)
 
         async def start(rt: Runtime) -> str:
-            return (await rt.start(agent_id, input, run_id=id, metadata=metadata)).id
+            started = await rt.start(
+                agent_id,
+                input,
+                run_id=id,
+                metadata=metadata,
+                request_context=request_context,
+                provider_options=provider_options,
+            )
+            return started.id
 
         started = await self.call(start)
         if not self._simulation.disk.store.version(run_stream(started)):
@@ -84,7 +95,9 @@ class Client:
         self._simulation.acknowledged.results[run_id] = result
         return result
 
-    async def run(self, agent: str | Agent, input: str, *, run_id: str | None = None) -> RunResult:
+    async def run(
+        self, agent: str | Agent, input: Input, *, run_id: str | None = None
+    ) -> RunResult:
         """Start a run and wait for its result."""
         return await self.result(await self.start(agent, input, run_id=run_id))
 

@@ -35,5 +35,8 @@ class WatchedModel:
 
 
 def watched_agent(agent: Agent, points: Points) -> Agent:
-    """Return the same agent, whose model is watched."""
-    return agent.with_model(WatchedModel(agent.model, points))
+    """Return the same agent, whose models are watched."""
+    return agent.with_model(
+        WatchedModel(agent.model, points),
+        fallback_models=[WatchedModel(model, points) for model in agent.fallback_models],
+    )

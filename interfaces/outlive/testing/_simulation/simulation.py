@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from outlive.actors import Agent, Runtime
+from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, run_stream
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult
@@ -49,6 +50,7 @@ class Simulation:
         world: what is outside; a new one if left out.
         deps: makes what tools have as `ctx.deps`, for each process anew: stand-ins for what is
             outside, that note in the `World` what is done to them. The `World` if left out.
+        functions: see `Runtime`.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
         save_every: see `Runtime`; small here, so that saved states are read too.
@@ -68,6 +70,7 @@ class Simulation:
         seed: int = 0,
         world: World | None = None,
         deps: Callable[[World], object] | None = None,
+        functions: Functions = EMPTY,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
         save_every: int = 7,
@@ -95,6 +98,7 @@ class Simulation:
         self.logs: Final = Logs(self.clock)
         self._agents = agents
         self._deps = deps
+        self._functions = functions
         self._max_recoveries = max_recoveries
         self._save_every = save_every
         self._restart_after = restart_after
@@ -178,6 +182,7 @@ class Simulation:
             None,
             agents=[watched_agent(agent, self.points) for agent in agents],
             deps=self.world if self._deps is None else self._deps(self.world),
+            functions=self._functions,
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             clock=self.clock,

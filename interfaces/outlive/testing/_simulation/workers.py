@@ -55,6 +55,7 @@ class SimulatedWorkers:
             "call_id": CallId(sent.call_id),
             "number": sent.attempt,
             "idempotency_key": sent.idempotency_key,
+            "request_context": sent.request_context,
             "deps": None,
         }
         if parameter is not None:
