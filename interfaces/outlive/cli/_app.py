@@ -13,6 +13,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from outlive.cli._exit import INTERRUPTED, code_of, complain
+from outlive.cli._options import Data, Json, RunId
+from outlive.cli._people_app import add_to
 from outlive.events import OutliveError
 
 app: Final = App(
@@ -27,16 +29,12 @@ app: Final = App(
     error_console=Console(stderr=True),
 )
 runs: Final = App(
-    name="runs", help="Start runs and look at them, also while another process owns the log."
+    name="runs", help="Start, look at and answer runs, also while another process owns the log."
 )
 app.command(runs)
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
     help="Install completion for the shell that is in use, and exit."
 )
-
-Data = Annotated[Path, Parameter(name="--data", env_var="OUTLIVE_DATA", help="Folder of the log.")]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")]
-RunId = Annotated[str, Parameter(help="Id of the run.")]
 
 
 @app.command
@@ -81,7 +79,10 @@ def list_(
     *,
     status: Annotated[
         str | None,
-        Parameter(help="Only runs of this status, such as suspended or failed."),
+        Parameter(
+            help="Only runs that are running, suspended, blocked, quarantined, completed, failed "
+            "or cancelled."
+        ),
     ] = None,
     agent: Annotated[str | None, Parameter(help="Only runs of the agent with this id.")] = None,
     since: Annotated[
@@ -154,11 +155,14 @@ def watch(
 ) -> int:
     """Print a run's events, then those that follow, until it is over.
 
-    Exit code 1 when the run has failed.
+    Exit code 1 when the run has failed or was cancelled. One that waits for a person is not over.
     """
     from outlive.cli._runs import watch_run
 
     return watch_run(data, run_id, after=after, json=json)
+
+
+add_to(runs)
 
 
 @app.command

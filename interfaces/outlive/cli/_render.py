@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from rich.text import Text
 
-from outlive.cli._json import plain
+from outlive.cli._json import plain, utc
 from outlive.cli._text import counted, duration, printable
 from outlive.events import (
+    ApprovalDenied,
+    ApprovalGranted,
+    ApprovalRequested,
     Event,
     ModelAttemptAbandoned,
     ModelCallCompleted,
@@ -16,19 +21,31 @@ from outlive.events import (
     ModelDelta,
     OutputRejected,
     Recorded,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunRecovered,
+    RunResumed,
     RunStarted,
+    RunSuspended,
     TextPart,
     ToolCallCompleted,
     ToolCallFailed,
+    ToolCallInDoubt,
+    ToolCallResolved,
     ToolCallStarted,
+    ToolCallSuspended,
     ToolProgressed,
     ToolResultIgnored,
     ToolStepCompleted,
     Value,
 )
+
+_RESOLVED: Final = {
+    "completed": "it was done",
+    "failed": "it was not done",
+    "retry": "to be called again",
+}
 
 
 def event_line(recorded: Recorded, *, width: int) -> Text:
@@ -91,7 +108,45 @@ def says(event: Event) -> str:
         case RunFailed():
             return _failure(event.error)
         case _:
+            return _of_people(event)
+
+
+def _of_people(event: Event) -> str:
+    match event:
+        case ToolCallSuspended():
+            shown = "" if event.payload is None else f"  {_short(event.payload)}"
+            return f"{event.call_id} #{event.attempt}  asks {printable(event.key)}{shown}"
+        case ApprovalRequested():
+            until = ""
+            if event.expires_at_ns is not None:
+                until = f", until {utc(event.expires_at_ns):%Y-%m-%d %H:%M:%S}Z"
+            return f"{event.call_id}  {printable(event.name)} needs consent{until}"
+        case ApprovalGranted():
+            what = "agreed" if event.arguments is None else "agreed, with other arguments"
+            return f"{event.call_id}  {_said(what, event.by, event.note)}"
+        case ApprovalDenied():
+            what = "nobody agreed in time" if event.expired else "not agreed"
+            return f"{event.call_id}  {_said(what, event.by, event.reason)}"
+        case ToolCallInDoubt():
+            cause = "a crash" if event.cause == "crash" else "its timeout"
+            return f"{event.call_id} #{event.attempt}  what it did before {cause} is unknown"
+        case ToolCallResolved():
+            says = _said(_RESOLVED[event.outcome], event.by, event.note)
+            return f"{event.call_id} #{event.attempt}  {says}"
+        case RunSuspended():
+            return f"waits for {printable(', '.join(event.waiting))}"
+        case RunResumed():
+            says = _said(_short(event.value), event.by, "")
+            return f"{event.call_id}  {printable(event.key)}: {says}"
+        case RunCancelled():
+            return _said("cancelled", event.by, event.reason)
+        case _:
             return _short(plain(event))
+
+
+def _said(what: str, by: str, why: str) -> str:
+    who = f" by {printable(by)}" if by else ""
+    return f"{what}{who}: {printable(why)}" if why else f"{what}{who}"
 
 
 def _answer(event: ModelCallCompleted) -> str:
@@ -121,10 +176,12 @@ def _kind(event: Event) -> str:
 
 def _style(event: Event) -> str:
     match event:
-        case ModelCallFailed() | OutputRejected() | ToolCallFailed() | RunFailed():
+        case ModelCallFailed() | OutputRejected() | ToolCallFailed() | RunFailed() | RunCancelled():
             return "bold red"
         case RunRecovered() | ModelAttemptAbandoned() | ToolResultIgnored():
             return "yellow"
+        case ToolCallSuspended() | ApprovalRequested() | ToolCallInDoubt() | RunSuspended():
+            return "bold yellow"
         case RunStarted() | RunCompleted():
             return "bold green"
         case ModelDelta() | ModelCallStarted() | ModelCallCompleted():

@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from outlive.actors.run.begun import has_begun
+from outlive.cli._answered import answered
 from outlive.cli._exit import FAILED, NOT_FOUND, OK, Wrong, complain
 from outlive.cli._json import plain, print_json, recorded_object, utc
+from outlive.cli._pending_text import print_pending
 from outlive.cli._render import event_line
 from outlive.cli._text import console, counted, duration, printable, printable_lines, put
 from outlive.cli._timeline import bars
@@ -28,10 +30,16 @@ from outlive.events import (
     Value,
     run_stream,
 )
-from outlive.projections import RunResult, observe_run, read_run, run_result
+from outlive.projections import Pending, RunResult, observe_run, pending_of, read_run, run_result
 from outlive.projections.timeline import Span, Timeline, timeline
 
-STATUS_STYLE = {"completed": "bold green", "running": "bold cyan", "failed": "bold red"}
+STATUS_STYLE = {
+    "completed": "bold green",
+    "running": "bold cyan",
+    "failed": "bold red",
+    "cancelled": "bold red",
+}
+_SAYS = {"cut_off": "in doubt", "in_doubt": "in doubt", "suspended": "asks", "open": "running"}
 _PIPE_LINE = 200
 
 
@@ -70,6 +78,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCallFacts, ...]
     timeline: Timeline
     output: str
+    pending: tuple[Pending, ...] = ()
 
 
 def run_facts(log: LogReader, run_id: str) -> RunFacts:
@@ -112,6 +121,7 @@ def run_facts(log: LogReader, run_id: str) -> RunFacts:
         ),
         timeline=line,
         output=result.output,
+        pending=pending_of(run_id, events),
     )
 
 
@@ -145,19 +155,24 @@ def opened(data: Path) -> Generator[LmdbReader, None, None]:
 def show_run(data: Path, run_id: str, *, json: bool) -> int:
     """Print what a run came to so far. Raises RunNotFound, LogError."""
     with opened(data) as log:
-        if any(command.stream == run_stream(run_id) for command in log.submitted()):
+        stream = run_stream(run_id)
+        if any(command.stream == stream for command in log.submitted()) and not log.version(stream):
             raise Wrong(f"run {run_id!r} has not begun: it waits for an owner", code=NOT_FOUND)
         facts = run_facts(log, run_id)
+        said = answered(log, facts.pending)
     if json:
         print_json(plain(facts))
     else:
-        _print_facts(facts)
+        _print_facts(facts, data, said)
     return OK
 
 
-def _print_facts(facts: RunFacts) -> None:
+def _print_facts(facts: RunFacts, data: Path, said: set[int]) -> None:
     out = console()
     put(out, _head(facts))
+    if facts.pending:
+        put(out, "\n[bold]Waits for a person[/]")
+        print_pending(out, facts.pending, data, said=said)
     if facts.tool_calls:
         put(out, "\n[bold]Tool calls[/]", _tool_calls(facts))
     put(out, "\n[bold]Timeline[/]", bars(facts.timeline, out.width))
@@ -197,7 +212,7 @@ def _head(facts: RunFacts) -> Table:
 def _tool_calls(facts: RunFacts) -> Table:
     calls = Table.grid(padding=(0, 2, 0, 0))
     for call in facts.tool_calls:
-        says = {"cut_off": "in doubt", "open": "running"}.get(call.outcome, call.outcome)
+        says = _SAYS.get(call.outcome, call.outcome)
         note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
         calls.add_row(
             Text(printable(call.call_id), style="bold"),
@@ -222,7 +237,7 @@ def watch_run(data: Path, run_id: str, *, after: int, json: bool) -> int:
         if entry is not None and entry.reason:
             complain(f"run {run_id!r} is {entry.status}: {entry.reason}")
         asyncio.run(_watch(log, run_id, after=after, json=json))
-        failed = run_result(log, run_id).status == "failed"
+        failed = run_result(log, run_id).status in ("failed", "cancelled")
     return FAILED if failed else OK
 
 

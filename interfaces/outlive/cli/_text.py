@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Final
 
+import msgspec
 from rich.console import Console, RenderableType
 
 _PIPE_WIDTH: Final = 80
@@ -25,6 +27,17 @@ def printable_lines(text: str) -> str:
     """Return a text of several lines that cannot steer a terminal."""
     lines = text.splitlines()
     return "\n".join("".join(map(_visible, line.expandtabs(4))) for line in lines)
+
+
+def exact_json(value: object) -> str:
+    """Return a value as JSON that cannot steer a terminal, whole: what a person decides about."""
+    return "".join(map(_escaped, msgspec.json.encode(value).decode()))
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else json.dumps(char)[1:-1]
 
 
 def _visible(char: str) -> str:

@@ -8,11 +8,25 @@ from rich.table import Table
 from rich.text import Text
 
 from outlive.cli._text import counted, duration, printable
-from outlive.projections.timeline import Span, Timeline
+from outlive.projections.timeline import Outcome, Span, Timeline
 
 _STYLE: Final = {"model": "magenta", "tool": "cyan"}
-_MARK: Final = {"completed": "", "cut_off": "✗", "failed": "!", "open": "…"}
-_SAYS: Final = {"completed": "", "cut_off": "cut off", "failed": "failed", "open": "open"}
+_MARK: Final[dict[Outcome, str]] = {
+    "completed": "",
+    "cut_off": "✗",
+    "failed": "!",
+    "open": "…",
+    "suspended": "?",
+    "in_doubt": "?",
+}
+_SAYS: Final[dict[Outcome, str]] = {
+    "completed": "",
+    "cut_off": "cut off",
+    "failed": "failed",
+    "open": "open",
+    "suspended": "asked",
+    "in_doubt": "in doubt",
+}
 
 
 def bars(line: Timeline, width: int) -> Table:
@@ -70,5 +84,6 @@ def _bar(span: Span, line: Timeline, columns: int) -> Text:
     bar = Text(" " * start)
     bar.append(body, style=_STYLE[span.kind])
     if mark:
-        bar.stylize("bold red" if span.outcome != "open" else "bold", len(bar) - 1)
+        calm = span.outcome in ("open", "suspended")
+        bar.stylize("bold" if calm else "bold red", len(bar) - 1)
     return bar
