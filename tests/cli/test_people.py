@@ -9,14 +9,16 @@ import io
 import json
 import shlex
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.cli._app import run
+from outlive.cli._app import run, runs
 from outlive.cli._exit import FAILED, NO_LOG, NOT_FOUND, OK, USAGE, Wrong
+from outlive.cli._pending_text import commands_for
 from outlive.cli._people import value_of
 from outlive.cli._render import says
 from outlive.cli._text import exact_json
@@ -26,14 +28,19 @@ from outlive.events import (
     ApprovalRequested,
     CallId,
     Event,
+    LmdbReader,
     RunCancelled,
+    RunId,
     RunResumed,
     RunSuspended,
     ToolCallInDoubt,
     ToolCallResolved,
     ToolCallSuspended,
 )
+from outlive.projections import Pending
 from tests.cli.support import objects, outlive
+
+C0 = CallId("0.0")
 
 
 @tool(read_only=True, requires_approval=True)
@@ -289,7 +296,11 @@ def test_what_is_wrong_is_one_line(
     assert printed.out == ""
     assert says in printed.err
     assert len(printed.err.splitlines()) == 1
-    assert not any(item["submitted"] for item in pending(waiting))
+    log = LmdbReader(waiting)
+    try:
+        assert log.submitted() == []  # The next owner finds nothing of it.
+    finally:
+        log.close()
 
 
 def test_in_a_folder_without_a_log_nothing_is_made(tmp_path: Path) -> None:
@@ -363,15 +374,36 @@ def test_a_negative_number_is_a_value_and_no_option(
     assert run(["runs", "resume", "book", "-5", "--text", "--data", str(data)]) == OK
 
 
+def test_a_command_that_is_shown_holds_for_any_id_and_folder() -> None:
+    item = Pending(
+        run_id=RunId("-x y"),
+        agent_id="a",
+        kind="suspension",
+        call_id=C0,
+        tool="t",
+        arguments={},
+        digest="d",
+        suspension="0.0/my key",
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    (line,) = commands_for(item, Path("my data"))
+
+    name, bound, _ = runs.parse_args(shlex.split(line)[2:])
+    assert name.__name__ == "resume"
+    assert bound.arguments == {
+        "run_id": "-x y",
+        "value": "VALUE",
+        "suspension": "0.0/my key",
+        "data": Path("my data"),
+    }
+
+
 def test_arguments_are_shown_whole_and_as_they_are() -> None:
     assert exact_json({"a": "x  y\x1b\u202e\x7f\U000e0001é"}) == (
         r'{"a":"x  y\u001b\u202e\u007f\udb40\udc01é"}'
     )
     assert json.loads(exact_json("\U000e0001\u2028")) == "\U000e0001\u2028"
     assert len(exact_json("x" * 10_000)) == 10_002
-
-
-C0 = CallId("0.0")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ class VisitorSide:
         """
         if not isinstance(request, StartRequest) and not is_known(self.log, stream):
             raise RunNotFound(id_of(stream))
+        if self.log.owner() != "alive":
+            self._check(stream, request)  # What is refused leaves nothing in the inbox.
         until = self._loop.time() + PATIENCE_S
         command_id = self._ids.command_id()
         put = partial(self.log.submit, command_id, stream, encode_request(request))
