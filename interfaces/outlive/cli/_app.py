@@ -22,7 +22,7 @@ app: Final = App(
     help="Durable, event-sourced agents that survive SIGKILL.",
     help_epilogue=(
         "Exit codes: 0 fine, 1 a check or the run failed, 2 wrong usage, "
-        "3 the log cannot be opened, 4 there is no such run."
+        "3 the log cannot be opened, 4 there is no such run, agent or question."
     ),
     version=version("outlive"),
     result_action="return_value",
