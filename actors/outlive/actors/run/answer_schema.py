@@ -1,12 +1,17 @@
 """Does an answer fit what was asked for? Asked in any process, with nothing but the schema.
 
-The schema is one that msgspec has made of the tool's `answer_type`, so it is turned back into a
-type that msgspec can check. What the schema says beyond that is left to the tool's own check.
+The schema is one that msgspec has made of the tool's `answer_type`; each plain value in the
+answer is given to msgspec again, as the type that its part of the schema stands for. It is the
+answer that is walked through, and not the schema: that may contain itself. What the schema says
+beyond that is left to the tool's own check.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union, cast
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from uuid import UUID
 
 import msgspec
 
@@ -14,7 +19,6 @@ from outlive.events import UnserialisableValue, Value, from_plain
 
 Schema: TypeAlias = dict[str, Any]
 
-_DEEPEST: Final = 32
 _BOUNDS: Final = {
     "minimum": "ge",
     "maximum": "le",
@@ -26,6 +30,8 @@ _BOUNDS: Final = {
     "maxLength": "max_length",
     "minItems": "min_length",
     "maxItems": "max_length",
+    "minProperties": "min_length",
+    "maxProperties": "max_length",
 }
 _PLAIN: Final[dict[str, Any]] = {
     "string": str,
@@ -33,6 +39,16 @@ _PLAIN: Final[dict[str, Any]] = {
     "number": float,
     "boolean": bool,
     "null": None,
+    "array": list[Any],
+    "object": dict[str, Any],
+}
+_FORMATS: Final[dict[str, Any]] = {
+    "date-time": datetime,
+    "date": date,
+    "time": time,
+    "duration": timedelta,
+    "uuid": UUID,
+    "decimal": Decimal,
 }
 
 
@@ -41,71 +57,79 @@ def problem_with(value: Value, schema: dict[str, Value] | None) -> str:
     if schema is None:
         return ""
     try:
-        from_plain(value, _type(schema, schema.get("$defs") or {}, 0))
+        _check(value, schema, schema.get("$defs") or {}, "$")
     except UnserialisableValue as error:
         return str(error)
     return ""
 
 
-def _type(schema: Schema, definitions: Any, depth: int) -> Any:
-    """Return the type that a schema describes; Any where it cannot be told."""
-    if depth > _DEEPEST:
-        return Any  # It contains itself.
-    if "$ref" in schema:
+def _check(value: Value, schema: Schema, definitions: Any, where: str) -> None:
+    """Raise UnserialisableValue if a value does not fit."""
+    while "$ref" in schema:
         found = definitions.get(str(schema["$ref"]).rpartition("/")[2])
-        return Any if found is None else _type(found, definitions, depth + 1)
+        if found is None:
+            return
+        schema = found
     if "anyOf" in schema:
-        return _union([_type(part, definitions, depth + 1) for part in schema["anyOf"]])
+        _check_any(value, schema["anyOf"], definitions, where)
+        return
+    try:
+        from_plain(value, _type(schema))
+    except UnserialisableValue as error:
+        raise UnserialisableValue(_placed(str(error), where)) from None
+    if isinstance(value, list):
+        first: list[Schema] = schema.get("prefixItems") or []
+        others = schema.get("items")
+        for number, item in enumerate(value):
+            kind = first[number] if number < len(first) else others
+            if kind is False:
+                raise UnserialisableValue(f"expected {len(first)} items - at `{where}`")
+            if isinstance(kind, dict):
+                _check(item, cast("Schema", kind), definitions, f"{where}[{number}]")
+    elif isinstance(value, dict) and schema.get("type") == "object":
+        _check_object(value, schema, definitions, where)
+
+
+def _check_any(value: Value, kinds: list[Schema], definitions: Any, where: str) -> None:
+    problems: list[str] = []
+    for kind in kinds:
+        try:
+            _check(value, kind, definitions, where)
+        except UnserialisableValue as error:
+            problems.append(str(error))
+        else:
+            return
+    raise UnserialisableValue("; or ".join(dict.fromkeys(problems)))
+
+
+def _check_object(value: dict[str, Value], schema: Schema, definitions: Any, where: str) -> None:
+    properties: Schema = schema.get("properties") or {}
+    for name in schema.get("required") or ():
+        if name not in value:
+            raise UnserialisableValue(f"missing field `{name}` - at `{where}`")
+    others = schema.get("additionalProperties")
+    for name, item in value.items():
+        kind = properties.get(name, others)
+        if kind is False:
+            raise UnserialisableValue(f"unknown field `{name}` - at `{where}`")
+        if isinstance(kind, dict):
+            _check(item, cast("Schema", kind), definitions, f"{where}.{name}")
+
+
+def _type(schema: Schema) -> Any:
+    """Return the type that a schema stands for, without what is inside; Any if it is unknown."""
     if "enum" in schema:
         return Literal[tuple(schema["enum"])]
     if "const" in schema:
         return Literal[schema["const"]]
-    kind = schema.get("type")
-    if kind == "array":
-        found = _array(schema, definitions, depth)
-    elif kind == "object":
-        found = _object(schema, definitions, depth)
-    else:
-        found = _PLAIN.get(str(kind), Any)
+    found: Any = _PLAIN.get(str(schema.get("type")), Any)
+    if schema.get("contentEncoding") == "base64":
+        return bytes
+    if found is str and schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
     bounds = {_BOUNDS[name]: limit for name, limit in schema.items() if name in _BOUNDS}
     return Annotated[found, msgspec.Meta(**bounds)] if bounds and found is not Any else found
 
 
-def _array(schema: Schema, definitions: Any, depth: int) -> Any:
-    items = schema.get("items")
-    if not isinstance(items, dict):
-        return list[Any]
-    inner = _type(cast("Schema", items), definitions, depth + 1)
-    return list[inner]  # type: ignore[valid-type]  # known when it runs
-
-
-def _object(schema: Schema, definitions: Any, depth: int) -> Any:
-    properties: Schema = schema.get("properties") or {}
-    if not properties:
-        values = schema.get("additionalProperties")
-        inner = Any
-        if isinstance(values, dict):
-            inner = _type(cast("Schema", values), definitions, depth + 1)
-        return dict[str, inner]  # type: ignore[valid-type]  # known when it runs
-    required = schema.get("required") or ()
-    fields: list[Any] = []
-    for number, (name, part) in enumerate(properties.items()):
-        kind = _type(part, definitions, depth + 1)
-        renamed = (
-            msgspec.field(name=name) if name in required else msgspec.field(name=name, default=None)
-        )
-        # A field that is left out takes its default; one that is there must fit.
-        fields.append((f"field_{number}", kind, renamed))
-    forbids = schema.get("additionalProperties") is False
-    return msgspec.defstruct("answer", fields, kw_only=True, forbid_unknown_fields=forbids)
-
-
-def _union(parts: list[Any]) -> Any:
-    """Return one of these; Any where msgspec cannot tell them apart."""
-    one_of: Any = Union  # subscribed with what is known when it runs
-    found: Any = one_of[tuple(parts)]
-    try:
-        msgspec.json.Decoder(found)
-    except TypeError:
-        return Any
-    return found
+def _placed(problem: str, where: str) -> str:
+    return problem if where == "$" else f"{problem} - at `{where}`"

@@ -1,0 +1,125 @@
+"""Does an answer fit what was asked for? Only the schema is at hand, not the type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from outlive.actors.run.answer_schema import problem_with
+from outlive.actors.signature import schema_of
+
+
+class Address(msgspec.Struct):
+    street: str
+    number: int = 1
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    street: str
+
+
+class Tree(msgspec.Struct):
+    name: str
+    left: Tree | None = None
+    middle: Tree | None = None
+    right: Tree | None = None
+
+
+class Pay(msgspec.Struct, tag=True):
+    amount: int
+
+
+class Refuse(msgspec.Struct, tag=True):
+    reason: str
+
+
+@dataclass
+class Person:
+    name: str
+    homes: list[Address]
+    age: int | None = None
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Point(NamedTuple):
+    x: int
+    y: int = 0
+
+
+FITS: list[tuple[Any, list[Any], list[Any]]] = [
+    (bool, [True, False], [0, "true", None]),
+    (int, [0, -1], [True, "1", 1.5, None]),
+    (float, [1.5, 1], ["1", None]),
+    (str, ["", "x"], [1, None, b"x"]),
+    (bytes, [b"x", b""], ["x", 1]),
+    (None, [None], [0, False]),
+    (Literal["a", "b"], ["a"], ["c", 1, None]),
+    (Literal[1, None], [1, None], [2, "1"]),
+    (Colour, ["red"], ["RED"]),
+    (date, ["2030-01-31"], ["2030-02-31", "soon"]),
+    (UUID, ["c4524ac0-e81e-4aa8-a595-0aec605a659a"], ["c4524ac0"]),
+    (Decimal, ["1.50"], ["one"]),
+    (Annotated[int, msgspec.Meta(ge=1, le=5)], [1, 5], [0, 6]),
+    (Annotated[str, msgspec.Meta(pattern="^[a-z]+$")], ["abc"], ["ABC"]),
+    (int | None, [1, None], ["1"]),
+    (int | str, [1, "1"], [1.5, None]),
+    (list[int], [[], [1, 2]], [[1, "2"], 1, {"0": 1}]),
+    (Annotated[list[int], msgspec.Meta(min_length=1)], [[1]], [[]]),
+    (set[str], [["a"]], [[1]]),
+    (tuple[int, str], [[1, "a"]], [[1], [1, "a", 2], ["a", 1]]),
+    (Point, [[1], [1, 2]], [[], ["1"], [1, 2, 3]]),
+    (dict[str, int], [{}, {"a": 1}], [{"a": "1"}, [1]]),
+    (Address, [{"street": "s"}, {"street": "s", "number": 2, "more": 1}], [{}, {"street": 1}]),
+    (Strict, [{"street": "s"}], [{"street": "s", "more": 1}]),
+    (
+        Person,
+        [{"name": "n", "homes": [{"street": "s"}], "age": None}],
+        [{"name": "n"}, {"name": "n", "homes": [{}]}, {"name": "n", "homes": [], "age": "1"}],
+    ),
+    (
+        Pay | Refuse,
+        [{"type": "Pay", "amount": 1}, {"type": "Refuse", "reason": "r"}],
+        [{"type": "Pay", "reason": "r"}, {"type": "Other"}, {"amount": 1}, 1],
+    ),
+    (
+        Tree,
+        [{"name": "n", "left": {"name": "m", "right": {"name": "o"}}}],
+        [{"name": "n", "left": {"name": "m", "right": {"name": 1}}}],
+    ),
+    (list[Any], [[1, "a", None]], [1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(kind, value) for kind, right, _ in FITS for value in right]
+)
+def test_an_answer_that_fits(kind: Any, value: Any) -> None:
+    assert problem_with(value, schema_of(kind)) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(kind, value) for kind, _, wrong in FITS for value in wrong]
+)
+def test_an_answer_that_does_not_fit(kind: Any, value: Any) -> None:
+    assert problem_with(value, schema_of(kind)) != ""
+
+
+def test_the_problem_says_where_it_is() -> None:
+    wrong = {"name": "n", "homes": [{"street": "s"}, {"street": 2}]}
+    assert problem_with(wrong, schema_of(Person)) == (
+        "Expected `str`, got `int` - at `$.homes[1].street`"
+    )
+
+
+def test_without_a_schema_anything_fits() -> None:
+    assert problem_with({"any": ["thing"]}, None) == ""
