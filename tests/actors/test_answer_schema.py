@@ -115,7 +115,7 @@ def test_an_answer_that_does_not_fit(kind: Any, value: Any) -> None:
 
 
 def test_the_problem_says_where_it_is() -> None:
-    wrong = {"name": "n", "homes": [{"street": "s"}, {"street": 2}]}
+    wrong: Any = {"name": "n", "homes": [{"street": "s"}, {"street": 2}]}
     assert problem_with(wrong, schema_of(Person)) == (
         "Expected `str`, got `int` - at `$.homes[1].street`"
     )

@@ -50,7 +50,7 @@ class Talking:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
         try:
-            while True:
+            for _ in range(1_000):
                 yield TextDelta("and ")
                 await asyncio.sleep(1)
         except (asyncio.CancelledError, GeneratorExit):

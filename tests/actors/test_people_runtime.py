@@ -150,9 +150,13 @@ def test_what_was_done_in_a_step_before_is_not_done_again() -> None:
 
     @tool(in_doubt="retry")
     async def order(ctx: ToolContext) -> int:
-        price = await ctx.step("price", lambda: done.append(ctx.attempt) or 7)
+        def look_up() -> int:
+            done.append(ctx.attempt)
+            return 7
+
+        price = await ctx.step("price", look_up)
         await ctx.suspend("pay", price)
-        return int(price)
+        return price
 
     machine, a = Machine(), agent([order])
     machine.run(begin, a)

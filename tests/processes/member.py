@@ -33,6 +33,25 @@ def agent(slow: float, pipe: Connection) -> Agent:
     )
 
 
+@tool(in_doubt="retry")
+async def ask(ctx: ToolContext) -> int:
+    """Ask how many."""
+    return await ctx.suspend("how many", answer_type=int)
+
+
+@tool(in_doubt="retry", requires_approval=True)
+async def publish(text: str = "one") -> str:
+    """Publish something."""
+    return f"published {text}"
+
+
+def asking() -> Agent:
+    """An agent that asks a question, and wants to publish something."""
+    calls = [ToolCall("ask"), ToolCall("publish")]
+    model = ScriptedModel([Turn(tool_calls=calls), Turn(text="done")])
+    return Agent("asking", model=model, tools=[ask, publish])
+
+
 def member(pipe: Connection, folder: str, options: dict[str, Any]) -> None:
     """Open the folder, say in which role, then obey until told to close."""
     asyncio.run(_member(Path(folder), pipe, **options))
@@ -55,7 +74,7 @@ async def _member(
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
     try:
         rt = await Runtime(
-            folder, agents=[agent(slow, pipe)] if agents else [], role=role, lease=lease
+            folder, agents=[agent(slow, pipe), asking()] if agents else [], role=role, lease=lease
         ).__aenter__()
     except OutliveError as error:
         pipe.send(("error", type(error).__name__, str(error)))
@@ -86,6 +105,12 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case "result", [run_id]:
                 result: RunResult = await rt.result(run_id)
                 pipe.send(("result", run_id, result.status))
+            case "steer", [how, run_id, *values, more]:
+                done = await getattr(rt, how)(run_id, *values, **more)
+                pipe.send(("steered", how, done))
+            case "pending", []:
+                waiting = await rt.runs.pending()
+                pipe.send(("pending", [(one.suspension, one.kind) for one in waiting]))
             case "save", [name, count]:
                 async with rt.subscription(name) as records:
                     for _ in range(count):
@@ -108,4 +133,5 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case _:
                 raise AssertionError((word, rest))
     except OutliveError as error:
-        pipe.send(("error", type(error).__name__, str(error)))
+        facts = vars(error) if word == "steer" else str(error)
+        pipe.send(("error", type(error).__name__, facts))
