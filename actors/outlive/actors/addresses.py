@@ -25,7 +25,7 @@ import structlog
 
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Entity, Exhausted, World
-from outlive.actors.event_sourced import CommandEnvelope, EventSourcedActor
+from outlive.actors.event_sourced import SUSPENDED, CommandEnvelope, EventSourcedActor
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import shortened, told
 from outlive.actors.loop_actor import MAILBOX_LIMIT, LoopFuture, Mailbox, MailboxClosed
@@ -147,11 +147,17 @@ class Addresses(Generic[S, C, X, R]):
         self._closed = False
 
     def bring_in_all(self, rows: Sequence[tuple[StreamId, OpenEntry]]) -> None:
-        """Bring in some of the entities that owe something, the others in the loop's next turn."""
+        """Bring in the entities that owe something, some in each turn of the loop.
+
+        Those that wait for a person, and for no instant, are left alone: nobody else changes that.
+        """
+        self._bring_in_next([stream for stream, entry in rows if not _waits_for_a_person(entry)])
+
+    def _bring_in_next(self, streams: Sequence[StreamId]) -> None:
         if self._closed:
             return
-        for stream, _ in rows[:_CHUNK]:
-            entry = self._log.open_entry(stream)  # rows of later turns may be out of date
+        for stream in streams[:_CHUNK]:
+            entry = self._log.open_entry(stream)  # by now it may be another one
             if stream in self._residents or entry is None:
                 continue
             if entry.status == "quarantined" and not entry.try_again:
@@ -160,8 +166,8 @@ class Addresses(Generic[S, C, X, R]):
                 self._bring_in(stream)
             else:
                 self._timers.set(stream, entry.wake_at_ns)
-        if len(rows) > _CHUNK:
-            self._loop.call_soon(self.bring_in_all, rows[_CHUNK:])
+        if len(streams) > _CHUNK:
+            self._loop.call_soon(self._bring_in_next, streams[_CHUNK:])
 
     def _bring_in(self, stream: StreamId) -> Resident[S, C, X, R] | OpenEntry | None:
         """The same as `at`, for those who cannot do anything about a log that fails."""
@@ -497,6 +503,10 @@ class Addresses(Generic[S, C, X, R]):
         if entry != before:
             self._log.append(stream, (), expected_version=version, entry=entry)
         return entry
+
+
+def _waits_for_a_person(entry: OpenEntry) -> bool:
+    return entry.status == SUSPENDED and not entry.owes and entry.wake_at_ns is None
 
 
 def _is_the_streams(error: BaseException) -> bool:
