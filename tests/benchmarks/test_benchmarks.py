@@ -18,6 +18,7 @@ from benchmarks import (
     bench_recovery,
     bench_simulation,
     bench_subscribers,
+    bench_suspended,
     bench_verify,
     bench_views,
 )
@@ -97,12 +98,17 @@ def processes(folder: Path) -> Report:
     return bench_processes.measure(sizes, folder, rounds=1)
 
 
+def suspended(folder: Path) -> Report:
+    return bench_suspended.measure(bench_suspended.Sizes(runs=(5,), answers=2), folder, rounds=2)
+
+
 MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
     "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
     "recovery": (recovery, {"interrupted runs", "all finished after, s", "floor, s"}, 0),
     "open": (opening, {"events in the log", "open runs", "open after, ms"}, 2),
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
+    "suspended": (suspended, {"waiting runs", "open after, ms", "answer p50, ms"}, 3),
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
     "processes": (processes, {"owner", "p50 ms", "slowest ms"}, 4),
