@@ -5,9 +5,9 @@
 
 `ask` starts runs that suspend themselves, and prints the KiB of anonymous memory before and
 after, at rest. `answer` opens the folder anew, and prints the milliseconds until it is open,
-until every row was looked at and the first answer has reached its tool, the KiB of memory
-before and at rest, and the milliseconds of each answer until its tool goes on. SKIP is how many
-were answered in earlier rounds. With 0 runs it only opens the folder.
+until a first answer has reached its tool, the KiB of memory before and at rest, the CPU
+milliseconds of an answered run until its end, and the milliseconds of each answer until its
+tool goes on. SKIP is how many were answered in earlier rounds. With 0 runs it only opens it.
 """
 
 from __future__ import annotations
@@ -97,9 +97,11 @@ async def answer(folder: Path, runs: int, answers: int, skip: int) -> None:
             await _answer(runtime, chosen[0])
             first_ms = (time.monotonic_ns() - started_ns) / 1e6
         memory = await _memory_at_rest(runtime)
+        used = time.process_time()
         for number in chosen[1:]:
             figures.append(await _answer(runtime, number))
-        print(opened_ms, first_ms, before, memory, *figures, flush=True)
+        cpu_ms = (time.process_time() - used) * 1e3 / max(len(figures), 1)
+        print(opened_ms, first_ms, before, memory, cpu_ms, *figures, flush=True)
 
 
 async def _answer(runtime: Runtime, number: int) -> float:

@@ -73,19 +73,21 @@ def _waiting(folder: Path, runs: int, answers: int, rounds: int) -> Row:
     """Have runs wait in a folder; open it anew each round, and answer some of them."""
     before_kib, asked_kib = _figures("ask", folder / "asked", runs)
     _figures("ask", folder / "empty", 0)
-    _, _, _, empty_kib = _figures("answer", folder / "empty", 0, 0, 0)
+    _, _, _, empty_kib, *_ = _figures("answer", folder / "empty", 0, 0, 0)
     opened: list[float] = []
     first: list[float] = []
     memory: list[float] = []
+    cpu: list[float] = []
     p50: list[float] = []
     p99: list[float] = []
     for _ in range(rounds):
-        opened_ms, first_ms, _, kib, *answered = _figures(
+        opened_ms, first_ms, _, kib, cpu_ms, *answered = _figures(
             "answer", folder / "asked", runs, answers, len(opened) * (answers + 1)
         )
         opened.append(opened_ms)
         first.append(first_ms)
         memory.append(kib)
+        cpu.append(cpu_ms)
         p50.append(percentile(answered, 0.5))
         p99.append(percentile(answered, 0.99))
     shutil.rmtree(folder / "asked")
@@ -98,6 +100,7 @@ def _waiting(folder: Path, runs: int, answers: int, rounds: int) -> Row:
         "answer p50, ms": middle(p50),
         "at best": min(p50),
         "p99": middle(p99),
+        "CPU to the run's end, ms": middle(cpu),
     }
 
 
