@@ -571,14 +571,19 @@ def test_who_does_not_agree_says_why_and_the_model_is_told() -> None:
 def test_a_predicate_tells_by_the_arguments_whether_somebody_must_agree(
     price: int, status: str
 ) -> None:
-    functions = {"is_dear": lambda arguments: arguments["price"] > 100}
+    def is_dear(arguments: dict[str, Any]) -> bool:
+        return bool(arguments["price"] > 100)
+
     a = agent([buy], ToolCall("buy", {"price": price}))
-    assert Machine().run(begin, a, functions=functions).status == status
+    assert Machine().run(begin, a, functions={"is_dear": is_dear}).status == status
 
 
 def test_if_a_predicate_raises_somebody_must_agree(logs: Logs) -> None:
+    def is_dear(arguments: dict[str, Any]) -> bool:
+        raise ValueError(arguments)
+
     machine, a = Machine(), agent([buy], ToolCall("buy", {"price": 5}))
-    result = machine.run(begin, a, functions={"is_dear": lambda _: 1 / 0})
+    result = machine.run(begin, a, functions={"is_dear": is_dear})
     assert result.status == "suspended"
     assert [entry["predicate"] for entry in logs if entry["event"] == "predicate_failed"] == [
         "is_dear"
@@ -701,7 +706,12 @@ def test_a_person_says_what_became_of_a_call_in_doubt(
 def test_a_resolution_fits_the_tool_and_is_not_changed_afterwards() -> None:
     async def resolve(rt: Runtime) -> RunResult:
         await rt.result("r1")
-        for wrong in ({}, {"retry": True, "error": "x"}, {"outcome": None, "retry": True}):
+        several: list[dict[str, Any]] = [
+            {},
+            {"retry": True, "error": "x"},
+            {"outcome": None, "retry": True},
+        ]
+        for wrong in several:
             with pytest.raises(ValueError, match="one of"):
                 await rt.resolve("r1", "0.0", **wrong)
         with pytest.raises(InvalidResumeValue):
