@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from outlive.actors import Agent, Runtime
 from outlive.actors.run_context import EMPTY, Functions
@@ -13,7 +13,6 @@ from tests.support.logs import LaggingLog, MortalLog, events_of
 from tests.support.virtual import VirtualClock, clock, run_virtual
 
 T = TypeVar("T")
-Functions = Mapping[str, Callable[..., Any]]
 
 
 class CountedIds:
@@ -37,7 +36,6 @@ def open_runtime(
     deps: object = None,
     functions: Functions = EMPTY,
     max_recoveries: int | None = 5,
-    functions: Functions | None = None,
 ) -> Runtime:
     """Return a runtime on the running loop's clock."""
     return Runtime(
@@ -45,7 +43,6 @@ def open_runtime(
         agents=agents,
         functions=functions,
         deps=deps,
-        functions=functions,
         max_recoveries=max_recoveries,
         clock=clock(),
         ids=CountedIds(),
@@ -68,7 +65,6 @@ class Machine:
         deps: object = None,
         functions: Functions = EMPTY,
         lag: float = 0.0,
-        functions: Functions | None = None,
     ) -> T:
         """Run a process that opens the runtime, does `body`, and closes in good order.
 
