@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from outlive.actors import Retry
 from outlive.actors.entity import Entity
 from outlive.actors.run.commands import (
+    Approval,
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
@@ -23,6 +24,7 @@ from outlive.actors.run.commands import (
     ReportProgress,
     RunCommand,
     StartRun,
+    SuspendToolCall,
     Wake,
 )
 from outlive.actors.run.entity import RUN, outstanding
@@ -59,6 +61,12 @@ from outlive.events import (
     Usage,
 )
 from outlive.events.run.stopping import StopCondition, StopFunction
+from outlive.testing._drawn.people import (
+    asked_by,
+    cancelled,
+    waits_for_a_person,
+    what_is_said,
+)
 from outlive.testing._drawn.values import values
 
 S = TypeVar("S")
@@ -83,6 +91,7 @@ _TOOL: Final = (
     CompleteStep,
     ReportProgress,
     IgnoreToolResult,
+    SuspendToolCall,
 )
 _ANY: Final = (StartRun, *dict.fromkeys((*_MODEL, *_TOOL, *_CHECK)))
 
@@ -94,6 +103,8 @@ _STOPS: Final[list[StopCondition]] = [
     StopFunction("f"),
 ]
 _WRONG: Final = Failure(kind="invalid_output", message="malformed")
+
+_VALUES: Final = values()  # Made anew for each draw, it is validated anew each time.
 
 
 def _rarely(draw: st.DrawFn) -> bool:
@@ -123,6 +134,10 @@ def run_commands(
             tool_concurrency=draw(st.integers(1, 3)),
             stop_when=tuple(draw(st.lists(st.sampled_from(_STOPS), max_size=2))),
         )
+    if not state.over and _rarely(draw) and _rarely(draw):
+        return cancelled()
+    if waits_for_a_person(state) and (state.status == "suspended" or draw(st.booleans())):
+        return what_is_said(draw, state)
     if state.model_attempt is not None:
         fitting: tuple[type[Any], ...] = _MODEL
     elif state.model_wait is not None:
@@ -153,7 +168,7 @@ def _general_command(
     return Recover(
         epoch=2,
         running=frozenset(effect for effect in outstanding(state) if draw(st.booleans())),
-        in_doubt={_TOOLS[0]: draw(st.sampled_from(["retry", "fail"]))},
+        in_doubt={_TOOLS[0]: draw(st.sampled_from(["retry", "fail", "ask"]))},
         clean=draw(st.booleans()),
         max_recoveries=draw(st.sampled_from([None, 0, 1, 3])),
         model=draw(st.sampled_from([state.model or "m", "m2"])),
@@ -186,7 +201,14 @@ def _model_command(
     fewest = draw(st.sampled_from([0, *[1] * 9]))  # Without a call, the run is over.
     names = draw(st.lists(st.sampled_from(_TOOLS), min_size=fewest, max_size=4))
     planned = tuple(
-        PlannedCall(name=name, arguments={}, problem=_BOOM if _rarely(draw) else None)
+        PlannedCall(
+            name=name,
+            arguments={},
+            problem=_BOOM if _rarely(draw) else None,
+            approval=Approval(digest="d", expires_at_ns=now_ns + SECOND_NS)
+            if _rarely(draw)
+            else None,
+        )
         for name in names
     )
     problem = _WRONG if not names and draw(st.booleans()) else None
@@ -196,7 +218,7 @@ def _model_command(
         problem=problem,
         repairs=draw(st.integers(0, 2)),
         repair="again",
-        data=None if problem is not None else draw(values()),
+        data=None if problem is not None else draw(_VALUES),
         text="m",
         tool_calls=planned,
         usage=Usage(input_tokens=1, output_tokens=2),
@@ -205,13 +227,15 @@ def _model_command(
 
 def _tool_command(
     draw: st.DrawFn, state: RunState, kind: type[Any], off: int, now_ns: int
-) -> CompleteStep | ReportProgress | IgnoreToolResult | FailToolCall | CompleteToolCall:
+) -> RunCommand:
     call_id, attempt = CallId(f"{state.step}.0"), 1
     if state.calls:
         call_id = draw(st.sampled_from(list(state.calls)))
         attempt = state.calls[call_id].attempt + off
     if kind is CompleteStep:
-        return CompleteStep(call_id=call_id, attempt=attempt, key="k", value=draw(values()))
+        return CompleteStep(call_id=call_id, attempt=attempt, key="k", value=draw(_VALUES))
+    if kind is SuspendToolCall:
+        return asked_by(draw, call_id, attempt)
     if kind is ReportProgress:
         return ReportProgress(call_id=call_id, attempt=attempt, done=1.0)
     if kind is IgnoreToolResult:
@@ -221,7 +245,7 @@ def _tool_command(
         return FailToolCall(
             call_id=call_id, attempt=attempt, error=_BOOM, now_ns=now_ns, retry=retry
         )
-    return CompleteToolCall(call_id=call_id, attempt=attempt, result=draw(values()))
+    return CompleteToolCall(call_id=call_id, attempt=attempt, result=draw(_VALUES))
 
 
 @st.composite
