@@ -38,7 +38,7 @@ def effect_before_commit(patch: pytest.MonkeyPatch) -> None:
         pending = self._pending[-1]
         self._world.committed(pending.events, self._version)
         pending.events = ()
-        self._try_to_act(pending.state, pending.entry, self._log.head)
+        self._act(pending.state, pending.entry, self._log.head)
 
     patch.setattr(EventSourcedActor, "_append", act_at_once)
 
