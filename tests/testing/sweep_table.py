@@ -1,0 +1,39 @@
+"""Sweep every scenario and print a table of their points: `python -m tests.testing.sweep_table`."""
+
+from __future__ import annotations
+
+import sys
+
+from outlive.testing import SimulationFailed, assert_survives_crashes
+from tests.testing.scenarios import CASES
+from tests.testing.scenarios_features import CASES as FEATURES
+from tests.testing.scenarios_features import FUNCTIONS
+from tests.testing.scenarios_people import PEOPLE
+
+
+def main() -> int:
+    print("| scenario | points | simulations | deaths | violations |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    failures: list[str] = []
+    for case in [*CASES, *PEOPLE, *FEATURES]:
+        try:
+            sweep = assert_survives_crashes(
+                case.play,
+                case.agents,
+                functions=FUNCTIONS,
+                at_most_once=case.at_most_once,
+                promise=case.promise,
+                second_crashes=case.second_crashes,
+            )
+        except SimulationFailed as failed:
+            failures.append(f"{case.name}: {failed}")
+            print(f"| {case.name} | | | | 1 |")
+        else:
+            counts = (len(sweep.points), sweep.simulations, sweep.deaths, 0)
+            print(f"| {case.name} | {' | '.join(map(str, counts))} |")
+    print(*failures, sep="\n\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
