@@ -33,8 +33,13 @@ HANDBOOK = Path(__file__).parents[2] / "interfaces/outlive/cli/_demo/site"
 
 
 def outlive(*arguments: str) -> list[str]:
-    """Return the command line that runs `outlive` in a process of its own."""
-    return [sys.executable, "-c", "from outlive.cli import main; main()", *arguments]
+    """Return the command line that runs `outlive` in a process of its own.
+
+    It hears Ctrl-C as at a terminal, also where the tests run in the background of a shell,
+    which has its processes ignore that signal.
+    """
+    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    return [sys.executable, "-c", f"{hear}from outlive.cli import main; main()", *arguments]
 
 
 def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
