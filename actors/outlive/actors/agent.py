@@ -132,6 +132,7 @@ class Agent:
             made.schema for made in self.tools.values()
         )
 
+        self.asks_people: Final = any(made.requires_approval for made in self.tools.values())
         self.stop_when: Final = stop_conditions(stop_when, id, self.tools)
 
     @property

@@ -99,6 +99,7 @@ class Feed:
             queues = self._queues()
             for queue in queues:
                 queue.lagging = True
+                queue.topic.records.clear()  # Others may have written since the last of them.
         self._wake(queues)
 
     def register(self, stream: StreamId | None) -> _Queue:
@@ -219,11 +220,17 @@ class _Queue:
         self._taken_count = 0
         self._waiter: asyncio.Future[None] | None = None
 
-    def catch_up(self) -> None:
-        """Begin with what is pushed from now on: all before that is about to be read."""
+    def catch_up(self) -> Record | None:
+        """Begin with what is pushed from now on: all before that is about to be read.
+
+        Returns the last record that was pushed, if it is still known: who has read that one
+        has read all that was to be read.
+        """
         with self._lock:
             self.lagging = False
             self._taken_count = self.topic.pushed_count
+            records = self.topic.records
+            return records[-1] if records else None
 
     def take(self) -> list[Record]:
         """Return the records since the last time; none if some of them are gone already."""
@@ -269,6 +276,7 @@ class Subscription(Generic[T]):
         read: Callable[[int], Sequence[T]],
         unpack: Callable[[Sequence[Record], int], Sequence[T]],
         cursor: Callable[[T], int],
+        end: Callable[[Record], int],
         full: int,
     ) -> None:
         self._feed = feed
@@ -277,6 +285,7 @@ class Subscription(Generic[T]):
         self._read: Callable[[int], Sequence[T]] = read
         self._unpack: Callable[[Sequence[Record], int], Sequence[T]] = unpack
         self._cursor: Callable[[T], int] = cursor
+        self._end: Callable[[Record], int] = end  # the cursor behind a record
         self._full = full
         self._queue: _Queue | None = None
         self._ready: deque[T] = deque()
@@ -326,14 +335,16 @@ class Subscription(Generic[T]):
         if queue.lagging:
             if queue.ended is not None:
                 raise queue.ended.with_traceback(None)
-            queue.catch_up()  # Before the read: what is pushed during it counts again.
+            last = queue.catch_up()  # Before the read: what is pushed during it counts again.
             try:
                 found = self._read(self._after)
             except BaseException:
                 queue.lagging = True
                 raise
             self._ready.extend(found)
-            if len(found) >= self._full:
+            if len(found) >= self._full and (
+                last is None or self._cursor(found[-1]) < self._end(last)
+            ):
                 queue.lagging = True  # A full page: more may follow it.
         else:
             self._ready.extend(self._unpack(queue.take(), self._after))
@@ -381,6 +392,7 @@ def follow_stream(
         read=lambda version: read(stream, Version(version), READ_LIMIT),
         unpack=_events_beyond,
         cursor=lambda recorded: recorded.version,
+        end=lambda record: record.last_version,
         full=READ_LIMIT,
     )
 
@@ -396,6 +408,7 @@ def follow_all(
         read=lambda position: read(Position(position), READ_LIMIT),
         unpack=_records_beyond,
         cursor=lambda record: record.position,
+        end=lambda record: record.position,
         full=1,  # A page of the log is bounded in bytes, too: only an empty one is the last.
     )
 

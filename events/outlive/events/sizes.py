@@ -31,14 +31,16 @@ class Size:
 
     def add(self, value: object, *, room: int = 0) -> None:
         """Count a plain value, and `room` for what stands around it. Raises EventTooLarge."""
-        self._count(len(_encode(value)) + room)
+        self._bytes += len(_encode(value)) + room
+        self._check()
 
     def add_text(self, text: str) -> None:
         """Count a piece of text, of which there may be many. Raises EventTooLarge."""
-        self._count(len(text) if text.isascii() else len(text.encode()))
+        self._bytes += len(text) if text.isascii() else len(text.encode())
+        if self._bytes > MAX_VALUE_BYTES:
+            self._check()
 
-    def _count(self, size_bytes: int) -> None:
-        self._bytes += size_bytes
+    def _check(self) -> None:
         if self._bytes > MAX_VALUE_BYTES:
             raise EventTooLarge(self._bytes, MAX_VALUE_BYTES)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -72,19 +72,6 @@ class Transcript:
     the order in which they came.
     """
 
-    events: Final[frozenset[type[Event]]] = frozenset(
-        {
-            ModelCallCompleted,
-            OutputRejected,
-            ToolCallCompleted,
-            ToolCallFailed,
-            RunStarted,
-            RunCompleted,
-            ApprovalGranted,
-        }
-    )
-    """The event types that it looks at; the others say nothing."""
-
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
@@ -92,30 +79,38 @@ class Transcript:
         self._answers: dict[CallId, ToolMessage] = {}
 
     def apply(self, event: Event) -> None:
-        """Take one event, in order."""
-        match event:
-            case ModelCallCompleted():
-                answer = AssistantMessage(
-                    text=event.text, reasoning=event.reasoning, tool_calls=event.tool_calls
-                )
-                self.messages.append(answer)
-                self.calls = {call.call_id: call for call in event.tool_calls}
-            case ToolCallCompleted():
-                self._answer(event.call_id, event.result, None)
-            case ToolCallFailed(retry_at_ns=None):
-                self._answer(event.call_id, None, event.error)
-            case OutputRejected():
-                self.messages.append(UserMessage(text=event.message))
-            case RunCompleted():
-                self.data = event.data
-            case ApprovalGranted(arguments=dict() as arguments):
-                call = self.calls.get(event.call_id)
-                if call is not None:
-                    self.calls[event.call_id] = replace(call, arguments=arguments)
-            case RunStarted():
-                self.messages.append(UserMessage(text=event.input, parts=event.parts))
-            case _:
-                pass
+        """Take one event, in order. Most say nothing here."""
+        fold = self._FOLD.get(type(event))
+        if fold is not None:
+            fold(self, event)
+
+    def _began(self, event: RunStarted) -> None:
+        self.messages.append(UserMessage(text=event.input, parts=event.parts))
+
+    def _answered(self, event: ModelCallCompleted) -> None:
+        answer = AssistantMessage(
+            text=event.text, reasoning=event.reasoning, tool_calls=event.tool_calls
+        )
+        self.messages.append(answer)
+        self.calls = {call.call_id: call for call in event.tool_calls}
+
+    def _rejected(self, event: OutputRejected) -> None:
+        self.messages.append(UserMessage(text=event.message))
+
+    def _granted(self, event: ApprovalGranted) -> None:
+        call = self.calls.get(event.call_id)
+        if call is not None and event.arguments is not None:
+            self.calls[event.call_id] = replace(call, arguments=event.arguments)
+
+    def _tool_completed(self, event: ToolCallCompleted) -> None:
+        self._answer(event.call_id, event.result, None)
+
+    def _tool_failed(self, event: ToolCallFailed) -> None:
+        if event.retry_at_ns is None:
+            self._answer(event.call_id, None, event.error)
+
+    def _completed(self, event: RunCompleted) -> None:
+        self.data = event.data
 
     def _answer(self, call_id: CallId, result: Value, error: Failure | None) -> None:
         call = self.calls.get(call_id)
@@ -131,6 +126,17 @@ class Transcript:
         if len(self._answers) == len(self.calls):
             self.messages.extend(self._answers[call_id] for call_id in self.calls)
             self._answers = {}
+
+    # A dict, not a `match`: each event of each run comes through here.
+    _FOLD: ClassVar[dict[type[Event], Callable[[Transcript, Any], None]]] = {
+        RunStarted: _began,
+        ModelCallCompleted: _answered,
+        OutputRejected: _rejected,
+        ApprovalGranted: _granted,
+        ToolCallCompleted: _tool_completed,
+        ToolCallFailed: _tool_failed,
+        RunCompleted: _completed,
+    }
 
     def all(self) -> tuple[Message, ...]:
         """Return the messages, with the answers so far of a step that is not done."""

@@ -27,7 +27,7 @@ def with_approvals(
     answer: CompleteModelCall, agent: Agent, functions: Functions, now_ns: int
 ) -> CompleteModelCall:
     """Return the model's answer, with what somebody must agree to."""
-    if not any(tool.requires_approval for tool in agent.tools.values()):
+    if not agent.asks_people:
         return answer
     calls = tuple(_with_approval(call, agent, functions, now_ns) for call in answer.tool_calls)
     return replace(answer, tool_calls=calls)

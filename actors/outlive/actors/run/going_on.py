@@ -26,16 +26,21 @@ def go_on(state: RunState, *facts: RunEvent) -> Events:
         if state.model_attempt is not None or state.model_wait is not None:
             return facts
         return (*facts, *next_step(state))
-    waiting = [item for item in state.calls.items() if item[1].status == "waiting"]
-    idle = sum(call.status in FOR_A_PERSON for call in state.calls.values())
-    busy = len(state.calls) - len(waiting) - idle
-    if not waiting and not busy and state.status == "running":
+    waiting: list[tuple[CallId, Call]] = []
+    busy = 0
+    for call_id, call in state.calls.items():
+        if call.status == "waiting":
+            waiting.append((call_id, call))
+        elif call.status not in FOR_A_PERSON:
+            busy += 1
+    if not waiting:
+        if busy or state.status != "running":
+            return facts
         return (*facts, RunSuspended(waiting=waiting_for(state.calls)))
-    free = max(state.tool_concurrency - busy, 0)
-    starts = tuple(
+    starts = [
         ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
-        for call_id, call in waiting[:free]
-    )
+        for call_id, call in waiting[: max(state.tool_concurrency - busy, 0)]
+    ]
     return (*facts, *starts)
 
 

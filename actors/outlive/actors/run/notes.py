@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 from outlive.events import (
     CallId,
@@ -24,7 +25,6 @@ from outlive.events.run.stopping import StopFunction
 from outlive.projections import Transcript
 
 _PAGE: Final = 1_000
-_NOTED: Final = Transcript.events | {ModelCallStarted, ToolStepCompleted, RunResumed}
 
 
 class Notes:
@@ -45,34 +45,48 @@ class Notes:
 
     def apply(self, event: Event) -> None:
         """Take one event."""
-        if type(event) not in _NOTED:
-            return
         self.transcript.apply(event)
-        match event:
-            case ToolStepCompleted():
-                self.memos.setdefault(event.call_id, {})[event.key] = event.value
-            case ModelCallStarted():
-                self.model = event.model
-            case ToolCallCompleted() | ToolCallFailed(retry_at_ns=None):
-                self.memos.pop(event.call_id, None)
-                self.answers.pop(event.call_id, None)
-            case ModelCallCompleted():
-                self.step = event.step + 1
-                self.usage += event.usage
-            case RunResumed():
-                self.answers.setdefault(event.call_id, {})[event.key] = event.value
-            case RunStarted():
-                self.agent_id = event.agent_id
-                self.metadata = event.metadata
-                self.request_context = event.request_context
-                self.provider_options = event.provider_options
-                self.stop_functions = tuple(
-                    condition.name
-                    for condition in event.stop_when
-                    if isinstance(condition, StopFunction)
-                )
-            case _:
-                pass
+        note = self._NOTE.get(type(event))
+        if note is not None:
+            note(self, event)
+
+    def _began(self, event: RunStarted) -> None:
+        self.agent_id = event.agent_id
+        self.metadata = event.metadata
+        self.request_context = event.request_context
+        self.provider_options = event.provider_options
+        self.stop_functions = tuple(
+            condition.name for condition in event.stop_when if isinstance(condition, StopFunction)
+        )
+
+    def _called(self, event: ModelCallStarted) -> None:
+        self.model = event.model
+
+    def _answered(self, event: ModelCallCompleted) -> None:
+        self.step = event.step + 1
+        self.usage += event.usage
+
+    def _stepped(self, event: ToolStepCompleted) -> None:
+        self.memos.setdefault(event.call_id, {})[event.key] = event.value
+
+    def _resumed(self, event: RunResumed) -> None:
+        self.answers.setdefault(event.call_id, {})[event.key] = event.value
+
+    def _ended(self, event: ToolCallCompleted | ToolCallFailed) -> None:
+        if isinstance(event, ToolCallCompleted) or event.retry_at_ns is None:
+            self.memos.pop(event.call_id, None)
+            self.answers.pop(event.call_id, None)
+
+    # A dict, not a `match`: each event of each run comes through here.
+    _NOTE: ClassVar[dict[type[Event], Callable[[Notes, Any], None]]] = {
+        RunStarted: _began,
+        ModelCallStarted: _called,
+        ModelCallCompleted: _answered,
+        ToolStepCompleted: _stepped,
+        RunResumed: _resumed,
+        ToolCallCompleted: _ended,
+        ToolCallFailed: _ended,
+    }
 
 
 def read_notes(log: LogReader, stream: StreamId, version: Version) -> Notes:

@@ -43,7 +43,7 @@ def start_request(
 def _mapping(name: str, given: Mapping[str, object] | None) -> dict[str, Value]:
     if not isinstance(given, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the {name} of a run is a mapping, not {type(given).__name__}")
-    return cast("dict[str, Value]", to_plain(dict(given or {})))
+    return cast("dict[str, Value]", to_plain(dict(given))) if given else {}
 
 
 def _text_and_parts(input: Input) -> tuple[str, tuple[InputPart, ...]]:

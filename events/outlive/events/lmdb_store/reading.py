@@ -72,6 +72,7 @@ class Reading:
         self._unowned = unowned
         self._path = env.path()
         self._made_in = Birthplace()
+        self._what = f"the log in {self._path!r}"
         self._gate = threading.Condition()
         self._inside = 0
         self._resizing = 0
@@ -87,7 +88,7 @@ class Reading:
 
     def check_process(self) -> None:
         """Raise LogClosed in a process that was forked off the one that opened the log."""
-        self._made_in.check(f"the log in {self._path!r}")
+        self._made_in.check(self._what)
 
     def close(self) -> None:
         """Let those inside come out, then close the environment. Twice is once.
