@@ -15,6 +15,7 @@ from outlive.actors import Agent, EchoModel, ToolCall, ToolContext, Turn, snapsh
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.mail import Post
 from outlive.actors.run.world import RunWorld, Surroundings
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import ScriptedModel
@@ -352,6 +353,7 @@ def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
 
     async def play() -> None:
         surroundings = Surroundings(
+            post=Post(),
             log=log,
             agents={},
             effects=EffectTable(asyncio.get_running_loop()),

@@ -25,7 +25,12 @@ import structlog
 
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Entity, Exhausted, World
-from outlive.actors.event_sourced import SUSPENDED, CommandEnvelope, EventSourcedActor
+from outlive.actors.event_sourced import (
+    SUSPENDED,
+    WAITING,
+    CommandEnvelope,
+    EventSourcedActor,
+)
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import shortened, told
 from outlive.actors.loop_actor import MAILBOX_LIMIT, LoopFuture, Mailbox, MailboxClosed
@@ -106,12 +111,11 @@ class Kind(Protocol[S, C, X, R_co]):
 class Resident(Generic[S, C, X, R]):
     """An entity in memory. While `rebuild` is set, its actor is broken and another one is due."""
 
-    __slots__ = ("actor", "failures", "point", "rebuild", "waiters", "world")
+    __slots__ = ("actor", "failures", "point", "rebuild", "world")
 
     def __init__(self, actor: EventSourcedActor[S, C, X], world: World[X]) -> None:
         self.actor = actor
         self.world = world
-        self.waiters: list[asyncio.Future[R]] = []
         self.failures = 0  # in a row, at `point`
         self.point: Hashable = None
         self.rebuild: asyncio.TimerHandle | None = None
@@ -144,14 +148,16 @@ class Addresses(Generic[S, C, X, R]):
         self._loop = asyncio.get_running_loop()
         self._residents: dict[StreamId, Resident[S, C, X, R]] = {}
         self._standing: dict[StreamId, OpenEntry] = {}
+        self._waiters: dict[StreamId, list[asyncio.Future[R]]] = {}  # for outcomes
         self._closed = False
 
     def bring_in_all(self, rows: Sequence[tuple[StreamId, OpenEntry]]) -> None:
         """Bring in the entities that owe something, some in each turn of the loop.
 
-        Those that wait for a person, and for no instant, are left alone: nobody else changes that.
+        Those that wait for a person or for a message, and for no instant, are left alone: these
+        come by themselves.
         """
-        self._bring_in_next([stream for stream, entry in rows if not _waits_for_a_person(entry)])
+        self._bring_in_next([stream for stream, entry in rows if not _waits_for_others(entry)])
 
     def _bring_in_next(self, streams: Sequence[StreamId]) -> None:
         if self._closed:
@@ -245,12 +251,13 @@ class Addresses(Generic[S, C, X, R]):
         for effect in self._effects.in_order(stream):
             if effect not in actor.owed:  # Recorded by the actor before, which broke then.
                 resident.world.give_up(effect)
-        if actor.owed or self._kind.outdated(actor.state):
+        if actor.unsettled or self._kind.outdated(actor.state):
             self._recover(stream, actor, released=released)
-            for outcome in self._effects.outcomes(stream):
-                actor.tell(outcome)
         else:
             actor.restore_row()
+        if actor.owed:
+            for outcome in self._effects.outcomes(stream):
+                actor.tell(outcome)
         actor.run()
         return resident
 
@@ -283,6 +290,13 @@ class Addresses(Generic[S, C, X, R]):
         actor.run()
         return resident
 
+    def _bring_in_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R] | None:
+        try:
+            return self.at_as_it_is(stream)
+        except LogError as error:
+            _log.error("entity_not_read", stream=stream, error=told(error))
+            return None
+
     def _recover(
         self, stream: StreamId, actor: EventSourcedActor[S, C, X], *, released: bool
     ) -> None:
@@ -313,12 +327,16 @@ class Addresses(Generic[S, C, X, R]):
         *,
         reply: LoopFuture[S] | None = None,
         cause: Position | None = None,
+        ends: bool = False,
     ) -> None:
         """Put a command into the mailbox of an entity, brought into memory if need be.
 
-        Where it stands still, or all is closed, the command is dropped and the reply fails.
+        Where it stands still, or all is closed, the command is dropped and the reply fails. A
+        command that `ends` an entity reaches one that stands still, too.
         """
         resident = self._bring_in(stream)
+        if ends and isinstance(resident, OpenEntry):
+            resident = self._bring_in_as_it_is(stream)
         if isinstance(resident, Resident):
             resident.actor.mailbox.put(CommandEnvelope(command, reply, cause))
             return
@@ -327,9 +345,15 @@ class Addresses(Generic[S, C, X, R]):
             reply.fail(MailboxClosed(f"{stream!r} takes no commands now"))
 
     def outcome(self, stream: StreamId) -> asyncio.Future[R]:
-        """Return a future of the outcome of an entity in memory, set when it is at rest."""
+        """Return a future of the outcome of an open entity, set when it is over or suspended.
+
+        It need not be in memory, and may come and go, unless it stands still.
+        """
         waiter: asyncio.Future[R] = self._loop.create_future()
-        self._residents[stream].waiters.append(waiter)
+        self._waiters.setdefault(stream, []).append(waiter)
+        resident = self._residents.get(stream)
+        if resident is not None and (entry := resident.actor.entry) is not None and entry.over:
+            resident.actor.rest_if_over()  # It stays for messages only, and nobody is told again.
         return waiter
 
     def wake(self, stream: StreamId, now_ns: int) -> None:
@@ -346,7 +370,9 @@ class Addresses(Generic[S, C, X, R]):
         residents, self._residents = self._residents, {}
         for resident in residents.values():
             self._stop(resident)
-            _fail(resident.waiters, error)
+        waiters, self._waiters = self._waiters, {}
+        for waiting in waiters.values():
+            _fail(waiting, error)
 
     async def drain(self, deadline: float) -> None:
         """Wait until the messages that are there are decided, or the loop's time is `deadline`."""
@@ -382,24 +408,31 @@ class Addresses(Generic[S, C, X, R]):
         resident.actor.stop_now()
 
     def _at_rest(self, stream: StreamId) -> None:
-        """The entity is over, or was not begun: it leaves memory."""
-        resident = self._residents.pop(stream, None)
-        if resident is not None:
+        """The entity is over, was not begun, or waits for others: it leaves memory if it may."""
+        resident = self._residents.get(stream)
+        if resident is None:
+            return
+        entry = resident.actor.entry
+        if entry is None or not entry.owes:
+            del self._residents[stream]
             resident.actor.stop_now()
+        if entry is None or entry.status != WAITING:
             self._answer(stream, resident, None)
 
     def _answer(
         self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry | None
     ) -> None:
-        if resident.waiters:
-            try:
-                outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
-            except Exception as error:  # noqa: BLE001  # they must not wait for ever
-                _fail(resident.waiters, error)
-                return
-            for waiter in resident.waiters:
-                if not waiter.done():
-                    waiter.set_result(outcome)
+        waiters = self._waiters.pop(stream, None)
+        if waiters is None:
+            return
+        try:
+            outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
+        except Exception as error:  # noqa: BLE001  # they must not wait for ever
+            _fail(waiters, error)
+            return
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(outcome)
 
     def _broken(self, stream: StreamId, error: BaseException) -> None:
         """An actor cannot go on: it is thrown away, and another one takes its place if it may."""
@@ -410,7 +443,7 @@ class Addresses(Generic[S, C, X, R]):
             _log.error("entity_broken", stream=stream, error=told(error))
             del self._residents[stream]
             self._stop(resident)
-            _fail(resident.waiters, error)
+            _fail(self._waiters.pop(stream, ()), error)
         elif isinstance(error, LogError):
             _log.error("entity_broken", stream=stream, error=told(error))
             self._stand_still(
@@ -505,8 +538,9 @@ class Addresses(Generic[S, C, X, R]):
         return entry
 
 
-def _waits_for_a_person(entry: OpenEntry) -> bool:
-    return entry.status == SUSPENDED and not entry.owes and entry.wake_at_ns is None
+def _waits_for_others(entry: OpenEntry) -> bool:
+    waits = entry.status in (SUSPENDED, WAITING)
+    return waits and not entry.owes and entry.wake_at_ns is None
 
 
 def _is_the_streams(error: BaseException) -> bool:

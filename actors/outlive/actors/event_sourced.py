@@ -31,6 +31,7 @@ from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClosed
+from outlive.actors.mail import Deliver
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.snapshots import codec_of, restored
 from outlive.events import (
@@ -52,6 +53,8 @@ _log = structlog.stdlib.get_logger("outlive")
 _PAGE: Final = 1_000
 SUSPENDED: Final = "suspended"
 """The status of an entity that waits for a person: it needs no memory until then."""
+WAITING: Final = "waiting"
+"""The status of one that waits for messages of others: it goes on by itself, without memory."""
 
 C = TypeVar("C")
 
@@ -147,10 +150,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     ) -> None:
         """Prepare the actor of `stream`.
 
-        `wake_at` is told when it wants to be woken. `at_rest` is called when it is over, or
-        never began, and nothing is on its way; `broken` when it cannot go on: the log failed,
-        or something raised where nobody is asked. Both expect that it is stopped then, or
-        detached. `save_every` is the number of events after which its state is saved;
+        `wake_at` is told when it wants to be woken. `at_rest` is called when it is over, never
+        began, or waits for others, and nothing is on its way: it may be stopped then, unless it
+        has messages to deliver (`entry`). `broken` is called when it cannot go on: the log
+        failed, or something raised where nobody is asked. It expects that the actor is stopped
+        then, or detached. `save_every` is the number of events after which its state is saved;
         `EVERY_EVENTS` if left out. `mailbox` is that of the address, if it has one already.
         """
         super().__init__(stream, mailbox)
@@ -200,6 +204,16 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def owed(self) -> Mapping[X, None]:
         """The effects that are outstanding, in order."""
         return self._owed
+
+    @property
+    def entry(self) -> OpenEntry | None:
+        """The row of the open table, by the state."""
+        return self._entry
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is outstanding that must be settled before it is done: no message."""
+        return any(not isinstance(effect, Deliver) for effect in self._owed)
 
     def tell(self, command: C, *, cause: Position | None = None) -> None:
         """Send a command, from the loop. Raises MailboxClosed when the actor has stopped."""
@@ -297,9 +311,16 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._log.append(self.stream, (), expected_version=self._version, entry=self._entry)
 
     def run(self) -> None:
-        """Start handling messages, and say when the entity wants to be woken."""
+        """Start handling messages, say when the entity wants to be woken, deliver what it owes.
+
+        Raises:
+            LogError: what it owes cannot be read.
+        """
         super().run()
         self._watch(self._entry)
+        for effect in self._owed:
+            if isinstance(effect, Deliver):
+                self._world.perform(effect, self._read_to)
 
     def _process(self, envelope: Envelope[Any]) -> None:
         if self._refusal is not None:
@@ -388,7 +409,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         pending.give()
         for answer in pending.waiting:
             answer.give()
-        self._rest_if_over()
+        self.rest_if_over()
         self._tell_if_drained()
 
     def _tell_if_drained(self) -> None:
@@ -398,12 +419,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def _drain(self) -> None:
         super()._drain()
-        self._rest_if_over()
+        self.rest_if_over()
 
-    def _rest_if_over(self) -> None:
-        entry = self._entry
-        rests = entry is None or (entry.status == SUSPENDED and not entry.owes)
-        if rests and not self.busy and not self.gone:
+    def rest_if_over(self) -> None:
+        """Say so, if it is at rest. Call it on the loop."""
+        if _rests(self._entry) and not self.busy and not self.gone:
             self._at_rest()
 
     def _try_to_act(self, pending: _Pending[S], outcome: Committed) -> None:
@@ -481,7 +501,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._again, self._held = [], [*self._again, *self._held]
         while self._held:  # What is left when it fails, or is stopped, is seen to there.
             self._process(self._held.pop(0))
-        self._rest_if_over()
+        self.rest_if_over()
 
     def on_stop(self) -> None:
         """Answer those whose commands are not decided any more."""
@@ -493,3 +513,10 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         for envelope in envelopes:
             if envelope.reply_to is not None:
                 cast("LoopFuture[Any]", envelope.reply_to).fail(error)
+
+
+def _rests(entry: OpenEntry | None) -> bool:
+    """Whether an entity with this row is over, or does nothing until somebody else does."""
+    if entry is None or entry.over:
+        return True
+    return entry.status in (SUSPENDED, WAITING) and not entry.owes

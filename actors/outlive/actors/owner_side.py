@@ -13,10 +13,11 @@ from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import SUSPENDED
+from outlive.actors.event_sourced import SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
+from outlive.actors.mail import Post
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.carrying_out import command_for, start_command
@@ -88,10 +89,12 @@ class OwnerSide:
         log.deliver_on(self._loop.call_soon_threadsafe)
         self._effects = EffectTable(self._loop)
         self._timers = Timers(clock, self._wake)
+        post = Post()
         surroundings = Surroundings(
             log=log,
             agents=agents,
             effects=self._effects,
+            post=post,
             clock=clock,
             executor=executor,
             abandoned=abandoned,
@@ -110,7 +113,7 @@ class OwnerSide:
             save_every=save_every,
             mailbox_limit=mailbox_limit,
         )
-        surroundings.post = self._runs
+        post.serve(kind.name, self._runs)
         self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
         log.on_submitted(self._hear)
         views.start()
@@ -214,11 +217,12 @@ class OwnerSide:
                     raise RunNotFound(run_id)
                 return await self.result(run_id, stream)
             entry = log.open_entry(stream)
-            if entry is None or entry.status == SUSPENDED:
+            if entry is None or entry.over or entry.status == SUSPENDED:
                 return run_result(log, run_id)
-            found = self._runs.at(stream)
-            if isinstance(found, OpenEntry):
-                return standing_result(log, run_id, found)
+            if entry.status != WAITING:
+                found = self._runs.at(stream)
+                if isinstance(found, OpenEntry):
+                    return standing_result(log, run_id, found)
         return await self._runs.outcome(stream)
 
     def _hear(self, commands: list[Submitted]) -> None:

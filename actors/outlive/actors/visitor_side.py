@@ -118,7 +118,7 @@ class VisitorSide:
         async with log.follow(stream, after=log.version(stream)) as events:
             while True:
                 entry = log.open_entry(stream)
-                if entry is None or entry.status == SUSPENDED:
+                if entry is None or entry.over or entry.status == SUSPENDED:
                     return run_result(log, run_id)
                 if entry.status in STANDING_STILL:
                     return standing_result(log, run_id, entry)

@@ -52,6 +52,7 @@ from outlive.events.feed import Subscription
 from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor, Verification, verify
 from outlive.events.log import EventLog, LogReader
+from outlive.events.mail import Mail, MessageDelivered, MessageId
 from outlive.events.memory import MemoryLog
 from outlive.events.named import NamedSubscription
 from outlive.events.offsets import SavedOffset
@@ -139,8 +140,11 @@ __all__ = [
     "LogNotWritable",
     "LogParked",
     "LogReader",
+    "Mail",
     "MailboxFull",
     "MemoryLog",
+    "MessageDelivered",
+    "MessageId",
     "ModelAttemptAbandoned",
     "ModelCallCompleted",
     "ModelCallFailed",

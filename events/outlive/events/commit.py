@@ -16,7 +16,7 @@ from outlive.events.ids import Position, StreamId, Version
 
 
 class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A row of the open table: an entity that has not come to its end.
+    """A row of the open table: an entity that has not come to its end, or still owes something.
 
     Recovery, timers and lists of open things read these rows; nothing scans history.
     """
@@ -28,6 +28,7 @@ class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     reason: str = ""  # why it stands still
     try_again: bool = False  # quarantined, but another release may be able to read it
     summary: dict[str, str] = {}  # what lists show of it
+    over: bool = False  # it has come to its end, and only has messages to deliver
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

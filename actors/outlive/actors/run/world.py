@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
+from outlive.actors.mail import Post
 from outlive.actors.model import ModelRequest
 from outlive.actors.run.approvals import with_approvals
 from outlive.actors.run.commands import (
@@ -48,25 +49,8 @@ from outlive.events.values import canonical, digest
 from outlive.projections import Transcript
 
 
-class Post(Protocol):
-    """Delivers commands to runs, wherever their actors are by now."""
-
-    def send(
-        self,
-        stream: StreamId,
-        command: RunCommand,
-        *,
-        reply: LoopFuture[RunState] | None = None,
-        cause: Position | None = None,
-    ) -> None:
-        """Put a command into the mailbox of a run, brought into memory if need be."""
-        ...
-
-
 class Surroundings:
     """What all runs of a runtime share."""
-
-    post: Post  # said by the runtime, once there is one
 
     def __init__(
         self,
@@ -74,6 +58,7 @@ class Surroundings:
         log: LogReader,
         agents: Mapping[str, Agent],
         effects: EffectTable,
+        post: Post,
         clock: Clock,
         executor: Executor,
         abandoned: AbandonedThreads,
@@ -82,6 +67,7 @@ class Surroundings:
         functions: Functions,
     ) -> None:
         self.log: Final = log
+        self.post: Final = post
         self.agents: Final = agents
         self.effects: Final = effects
         self.clock: Final = clock

@@ -1,0 +1,191 @@
+"""Delivering messages: from an entity's outbox to the address of another one.
+
+A message that is outstanding is an effect, `Deliver`. Repeats of it are no-ops, so it needs no
+settling after a crash: it is delivered again as it is, whenever its sender is brought in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from outlive.actors.effects import EffectTable
+from outlive.actors.logs import told
+from outlive.actors.loop_actor import LoopFuture, MailboxClosed
+from outlive.events import LogError, LogReader, Mail, MessageDelivered, OutliveError, StreamId
+from outlive.events.ids import Position, kind_of
+from outlive.events.mail import due
+
+_log = structlog.stdlib.get_logger("outlive")
+_FIRST_PAUSE: Final = 0.1  # seconds until a message is told again that could not be; each
+_FACTOR: Final = 4  # further pause is so many times as long,
+_LONGEST_PAUSE: Final = 60.0  # up to this
+
+
+class Deliver(msgspec.Struct, frozen=True, gc=False, tag="deliver"):
+    """An effect: a message is to be delivered."""
+
+    sequence: int
+    to: StreamId
+    subject: str
+    about: str = ""
+
+
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A command: the receiver has recorded a message, or has nothing to do with it."""
+
+    sequence: int
+
+
+def deliveries(mail: Mail) -> dict[Deliver, None]:
+    """Return the messages that are outstanding, as effects."""
+    if not mail.outbox:
+        return {}
+    return {
+        Deliver(sequence, letter.to, letter.subject, letter.about): None
+        for sequence, letter in due(mail).items()
+    }
+
+
+def acknowledged(mail: Mail, command: Acknowledge) -> tuple[MessageDelivered, ...]:
+    """Return what follows from an acknowledgement; a repeat changes nothing."""
+    letter = mail.outbox.get(command.sequence)
+    if letter is None:
+        return ()
+    return (MessageDelivered(sequence=command.sequence, to=letter.to),)
+
+
+class Addressees(Protocol):
+    """The addresses of one kind of entity."""
+
+    def send(
+        self,
+        stream: StreamId,
+        command: Any,  # noqa: ANN401  # each kind has its own commands
+        *,
+        reply: LoopFuture[Any] | None = None,
+        cause: Position | None = None,
+        ends: bool = False,
+    ) -> None:
+        """Put a command into an entity's mailbox. See `Addresses.send`."""
+        ...
+
+
+class Post:
+    """Delivers commands to entities of all kinds, wherever their actors are by now."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, Addressees] = {}
+
+    def serve(self, kind: str, addressees: Addressees) -> None:
+        """From now on, find streams of this kind there."""
+        self._kinds[kind] = addressees
+
+    def send(
+        self,
+        stream: StreamId,
+        command: object,
+        *,
+        reply: LoopFuture[Any] | None = None,
+        cause: Position | None = None,
+        ends: bool = False,
+    ) -> None:
+        """Put a command into an entity's mailbox. See `Addresses.send`."""
+        self._kinds[kind_of(stream)].send(stream, command, reply=reply, cause=cause, ends=ends)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a message says: the receiver's command.
+
+    `ends`: it also reaches an entity that stands still, as it has nothing to settle for it.
+    `refused` makes of the receiver's refusal what the sender is told in the place of an
+    acknowledgement.
+    """
+
+    command: object
+    ends: bool = False
+    refused: Callable[[OutliveError], object] | None = None
+
+
+class Courier:
+    """Carries the messages of one entity. Belongs to the loop."""
+
+    def __init__(
+        self, stream: StreamId, *, post: Post, effects: EffectTable, log: LogReader
+    ) -> None:
+        self._stream = stream
+        self._post = post
+        self._effects = effects
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+
+    def start(self, message: Deliver, pack: Callable[[], Parcel], cause: Position) -> None:
+        """Deliver a message, unless that is being done.
+
+        `pack` says what is in it; where that raises, it is asked again later.
+        """
+        running = self._effects.get(self._stream, message)
+        if running is not None:
+            if running.given_up:  # It is being cancelled: the entity has come back at once.
+                running.task.add_done_callback(lambda _: self.start(message, pack, cause))
+            return
+
+        def again() -> None:
+            if not self._effects.given_up(self._stream, message):
+                self._effects.settle(self._stream, message)
+                self.start(message, pack, cause)
+
+        self._effects.start(
+            self._stream,
+            message,
+            lambda: self._carry(message, pack, cause),
+            failed=lambda _: self._again_soon(again),
+            awaited=False,  # It is delivered at the next opening, and no doubt is left.
+        )
+
+    def _again_soon(self, again: Callable[[], None]) -> None:
+        self._loop.call_later(_FIRST_PAUSE, again)
+
+    async def _carry(self, message: Deliver, pack: Callable[[], Parcel], cause: Position) -> None:
+        """Deliver a message, and tell the sender's own actor once it has arrived."""
+        outcome, pause = None, _FIRST_PAUSE
+        while outcome is None:
+            try:
+                outcome = await self._tell(message, pack(), cause)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the message stays owed
+                _log.info("message_waits", stream=self._stream, to=message.to, reason=told(error))
+                await self._wait(pause)
+                pause = min(pause * _FACTOR, _LONGEST_PAUSE)
+        self._effects.conclude(self._stream, message, outcome)
+        self._post.send(self._stream, outcome, cause=cause)
+
+    async def _tell(self, message: Deliver, parcel: Parcel, cause: Position) -> object:
+        """Return what the sender's actor is told. Raises what is no answer of the receiver."""
+        reply = LoopFuture[Any]()
+        self._post.send(message.to, parcel.command, reply=reply, cause=cause, ends=parcel.ends)
+        try:
+            await reply
+        except (LogError, MailboxClosed):
+            raise
+        except OutliveError as error:
+            _log.info("message_refused", stream=self._stream, to=message.to, reason=told(error))
+            if parcel.refused is not None:
+                return parcel.refused(error)
+        else:
+            if not self._log.version(message.to):
+                _log.info("message_without_receiver", stream=self._stream, to=message.to)
+        return Acknowledge(sequence=message.sequence)
+
+    async def _wait(self, seconds: float) -> None:
+        over: asyncio.Future[None] = self._loop.create_future()
+        timer = self._loop.call_later(seconds, over.set_result, None)
+        try:
+            await over
+        finally:
+            timer.cancel()
