@@ -30,10 +30,12 @@ from outlive.actors.event_sourced import (
     WAITING,
     CommandEnvelope,
     EventSourcedActor,
+    MessageEnvelope,
 )
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import shortened, told
 from outlive.actors.loop_actor import MAILBOX_LIMIT, LoopFuture, Mailbox, MailboxClosed
+from outlive.actors.mail import Deliver
 from outlive.actors.timers import Timers
 from outlive.events import (
     CorruptLog,
@@ -148,6 +150,7 @@ class Addresses(Generic[S, C, X, R]):
         self._loop = asyncio.get_running_loop()
         self._residents: dict[StreamId, Resident[S, C, X, R]] = {}
         self._standing: dict[StreamId, OpenEntry] = {}
+        self._held_back: dict[StreamId, list[MessageEnvelope]] = {}  # messages to those
         self._waiters: dict[StreamId, list[asyncio.Future[R]]] = {}  # for outcomes
         self._closed = False
 
@@ -245,7 +248,7 @@ class Addresses(Generic[S, C, X, R]):
         self, stream: StreamId, resident: Resident[S, C, X, R], *, released: bool = False
     ) -> Resident[S, C, X, R]:
         """Let an actor that was loaded begin. Raises LogError."""
-        self._standing.pop(stream, None)
+        self._goes_on(stream)
         self._residents[stream] = resident
         actor = resident.actor
         for effect in self._effects.in_order(stream):
@@ -260,6 +263,11 @@ class Addresses(Generic[S, C, X, R]):
                 actor.tell(outcome)
         actor.run()
         return resident
+
+    def _goes_on(self, stream: StreamId) -> None:
+        self._standing.pop(stream, None)
+        if stream in self._held_back:
+            self._loop.call_soon(self._hand_on, stream)  # What brings it in comes first.
 
     def _actor(
         self, stream: StreamId, world: World[X], mailbox: Mailbox
@@ -285,10 +293,43 @@ class Addresses(Generic[S, C, X, R]):
         world = self._kind.world(stream)
         actor = self._actor(stream, world, Mailbox(self._mailbox_limit))
         actor.load()
-        self._standing.pop(stream, None)
+        self._goes_on(stream)
         resident = self._residents[stream] = Resident(actor, world)
         actor.run()
         return resident
+
+    def deliver(
+        self,
+        stream: StreamId,
+        message: C,
+        *,
+        reply: LoopFuture[S],
+        cause: Position | None = None,
+        ends: bool = False,
+    ) -> None:
+        """Put what another entity says into the mailbox, as `send` does with a command.
+
+        Where the entity stands still, the message waits until it goes on; one that `ends` it
+        reaches it all the same, as it has nothing to settle for that.
+        """
+        envelope = MessageEnvelope(message, reply, cause)
+        resident = self._bring_in(stream)
+        if isinstance(resident, OpenEntry):
+            if not ends:
+                self._held_back.setdefault(stream, []).append(envelope)
+                return
+            resident = self._bring_in_as_it_is(stream)
+        if resident is None:
+            reply.fail(MailboxClosed(f"{stream!r} takes no messages now"))
+        else:
+            resident.actor.mailbox.put(envelope)
+
+    def _hand_on(self, stream: StreamId) -> None:
+        """An entity goes on that stood still: it is given what has waited for that."""
+        resident = self._residents.get(stream)
+        if resident is not None:
+            for envelope in self._held_back.pop(stream, ()):
+                resident.actor.mailbox.put(envelope)
 
     def _bring_in_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R] | None:
         try:
@@ -301,7 +342,9 @@ class Addresses(Generic[S, C, X, R]):
         self, stream: StreamId, actor: EventSourcedActor[S, C, X], *, released: bool
     ) -> None:
         """Settle what was in flight: the first command of an actor that was loaded."""
-        running: frozenset[X] = self._effects.of(stream)
+        running: frozenset[X] = frozenset(
+            effect for effect in self._effects.of(stream) if not isinstance(effect, Deliver)
+        )
         recovered = actor.ask_first(self._kind.recover(actor.state, running, released=released))
 
         def look() -> None:
@@ -327,16 +370,12 @@ class Addresses(Generic[S, C, X, R]):
         *,
         reply: LoopFuture[S] | None = None,
         cause: Position | None = None,
-        ends: bool = False,
     ) -> None:
         """Put a command into the mailbox of an entity, brought into memory if need be.
 
-        Where it stands still, or all is closed, the command is dropped and the reply fails. A
-        command that `ends` an entity reaches one that stands still, too.
+        Where it stands still, or all is closed, the command is dropped and the reply fails.
         """
         resident = self._bring_in(stream)
-        if ends and isinstance(resident, OpenEntry):
-            resident = self._bring_in_as_it_is(stream)
         if isinstance(resident, Resident):
             resident.actor.mailbox.put(CommandEnvelope(command, reply, cause))
             return
@@ -443,7 +482,9 @@ class Addresses(Generic[S, C, X, R]):
             _log.error("entity_broken", stream=stream, error=told(error))
             del self._residents[stream]
             self._stop(resident)
-            _fail(self._waiters.pop(stream, ()), error)
+            # The log's trouble: those that are not in memory would never hear of it.
+            for waited in [one for one in self._waiters if one not in self._residents]:
+                _fail(self._waiters.pop(waited), error)
         elif isinstance(error, LogError):
             _log.error("entity_broken", stream=stream, error=told(error))
             self._stand_still(

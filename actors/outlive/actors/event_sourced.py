@@ -41,6 +41,7 @@ from outlive.events import (
     EventLog,
     LogError,
     OpenEntry,
+    OutliveError,
     Position,
     Refused,
     StreamId,
@@ -78,6 +79,16 @@ class CommandEnvelope(Envelope[Any]):
         super().__init__(command, reply_to)
         self.cause = cause
         self.command_id = command_id
+
+
+class MessageEnvelope(CommandEnvelope):
+    """What another entity says. It waits for the acknowledgement, and can do nothing else.
+
+    Its reply is a refusal only if the entity refuses it. Where something raises instead, that is
+    the trouble of this entity: the message stays, and is decided upon again.
+    """
+
+    __slots__ = ()
 
 
 class _Pending(Generic[S]):
@@ -351,7 +362,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 error = failed
             else:
                 return
-        if envelope.reply_to is not None:
+        ours = isinstance(envelope, MessageEnvelope) and not isinstance(error, OutliveError)
+        if envelope.reply_to is not None and not ours:
             self._answer(_Answer(envelope, None, error))
         elif isinstance(error, Refused):
             _log.info("command_refused", stream=self.stream, reason=told(error))

@@ -17,7 +17,17 @@ import structlog
 from outlive.actors.effects import EffectTable
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
-from outlive.events import LogError, LogReader, Mail, MessageDelivered, OutliveError, StreamId
+from outlive.events import (
+    Fenced,
+    LogClosed,
+    LogError,
+    LogFailed,
+    LogReader,
+    Mail,
+    MessageDelivered,
+    OutliveError,
+    StreamId,
+)
 from outlive.events.ids import Position, kind_of
 from outlive.events.mail import due
 
@@ -61,23 +71,34 @@ def acknowledged(mail: Mail, command: Acknowledge) -> tuple[MessageDelivered, ..
 
 
 class Addressees(Protocol):
-    """The addresses of one kind of entity."""
+    """The addresses of one kind of entity. Each kind has its own commands."""
 
     def send(
         self,
         stream: StreamId,
-        command: Any,  # noqa: ANN401  # each kind has its own commands
+        command: Any,  # noqa: ANN401
         *,
         reply: LoopFuture[Any] | None = None,
         cause: Position | None = None,
-        ends: bool = False,
     ) -> None:
         """Put a command into an entity's mailbox. See `Addresses.send`."""
         ...
 
+    def deliver(
+        self,
+        stream: StreamId,
+        message: Any,  # noqa: ANN401
+        *,
+        reply: LoopFuture[Any],
+        cause: Position | None = None,
+        ends: bool = False,
+    ) -> None:
+        """Put a message into an entity's mailbox. See `Addresses.deliver`."""
+        ...
+
 
 class Post:
-    """Delivers commands to entities of all kinds, wherever their actors are by now."""
+    """Brings commands and messages to entities of all kinds, wherever their actors are by now."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, Addressees] = {}
@@ -93,10 +114,21 @@ class Post:
         *,
         reply: LoopFuture[Any] | None = None,
         cause: Position | None = None,
-        ends: bool = False,
     ) -> None:
         """Put a command into an entity's mailbox. See `Addresses.send`."""
-        self._kinds[kind_of(stream)].send(stream, command, reply=reply, cause=cause, ends=ends)
+        self._kinds[kind_of(stream)].send(stream, command, reply=reply, cause=cause)
+
+    def deliver(
+        self,
+        stream: StreamId,
+        message: object,
+        *,
+        reply: LoopFuture[Any],
+        cause: Position | None = None,
+        ends: bool = False,
+    ) -> None:
+        """Put a message into an entity's mailbox. See `Addresses.deliver`."""
+        self._kinds[kind_of(stream)].deliver(stream, message, reply=reply, cause=cause, ends=ends)
 
 
 @dataclass(frozen=True)
@@ -158,6 +190,8 @@ class Courier:
         while outcome is None:
             try:
                 outcome = await self._tell(message, pack(), cause)
+            except (Fenced, LogFailed, LogClosed):
+                return  # Nothing can be recorded any more: it is delivered at the next opening.
             except Exception as error:  # noqa: BLE001  # whatever it is, the message stays owed
                 _log.info("message_waits", stream=self._stream, to=message.to, reason=told(error))
                 await self._wait(pause)
@@ -168,7 +202,7 @@ class Courier:
     async def _tell(self, message: Deliver, parcel: Parcel, cause: Position) -> object:
         """Return what the sender's actor is told. Raises what is no answer of the receiver."""
         reply = LoopFuture[Any]()
-        self._post.send(message.to, parcel.command, reply=reply, cause=cause, ends=parcel.ends)
+        self._post.deliver(message.to, parcel.command, reply=reply, cause=cause, ends=parcel.ends)
         try:
             await reply
         except (LogError, MailboxClosed):
