@@ -10,6 +10,7 @@ import pytest
 
 from outlive.actors import Retry
 from outlive.actors.entity import Exhausted
+from outlive.actors.mail import Acknowledge
 from outlive.actors.run.commands import (
     AnswerSuspension,
     CallModel,
@@ -21,6 +22,7 @@ from outlive.actors.run.commands import (
     ConcludeCheck,
     DecideApproval,
     Effect,
+    EndChildRun,
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
@@ -28,6 +30,7 @@ from outlive.actors.run.commands import (
     PlannedCall,
     RecordDelta,
     Recover,
+    RefuseChildRun,
     ReportProgress,
     ResolveToolCall,
     RunCommand,
@@ -303,7 +306,8 @@ def test_each_command_in_each_state_causes_what_the_table_says(
 
 def test_the_table_names_every_command() -> None:
     of_people = {AnswerSuspension, CancelRun, DecideApproval, ResolveToolCall, SuspendToolCall}
-    assert {type(row.command) for row in TABLE} == set(get_args(RunCommand)) - of_people
+    of_others = {Acknowledge, EndChildRun, RefuseChildRun}
+    assert {type(row.command) for row in TABLE} == set(get_args(RunCommand)) - of_people - of_others
 
 
 # -- starting --

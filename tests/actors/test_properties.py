@@ -23,13 +23,17 @@ from outlive.actors.run.entity import RUN, open_entry, outstanding
 from outlive.actors.snapshots import codec_of
 from outlive.events import (
     CallId,
+    ChildRunEnded,
+    ChildRunStarted,
     Failure,
+    MessageDelivered,
     ModelCallCompleted,
     ModelCallStarted,
     RunCancelled,
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunId,
     RunStarted,
     RunState,
     ToolCallCompleted,
@@ -77,14 +81,17 @@ def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
 
 @moderate
 @given(run_histories())
-def test_a_run_has_a_row_just_as_long_as_it_is_not_over(
+def test_a_run_has_a_row_until_it_is_over_and_its_messages_are_delivered(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
     for prefix in prefixes(commits)[1:]:
         state = fold(*prefix)
         ends = RunCompleted | RunFailed | RunCancelled
         ended = any(isinstance(event, ends) for event in prefix)
-        assert (open_entry(state) is None) is ended is state.over
+        assert ended is state.over
+        entry = open_entry(state)
+        assert (entry is None) is (ended and not state.mail.outbox)
+        assert entry is None or entry.over is ended
 
 
 @moderate
@@ -101,9 +108,11 @@ def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
             assert state.model_attempt is None
         else:
             assert entry.owes is bool(outstanding(state))
-            for_a_person = any(call.status in FOR_A_PERSON for call in state.calls.values())
-            assert entry.owes or entry.wake_at_ns is not None or for_a_person
-            assert (entry.status == "suspended") <= for_a_person
+            statuses = {call.status for call in state.calls.values()}
+            for_a_person, for_a_child = bool(statuses & FOR_A_PERSON), "child" in statuses
+            assert entry.owes or entry.wake_at_ns is not None or for_a_person or for_a_child
+            assert (entry.status == "suspended") <= (for_a_person and not for_a_child)
+            assert (entry.status == "waiting") <= for_a_child
 
 
 @moderate
@@ -144,7 +153,7 @@ def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
 
 @moderate
 @given(run_histories())
-def test_a_run_starts_once_and_ends_at_most_once_and_then_only_late_results_are_recorded(
+def test_a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_recorded(
     commits: list[tuple[RunEvent, ...]],
 ) -> None:
     events = flat(commits)
@@ -153,7 +162,8 @@ def test_a_run_starts_once_and_ends_at_most_once_and_then_only_late_results_are_
     ends = [n for n, event in enumerate(events) if isinstance(event, RunCompleted | RunFailed)]
     assert len(ends) <= 1
     if ends:
-        assert all(isinstance(event, ToolResultIgnored) for event in events[ends[0] + 1 :])
+        late = ToolResultIgnored | MessageDelivered
+        assert all(isinstance(event, late) for event in events[ends[0] + 1 :])
 
 
 @moderate
@@ -181,7 +191,8 @@ def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed
     for prefix in prefixes(commits)[1:]:
         state = fold(*prefix)
         statuses = [call.status for call in state.calls.values()]
-        started = [status for status in statuses if status in ("started", "retrying")]
+        taken = ("started", "retrying", "child")
+        started = [status for status in statuses if status in taken]
         assert len(started) <= state.tool_concurrency
         assert state.step <= state.max_steps
         # A free place is never left empty while a call waits.
@@ -286,3 +297,42 @@ def test_parallel_results_come_to_the_same_whatever_their_order(
     assert told(shuffled) == told(in_turn)
     assert fold(*shuffled).usage == Usage(input_tokens=10, output_tokens=14)
     assert fold(*shuffled).status == "completed"
+
+
+@moderate
+@given(run_histories())
+def test_a_call_of_a_sub_agent_has_one_child_run_which_ends_with_its_one_result(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    children: set[RunId] = set()
+    for commit in commits:
+        for number, event in enumerate(commit):
+            match event:
+                case ChildRunStarted(run_id=run_id):
+                    assert run_id not in children
+                    children.add(run_id)
+                case ChildRunEnded(run_id=run_id, call_id=call_id):
+                    children.remove(run_id)
+                    result = commit[number + 1]
+                    assert isinstance(result, ToolCallCompleted | ToolCallFailed)
+                    assert result.call_id == call_id
+                    children.add(run_id)
+                case _:
+                    pass
+
+
+@moderate
+@given(run_histories())
+def test_a_message_is_owed_until_it_is_delivered_and_numbers_are_never_used_again(
+    commits: list[tuple[RunEvent, ...]],
+) -> None:
+    state, posted = RunState(), 0
+    for event in flat(commits):
+        before, state = state.mail, evolve(state, event)
+        new = set(state.mail.outbox) - set(before.outbox)
+        assert all(sequence > posted for sequence in new)
+        posted = max([posted, *new])
+        assert posted == state.mail.sent
+        if isinstance(event, MessageDelivered):
+            assert event.sequence in before.outbox
+            assert event.sequence not in state.mail.outbox

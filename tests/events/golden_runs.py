@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from outlive.actors import Retry
+from outlive.actors.mail import Acknowledge
 from outlive.actors.run.commands import (
     AnswerSuspension,
     Approval,
@@ -20,6 +21,7 @@ from outlive.actors.run.commands import (
     CompleteToolCall,
     ConcludeCheck,
     DecideApproval,
+    EndChildRun,
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
@@ -27,6 +29,7 @@ from outlive.actors.run.commands import (
     PlannedCall,
     RecordDelta,
     Recover,
+    RefuseChildRun,
     ReportProgress,
     ResolveToolCall,
     RunCommand,
@@ -37,10 +40,13 @@ from outlive.actors.run.commands import (
 from outlive.actors.run.entity import RUN
 from outlive.events import (
     CallId,
+    ChildRun,
     Failure,
     FilePart,
     ImagePart,
     MemoryLog,
+    MessageId,
+    ParentCall,
     RunId,
     StopAfterSteps,
     StopOnText,
@@ -101,6 +107,22 @@ def failing(call_id: CallId, attempt: int, retry: Retry) -> FailToolCall:
     now_ns = START_NS + SECOND
     return FailToolCall(
         call_id=call_id, attempt=attempt, error=BOOM, now_ns=now_ns, retry=retry, elapsed_ms=3
+    )
+
+
+def calls_child(number: int, run_id: str) -> PlannedCall:
+    return PlannedCall(
+        name="helper",
+        arguments={"input": f"part {number}"},
+        child=ChildRun(run_id=RunId(run_id), agent_id="helper"),
+    )
+
+
+def as_child(number: int) -> StartRun:
+    return replace(
+        start("helper", f"part {number}"),
+        parent=ParentCall(run_id=RunId("parent"), call_id=CallId(f"0.{number}")),
+        message=MessageId(sender=run_stream("parent"), sequence=number + 1),
     )
 
 
@@ -206,6 +228,33 @@ HISTORIES: dict[str, list[RunCommand]] = {
             tool_calls=(PlannedCall(name="look", arguments={}),),
         ),
         SuspendToolCall(call_id=C0, attempt=1, key="which"),
+    ],
+    "parent": [
+        start("caller", "call them"),
+        CompleteModelCall(
+            step=0, attempt=1, tool_calls=tuple(calls_child(n, f"child {n}") for n in range(3))
+        ),
+        Acknowledge(sequence=1),
+        EndChildRun(
+            message=MessageId(sender=run_stream("child 0"), sequence=1),
+            call_id=C0,
+            run_id=RunId("child 0"),
+            status="completed",
+            result="ü",
+            usage=Usage(input_tokens=5, output_tokens=3),
+        ),
+        RefuseChildRun(
+            sequence=2,
+            call_id=C1,
+            run_id=RunId("child 1"),
+            error=replace(BOOM, kind="child_failed"),
+        ),
+        CancelRun(reason="enough", by="somebody"),
+    ],
+    "child 0": [as_child(0), replace(ANSWER, step=0), Acknowledge(sequence=1)],
+    "child 2": [
+        as_child(2),
+        CancelRun(reason="over", message=MessageId(sender=run_stream("parent"), sequence=4)),
     ],
 }
 

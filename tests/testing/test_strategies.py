@@ -107,7 +107,7 @@ def test_a_command_that_fits_is_of_the_present_attempt(
     command: Any = data.draw(run_commands(state, stale=False))
     if state.model_attempt is not None and hasattr(command, "step"):
         assert (command.step, command.attempt) == (state.step, state.model_attempt.attempt)
-    if state.calls and hasattr(command, "call_id"):
+    if state.calls and hasattr(command, "call_id") and hasattr(command, "attempt"):
         assert command.attempt == state.calls[command.call_id].attempt
 
 

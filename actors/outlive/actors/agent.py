@@ -11,6 +11,7 @@ from outlive.actors.output import OutputType
 from outlive.actors.retry import Retry, as_retry
 from outlive.actors.run_context import RunContext, ask
 from outlive.actors.stopping import StopWhen, stop_conditions
+from outlive.actors.sub_agents import schema_of, sub_agents
 from outlive.actors.tool import AnyTool, Tool, as_tool
 from outlive.events import (
     InvalidDefinition,
@@ -35,8 +36,11 @@ class Agent:
         instructions: what the model is told before the messages: text, or a function, sync or
             async, that makes it of a `RunContext` for each call. It is called on the event loop.
             One that raises fails the run, with kind `instructions`.
-        name, description: for people.
+        name, description: for people, and for the models of agents that have it as a sub-agent.
         tools: functions, or what `@tool` has made of them.
+        agents: sub-agents. The model calls each as a tool that is named by its id (with `_` for
+            what no tool's name may hold), described by its description, and takes one argument,
+            `input`. The call is answered by a run of the sub-agent: a child run.
         max_steps: model calls a run may make. Reaching it completes the run with
             `finish_reason="max_steps"`, after the tools of the last step.
         tool_concurrency: tool calls of one step that run at the same time.
@@ -69,6 +73,7 @@ class Agent:
         name: str | None = None,
         description: str | None = None,
         tools: Sequence[AnyTool] = (),
+        agents: Sequence[Agent] = (),
         max_steps: int = 20,
         tool_concurrency: int = 10,
         model_retry: int | Retry = MODEL_RETRY,
@@ -128,12 +133,13 @@ class Agent:
             if made.name in self.tools:
                 raise InvalidDefinition(f"agent {id!r} has two tools named {made.name!r}")
             self.tools[made.name] = made
-        self.tool_schemas: Final[tuple[ToolSchema, ...]] = tuple(
-            made.schema for made in self.tools.values()
+        self.agents: Final[dict[str, Agent]] = sub_agents(agents, id, self.tools)
+        self.tool_schemas: Final[tuple[ToolSchema, ...]] = (
+            *(made.schema for made in self.tools.values()),
+            *(schema_of(called, agent) for called, agent in self.agents.items()),
         )
-
         self.asks_people: Final = any(made.requires_approval for made in self.tools.values())
-        self.stop_when: Final = stop_conditions(stop_when, id, self.tools)
+        self.stop_when: Final = stop_conditions(stop_when, id, {*self.tools, *self.agents})
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -175,6 +181,7 @@ class Agent:
             name=self.name,
             description=self.description,
             tools=list(self.tools.values()),
+            agents=list(self.agents.values()),
             max_steps=self.max_steps,
             tool_concurrency=self.tool_concurrency,
             model_retry=self.model_retry,

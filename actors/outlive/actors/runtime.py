@@ -29,6 +29,7 @@ from outlive.actors.run.submitted import Request
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.steering import Steering
+from outlive.actors.sub_agents import with_sub_agents
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.visitor_side import VisitorSide
 from outlive.actors.workers.port import Workers
@@ -101,8 +102,9 @@ class Runtime(Steering):
 
     Args:
         path: the folder of the log, made if need be. None keeps everything in memory.
-        agents: what may be run, and what interrupted runs go on with. A run whose agent, or a
-            tool it still needs, is not among them is `blocked` until a runtime has it.
+        agents: what may be run, and what interrupted runs go on with; their sub-agents too. A run
+            whose agent, or a tool it still needs, is not among them is `blocked` until a runtime
+            has it.
         deps: handed to tools as `ctx.deps`; never stored.
         functions: by name, what agents and stored data refer to: conditions to stop are
             given a `RunContext` and may be async, the predicates of `requires_approval` are given
@@ -176,6 +178,7 @@ class Runtime(Steering):
             if agent.id in self._agents:
                 raise InvalidDefinition(f"two agents have the id {agent.id!r}")
             self._agents[agent.id] = agent
+        self._agents = with_sub_agents(self._agents.values())
         whole = max_recoveries is None or type(max_recoveries) is int
         if not whole or (max_recoveries is not None and max_recoveries < 0):
             raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries!r}")

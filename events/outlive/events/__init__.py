@@ -47,7 +47,7 @@ from outlive.events.errors import (
     WriterStuck,
     WrongExpectedVersion,
 )
-from outlive.events.event import Event, Failure, RequestedToolCall, Usage
+from outlive.events.event import ChildRun, Event, Failure, RequestedToolCall, Usage
 from outlive.events.feed import Subscription
 from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor, Verification, verify
@@ -61,6 +61,9 @@ from outlive.events.run import (
     ApprovalDenied,
     ApprovalGranted,
     ApprovalRequested,
+    ChildEvent,
+    ChildRunEnded,
+    ChildRunStarted,
     FilePart,
     ImagePart,
     ModelAttemptAbandoned,
@@ -69,6 +72,7 @@ from outlive.events.run import (
     ModelCallStarted,
     ModelDelta,
     OutputRejected,
+    ParentCall,
     PeopleEvent,
     RunCancelled,
     RunCompleted,
@@ -111,6 +115,10 @@ __all__ = [
     "AttemptEnded",
     "CODEC",
     "CallId",
+    "ChildEvent",
+    "ChildRun",
+    "ChildRunEnded",
+    "ChildRunStarted",
     "Clock",
     "Codec",
     "Commit",
@@ -159,6 +167,7 @@ __all__ = [
     "OpenEntry",
     "OutliveError",
     "OutputRejected",
+    "ParentCall",
     "PeopleEvent",
     "Position",
     "Record",

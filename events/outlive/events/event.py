@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from outlive.events.ids import CallId
+from outlive.events.ids import CallId, RunId
 from outlive.events.values import Value
 
 
@@ -44,13 +44,22 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         )
 
 
+class ChildRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The run that answers the call of a sub-agent."""
+
+    run_id: RunId
+    agent_id: str
+
+
 class RequestedToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A model's wish to have a tool called.
 
-    `call_id` is ours (`{step}.{index}`), `provider_id` the model provider's.
+    `call_id` is ours (`{step}.{index}`), `provider_id` the model provider's. With `child` it is a
+    sub-agent that is called.
     """
 
     call_id: CallId
     name: str
     arguments: dict[str, Value] = {}
     provider_id: str = ""
+    child: ChildRun | None = None

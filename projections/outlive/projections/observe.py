@@ -10,6 +10,7 @@ import msgspec
 from outlive.events import (
     InvalidOffset,
     LogReader,
+    MessageDelivered,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallStarted,
@@ -28,6 +29,7 @@ from outlive.events import (
 )
 
 _ENDS: Final = (RunCompleted, RunFailed, RunCancelled)
+_AFTER_THE_END: Final = (ToolResultIgnored, MessageDelivered)
 
 Follow: TypeAlias = Callable[[StreamId, Version], Subscription[Recorded]]
 
@@ -85,11 +87,11 @@ async def observe_run(
 
 
 def _is_over(log: LogReader, stream: StreamId, head: Version) -> bool:
-    """Whether the end is in the log already; only late results may stand behind it."""
+    """Whether the end is in the log already, with what may stand behind it."""
     back = 1
     while True:
         for recorded in reversed(log.read(stream, after=Version(max(head - back, 0)), limit=back)):
-            if recorded.version <= head and not isinstance(recorded.event, ToolResultIgnored):
+            if recorded.version <= head and not isinstance(recorded.event, _AFTER_THE_END):
                 return isinstance(recorded.event, _ENDS)
         if back >= head:
             return False

@@ -7,8 +7,18 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.retry import NO_RETRY, Retry
-from outlive.events import CallId, Failure, Usage, Value
+from outlive.events import (
+    CallId,
+    ChildRun,
+    Failure,
+    MessageId,
+    ParentCall,
+    RunId,
+    Usage,
+    Value,
+)
 from outlive.events.run.parts import InputPart
 from outlive.events.run.stopping import StopCondition
 
@@ -32,6 +42,8 @@ class StartRun(Command, kw_only=True, frozen=True, gc=False):
     request_context: dict[str, Value] = {}
     provider_options: dict[str, Value] = {}
     parts: tuple[InputPart, ...] = ()
+    parent: ParentCall | None = None  # for which it is to run,
+    message: MessageId | None = None  # and by which that one says so
 
 
 class Recover(Command, kw_only=True, frozen=True, gc=False):
@@ -75,6 +87,7 @@ class PlannedCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provider_id: str = ""
     problem: Failure | None = None
     approval: Approval | None = None
+    child: ChildRun | None = None  # the run that is to answer it, of a sub-agent
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -217,6 +230,28 @@ class CancelRun(Command, kw_only=True, frozen=True, gc=False):
     run_id: str = ""  # for what is said of it
     reason: str = ""
     by: str = ""
+    message: MessageId | None = None  # of its parent, which is over
+
+
+class EndChildRun(Command, kw_only=True, frozen=True, gc=False):
+    """A child run is over. With `error` the call that it was to answer has failed."""
+
+    message: MessageId
+    call_id: CallId
+    run_id: RunId
+    status: Literal["completed", "failed", "cancelled"]
+    result: Value = None
+    error: Failure | None = None
+    usage: Usage = Usage()
+
+
+class RefuseChildRun(Command, kw_only=True, frozen=True, gc=False):
+    """A child run cannot be begun: there is another run of its id, say."""
+
+    sequence: int  # of the message by which it was to begin
+    call_id: CallId
+    run_id: RunId
+    error: Failure
 
 
 class IgnoreToolResult(Command, kw_only=True, frozen=True, gc=False):
@@ -258,7 +293,7 @@ class CallTool(msgspec.Struct, frozen=True, gc=False, tag="call-tool"):
     attempt: int
 
 
-Effect: TypeAlias = CallModel | CallTool | CheckStop
+Effect: TypeAlias = CallModel | CallTool | CheckStop | Deliver
 
 RunCommand: TypeAlias = (
     StartRun
@@ -278,4 +313,7 @@ RunCommand: TypeAlias = (
     | DecideApproval
     | ResolveToolCall
     | CancelRun
+    | EndChildRun
+    | RefuseChildRun
+    | Acknowledge
 )

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 from outlive.actors.entity import Exhausted
-from outlive.actors.run import people
+from outlive.actors.mail import Acknowledge, acknowledged
+from outlive.actors.run import children, people
 from outlive.actors.run.commands import (
     AnswerSuspension,
     CallModel,
@@ -22,11 +23,13 @@ from outlive.actors.run.commands import (
     CompleteToolCall,
     ConcludeCheck,
     DecideApproval,
+    EndChildRun,
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
     RecordDelta,
     Recover,
+    RefuseChildRun,
     ReportProgress,
     ResolveToolCall,
     RunCommand,
@@ -60,6 +63,7 @@ from outlive.events import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.mail import is_repeat
 from outlive.events.run.state import request_digest
 
 
@@ -144,14 +148,22 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
             return people.resolve(state, command)
         case CancelRun():
             return people.cancel(state, command)
+        case EndChildRun():
+            return children.end_child(state, command)
+        case RefuseChildRun():
+            return children.refuse_child(state, command)
+        case Acknowledge():
+            return acknowledged(state.mail, command)
         case _:
             assert_never(command)
 
 
 def _start(state: RunState, command: StartRun) -> Events:
+    if is_repeat(state.mail, command.message):
+        return ()
     if state.status != "none":
-        asked = request_digest(command)
-        if asked != state.request:
+        # A run that somebody else has started is no child, whatever it was started with.
+        if command.message is not None or request_digest(command) != state.request:
             raise RunExists("")
         return ()
     started = RunStarted(
@@ -164,6 +176,8 @@ def _start(state: RunState, command: StartRun) -> Events:
         provider_options=command.provider_options,
         parts=command.parts,
         stop_when=command.stop_when,
+        parent=command.parent,
+        message=command.message,
     )
     return (started, ModelCallStarted(step=0, model=command.model, messages=1))
 
@@ -177,6 +191,7 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
             name=planned.name,
             arguments=planned.arguments,
             provider_id=planned.provider_id,
+            child=planned.child,
         )
         for index, planned in enumerate(command.tool_calls)
     )

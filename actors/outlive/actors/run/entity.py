@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from outlive.actors.mail import deliveries
 from outlive.actors.run.commands import CallModel, CallTool, CheckStop, Effect, RunCommand
 from outlive.actors.run.decide import decide
 from outlive.events import Event, OpenEntry, RunEvent, RunState
@@ -12,7 +13,7 @@ from outlive.events.run.state import FOR_A_PERSON
 
 
 def outstanding(state: RunState) -> dict[Effect, None]:
-    """Return what the run owes to the world: the model call, or the started tool calls."""
+    """Return what the run owes: the model call, or the started tool calls; and messages."""
     effects: dict[Effect, None] = {}
     if state.model_attempt is not None:
         effects[CallModel(state.step, state.model_attempt.attempt)] = None
@@ -21,14 +22,16 @@ def outstanding(state: RunState) -> dict[Effect, None]:
             effects[CallTool(call_id, call.name, call.attempt)] = None
     if state.checking:
         effects[CheckStop(state.step, state.checks)] = None
+    for message in deliveries(state.mail):
+        effects[message] = None
     return effects
 
 
 def open_entry(state: RunState) -> OpenEntry | None:
-    """Return the run's row of the open table; None when it is over."""
+    """Return the run's row of the open table; None when it is over and owes nothing."""
     if state.status not in ("running", "suspended"):
-        return None
-    owes = state.model_attempt is not None or state.checking
+        return _last_entry(state) if state.mail.outbox else None
+    owes = state.model_attempt is not None or state.checking or bool(state.mail.outbox)
     wake_at_ns = None if state.model_wait is None else state.model_wait.wake_at_ns
     people = 0
     for call in state.calls.values():
@@ -42,8 +45,18 @@ def open_entry(state: RunState) -> OpenEntry | None:
     if people:
         summary["waiting_for"] = str(people)
     return OpenEntry(
-        kind="run", status=state.status, wake_at_ns=wake_at_ns, owes=owes, summary=summary
+        kind="run",
+        status="waiting" if state.waiting else state.status,
+        wake_at_ns=wake_at_ns,
+        owes=owes,
+        summary=summary,
     )
+
+
+def _last_entry(state: RunState) -> OpenEntry:
+    """Return the row of a run that is over and has messages to deliver."""
+    summary = {"agent_id": state.agent_id}
+    return OpenEntry(kind="run", status=state.status, owes=True, summary=summary, over=True)
 
 
 _INITIAL: Final = RunState()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlive.actors.run.next_step import next_step
 from outlive.events import (
     CallId,
+    ChildRunStarted,
     RunEvent,
     RunState,
     RunSuspended,
@@ -37,11 +38,15 @@ def go_on(state: RunState, *facts: RunEvent) -> Events:
         if busy or state.status != "running":
             return facts
         return (*facts, RunSuspended(waiting=waiting_for(state.calls)))
-    starts = [
-        ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
-        for call_id, call in waiting[: max(state.tool_concurrency - busy, 0)]
-    ]
-    return (*facts, *starts)
+    free = max(state.tool_concurrency - busy, 0)
+    return (*facts, *(_start_of(call_id, call) for call_id, call in waiting[:free]))
+
+
+def _start_of(call_id: CallId, call: Call) -> RunEvent:
+    if call.child is not None:
+        child = call.child
+        return ChildRunStarted(call_id=call_id, run_id=child.run_id, agent_id=child.agent_id)
+    return ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
 
 
 def waiting_for(calls: dict[CallId, Call]) -> tuple[str, ...]:

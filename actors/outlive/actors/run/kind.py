@@ -56,8 +56,14 @@ class RunKind:
         for condition in state.stop_when:
             if isinstance(condition, StopFunction) and condition.name not in self._all.functions:
                 return f"function {condition.name!r} is not registered"
-        tools = [call.name for call in state.calls.values() if call.name not in agent.tools]
-        return f"agent {state.agent_id!r} has no tool {tools[0]!r} any more" if tools else ""
+        starting = {letter.about for letter in state.mail.outbox.values()}
+        for call_id, call in state.calls.items():
+            if call.child is None and call.name not in agent.tools:
+                return f"agent {state.agent_id!r} has no tool {call.name!r} any more"
+            begun = call.status == "child" and call_id not in starting
+            if call.child is not None and not begun and call.child.agent_id not in self._all.agents:
+                return f"agent {call.child.agent_id!r} is not registered"
+        return ""
 
     def recover(
         self, state: RunState, running: frozenset[Effect], *, released: bool = False

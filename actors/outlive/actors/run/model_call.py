@@ -29,6 +29,7 @@ from outlive.actors.run.commands import (
     PlannedCall,
     RecordDelta,
 )
+from outlive.actors.sub_agents import problem_with
 from outlive.events import (
     Clock,
     EventTooLarge,
@@ -253,8 +254,10 @@ def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
     arguments, problem = _arguments(part)
     if problem is None:
         tool = agent.tools.get(part.name)
-        if tool is None:
-            known = ", ".join(agent.tools) or "none"
+        if part.name in agent.agents:
+            problem = problem_with(arguments)
+        elif tool is None:
+            known = ", ".join([*agent.tools, *agent.agents]) or "none"
             message = f"there is no tool {part.name!r} (known: {known})"
             problem = Failure(kind="unknown_tool", message=cut(message))
         else:

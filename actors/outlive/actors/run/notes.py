@@ -7,10 +7,14 @@ from typing import Any, ClassVar, Final
 
 from outlive.events import (
     CallId,
+    ChildRunEnded,
     Event,
     LogReader,
     ModelCallCompleted,
     ModelCallStarted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
     RunResumed,
     RunStarted,
     StreamId,
@@ -41,7 +45,8 @@ class Notes:
         self.stop_functions: tuple[str, ...] = ()
         self.model = ""  # the one that was called last
         self.step = 0
-        self.usage = Usage()
+        self.usage = Usage()  # with that of child runs
+        self.end: RunCompleted | RunFailed | RunCancelled | None = None
 
     def apply(self, event: Event) -> None:
         """Take one event."""
@@ -77,6 +82,12 @@ class Notes:
             self.memos.pop(event.call_id, None)
             self.answers.pop(event.call_id, None)
 
+    def _heard_of(self, event: ChildRunEnded) -> None:
+        self.usage += event.usage
+
+    def _over(self, event: RunCompleted | RunFailed | RunCancelled) -> None:
+        self.end = event
+
     # A dict, not a `match`: each event of each run comes through here.
     _NOTE: ClassVar[dict[type[Event], Callable[[Notes, Any], None]]] = {
         RunStarted: _began,
@@ -86,6 +97,10 @@ class Notes:
         RunResumed: _resumed,
         ToolCallCompleted: _ended,
         ToolCallFailed: _ended,
+        ChildRunEnded: _heard_of,
+        RunCompleted: _over,
+        RunFailed: _over,
+        RunCancelled: _over,
     }
 
 

@@ -249,9 +249,11 @@ def cancel(state: RunState, command: CancelRun) -> Events:
     """
     if state.status == "cancelled":
         return ()
+    if command.message is not None and (state.over or state.status == "none"):
+        return ()  # There is nothing left to cancel: that is all that its parent wants.
     if state.over or state.status == "none":
         raise AlreadyOver(command.run_id, state.status)
-    return (RunCancelled(reason=command.reason, by=command.by),)
+    return (RunCancelled(reason=command.reason, by=command.by, message=command.message),)
 
 
 def expired(state: RunState, now_ns: int) -> tuple[ApprovalDenied, ...]:

@@ -13,9 +13,10 @@ from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
-from outlive.actors.mail import Post
+from outlive.actors.mail import Courier, Deliver, Parcel, Post
 from outlive.actors.model import ModelRequest
 from outlive.actors.run.approvals import with_approvals
+from outlive.actors.run.children import with_children
 from outlive.actors.run.commands import (
     CallModel,
     CallTool,
@@ -27,6 +28,7 @@ from outlive.actors.run.commands import (
     FailToolCall,
     RunCommand,
 )
+from outlive.actors.run.messages import parcel
 from outlive.actors.run.model_call import call_model, cut, failure
 from outlive.actors.run.notes import Notes, read_notes
 from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
@@ -128,6 +130,12 @@ class RunWorld:
         self._stream = run_stream(run_id)
         self._all = surroundings
         self._attempts: dict[CallTool, ToolAttempt] = {}
+        self._courier = Courier(
+            self._stream,
+            post=surroundings.post,
+            effects=surroundings.effects,
+            log=surroundings.log,
+        )
         self.reset(NO_VERSION)
 
     @property
@@ -155,6 +163,9 @@ class RunWorld:
 
     def perform(self, effect: Effect, cause: Position) -> None:
         """Start an effect, unless it runs already. Raises LogError."""
+        if isinstance(effect, Deliver):
+            self._courier.start(effect, partial(self._pack, effect), cause)
+            return
         if self._all.effects.get(self._stream, effect) is not None:
             return
         notes = self._read_notes()
@@ -174,7 +185,10 @@ class RunWorld:
             awaited=isinstance(effect, CallTool),  # A model is called again, and no doubt is left.
         )
 
-    def _failed(self, effect: Effect, home: _Home, reason: str) -> None:
+    def _pack(self, message: Deliver) -> Parcel:
+        return parcel(message, self._run_id, self._read_notes(), self._all.agents)
+
+    def _failed(self, effect: CallModel | CheckStop | CallTool, home: _Home, reason: str) -> None:
         """The effect's task has ended without an outcome: that is how it ended."""
         if self._all.effects.given_up(self._stream, effect):
             return
@@ -229,6 +243,7 @@ class RunWorld:
         if isinstance(outcome, CompleteModelCall):
             now_ns = self._all.clock.now_ns()
             outcome = with_approvals(outcome, agent, self._all.functions, now_ns)
+            outcome = with_children(outcome, agent, self._run_id)
         home.conclude(replace(outcome, request_digest=_digest(agent, request)))
 
     def _context(self, notes: Notes) -> RunContext:

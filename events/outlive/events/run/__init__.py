@@ -1,5 +1,6 @@
 """The run: one agent working on one input. Its events and the state they fold into."""
 
+from outlive.events.run.children import ChildEvent, ChildRunEnded, ChildRunStarted, ParentCall
 from outlive.events.run.events import (
     ModelAttemptAbandoned,
     ModelCallCompleted,
@@ -40,6 +41,9 @@ __all__ = [
     "ApprovalGranted",
     "ApprovalRequested",
     "Call",
+    "ChildEvent",
+    "ChildRunEnded",
+    "ChildRunStarted",
     "FilePart",
     "ImagePart",
     "ModelAttempt",
@@ -50,6 +54,7 @@ __all__ = [
     "ModelDelta",
     "ModelWait",
     "OutputRejected",
+    "ParentCall",
     "PeopleEvent",
     "RunCancelled",
     "RunCompleted",

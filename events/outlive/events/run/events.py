@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.ids import CallId
+from outlive.events.mail import MessageDelivered, MessageId
+from outlive.events.run.children import ChildEvent, ParentCall
 from outlive.events.run.parts import InputPart
 from outlive.events.run.people import PeopleEvent
 from outlive.events.run.stopping import StopCondition
@@ -31,6 +33,8 @@ class RunStarted(Event, tag="run-started", frozen=True, kw_only=True):
     request_context: dict[str, Value] = {}  # for tools and functions
     provider_options: dict[str, Value] = {}  # for the model
     parts: tuple[InputPart, ...] = ()
+    parent: ParentCall | None = None  # of a child run
+    message: MessageId | None = None  # by which its parent has started it
 
 
 class RunRecovered(Event, tag="run-recovered", frozen=True, kw_only=True):
@@ -148,8 +152,9 @@ class ToolCallFailed(Event, tag="tool-call-failed", frozen=True, kw_only=True):
 
     The kinds of `error`: `error` (the tool raised), `timeout`, `in_doubt` (cut off by a crash,
     and not to be repeated), `unknown_tool`, `invalid_arguments`, `invalid_output`,
-    `unserialisable`, `too_large`, `denied`, `resolved` (a person said so). `attempt` 0 means that
-    it never started.
+    `unserialisable`, `too_large`, `denied`, `resolved` (a person said so), `child_failed` and
+    `child_cancelled` (the run of a sub-agent did not complete). `attempt` 0 means that it never
+    started.
     """
 
     call_id: CallId
@@ -205,4 +210,6 @@ RunEvent: TypeAlias = (
     | RunCompleted
     | RunFailed
     | PeopleEvent
+    | ChildEvent
+    | MessageDelivered
 )

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from outlive.events.event import Event
 from outlive.events.ids import CallId
+from outlive.events.mail import MessageId
 from outlive.events.values import Value
 
 
@@ -92,6 +93,7 @@ class RunCancelled(Event, tag="run-cancelled", frozen=True, kw_only=True):
 
     reason: str = ""
     by: str = ""
+    message: MessageId | None = None  # of its parent, which is over
 
 
 PeopleEvent: TypeAlias = (

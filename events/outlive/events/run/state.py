@@ -7,8 +7,17 @@ from typing import Final, Literal, Protocol, TypeAlias, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from outlive.events.event import Failure, Usage
+from outlive.events.event import ChildRun, Failure, Usage
 from outlive.events.ids import CallId
+from outlive.events.mail import NO_MAIL, Mail, MessageDelivered, MessageId, delivered, hear
+from outlive.events.run.children import (
+    ChildRunEnded,
+    ChildRunStarted,
+    ParentCall,
+    child_ended,
+    child_started,
+    children_cancelled,
+)
 from outlive.events.run.events import (
     ModelAttemptAbandoned,
     ModelCallCompleted,
@@ -52,9 +61,12 @@ from outlive.events.values import Value, canonical, digest
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 RunStatus: TypeAlias = Literal["none", "running", "suspended", "completed", "failed", "cancelled"]
-CallStatus: TypeAlias = Literal["waiting", "started", "retrying", "asked", "suspended", "in_doubt"]
+CallStatus: TypeAlias = Literal[
+    "waiting", "started", "retrying", "asked", "suspended", "in_doubt", "child"
+]
 FOR_A_PERSON: Final = frozenset({"asked", "suspended", "in_doubt"})
 """The statuses of calls that wait for a person."""
+_FOR_OTHERS: Final = FOR_A_PERSON | {"child"}
 
 
 class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -86,6 +98,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wake_at_ns: int | None = None  # of the next try, or when nobody has agreed until then
     asks: dict[str, dict[str, Value] | None] = {}  # keys that wait, and schemas of their answers
     digest: str = ""  # of the arguments that wait for consent
+    child: ChildRun | None = None  # the run that answers it; "child": it has been started
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -108,7 +121,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     model_wait: ModelWait | None = None  # in the place of an attempt in flight
     model_failures: int = 0  # of this model in this step, that were or will be retried
     calls: dict[CallId, Call] = {}
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # with that of its child runs
     model_calls: int = 0  # attempts included
     recoveries: int = 0  # unclean ones, since something new was recorded
     finish_reason: str = ""
@@ -119,6 +132,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     repairs: int = 0  # answers that were not of the output type, and were to be given anew
     rejected: Failure | None = None  # what is wrong with the last answer
     checks: int = 0  # recoveries while registered functions were asked whether to stop
+    parent: ParentCall | None = None
+    mail: Mail = NO_MAIL
 
     @property
     def checking(self) -> bool:
@@ -131,6 +146,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             and self.model_wait is None
             and any(isinstance(condition, StopFunction) for condition in self.stop_when)
         )
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing goes on but child runs; some calls may wait for a person besides."""
+        statuses = {call.status for call in self.calls.values()}
+        return "child" in statuses and statuses <= _FOR_OTHERS and self.status == "running"
 
     @property
     def over(self) -> bool:
@@ -191,7 +212,10 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 messages=state.messages + 1,
                 model_attempt=None,
                 model_failures=0,
-                calls={call.call_id: Call(name=call.name) for call in event.tool_calls},
+                calls={
+                    call.call_id: Call(name=call.name, child=call.child)
+                    for call in event.tool_calls
+                },
                 usage=state.usage + event.usage,
                 recoveries=0,
                 finish_reason=event.finish_reason,
@@ -212,6 +236,8 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 tool_concurrency=event.tool_concurrency,
                 messages=1,
                 stop_when=event.stop_when,
+                parent=event.parent,
+                mail=hear(state.mail, event.message),
             )
         case OutputRejected():
             return replace(
@@ -243,10 +269,36 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 wake_at_ns=event.retry_at_ns,
             )
             return replace(state, calls={**state.calls, event.call_id: waiting}, recoveries=0)
+        case MessageDelivered():
+            return replace(state, mail=delivered(state.mail, event.sequence))
         case RunCompleted():
-            return replace(state, status="completed", finish_reason=event.finish_reason, calls={})
+            return replace(
+                state,
+                status="completed",
+                finish_reason=event.finish_reason,
+                calls={},
+                mail=_last_mail(state),
+            )
         case RunFailed():
-            return replace(state, status="failed", error=event.error, calls={}, model_attempt=None)
+            return replace(
+                state,
+                status="failed",
+                error=event.error,
+                calls={},
+                model_attempt=None,
+                mail=_last_mail(state),
+            )
+        case ChildRunStarted():
+            child = ChildRun(run_id=event.run_id, agent_id=event.agent_id)
+            call = replace(_call(state, event.call_id), status="child", attempt=1, child=child)
+            started = _with_call(state, event.call_id, call)
+            return replace(started, mail=child_started(state.mail, event))
+        case ChildRunEnded():
+            return replace(
+                state,
+                usage=state.usage + event.usage,
+                mail=hear(state.mail, event.message, last=True),
+            )
         case _:
             return _evolve_people(state, event)
 
@@ -299,6 +351,7 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
                 calls={},
                 model_attempt=None,
                 model_wait=None,
+                mail=_last_mail(state, event.message),
             )
         case _:
             assert_never(event)
@@ -307,6 +360,20 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
 def suspension(call_id: CallId, key: str) -> str:
     """Return the name of what a tool asks under a key."""
     return f"{call_id}/{key}"
+
+
+def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
+    """Return the mail of a run that is over: its children are cancelled, its parent is told.
+
+    Unless it ends by a `message` of its parent, which does not want to know any more.
+    """
+    children = (
+        (call_id, call.child)
+        for call_id, call in state.calls.items()
+        if call.status == "child" and call.child is not None
+    )
+    mail = children_cancelled(hear(state.mail, message), children)
+    return mail if state.parent is None or message is not None else child_ended(mail, state.parent)
 
 
 def _said(state: RunState, name: str, said: str) -> RunState:

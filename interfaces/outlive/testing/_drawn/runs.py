@@ -61,6 +61,19 @@ from outlive.events import (
     Usage,
 )
 from outlive.events.run.stopping import StopCondition, StopFunction
+from outlive.testing._drawn.children import (
+    PARENT,
+    STARTED_BY,
+    SUB_AGENT,
+    cancelled_by_its_parent,
+    child_of,
+    child_runs,
+    children_of,
+    events_of_children,
+    messages,
+    parents,
+    told,
+)
 from outlive.testing._drawn.people import (
     asked_by,
     cancelled,
@@ -76,6 +89,7 @@ SECOND_NS: Final = 1_000_000_000
 
 _NEW: Final = RunState()
 _TOOLS: Final = ("t", "u")
+_CALLED: Final = (*_TOOLS, SUB_AGENT)
 _BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
 
 # The kinds of commands that come while the model, or a tool, is being called. What brings a run
@@ -126,6 +140,7 @@ def run_commands(
         stale: draw what does not fit, once in a while.
     """
     if state.status == "none":
+        is_child = _rarely(draw)
         return StartRun(
             agent_id="a",
             input=draw(st.sampled_from("xy")),
@@ -133,9 +148,14 @@ def run_commands(
             max_steps=draw(st.integers(1, 6)),
             tool_concurrency=draw(st.integers(1, 3)),
             stop_when=tuple(draw(st.lists(st.sampled_from(_STOPS), max_size=2))),
+            parent=PARENT if is_child else None,
+            message=STARTED_BY if is_child else None,
         )
     if not state.over and _rarely(draw) and _rarely(draw):
-        return cancelled()
+        by_parent = state.parent is not None and draw(st.booleans())
+        return cancelled_by_its_parent() if by_parent else cancelled()
+    if (state.mail.outbox or children_of(state)) and draw(st.booleans()):
+        return told(draw, state)
     if waits_for_a_person(state) and (state.status == "suspended" or draw(st.booleans())):
         return what_is_said(draw, state)
     if state.model_attempt is not None:
@@ -199,17 +219,18 @@ def _model_command(
             fallback=draw(st.sampled_from(["", "n"])),
         )
     fewest = draw(st.sampled_from([0, *[1] * 9]))  # Without a call, the run is over.
-    names = draw(st.lists(st.sampled_from(_TOOLS), min_size=fewest, max_size=4))
+    names = draw(st.lists(st.sampled_from(_CALLED), min_size=fewest, max_size=4))
     planned = tuple(
         PlannedCall(
             name=name,
             arguments={},
             problem=_BOOM if _rarely(draw) else None,
             approval=Approval(digest="d", expires_at_ns=now_ns + SECOND_NS)
-            if _rarely(draw)
+            if name != SUB_AGENT and _rarely(draw)
             else None,
+            child=child_of(state.step, index) if name == SUB_AGENT else None,
         )
-        for name in names
+        for index, name in enumerate(names)
     )
     problem = _WRONG if not names and draw(st.booleans()) else None
     return CompleteModelCall(
@@ -305,7 +326,12 @@ def run_events() -> st.SearchStrategy[RunEvent]:
     call_ids = st.tuples(count, count).map(lambda pair: CallId(f"{pair[0]}.{pair[1]}"))
     objects = st.dictionaries(text, values(), max_size=3)
     calls = st.builds(
-        RequestedToolCall, call_id=call_ids, name=text, arguments=objects, provider_id=text
+        RequestedToolCall,
+        call_id=call_ids,
+        name=text,
+        arguments=objects,
+        provider_id=text,
+        child=child_runs(),
     )
     conditions = st.one_of(
         st.builds(StopAfterSteps, attempt),
@@ -334,6 +360,8 @@ def run_events() -> st.SearchStrategy[RunEvent]:
             request_context=objects,
             provider_options=objects,
             parts=st.lists(parts, max_size=3).map(tuple),
+            parent=parents(),
+            message=messages(),
         ),
         st.builds(RunRecovered, epoch=attempt, attempt=attempt, clean=st.booleans(), model=text),
         st.builds(ModelCallStarted, model=text, messages=count, **of_model),
@@ -373,4 +401,5 @@ def run_events() -> st.SearchStrategy[RunEvent]:
         st.builds(ToolResultIgnored, outcome=st.sampled_from(["completed", "failed"]), **of_call),
         st.builds(RunCompleted, finish_reason=text, data=values()),
         st.builds(RunFailed, error=failures),
+        events_of_children(call_ids, usages),
     )
