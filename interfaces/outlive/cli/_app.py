@@ -80,8 +80,8 @@ def list_(
     status: Annotated[
         str | None,
         Parameter(
-            help="Only runs that are running, suspended, blocked, quarantined, completed, failed "
-            "or cancelled."
+            help="Only runs that are running, waiting, suspended, blocked, quarantined, completed, "
+            "failed or cancelled."
         ),
     ] = None,
     agent: Annotated[str | None, Parameter(help="Only runs of the agent with this id.")] = None,

@@ -13,7 +13,10 @@ from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
     ApprovalRequested,
+    ChildRunEnded,
+    ChildRunStarted,
     Event,
+    MessageDelivered,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallFailed,
@@ -66,7 +69,8 @@ def says(event: Event) -> str:
         case RunStarted():
             files = sum(not isinstance(part, TextPart) for part in event.parts)
             attached = f"  ({counted(files, 'file')} attached)" if files else ""
-            return f"{printable(event.agent_id)}: {printable(event.input)}{attached}"
+            parent = "" if event.parent is None else f"  (for run {printable(event.parent.run_id)})"
+            return f"{printable(event.agent_id)}: {printable(event.input)}{attached}{parent}"
         case RunRecovered():
             end = "a clean end" if event.clean else "an unclean end"
             return f"by owner {event.epoch}, after {end} of the one before"
@@ -103,6 +107,13 @@ def says(event: Event) -> str:
             return f"{event.call_id} #{event.attempt}  {_failure(event.error)}{again}"
         case ToolResultIgnored():
             return f"{event.call_id} #{event.attempt}  {event.outcome}, too late to count"
+        case ChildRunStarted():
+            return f"{event.call_id}  {printable(event.agent_id)}, run {printable(event.run_id)}"
+        case ChildRunEnded():
+            tokens = counted(event.usage.output_tokens, "token")
+            return f"{event.call_id}  run {printable(event.run_id)} {event.status}  ({tokens})"
+        case MessageDelivered():
+            return f"message {event.sequence} to {printable(event.to)}"
         case RunCompleted():
             return printable(event.finish_reason)
         case RunFailed():

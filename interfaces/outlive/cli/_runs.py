@@ -36,6 +36,7 @@ from outlive.projections.timeline import Span, Timeline, timeline
 STATUS_STYLE = {
     "completed": "bold green",
     "running": "bold cyan",
+    "waiting": "bold cyan",
     "failed": "bold red",
     "cancelled": "bold red",
 }
@@ -44,7 +45,10 @@ _PIPE_LINE = 200
 
 
 class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool call with all its attempts. `elapsed_ms` is their sum, up to the last event."""
+    """A tool call with all its attempts. `elapsed_ms` is their sum, up to the last event.
+
+    That of a sub-agent has one, and is answered by run `run_id`.
+    """
 
     call_id: str
     name: str
@@ -54,6 +58,7 @@ class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: int
     steps: int
     error: Failure | None = None
+    run_id: str | None = None
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +84,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     timeline: Timeline
     output: str
     pending: tuple[Pending, ...] = ()
+    parent_id: str | None = None
 
 
 def run_facts(log: LogReader, run_id: str) -> RunFacts:
@@ -96,7 +102,7 @@ def run_facts(log: LogReader, run_id: str) -> RunFacts:
     models = [span for span in line.spans if span.kind == "model"]
     by_call: dict[str, list[Span]] = {}
     for span in line.spans:
-        if span.kind == "tool":
+        if span.kind != "model":
             by_call.setdefault(span.call_id, []).append(span)
     return RunFacts(
         run_id=run_id,
@@ -122,6 +128,7 @@ def run_facts(log: LogReader, run_id: str) -> RunFacts:
         timeline=line,
         output=result.output,
         pending=pending_of(run_id, events),
+        parent_id=begun.parent.run_id if begun and begun.parent else None,
     )
 
 
@@ -139,6 +146,7 @@ def _tool_call(
         elapsed_ms=elapsed_ns // 1_000_000,
         steps=sum(len(span.steps) for span in spans),
         error=spans[-1].error,
+        run_id=spans[-1].run_id or None,
     )
 
 
@@ -189,6 +197,8 @@ def _head(facts: RunFacts) -> Table:
     if facts.finish_reason not in ("", "stop"):
         status.append(f" ({printable(facts.finish_reason)})", style="default")
     head.add_row("run", Text(printable(facts.run_id), style="bold"))
+    if facts.parent_id is not None:
+        head.add_row("works for", Text(f"run {printable(facts.parent_id)}"))
     head.add_row("status", status)
     if facts.error is not None:
         reason = f"{facts.error.kind}: {facts.error.message}".rstrip(": ")
@@ -214,11 +224,12 @@ def _tool_calls(facts: RunFacts) -> Table:
     for call in facts.tool_calls:
         says = _SAYS.get(call.outcome, call.outcome)
         note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
+        child = "" if call.run_id is None else f"run {printable(call.run_id)}"
         calls.add_row(
             Text(printable(call.call_id), style="bold"),
             Text(printable(call.name, limit=30), style="cyan"),
-            counted(call.attempts, "attempt"),
-            counted(call.steps, "step"),
+            child or counted(call.attempts, "attempt"),
+            "" if child else counted(call.steps, "step"),
             duration(call.elapsed_ms),
             Text(says, style="green" if says == "completed" else "yellow"),
             Text(printable(note, limit=80), style="red"),

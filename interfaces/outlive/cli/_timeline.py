@@ -10,7 +10,7 @@ from rich.text import Text
 from outlive.cli._text import counted, duration, printable
 from outlive.projections.timeline import Outcome, Span, Timeline
 
-_STYLE: Final = {"model": "magenta", "tool": "cyan"}
+_STYLE: Final = {"model": "magenta", "tool": "cyan", "run": "green"}
 _MARK: Final[dict[Outcome, str]] = {
     "completed": "",
     "cut_off": "✗",
@@ -57,7 +57,8 @@ def bars(line: Timeline, width: int) -> Table:
 def _label(span: Span) -> str:
     if span.kind == "model":
         return f"model {span.step}  #{span.attempt}"
-    return f"{printable(span.name, limit=24)} {span.call_id}  #{span.attempt}"
+    name = f"{printable(span.name, limit=24)} {span.call_id}"
+    return f"{name}  run" if span.kind == "run" else f"{name}  #{span.attempt}"
 
 
 def _note(span: Span) -> str:

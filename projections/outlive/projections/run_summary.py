@@ -30,6 +30,7 @@ from outlive.projections.messages import Message, Transcript
 T = TypeVar("T")
 
 STANDING_STILL: Final = ("blocked", "quarantined")
+"""The statuses of runs that go on only when somebody does something about their trouble."""
 _PAGE: Final = 1_000
 
 
@@ -38,9 +39,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `status` is `completed`, `failed`, `cancelled`, `suspended` (it waits for a person, see
     `RunsQuery.pending`), `blocked` (its agent or a tool is not registered) or `quarantined` (it
-    cannot be read, or keeps taking its process down). `steps` counts model
-    answers. `output` is the text of the last one, and `data` what it says, in plain values, for
-    an agent with an output type.
+    cannot be read, or keeps taking its process down). `steps` counts model answers, and `usage`
+    includes that of child runs that are over. `output` is the text of the last answer, and `data`
+    what it says, in plain values, for an agent with an output type.
     """
 
     run_id: str
@@ -90,6 +91,8 @@ def result_of(
     """Put a run's folded parts together."""
     status: str = state.status
     error = state.error
+    if state.waiting:
+        status = "waiting"
     if entry is not None and entry.status in STANDING_STILL:
         status, error = entry.status, Failure(kind=entry.status, message=entry.reason)
     return RunResult(

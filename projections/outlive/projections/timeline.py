@@ -1,14 +1,16 @@
-"""A run on a time axis: its model and tool calls by attempt, and who took it up again."""
+"""A run on a time axis: model calls, tool calls, child runs, and who took it up again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from outlive.events import (
+    ChildRunEnded,
+    ChildRunStarted,
     Event,
     Failure,
     ModelAttemptAbandoned,
@@ -37,7 +39,6 @@ Outcome: TypeAlias = Literal["open", "completed", "failed", "cut_off", "suspende
 
 _Key: TypeAlias = tuple[int | str, int]
 """A step (of a model call) or a call id (of a tool call), and the attempt."""
-_NO_USAGE: Final = Usage()
 
 
 class StepMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,14 +51,15 @@ class StepMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a model or tool call.
+    """One attempt at a model or tool call, or a child run that answers one: `run_id`.
 
     `ended_at_ns` of an attempt that was cut off is the last that the log heard of its process:
-    it lived at least until then. `name` is the tool's, or the model's. `steps` are those that
-    this attempt recorded; those that it was given from earlier attempts are not among them.
+    it lived at least until then. `name` is the tool's, the model's, or the sub-agent's id. `steps`
+    are those that this attempt recorded; those that it was given from earlier attempts are not
+    among them.
     """
 
-    kind: Literal["model", "tool"]
+    kind: Literal["model", "tool", "run"]
     name: str
     step: int
     call_id: str = ""
@@ -73,6 +75,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     deltas: int = 0
     characters: int = 0  # of text in those deltas
     steps: tuple[StepMark, ...] = ()
+    run_id: str = ""
 
     @property
     def elapsed_ms(self) -> int | None:
@@ -169,6 +172,19 @@ class _Fold:
                     started_version=recorded.version,
                     started_at_ns=recorded.recorded_at_ns,
                 )
+            case ChildRunStarted():
+                self._spans[key] = Span(
+                    kind="run",
+                    name=event.agent_id,
+                    step=_step_of(event.call_id),
+                    call_id=event.call_id,
+                    started_version=recorded.version,
+                    started_at_ns=recorded.recorded_at_ns,
+                    run_id=event.run_id,
+                )
+            case ChildRunEnded():
+                if span := self._spans.get(key):  # The result of the call, which follows, ends it.
+                    self._spans[key] = replace(span, usage=event.usage)
             case ToolStepCompleted():
                 mark = StepMark(
                     key=event.key,
@@ -212,7 +228,7 @@ class _Fold:
         *,
         outcome: Outcome,
         error: Failure | None = None,
-        usage: Usage = _NO_USAGE,
+        usage: Usage | None = None,
         retry_at_ns: int | None = None,
     ) -> None:
         span = self._spans.get(key)
@@ -223,7 +239,7 @@ class _Fold:
                 ended_version=at.version,
                 ended_at_ns=at.recorded_at_ns,
                 error=error,
-                usage=usage,
+                usage=span.usage if usage is None else usage,
                 retry_at_ns=retry_at_ns,
             )
 
@@ -258,6 +274,8 @@ def _key_of(event: Event) -> _Key:
             return event.call_id, event.attempt
         case ToolCallSuspended() | ToolCallInDoubt():
             return event.call_id, event.attempt
+        case ChildRunStarted() | ChildRunEnded():
+            return event.call_id, 1
         case _:
             return "", 0
 

@@ -12,7 +12,7 @@ from outlive.events import Failure, OpenEntry, Position, RunId, Usage, Value, Ve
 from outlive.projections.run_summary import STANDING_STILL
 from outlive.projections.runs.view import INPUT_CHARS, MESSAGE_CHARS, RunRow
 
-OPEN_STATUSES: Final = ("running", "suspended", *STANDING_STILL)
+OPEN_STATUSES: Final = ("running", "waiting", "suspended", *STANDING_STILL)
 RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed", "cancelled")
 """All statuses that a run in a list may have."""
 
@@ -22,15 +22,15 @@ _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as far as its events have been counted.
 
-    `status` is `running`, `suspended` (it waits for a person), `blocked` or `quarantined` (then
-    `error` tells why), `completed`, `failed` or `cancelled`; or `submitted`: its start waits for
-    an owner, since `started_at`, and no event has been counted (`get` tells of these, `list`
-    does not). `input` holds the first 200 characters. `steps` counts model answers,
-    `model_calls` and `tool_calls` the attempts that were started, `recoveries` how often a
-    process took the run up. `version` and `position` are those of the
+    `status` is `running`, `waiting` (for child runs, and maybe for people besides), `suspended` (it
+    waits for a person), `blocked` or `quarantined` (then `error` tells why), `completed`, `failed`
+    or `cancelled`; or `submitted`: its start waits for an owner, since `started_at`, and no event
+    has been counted (`get` tells of these, `list` does not). `input` holds the first 200
+    characters. `steps` counts model answers, `model_calls` and `tool_calls` the attempts that were
+    started (a child run is one of a tool call), `recoveries` how often a process took the run up.
+    `usage` includes that of child runs that are over. `version` and `position` are those of the
     last event that was counted, and `updated_at` its time: pieces of answers and progress do not
-    count.
-    Times are in UTC.
+    count. `parent_id` is the run that a child run works for. Times are in UTC.
     """
 
     run_id: RunId
@@ -49,6 +49,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     error: Failure | None
     version: Version
     position: Position
+    parent_id: RunId | None = None
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
         error=error,
         version=Version(row.version),
         position=Position(row.position),
+        parent_id=RunId(row.parent_id) if row.parent_id else None,
     )
 
 

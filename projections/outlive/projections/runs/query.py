@@ -104,7 +104,7 @@ class RunsQuery:
         by status.
 
         Args:
-            status: only runs that are `running`, `suspended`, `blocked`, `quarantined`,
+            status: only runs that are `running`, `waiting`, `suspended`, `blocked`, `quarantined`,
                 `completed`, `failed` or `cancelled`.
             agent_id: only runs of this agent.
             since: only runs that started then or later. Times have a time zone.

@@ -22,6 +22,8 @@ from typing import Any, Final
 import msgspec
 
 from outlive.events import (
+    ChildRunEnded,
+    ChildRunStarted,
     Event,
     ModelAttemptAbandoned,
     ModelCallCompleted,
@@ -72,6 +74,7 @@ class RunRow(msgspec.Struct, array_like=True, gc=False):
     error_message: str = ""
     version: int = 0
     position: int = 0
+    parent_id: str = ""
 
 
 def run_key(run_id: str) -> bytes:
@@ -102,7 +105,7 @@ class RunsView:
     """The `Projection` of runs."""
 
     name = "runs"
-    version = 1
+    version = 2
     events: frozenset[type[Event]] = frozenset(
         {
             RunStarted,
@@ -116,6 +119,8 @@ class RunsView:
             ToolCallCompleted,
             ToolCallFailed,
             ToolResultIgnored,
+            ChildRunStarted,
+            ChildRunEnded,
             RunCompleted,
             RunFailed,
             RunCancelled,
@@ -154,6 +159,7 @@ def _begin(run_id: str, begun: RunStarted, record: Record, rows: Rows) -> RunRow
         begun.metadata,
         record.recorded_at_ns,
         record.position,
+        parent_id="" if begun.parent is None else begun.parent.run_id,
     )
     when = when_key(row.started_at_ns, row.first_position)
     rows.put(list_key(status=None, agent_id=None) + when, run_id)
@@ -170,6 +176,15 @@ def _end(run_id: str, row: RunRow, record: Record, rows: Rows) -> None:
 
 def _tool_called(row: RunRow, event: ToolCallStarted) -> None:
     row.tool_calls += 1
+
+
+def _child_started(row: RunRow, event: ChildRunStarted) -> None:
+    row.tool_calls += 1
+
+
+def _child_ended(row: RunRow, event: ChildRunEnded) -> None:
+    row.input_tokens += event.usage.input_tokens
+    row.output_tokens += event.usage.output_tokens
 
 
 def _model_called(row: RunRow, event: ModelCallStarted) -> None:
@@ -206,6 +221,8 @@ def _cancelled(row: RunRow, event: RunCancelled) -> None:
 _COUNT: Final[dict[type[Event], Callable[[RunRow, Any], None]]] = {
     ToolCallStarted: _tool_called,
     ModelCallStarted: _model_called,
+    ChildRunStarted: _child_started,
+    ChildRunEnded: _child_ended,
     ModelCallCompleted: _answered,
     RunRecovered: _recovered,
     RunCompleted: _completed,
