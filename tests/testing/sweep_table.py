@@ -6,6 +6,7 @@ import sys
 
 from outlive.testing import SimulationFailed, assert_survives_crashes
 from tests.testing.scenarios import CASES
+from tests.testing.scenarios_children import CHILDREN
 from tests.testing.scenarios_features import CASES as FEATURES
 from tests.testing.scenarios_features import FUNCTIONS
 from tests.testing.scenarios_people import PEOPLE
@@ -15,7 +16,7 @@ def main() -> int:
     print("| scenario | points | simulations | deaths | violations |")
     print("| --- | ---: | ---: | ---: | ---: |")
     failures: list[str] = []
-    for case in [*CASES, *PEOPLE, *FEATURES]:
+    for case in [*CASES, *PEOPLE, *FEATURES, *CHILDREN]:
         try:
             sweep = assert_survives_crashes(
                 case.play,

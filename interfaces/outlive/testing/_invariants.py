@@ -12,6 +12,7 @@ from outlive.actors.entity import Entity
 from outlive.actors.run.entity import RUN
 from outlive.actors.snapshots import UnfitState, codec_of
 from outlive.events import OpenEntry, StreamId, Version
+from outlive.testing._families import Families
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._world import World
 
@@ -51,7 +52,9 @@ class Invariants:
     - positions and versions grow by one, epochs never shrink;
     - an open entity's row in the open table is that of its fold, or says why it stands still;
       an entity that is over has none, and owes nothing;
-    - an open entity is waiting for something: an instant, an effect, or a person;
+    - an open entity is waiting for something: an instant, an effect, a person, or a child run;
+    - a run of a sub-agent works for one call, which is answered once, as that run has ended; none
+      is left open by a parent that is over and has nothing to deliver;
     - the fold of the log is the state of the live actor, unless something is on its way;
     - a saved state is the fold up to its version;
     - an effect is performed only once the intent is on the disk, also amid other things;
@@ -83,6 +86,7 @@ class Invariants:
         self._epoch = 0
         self._writes = -1
         self._folded: dict[StreamId, _Folded] = {}
+        self._families = Families()
 
     def check(self) -> None:
         """Raise InvariantViolated if something does not hold."""
@@ -100,9 +104,12 @@ class Invariants:
                     self._check_live(live)
 
     def check_idle(self) -> None:
-        """Nothing happens any more: an open entity must be one that waits for a person."""
-        for stream, row in self._disk.store.open.items():
-            if row.status not in (*_STANDING, "suspended"):
+        """Nothing happens any more: an open entity waits for a person, or for one that does."""
+        rows = self._disk.store.open
+        for stream, row in rows.items():
+            rests = row.status in (*_STANDING, "suspended")
+            rests = rests or self._families.waits_for_one_at_rest(stream, rows)
+            if not rests:
                 raise InvariantViolated(
                     "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"
                 )
@@ -135,6 +142,7 @@ class Invariants:
                     "versions grow by one",
                     f"{record.stream}: {record.first_version} follows {folded.version}",
                 )
+            self._families.hear(record)
             for event in record.events:
                 folded.state = entity.evolve(folded.state, event)
                 folded.version += 1
@@ -144,6 +152,9 @@ class Invariants:
             self._check_saved(record.stream, folded)
         for stream in touched:
             self._check_row(stream, self._folded[stream], store.open.get(stream))
+        problem = self._families.problem({stream: self._folded[stream].state for stream in touched})
+        if problem is not None:
+            raise InvariantViolated(*problem)
 
     def _check_saved(self, stream: StreamId, folded: _Folded) -> None:
         saved = self._store.snapshots.get(stream)
@@ -199,7 +210,8 @@ class Invariants:
             raise InvariantViolated(
                 "the open table says what is owed", f"{stream} owes {list(owed)}, its row: {row}"
             )
-        if not owed and expected.wake_at_ns is None and expected.status != "suspended":
+        waits = expected.status in ("suspended", "waiting")
+        if not owed and expected.wake_at_ns is None and not waits:
             raise InvariantViolated(
                 "what is open waits for something", f"{stream} owes nothing and never wakes"
             )
