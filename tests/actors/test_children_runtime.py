@@ -250,6 +250,25 @@ def test_a_child_whose_agent_is_gone_is_blocked_and_its_parent_waits() -> None:
     assert machine.run(finish, a).unwrap() == "done"
 
 
+def test_who_waits_for_a_run_is_told_when_it_cannot_come_back() -> None:
+    child = asking()
+    machine, a = Machine(), boss(child)
+
+    async def wait(rt: Runtime) -> None:
+        await begin(rt)
+        await asyncio.sleep(1)
+
+    async def answer(rt: Runtime) -> RunResult:
+        waits = asyncio.ensure_future(finish(rt))
+        await rt.resume(CHILD, "x")
+        return await waits
+
+    machine.run(wait, a)
+    blocked = machine.run(answer, child)  # Its own agent is not registered.
+    assert (blocked.status, "'boss'" in str(blocked.error)) == ("blocked", True)
+    assert machine.run(finish, a).unwrap() == "done"
+
+
 # -- cancelling --
 
 

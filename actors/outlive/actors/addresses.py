@@ -110,6 +110,17 @@ class Kind(Protocol[S, C, X, R_co]):
         ...
 
 
+class StandsStill(OutliveError):
+    """Told to those who wait for an outcome: the entity, brought in anew, cannot go on.
+
+    `entry` is its row, which says why.
+    """
+
+    def __init__(self, entry: OpenEntry) -> None:
+        super().__init__(f"it is {entry.status}: {entry.reason}")
+        self.entry = entry
+
+
 class Resident(Generic[S, C, X, R]):
     """An entity in memory. While `rebuild` is set, its actor is broken and another one is due."""
 
@@ -220,6 +231,7 @@ class Addresses(Generic[S, C, X, R]):
         world = self._kind.world(stream)
         actor = self._load(stream, world, Mailbox(self._mailbox_limit))
         if isinstance(actor, OpenEntry):
+            _fail(self._waiters.pop(stream, ()), StandsStill(actor))
             return actor
         return self._settle_in(stream, Resident(actor, world))
 
@@ -386,7 +398,8 @@ class Addresses(Generic[S, C, X, R]):
     def outcome(self, stream: StreamId) -> asyncio.Future[R]:
         """Return a future of the outcome of an open entity, set when it is over or suspended.
 
-        It need not be in memory, and may come and go, unless it stands still.
+        It need not be in memory, and may come and go, unless it stands still. The future fails
+        with StandsStill if it cannot be brought in again.
         """
         waiter: asyncio.Future[R] = self._loop.create_future()
         self._waiters.setdefault(stream, []).append(waiter)

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from outlive.actors.abandoned import AbandonedThreads
-from outlive.actors.addresses import Addresses
+from outlive.actors.addresses import Addresses, StandsStill
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import SUSPENDED, WAITING
@@ -223,7 +223,10 @@ class OwnerSide:
                 found = self._runs.at(stream)
                 if isinstance(found, OpenEntry):
                     return standing_result(log, run_id, found)
-        return await self._runs.outcome(stream)
+        try:
+            return await self._runs.outcome(stream)
+        except StandsStill as still:
+            return standing_result(log, run_id, still.entry)
 
     def _hear(self, commands: list[Submitted]) -> None:
         """Commands are in the inbox. On another thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from outlive.actors.model import ToolSchema
 from outlive.events import Failure, InvalidDefinition, Value
@@ -44,7 +44,7 @@ def sub_agents(agents: object, agent_id: str, tools: Collection[str]) -> dict[st
     if isinstance(agents, str) or not isinstance(agents, Sequence):
         raise InvalidDefinition(f"agent {agent_id!r}: agents are a list, not {agents!r}")
     named: dict[str, Agent] = {}
-    for agent in agents:
+    for agent in cast("Sequence[object]", agents):
         if not isinstance(agent, Agent):
             raise InvalidDefinition(f"agent {agent_id!r}: sub-agents are of type Agent: {agent!r}")
         name = tool_name(agent.id)
