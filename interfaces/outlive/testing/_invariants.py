@@ -9,6 +9,7 @@ import msgspec
 
 from outlive.actors import LiveEntity, Runtime
 from outlive.actors.entity import Entity
+from outlive.actors.mail import Deliver
 from outlive.actors.run.entity import RUN
 from outlive.actors.snapshots import UnfitState, codec_of
 from outlive.events import OpenEntry, StreamId, Version
@@ -109,10 +110,21 @@ class Invariants:
         for stream, row in rows.items():
             rests = row.status in (*_STANDING, "suspended")
             rests = rests or self._families.waits_for_one_at_rest(stream, rows)
+            rests = rests or (row.over and self._has_told_all_that_hear(stream))
             if not rests:
                 raise InvariantViolated(
                     "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"
                 )
+
+    def _has_told_all_that_hear(self, stream: StreamId) -> bool:
+        """Whether all that an entity still owes are messages to those that stand still."""
+        rows, owed = self._disk.store.open, self._folded[stream].owed
+        return all(
+            isinstance(effect, Deliver)
+            and effect.to in rows
+            and rows[effect.to].status in _STANDING
+            for effect in owed
+        )
 
     def state(self, stream: StreamId) -> object:
         """Return what the log of a stream folds into."""
