@@ -17,6 +17,7 @@ from outlive.events import (
     Record,
     Recorded,
     RequestedToolCall,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunId,
@@ -93,7 +94,7 @@ def check_all(
         events = read_run(log, run_id)
         counted.recoveries += sum(isinstance(each.event, RunRecovered) for each in events)
         found = [
-            *check_run(events, start_of(run_id)),
+            *check_run(events, _start_as_child(events) or start_of(run_id)),
             *_check_acknowledged(log, run_id, events, evidence),
         ]
         problems += [Problem(what, run_id) for what in found]
@@ -144,6 +145,14 @@ def _check_nothing_is_left(log: Log) -> Iterator[Problem]:
         yield Problem("its start lies in the inbox still", id_of(left.stream))
 
 
+def _start_as_child(events: list[Recorded]) -> tuple[str, str] | None:
+    """Return agent and input of a child run, which its parent has started; None if it is none."""
+    first = events[0].event
+    if not isinstance(first, RunStarted) or first.parent is None:
+        return None
+    return first.agent_id, first.input
+
+
 def check_run(events: list[Recorded], start: tuple[str, str]) -> Iterator[str]:
     """One start, one end, each step's answer once, each call's result once."""
     first = events[0].event
@@ -154,7 +163,7 @@ def check_run(events: list[Recorded], start: tuple[str, str]) -> Iterator[str]:
         match each.event:
             case RunStarted():
                 done["a start"] += 1
-            case RunCompleted() | RunFailed():
+            case RunCompleted() | RunFailed() | RunCancelled():
                 done["an end"] += 1
             case ModelCallCompleted(step=step):
                 done[f"an answer of step {step}"] += 1
