@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from outlive.events import (
     CallId,
+    ChildRunEnded,
+    ChildRunStarted,
     Event,
     Failure,
     MemoryLog,
+    MessageDelivered,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallFailed,
@@ -16,6 +19,7 @@ from outlive.events import (
     RequestedToolCall,
     RunCompleted,
     RunFailed,
+    RunId,
     RunRecovered,
     RunStarted,
     ToolCallCompleted,
@@ -190,3 +194,22 @@ def test_an_end_without_a_start_is_passed_over() -> None:
 
     assert line.spans == ()
     assert line.head == 2
+
+
+def test_a_child_run_is_a_span_with_its_usage_and_its_end_is_that_of_its_call() -> None:
+    child = RunId("r:0.0")
+    used = Usage(output_tokens=9)
+    ended = ChildRunEnded(call_id=CALL, run_id=child, status="failed", usage=used)
+    line = timeline(
+        recorded(
+            BEGIN[0],
+            [ASKED, ChildRunStarted(call_id=CALL, run_id=child, agent_id="helper")],
+            [MessageDelivered(sequence=1, to=run_stream(child))],
+            [ended, ToolCallFailed(call_id=CALL, error=Failure(kind="child_failed"))],
+        )
+    )
+
+    span = line.spans[-1]
+    assert (span.kind, span.name, span.run_id, span.call_id) == ("run", "helper", child, CALL)
+    assert (span.outcome, span.usage, span.elapsed_ms) == ("failed", used, 20)
+    assert span.error is not None
