@@ -19,34 +19,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
 from outlive.actors.effects import EffectTable
-from outlive.actors.entity import Entity, Exhausted, World
+from outlive.actors.entity import Exhausted, World
+from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
 from outlive.actors.event_sourced import (
     SUSPENDED,
     WAITING,
-    CommandEnvelope,
     EventSourcedActor,
-    MessageEnvelope,
 )
+from outlive.actors.kind import Kind
 from outlive.actors.live import LiveEntity
-from outlive.actors.logs import shortened, told
+from outlive.actors.logs import told
 from outlive.actors.loop_actor import MAILBOX_LIMIT, LoopFuture, Mailbox, MailboxClosed
 from outlive.actors.mail import Deliver
 from outlive.actors.timers import Timers
+from outlive.actors.trouble import is_of_a_later_release, is_the_streams, line
+from outlive.actors.waiters import StandsStill, Waiters
 from outlive.events import (
-    CorruptLog,
     EventLog,
     LogError,
-    NewerFormat,
     OpenEntry,
     OutliveError,
     Position,
     StreamId,
-    UnknownEvent,
     Version,
     WrongExpectedVersion,
 )
@@ -62,63 +61,6 @@ S = TypeVar("S")
 C = TypeVar("C")
 X = TypeVar("X")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class Kind(Protocol[S, C, X, R_co]):
-    """What one kind of entity adds to its pure parts."""
-
-    @property
-    def name(self) -> str:
-        """The kind, as in the open table."""
-        ...
-
-    @property
-    def entity(self) -> Entity[S, C, X]:
-        """The pure parts."""
-        ...
-
-    def world(self, stream: StreamId) -> World[X]:
-        """Return what the effects of this stream are done to."""
-        ...
-
-    def missing(self, state: S) -> str:
-        """Return what the entity needs and this process does not have; empty if nothing."""
-        ...
-
-    def recover(self, state: S, running: frozenset[X], *, released: bool) -> C:
-        """Return the command that settles what was in flight.
-
-        `released`: somebody wants it to be tried once more, however often it was before.
-        """
-        ...
-
-    def point(self, state: S) -> Hashable:
-        """Return how far the entity has got: it changes whenever it gets further."""
-        ...
-
-    def outdated(self, state: S) -> bool:
-        """Whether an open entity must be told what has changed since it left memory."""
-        ...
-
-    def wake(self, now_ns: int) -> C:
-        """Return the command for an instant that was waited for."""
-        ...
-
-    def outcome(self, stream: StreamId, state: S, world: World[X], entry: OpenEntry | None) -> R_co:
-        """Return what those get who wait until the entity is at rest. Raises LogError."""
-        ...
-
-
-class StandsStill(OutliveError):
-    """Told to those who wait for an outcome: the entity, brought in anew, cannot go on.
-
-    `entry` is its row, which says why.
-    """
-
-    def __init__(self, entry: OpenEntry) -> None:
-        super().__init__(f"it is {entry.status}: {entry.reason}")
-        self.entry = entry
 
 
 class Resident(Generic[S, C, X, R]):
@@ -162,7 +104,7 @@ class Addresses(Generic[S, C, X, R]):
         self._residents: dict[StreamId, Resident[S, C, X, R]] = {}
         self._standing: dict[StreamId, OpenEntry] = {}
         self._held_back: dict[StreamId, list[MessageEnvelope]] = {}  # messages to those
-        self._waiters: dict[StreamId, list[asyncio.Future[R]]] = {}  # for outcomes
+        self._waiters = Waiters[R]()  # for outcomes
         self._closed = False
 
     def bring_in_all(self, rows: Sequence[tuple[StreamId, OpenEntry]]) -> None:
@@ -231,7 +173,7 @@ class Addresses(Generic[S, C, X, R]):
         world = self._kind.world(stream)
         actor = self._load(stream, world, Mailbox(self._mailbox_limit))
         if isinstance(actor, OpenEntry):
-            _fail(self._waiters.pop(stream, ()), StandsStill(actor))
+            self._waiters.fail(stream, StandsStill(actor))
             return actor
         return self._settle_in(stream, Resident(actor, world))
 
@@ -246,11 +188,11 @@ class Addresses(Generic[S, C, X, R]):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if not _is_the_streams(error):
+            if not is_the_streams(error):
                 raise
             version = self._log.version(stream)
             return self._mark(
-                stream, "quarantined", str(error), version, try_again=_is_of_a_later_release(error)
+                stream, "quarantined", str(error), version, try_again=is_of_a_later_release(error)
             )
         if missing:
             return self._mark(stream, "blocked", missing, actor.version)
@@ -401,8 +343,7 @@ class Addresses(Generic[S, C, X, R]):
         It need not be in memory, and may come and go, unless it stands still. The future fails
         with StandsStill if it cannot be brought in again.
         """
-        waiter: asyncio.Future[R] = self._loop.create_future()
-        self._waiters.setdefault(stream, []).append(waiter)
+        waiter = self._waiters.add(stream)
         resident = self._residents.get(stream)
         if resident is not None and (entry := resident.actor.entry) is not None and entry.over:
             resident.actor.rest_if_over()  # It stays for messages only, and nobody is told again.
@@ -422,9 +363,7 @@ class Addresses(Generic[S, C, X, R]):
         residents, self._residents = self._residents, {}
         for resident in residents.values():
             self._stop(resident)
-        waiters, self._waiters = self._waiters, {}
-        for waiting in waiters.values():
-            _fail(waiting, error)
+        self._waiters.fail_all(error)
 
     async def drain(self, deadline: float) -> None:
         """Wait until the messages that are there are decided, or the loop's time is `deadline`."""
@@ -474,34 +413,26 @@ class Addresses(Generic[S, C, X, R]):
     def _answer(
         self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry | None
     ) -> None:
-        waiters = self._waiters.pop(stream, None)
-        if waiters is None:
-            return
-        try:
-            outcome = self._kind.outcome(stream, resident.actor.state, resident.world, entry)
-        except Exception as error:  # noqa: BLE001  # they must not wait for ever
-            _fail(waiters, error)
-            return
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(outcome)
+        self._waiters.answer(
+            stream,
+            lambda: self._kind.outcome(stream, resident.actor.state, resident.world, entry),
+        )
 
     def _broken(self, stream: StreamId, error: BaseException) -> None:
         """An actor cannot go on: it is thrown away, and another one takes its place if it may."""
         resident = self._residents.get(stream)
         if self._closed or resident is None:
             return
-        if not _is_the_streams(error):
+        if not is_the_streams(error):
             _log.error("entity_broken", stream=stream, error=told(error))
             del self._residents[stream]
             self._stop(resident)
             # The log's trouble: those that are not in memory would never hear of it.
-            for waited in [one for one in self._waiters if one not in self._residents]:
-                _fail(self._waiters.pop(waited), error)
+            self._waiters.fail_all(error, but=self._residents)
         elif isinstance(error, LogError):
             _log.error("entity_broken", stream=stream, error=told(error))
             self._stand_still(
-                stream, "quarantined", _line(error), try_again=_is_of_a_later_release(error)
+                stream, "quarantined", line(error), try_again=is_of_a_later_release(error)
             )
         elif resident.rebuild is None:
             self._supervise(stream, resident, error)
@@ -514,7 +445,7 @@ class Addresses(Generic[S, C, X, R]):
         failures = resident.failures
         _log.error("entity_broken", stream=stream, failures=failures, error=told(error))
         if failures >= _MAX_FAILURES:
-            reason = f"failed {failures} times without getting any further: {_line(error)}"
+            reason = f"failed {failures} times without getting any further: {line(error)}"
             self._stand_still(stream, "quarantined", reason)
             return
         resident.actor.detach()
@@ -595,30 +526,3 @@ class Addresses(Generic[S, C, X, R]):
 def _waits_for_others(entry: OpenEntry) -> bool:
     waits = entry.status in (SUSPENDED, WAITING)
     return waits and not entry.owes and entry.wake_at_ns is None
-
-
-def _is_the_streams(error: BaseException) -> bool:
-    """Whether an error is this stream's trouble, and not the whole log's."""
-    return not isinstance(error, LogError) or isinstance(
-        error, CorruptLog | NewerFormat | UnknownEvent
-    )
-
-
-def _is_of_a_later_release(error: BaseException) -> bool:
-    """Whether another release may be able to read what this one cannot."""
-    return isinstance(error, NewerFormat | UnknownEvent)
-
-
-def _line(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  # an exception that cannot even say what it is
-        text = ""
-    return shortened(f"{type(error).__name__}: {text}")
-
-
-def _fail(waiters: Sequence[asyncio.Future[R]], error: BaseException) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(error)
-            waiter.exception()  # Nobody may be left who awaits it.

@@ -29,6 +29,7 @@ from pykka._envelope import Envelope
 
 from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
+from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClosed
 from outlive.actors.mail import Deliver
@@ -58,37 +59,6 @@ WAITING: Final = "waiting"
 """The status of one that waits for messages of others: it goes on by itself, without memory."""
 
 C = TypeVar("C")
-
-
-class CommandEnvelope(Envelope[Any]):
-    """A command in the mailbox, and the position that led to it.
-
-    With a `command_id` it comes from the inbox: what comes of it, a refusal too, is recorded
-    with that id.
-    """
-
-    __slots__ = ("cause", "command_id")
-
-    def __init__(
-        self,
-        command: object,
-        reply_to: LoopFuture[Any] | None = None,
-        cause: Position | str | None = None,
-        command_id: str | None = None,
-    ) -> None:
-        super().__init__(command, reply_to)
-        self.cause = cause
-        self.command_id = command_id
-
-
-class MessageEnvelope(CommandEnvelope):
-    """What another entity says. It waits for the acknowledgement, and can do nothing else.
-
-    Its reply is a refusal only if the entity refuses it. Where something raises instead, that is
-    the trouble of this entity: the message stays, and is decided upon again.
-    """
-
-    __slots__ = ()
 
 
 class _Pending(Generic[S]):

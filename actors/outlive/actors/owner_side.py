@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from outlive.actors.abandoned import AbandonedThreads
-from outlive.actors.addresses import Addresses, StandsStill
+from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import SUSPENDED, WAITING
@@ -28,6 +28,7 @@ from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, d
 from outlive.actors.run.world import Surroundings
 from outlive.actors.run_context import Functions
 from outlive.actors.timers import Timers
+from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,

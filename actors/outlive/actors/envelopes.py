@@ -1,0 +1,41 @@
+"""What lies in the mailbox of an entity's actor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykka._envelope import Envelope
+
+from outlive.actors.loop_actor import LoopFuture
+from outlive.events import Position
+
+
+class CommandEnvelope(Envelope[Any]):
+    """A command in the mailbox, and the position that led to it.
+
+    With a `command_id` it comes from the inbox: what comes of it, a refusal too, is recorded
+    with that id.
+    """
+
+    __slots__ = ("cause", "command_id")
+
+    def __init__(
+        self,
+        command: object,
+        reply_to: LoopFuture[Any] | None = None,
+        cause: Position | str | None = None,
+        command_id: str | None = None,
+    ) -> None:
+        super().__init__(command, reply_to)
+        self.cause = cause
+        self.command_id = command_id
+
+
+class MessageEnvelope(CommandEnvelope):
+    """What another entity says. It waits for the acknowledgement, and can do nothing else.
+
+    Its reply is a refusal only if the entity refuses it. Where something raises instead, that is
+    the trouble of this entity: the message stays, and is decided upon again.
+    """
+
+    __slots__ = ()
