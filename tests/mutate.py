@@ -35,12 +35,15 @@ ROOMS: Final = ("events", "projections", "actors", "interfaces")
 
 MODULES: Final = (
     "actors/run/decide.py",
+    "actors/run/children.py",
     "actors/run/entity.py",
     "actors/retry.py",
+    "events/run/children.py",
     "events/run/state.py",
     "events/codec.py",
     "events/compaction.py",
     "events/ids.py",
+    "events/mail.py",
     "events/memory_store.py",
     "events/record.py",
     "events/sizes.py",
@@ -56,9 +59,11 @@ MODULES: Final = (
 TESTS: Final = (
     "tests/actors/test_facts.py",
     "tests/actors/test_decide.py",
+    "tests/actors/test_children.py",
     "tests/actors/test_retry.py",
     "tests/testing/test_deciding.py",
     "tests/events/test_ids.py",
+    "tests/events/test_mail.py",
     "tests/events/test_values.py",
     "tests/events/test_sizes.py",
     "tests/events/test_admitting.py",

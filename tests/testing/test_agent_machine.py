@@ -16,6 +16,7 @@ from outlive.projections import RunResult
 from outlive.testing import AgentMachine, World
 from outlive.testing.strategies import agents
 from tests.testing.scenarios import CASES, in_doubt_fails
+from tests.testing.scenarios_children import nested, two_children_and_a_tool
 
 SAFE = sorted({case.agents for case in CASES if not case.at_most_once}, key=lambda a: a.__name__)
 
@@ -60,12 +61,26 @@ class AtMostOnce(AgentMachine):
         assert (stormy.status, stormy.output) == (calm.status, calm.output)
 
 
+class WithChildren(AgentMachine):
+    agents = staticmethod(nested)
+    starts = st.tuples(st.just("agent"), st.sampled_from(["do it", "or not"]))
+
+
+class WithSeveralChildren(AgentMachine):
+    agents = staticmethod(two_children_and_a_tool)
+    starts = st.tuples(st.just("agent"), st.just("do it"))
+
+
 TestScenarios = Scenarios.TestCase
 TestScenarios.settings = examples(2)
 TestAnyAgents = AnyAgents.TestCase
 TestAnyAgents.settings = examples(4)
 TestAtMostOnce = AtMostOnce.TestCase
 TestAtMostOnce.settings = examples(4)
+TestWithChildren = WithChildren.TestCase
+TestWithChildren.settings = examples(4)
+TestWithSeveralChildren = WithSeveralChildren.TestCase
+TestWithSeveralChildren.settings = examples(4)
 
 
 # -- what it finds, and how it says so
