@@ -320,6 +320,40 @@ def test_a_suspended_run_is_not_in_memory_and_comes_back_on_its_answer() -> None
     run_virtual(body())
 
 
+def test_what_is_refused_before_the_run_sees_it_leaves_it_at_rest() -> None:
+    async def body(rt: Runtime) -> RunResult:
+        with pytest.raises(InvalidResumeValue):
+            await rt.approve("r1", "0.0", args={"text": 1})
+        result = await rt.result("r1")
+        assert rt.live() == []
+        return result
+
+    machine, a = Machine(), agent([publish_soon])
+    machine.run(begin, a)
+    assert machine.run(body, a).status == "suspended"
+
+
+def test_a_run_that_waits_and_was_blocked_meanwhile_waits_again_and_is_answered() -> None:
+    async def blocked(rt: Runtime) -> None:
+        await asyncio.sleep(1)
+        with pytest.raises(NotSuspended) as refused:
+            await rt.approve("r1", "0.0")
+        assert refused.value.status == "blocked"
+
+    async def back(rt: Runtime) -> RunResult:
+        assert (await rt.result("r1")).status == "suspended"
+        await asyncio.sleep(1)
+        assert rt.live() == []
+        await rt.approve("r1", "0.0")
+        return await rt.result("r1")
+
+    machine, a = Machine(), agent([publish_soon])
+    machine.run(begin, a)
+    machine.run(blocked)
+    assert machine.status("r1") == "blocked"
+    assert said(machine.run(back, a)) == ["published one"]
+
+
 def test_opening_a_log_brings_no_suspended_run_into_memory() -> None:
     async def body(rt: Runtime) -> list[Any]:
         await asyncio.sleep(1)

@@ -19,6 +19,7 @@ in order and ahead of the mailbox, after the stream was read anew.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
@@ -294,6 +295,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def run(self) -> None:
         """Start handling messages, say when the entity wants to be woken, deliver what it owes.
 
+        One that is at rest goes to rest again, unless a message comes at once.
+
         Raises:
             LogError: what it owes cannot be read.
         """
@@ -302,6 +305,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         for effect in self._owed:
             if isinstance(effect, Deliver):
                 self._world.perform(effect, self._read_to)
+        if self._version and _rests(self._entry):
+            asyncio.get_running_loop().call_soon(self.rest_if_over)
 
     def _process(self, envelope: Envelope[Any]) -> None:
         if self._refusal is not None:
