@@ -177,6 +177,7 @@ class Scene:
                 self.lines.append(("seen", run_id, each.version, each.id))
             self.lines.append(("result", run_id, "completed", f"{run_id} is done"))
         self.observed: list[Line] = []
+        self.replies: dict[str, bytes] = {}
         self.see_all()
         self.taken: Callable[[str], bool] = self.ledger.taken
 
@@ -214,6 +215,7 @@ class Scene:
             start_of=lambda _: ("clerk", "go"),
             taken=self.taken,
             observed=self.observed,
+            reply_to=self.replies.get,
         )
         return [str(problem) for problem in found]
 

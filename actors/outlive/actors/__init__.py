@@ -21,6 +21,7 @@ from outlive.actors.run.handle import Run
 from outlive.actors.run_context import RunContext
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
+from outlive.actors.steering import Steering
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
@@ -49,6 +50,7 @@ __all__ = [
     "Runtime",
     "ScriptExhausted",
     "ScriptedModel",
+    "Steering",
     "StopAfterSteps",
     "StopOnText",
     "StopOnTool",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from outlive.actors.replies import check_reply
 from outlive.events import LmdbVisitor, RunExists, RunId
 
@@ -11,12 +13,12 @@ class Submission:
 
     def __init__(self, log: LmdbVisitor, command_id: str, run_id: RunId) -> None:
         self._log = log
-        self._command_id = command_id
+        self.command_id: Final = command_id
         self._run_id = run_id
 
     def waits(self) -> bool:
         """Whether it is still in the inbox. Raises LogClosed."""
-        return self._log.waits(self._command_id)
+        return self._log.waits(self.command_id)
 
     def answered(self) -> bool:
         """Return whether the owner has obeyed; False while there is no reply, or none any more.
@@ -24,7 +26,7 @@ class Submission:
         Raises:
             RunExists, AgentNotFound, Refused: the owner has refused.
         """
-        reply = self._log.reply(self._command_id)
+        reply = self._log.reply(self.command_id)
         if reply is None:
             return False
         try:

@@ -7,7 +7,7 @@
 from outlive.testing.kills._account import Account, Ledger, Line, Word
 from outlive.testing.kills._checks import Problem, records_of
 from outlive.testing.kills._disk import CannotMount, SmallDisk
-from outlive.testing.kills._plan import Make, Setup
+from outlive.testing.kills._plan import Make, People, Setup
 from outlive.testing.kills._prove import assert_survives_kills
 from outlive.testing.kills._report import KillsFailed, Report
 from outlive.testing.kills._victim import Message, Victim, kill_me_at, preload
@@ -20,6 +20,7 @@ __all__ = [
     "Line",
     "Make",
     "Message",
+    "People",
     "Problem",
     "Report",
     "Setup",

@@ -4,36 +4,56 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace as replace_field
 
 from outlive.actors import Agent
+from outlive.actors.replies import check_reply
 from outlive.actors.run.tool_call import idempotency_key
 from outlive.events import (
+    ApprovalDenied,
+    ApprovalGranted,
+    ApprovalRequested,
+    Event,
     EventLog,
     LmdbReader,
+    LmdbVisitor,
     ModelCallCompleted,
+    NotFound,
     Position,
     Record,
     Recorded,
+    Refused,
     RequestedToolCall,
     RunCancelled,
     RunCompleted,
     RunFailed,
     RunId,
     RunRecovered,
+    RunResumed,
     RunStarted,
     ToolCallCompleted,
     ToolCallFailed,
+    ToolCallResolved,
     ToolCallStarted,
+    ToolCallSuspended,
     run_stream,
 )
 from outlive.events.ids import id_of
 from outlive.projections import read_run, run_result
+from outlive.testing._said import Hearing, Said, told
 from outlive.testing.kills._account import Line
 from outlive.testing.kills._evidence import Evidence
 
-Log: TypeAlias = LmdbReader | EventLog
+Log: TypeAlias = LmdbReader | LmdbVisitor | EventLog
+
+_IN_DOUBT: Final = {
+    "fail": "it fails in doubt",
+    "ask": "it is asked about in doubt",
+    "retry": "it is repeated in doubt",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,7 @@ def check_all(
     start_of: Callable[[str], tuple[str, str]],
     taken: Callable[[str], bool],
     observed: Iterable[Line],
+    reply_to: Callable[[str], bytes | None],
 ) -> tuple[list[Problem], Counted]:
     """Return what does not hold, and what was found, when no process is left.
 
@@ -84,18 +105,22 @@ def check_all(
         start_of: agent and input that a run was started with.
         taken: whether an idempotent sink has a key.
         observed: what the observer has written down.
+        reply_to: what was replied to a command from the inbox, by its id.
     """
     problems = [Problem(error) for error in evidence.errors]
     counted, runs = Counted(), list[str]()
     problems += _check_order(log, observed, counted, runs)
     problems += _check_nothing_is_left(log)
     effects = _Effects(log.log_id, evidence, agents, taken)
+    said = _settled(evidence, reply_to, problems)
     for run_id in runs:
         events = read_run(log, run_id)
+        hearing = Hearing(run_id, (each.event for each in events), agents)
         counted.recoveries += sum(isinstance(each.event, RunRecovered) for each in events)
         found = [
             *check_run(events, _start_as_child(events) or start_of(run_id)),
             *_check_acknowledged(log, run_id, events, evidence),
+            *filter(None, map(hearing.problem, said.pop(run_id, []))),
         ]
         problems += [Problem(what, run_id) for what in found]
         effects.add(run_id, events)
@@ -105,10 +130,35 @@ def check_all(
         "its start was acknowledged": evidence.started,
         "its result was acknowledged": set(evidence.results),
         "it was observed": set(evidence.seen),
+        "something was said to it": {
+            run_id
+            for run_id, all_said in said.items()
+            if any(not each.refusal for each in all_said)
+        },
     }
     for what, ids in told.items():
         problems += [Problem(f"{what}, and it is not in the log", id) for id in sorted(ids - known)]
     return [*problems, *effects.problems()], counted
+
+
+def _settled(
+    evidence: Evidence, reply_to: Callable[[str], bytes | None], problems: list[Problem]
+) -> dict[str, list[Said]]:
+    """Return what was said, by run; what waited in the inbox with what the owner has replied."""
+    found: dict[str, list[Said]] = defaultdict(list)
+    for said, command_id in evidence.said:
+        refusal = said.refusal
+        if command_id:
+            reply = reply_to(command_id)
+            if reply is None:
+                problems.append(Problem(f"{said} it was put, and never carried out", said.run_id))
+                continue
+            try:
+                check_reply(reply)
+            except (Refused, NotFound) as error:
+                refusal = told(error)
+        found[said.run_id].append(replace(said, refusal=refusal))
+    return found
 
 
 def _check_order(
@@ -154,7 +204,7 @@ def _start_as_child(events: list[Recorded]) -> tuple[str, str] | None:
 
 
 def check_run(events: list[Recorded], start: tuple[str, str]) -> Iterator[str]:
-    """One start, one end, each step's answer once, each call's result once."""
+    """One start, one end; each answer, of models, tools and people, once."""
     first = events[0].event
     if not isinstance(first, RunStarted) or (first.agent_id, first.input) != start:
         yield f"it was started with {start}, and begins with {first}"
@@ -165,6 +215,12 @@ def check_run(events: list[Recorded], start: tuple[str, str]) -> Iterator[str]:
                 done["a start"] += 1
             case RunCompleted() | RunFailed() | RunCancelled():
                 done["an end"] += 1
+            case RunResumed(call_id=call_id, key=key):
+                done[f"an answer to {call_id}/{key}"] += 1
+            case ApprovalGranted(call_id=call_id) | ApprovalDenied(call_id=call_id):
+                done[f"a decision about call {call_id}"] += 1
+            case ToolCallResolved(call_id=call_id, attempt=attempt):
+                done[f"what became of attempt {attempt} of call {call_id}"] += 1
             case ModelCallCompleted(step=step):
                 done[f"an answer of step {step}"] += 1
             case ToolCallCompleted(call_id=call_id):
@@ -188,8 +244,8 @@ def _check_acknowledged(
     for version, id in sorted(evidence.seen.get(run_id, set()) - in_log):
         yield f"event {id} was observed as version {version}, and is not there"
     result = run_result(log, run_id)
-    for told in evidence.results.get(run_id, set()) - {(result.status, result.output)}:
-        yield f"its result was told as {told}, the log says {(result.status, result.output)}"
+    for wrong in evidence.results.get(run_id, set()) - {(result.status, result.output)}:
+        yield f"its result was told as {wrong}, the log says {(result.status, result.output)}"
     assert log.version(run_stream(run_id)) == events[-1].version
 
 
@@ -199,8 +255,32 @@ class _Call:
 
     requested: RequestedToolCall
     attempts: int = 0
-    repeats: int = 0  # after an error that was recorded, not after a crash
+    repeats: int = 0  # after something that was recorded, not after a crash
     completed: bool = False
+    consent: bool = True
+    asks: bool = False  # its last attempt has ended with a question
+
+    def take(self, event: Event) -> None:
+        """Take an event of the call."""
+        match event:
+            case ToolCallStarted():
+                self.attempts += 1
+                self.repeats += self.asks
+                self.asks = False
+            case ToolCallSuspended():
+                self.asks = True
+            case ToolCallFailed(retry_at_ns=int()) | ToolCallResolved(outcome="retry"):
+                self.repeats += 1
+            case ToolCallCompleted():
+                self.completed = True
+            case ApprovalRequested():
+                self.consent = False
+            case ApprovalGranted():
+                self.consent = True
+                if event.arguments is not None:
+                    self.requested = replace_field(self.requested, arguments=event.arguments)
+            case _:
+                pass
 
 
 class _Effects:
@@ -226,14 +306,10 @@ class _Effects:
                     agent_id = each.event.agent_id
                 case ModelCallCompleted(tool_calls=requested):
                     calls |= {call.call_id: _Call(call) for call in requested}
-                case ToolCallStarted(call_id=call_id) if call_id in calls:
-                    calls[call_id].attempts += 1
-                case ToolCallFailed(call_id=call_id, retry_at_ns=int()) if call_id in calls:
-                    calls[call_id].repeats += 1
-                case ToolCallCompleted(call_id=call_id) if call_id in calls:
-                    calls[call_id].completed = True
-                case _:
-                    pass
+                case event:
+                    call = calls.get(getattr(event, "call_id", ""))
+                    if call is not None:
+                        call.take(event)
         for call in calls.values():
             key = idempotency_key(self._log_id, RunId(run_id), call.requested)
             self._calls[agent_id, call.requested.name].append((run_id, key, call))
@@ -244,20 +320,22 @@ class _Effects:
             agent = self._agents.get(agent_id)
             if agent is None or name not in agent.tools:
                 continue
-            fails = agent.tools[name].in_doubt == "fail"
+            in_doubt = agent.tools[name].in_doubt
             notes = any(self._evidence.effects[key] for _, key, _ in calls)
             puts = any(key in self._evidence.asked for _, key, _ in calls)
             for run_id, key, call in calls:
                 times = self._evidence.effects[key]
-                most = 1 + call.repeats if fails else call.attempts
+                most = call.attempts if in_doubt == "retry" else 1 + call.repeats
                 where = f"call {call.requested.call_id} of {name!r}"
                 if times > most:
-                    told = "it fails in doubt" if fails else "it is repeated in doubt"
                     yield Problem(
                         f"{where} took effect {times} times, at most {most} are allowed: "
-                        f"{told}, {call.attempts} attempts, {call.repeats} of them after errors",
+                        f"{_IN_DOUBT[in_doubt]}, {call.attempts} attempts, {call.repeats} of "
+                        "them after errors, answers, or because a person wanted it",
                         run_id,
                     )
+                if times and not call.consent:
+                    yield Problem(f"{where} took effect, and nobody has agreed to it", run_id)
                 if notes and call.completed and not times:
                     yield Problem(f"{where} is completed, and never took effect", run_id)
                 if puts and call.completed and not self._taken(key):

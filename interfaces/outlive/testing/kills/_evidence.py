@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from outlive.testing._said import Said, name_of
 from outlive.testing.kills._account import Line, effect_of
+from outlive.testing.kills._people import said_in
 
 
 @dataclass
@@ -23,6 +25,9 @@ class Evidence:
     effects: Counter[str] = field(default_factory=Counter[str])
     asked: set[str] = field(default_factory=set[str])
     held_up: Counter[str] = field(default_factory=Counter[str])
+    said: list[tuple[Said, str]] = field(default_factory=list[tuple[Said, str]])
+    """What people have said, and the command's id where it was put into the inbox."""
+    refused: Counter[str] = field(default_factory=Counter[str])
     errors: list[str] = field(default_factory=list[str])
     opened: int = 0
     takeovers: int = 0
@@ -37,6 +42,12 @@ class Evidence:
                 self.effects[key] += 1
             else:
                 self.asked.add(key)
+            return
+        said = said_in(line)
+        if said is not None:
+            self.said.append(said)
+            if said[0].refusal:
+                self.refused[name_of(said[0].refusal)] += 1
             return
         match line:
             case ("started", str(run_id), bool(submitted)):

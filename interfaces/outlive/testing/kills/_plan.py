@@ -6,24 +6,34 @@ import importlib
 import pickle
 import random
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from outlive.actors import Agent
+from outlive.actors import Agent, Steering
 from outlive.events import InvalidDefinition
-from outlive.projections import Projection
+from outlive.projections import Pending, Projection
 from outlive.testing.kills._account import Ledger
+
+People: TypeAlias = Callable[[Steering, str, Sequence[Pending], random.Random], Awaitable[object]]
+"""What a person says to a run: `async def people(rt, run_id, waiting, rng)`.
+
+It is called again and again, in every process, for some run, with what that waits for, which is
+often nothing. It may answer, approve, decline, resolve and cancel, twice, wrongly and too late:
+a refusal that it lets through is fine, if it fits. But sooner or later everything has to be
+answered. What it leaves to chance it draws from `rng`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a runtime is opened with, when that is more than agents. See `Runtime`."""
+    """What is played, when that is more than agents. See `Runtime`, and `People`."""
 
     agents: Sequence[Agent]
     deps: object = None
     projections: Sequence[Projection] = ()
+    people: People | None = None
 
 
 Make: TypeAlias = Callable[[Ledger], Sequence[Agent] | Setup]

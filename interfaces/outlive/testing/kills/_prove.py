@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from outlive.events import InvalidDefinition, LmdbLog, LmdbReader, verify
+from outlive.events import InvalidDefinition, LmdbLog, LmdbVisitor, verify
 from outlive.testing.kills._account import Account, Ledger
 from outlive.testing.kills._campaign import Campaign
 from outlive.testing.kills._checks import Counted, Problem, check_all
@@ -47,9 +47,12 @@ def assert_survives_kills(
     - results and events are what was told while runs went on;
     - an observer, killed as well, that went on from its offset has seen each event once;
     - nothing is left open or in the inbox, no two owners wrote in turn, `verify` says ok;
-    - no answer and no tool result is recorded twice;
+    - no answer, of models, tools or people, and no end is recorded twice;
+    - what people were told of what they said (see `People`) is what the run came to by it, or a
+      refusal that fits what the run was like;
     - what tools wrote into the ledger is within their promise: with `in_doubt="fail"` at most
-      once, otherwise at least once if the call is completed, and with `Ledger.put` once.
+      once, with `"ask"` once more for each time a person wanted it, otherwise at least once if
+      the call is completed, and with `Ledger.put` once; never without the consent it needs.
 
     Args:
         make: makes the agents from a `Ledger`, in each process: a function of a module, or
@@ -144,20 +147,20 @@ def _judge(
     seconds: float,
     problems: list[Problem],
 ) -> Report:
-    reader = LmdbReader(plan.log)
+    visitor = LmdbVisitor(plan.log)
     try:
-        problems += _said(campaign.finish_observer(reader.head))
+        problems += _said(campaign.finish_observer(visitor.head))
         evidence = read_evidence(ledger.account.lines())
-        found, counted = _check(plan, setup, ledger, reader, evidence)
+        found, counted = _check(plan, setup, ledger, visitor, evidence)
         problems += found
         report = _report(plan, campaign, seconds, evidence, counted)
         if problems:
             run_id = next((each.run_id for each in problems if each.run_id), "")
-            details = details_of(reader, run_id, ledger.account.lines()) if run_id else ""
+            details = details_of(visitor, run_id, ledger.account.lines()) if run_id else ""
             raise KillsFailed(report, problems, details, plan.again, plan.folder)
         return report
     finally:
-        reader.close()
+        visitor.close()
 
 
 def _said(why: str) -> list[Problem]:
@@ -165,17 +168,18 @@ def _said(why: str) -> list[Problem]:
 
 
 def _check(
-    plan: Plan, setup: Setup, ledger: Ledger, reader: LmdbReader, evidence: Evidence
+    plan: Plan, setup: Setup, ledger: Ledger, visitor: LmdbVisitor, evidence: Evidence
 ) -> tuple[list[Problem], Counted]:
     observed = Account(plan.observed)
     try:
         problems, counted = check_all(
-            reader,
+            visitor,
             evidence,
             agents={agent.id: agent for agent in setup.agents},
             start_of=lambda run_id: plan.start_of(run_id, setup),
             taken=ledger.taken,
             observed=observed.lines(),
+            reply_to=visitor.reply,
         )
     finally:
         observed.close()
@@ -211,5 +215,7 @@ def _report(
         takeovers=evidence.takeovers,
         recoveries=counted.recoveries,
         effects=sum(evidence.effects.values()) + len(evidence.asked),
+        said=sum(not each.refusal for each, _ in evidence.said),
+        refused=dict(evidence.refused),
         held_up=dict(evidence.held_up),
     )

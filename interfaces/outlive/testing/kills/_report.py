@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,8 @@ class Report:
     takeovers: int  # visitors that became the owner
     recoveries: int  # runs that were taken up after a kill, a freeze or a close
     effects: int  # what tools have noted in the ledger
+    said: int  # what people have said, and was acknowledged
+    refused: dict[str, int]  # what they were told otherwise, by the name of the error
     held_up: dict[str, int]  # what processes were told while one was frozen or the disk full
 
     def __str__(self) -> str:
@@ -49,10 +51,15 @@ class Report:
             f"{self.results:,} results; the log holds {self.runs:,} runs, {self.events:,} events",
             f"{self.effects:,} effects in the ledger",
         ]
+        if self.said:
+            lines.append(f"{self.said:,} times people were heard; refused: {_listed(self.refused)}")
         if self.held_up:
-            told = ", ".join(f"{name} {count:,}" for name, count in sorted(self.held_up.items()))
-            lines.append(f"held up: {told}")
+            lines.append(f"held up: {_listed(self.held_up)}")
         return "\n".join(lines)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "nothing"
 
 
 class KillsFailed(AssertionError):

@@ -7,9 +7,11 @@ else is done. A kill between the two loses a line, never adds one.
     ("owner", number)                   a visitor has taken over
     ("started", run, submitted)         `start` returned
     ("seen", run, version, event id)    an event was observed
-    ("result", run, status, output)     `result` returned
+    ("result", run, status, output)     `result` returned, and the run was over
     ("held up", number, error)          told that somebody is frozen, or that the disk is full
     ("error", number, error, message)   anything else that was raised: it should not have been
+
+and what people say: see `_people`.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ import asyncio
 import os
 import random
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from outlive.actors import Runtime
+from outlive.actors.event_sourced import SUSPENDED
 from outlive.actors.seat import Role
 from outlive.events import (
     LmdbLog,
@@ -34,7 +37,9 @@ from outlive.events import (
     WriterStuck,
 )
 from outlive.events.ids import id_of
+from outlive.projections import RunResult
 from outlive.testing.kills._account import Ledger
+from outlive.testing.kills._people import Person
 from outlive.testing.kills._plan import Plan, Setup
 from outlive.testing.kills._victim import kill_me_at, write_output_to
 
@@ -43,6 +48,8 @@ FAILED: Final = 70
 """What a process ends with that has noted an error."""
 
 _LOOK_S: Final = 0.02
+_OVER: Final = ("completed", "failed", "cancelled")
+_PEOPLE: Final = 2  # of each process
 
 
 class Program:
@@ -66,6 +73,16 @@ class Program:
             max_recoveries=None,
             role=role,
         )
+
+    def people(self, rt: Runtime, count: int) -> list[Person]:
+        """Return so many who speak to runs; nobody if nobody is to."""
+        people = self.setup.people
+        return [Person(people, rt, self.rng, self.note) for _ in range(count) if people]
+
+    def note_result(self, result: RunResult) -> None:
+        """Note what a run has come to, if it has come to its end."""
+        if result.status != SUSPENDED:
+            self.note("result", result.run_id, result.status, result.output)
 
     def live(
         self, pipe: Connection, body: Callable[[Connection], Coroutine[Any, Any, None]]
@@ -109,7 +126,8 @@ class Worker(Program):
             break
         self.note("open", self.number, rt.role)
         lanes = [self._lane(rt) for _ in range(self.plan.runs_at_once)]
-        await asyncio.gather(self._watch(rt), *lanes)
+        people = [self._speak(person) for person in self.people(rt, _PEOPLE)]
+        await asyncio.gather(self._watch(rt), *lanes, *people)
 
     async def _watch(self, rt: Runtime) -> None:
         """Note when this process takes over."""
@@ -123,14 +141,22 @@ class Worker(Program):
     async def _lane(self, rt: Runtime) -> None:
         count = 0
         while True:
-            await asyncio.sleep(self.rng.random() * self.plan.every / 2)
             count += 1
-            try:
-                await self._one(rt, count)
-            except (*_HELD_UP, ViewFailed) as error:
-                if isinstance(error, ViewFailed) and self.plan.disk_bytes is None:
-                    raise
-                self.note("held up", self.number, type(error).__name__)
+            await self._try(self._one(rt, count))
+
+    async def _speak(self, person: Person) -> None:
+        while True:
+            await self._try(person.look())
+
+    async def _try(self, work: Awaitable[None]) -> None:
+        """Do something after a moment, unless somebody is frozen or the disk is full."""
+        await asyncio.sleep(self.rng.random() * self.plan.every / 2)
+        try:
+            await work
+        except (*_HELD_UP, ViewFailed) as error:
+            if isinstance(error, ViewFailed) and self.plan.disk_bytes is None:
+                raise
+            self.note("held up", self.number, type(error).__name__)
 
     async def _one(self, rt: Runtime, count: int) -> None:
         """Start a run, or, when many are open, see one of them to its end."""
@@ -146,8 +172,8 @@ class Worker(Program):
             async for recorded in rt.observe(run_id):
                 self.note("seen", run_id, recorded.version, recorded.id)
         result = await rt.result(run_id)
-        self.note("result", run_id, result.status, result.output)
-        if result.status in ("completed", "failed") and self.rng.random() < 0.3:
+        self.note_result(result)
+        if result.status in _OVER and self.rng.random() < 0.3:
             info = await rt.runs.get(run_id)
             if info.status != result.status:
                 told = f"{run_id} is {result.status}, and runs.get says {info.status}"
@@ -193,7 +219,11 @@ class Finisher(Program):
                 agent, text = self.plan.start_of(run_id, self.setup)
                 await rt.start(agent, text, run_id=run_id)
             result = await rt.result(run_id)
+            for person in self.people(rt, 1):
+                while result.status == SUSPENDED:
+                    await person.speak_to(run_id, await rt.runs.pending(limit=1_000))
+                    result = await rt.result(run_id)
         except OutliveError as error:
             self.note("error", self.number, type(error).__name__, str(error))
             return
-        self.note("result", run_id, result.status, result.output)
+        self.note_result(result)
