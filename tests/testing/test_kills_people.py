@@ -207,8 +207,14 @@ def test_what_must_not_be_repeated_is_repeated_as_often_as_people_want(scene: Sc
     scene.lines.append(scene.effect("0.3"))
     (problem,) = scene.problems()
     assert "of 'wipe' took effect 2 times, at most 1 are allowed: it is asked about" in problem
-    call_id = CallId("0.3")
-    scene.append(
-        ToolCallInDoubt(call_id=call_id), ToolCallResolved(call_id=call_id, outcome="retry")
-    )
+    doubt = ToolCallInDoubt(call_id=CallId("0.3"))
+    scene.append(doubt, ToolCallResolved(call_id=doubt.call_id, outcome="retry"))
+    assert scene.problems() == []
+
+
+def test_what_a_person_vouches_for_need_not_have_happened(scene: Scene) -> None:
+    scene.lines.remove(scene.effect("0.3"))
+    (problem,) = scene.problems()
+    assert "of 'wipe' is completed, and never took effect" in problem
+    scene.append(ToolCallResolved(call_id=CallId("0.3"), outcome="completed"))
     assert scene.problems() == []

@@ -257,6 +257,7 @@ class _Call:
     attempts: int = 0
     repeats: int = 0  # after something that was recorded, not after a crash
     completed: bool = False
+    vouched: bool = False  # it is a person who says that it is done
     consent: bool = True
     asks: bool = False  # its last attempt has ended with a question
 
@@ -271,6 +272,8 @@ class _Call:
                 self.asks = True
             case ToolCallFailed(retry_at_ns=int()) | ToolCallResolved(outcome="retry"):
                 self.repeats += 1
+            case ToolCallResolved(outcome="completed"):
+                self.vouched = True
             case ToolCallCompleted():
                 self.completed = True
             case ApprovalRequested():
@@ -336,9 +339,10 @@ class _Effects:
                     )
                 if times and not call.consent:
                     yield Problem(f"{where} took effect, and nobody has agreed to it", run_id)
-                if notes and call.completed and not times:
+                done = call.completed and not call.vouched
+                if notes and done and not times:
                     yield Problem(f"{where} is completed, and never took effect", run_id)
-                if puts and call.completed and not self._taken(key):
+                if puts and done and not self._taken(key):
                     yield Problem(
                         f"{where} is completed, and nothing was put under its key", run_id
                     )
