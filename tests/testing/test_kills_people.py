@@ -49,7 +49,7 @@ def agent(ledger: Ledger) -> Agent:
         return "wiped"
 
     calls = [ToolCall("ask"), *(ToolCall("publish", {"text": text}) for text in ("one", "two"))]
-    turns = [Turn(tool_calls=[*calls, ToolCall("wipe")]), Turn(text="done")]
+    turns = [Turn(tool_calls=[*calls, ToolCall("wipe"), ToolCall("wipe")]), Turn(text="done")]
     return Agent("clerk", model=ScriptedModel(turns), tools=[ask, publish, wipe])
 
 
