@@ -11,7 +11,7 @@ import pytest
 
 from outlive.events import LogClosed, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog, LmdbReader
-from outlive.events.lmdb_store.wake import Wakers
+from outlive.events.lmdb_store.wake import Bell, Wakers
 from outlive.testing.log_contract.filling import A, Filler, delta, run, texts, versions
 from tests.events.programs import Program
 
@@ -127,6 +127,24 @@ def test_the_socket_of_a_dead_process_is_taken_away(tmp_path: Path) -> None:
     wakers.close()
     append(log, 4)
     log.close()
+
+
+def test_who_rings_while_another_thread_lets_go_rings_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bell = Bell(tmp_path)
+    wakers = Wakers(tmp_path)
+    assert not wakers.ring()
+    wakers.look_again()
+    scan = wakers._scan  # pyright: ignore[reportPrivateUsage]
+
+    def close_meanwhile(now: float) -> None:
+        scan(now)
+        wakers.close()
+
+    monkeypatch.setattr(wakers, "_scan", close_meanwhile)
+    assert not wakers.ring()
+    bell.close()
 
 
 HEAR = """

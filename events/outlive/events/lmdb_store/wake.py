@@ -105,17 +105,21 @@ class Wakers:
             self._socket.setblocking(False)
 
     def ring(self) -> bool:
-        """Send a byte to each socket; return whether one of their processes was found dead."""
-        if self._socket is None or self._short is None:
+        """Send a byte to each socket; return whether one of their processes was found dead.
+
+        It may be closed meanwhile, by another thread: then it has nobody to wake any more.
+        """
+        bell, short = self._socket, self._short
+        if bell is None or short is None:
             return False
         dead = False
         now = _clock.monotonic_ns() / _NS
         if now >= self._scan_at:
             self._scan(now)
         for name in self._names:
-            path = self._short.prefix + name
+            path = short.prefix + name
             try:
-                self._socket.sendto(b"\0", path)
+                bell.sendto(b"\0", path)
             except BlockingIOError:
                 continue  # It has bytes enough to wake up.
             except ConnectionRefusedError:
