@@ -25,7 +25,14 @@ from outlive.actors import (
     tool,
 )
 from outlive.actors.workers import former
-from outlive.events import InvalidDefinition, ToolCallFailed, ToolStepCompleted, Value, run_stream
+from outlive.events import (
+    InvalidDefinition,
+    LmdbReader,
+    ToolCallFailed,
+    ToolStepCompleted,
+    Value,
+    run_stream,
+)
 from outlive.projections import RunResult
 from tests.actors import worker_tools
 
@@ -260,6 +267,30 @@ def test_a_process_that_only_has_the_pid_of_a_worker_is_left_alone(tmp_path: Pat
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_cancel_kills_the_worker_and_is_the_last_thing_that_happens(tmp_path: Path) -> None:
+    async def body() -> tuple[RunResult, list[str]]:
+        made = agent(worker_tools.waits, pid_file=str(tmp_path / "pid"))
+        async with Runtime(tmp_path / "data", agents=[made]) as rt:
+            run = await rt.start("agent", "x", run_id="one")
+            while not (tmp_path / "pid").exists():  # noqa: ASYNC110  # another process's doing
+                await asyncio.sleep(0.05)
+            worker = int((tmp_path / "pid").read_text())
+            await rt.cancel("one", "enough")
+            result = await run.result()
+            assert await asyncio.to_thread(gone, worker)
+            assert rt.live() == []
+        # What is said of the worker's end has its place in the log by now, if it has any.
+        log = LmdbReader(tmp_path / "data")
+        events = [type(it.event).__name__ for it in log.read(run_stream("one"))]
+        log.close()
+        return result, events
+
+    result, events = asyncio.run(body())
+    assert result.status == "cancelled"
+    assert events[-2:] == ["ToolCallStarted", "RunCancelled"]
+    assert list((tmp_path / "data" / "workers").iterdir()) == []
 
 
 def test_closing_kills_workers_that_do_not_end_in_time(tmp_path: Path) -> None:
