@@ -164,6 +164,26 @@ def test_without_an_owner_it_waits_and_is_carried_out_by_the_next(
     assert len(events_of(tmp_path, ApprovalGranted)) == 1
 
 
+def test_an_owner_that_wakes_up_and_was_replaced_refuses_by_what_the_run_is_now(
+    process: Make,
+) -> None:
+    frozen = process(slow=3_600.0)
+    frozen.hear("open")
+    other = process(slow=3_600.0)
+    other.hear("open")
+    assert frozen.ask("start", "r", "worker", answer="started") == ("started", "r", False)
+    frozen.hear("working")
+    frozen.freeze()
+    other.hear("working")
+    assert steer(other, "cancel") == ("steered", "cancel", True)
+    for call_id in ("0.0", "7.7"):  # It has them before it knows that it is the owner no more.
+        frozen.say("steer", "approve", "r", call_id, {})
+    frozen.thaw()
+    over = {"run_id": "r", "status": "cancelled"}
+    for _ in range(2):
+        assert frozen.hear("steered") == ("error", "NotSuspended", over)
+
+
 def test_cancelled_without_an_owner_it_never_goes_on(process: Make, tmp_path: Path) -> None:
     owner = process(slow=3_600.0)
     owner.hear("open")

@@ -44,6 +44,7 @@ from outlive.events import (
     RunState,
     StreamId,
     Submitted,
+    SuspensionNotFound,
     Version,
 )
 from outlive.events.ids import id_of
@@ -59,7 +60,7 @@ from outlive.projections import (
 _log = structlog.stdlib.get_logger("outlive")
 
 _INBOX: Final = StreamId("inbox")
-"""Where a command is refused that no actor has seen. There are no events in this stream."""
+"""Where a command is refused that no actor answers for. There are no events in this stream."""
 
 
 class OwnerSide:
@@ -149,10 +150,23 @@ class OwnerSide:
             RunNotFound: there is no such run, and this is no start.
             LogParked: there is no space for it now.
             Refused: or what else the request is refused with.
+            LogError: this process is the owner no more. Whoever is has to be asked.
         """
         trouble = self.log.trouble
         if trouble is not None:
             raise trouble
+        try:
+            await self._carry_out(stream, request)
+        except (Refused, SuspensionNotFound):
+            # A process that was frozen may not know yet what others have made of the run since.
+            await self._own()
+            raise
+
+    async def _own(self) -> None:
+        """Return if this process owns the log still. Raises LogError."""
+        await self.log.append(_INBOX, (), expected_version=Version(0))
+
+    async def _carry_out(self, stream: StreamId, request: Request) -> None:
         while self._ended is None:
             run = self._find(stream, request)
             if run is None:
