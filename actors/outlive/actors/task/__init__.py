@@ -1,0 +1,1 @@
+"""The task: one tool call that goes on in the background."""

@@ -1,0 +1,260 @@
+"""Which of the tasks that wait may start next: an object in memory, folded from the open ones.
+
+The rule: a free slot goes to the next agent, in turn after the one last served, that has a task
+within its limits; within an agent to the highest priority, then to the oldest. Turns go by the
+order of the agents' names, so that they are the same after a restart; who was served last is
+told by the numbers of the starts, which are in the log.
+
+What a choice costs grows with the number of tools that are waited for, and not with that of the
+tasks: they stand in a heap for each agent and tool, and each tool knows the agents that wait
+for it and may have more. A task that stands no more is left in its heap until it comes to the
+top, or until half of the heap is of that sort.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from outlive.events import StreamId
+
+Backpressure: TypeAlias = Literal["queue", "reject", "run_inline"]
+"""What becomes of a task for which no slot is free."""
+
+
+class Waiting(NamedTuple):
+    """A task that waits for a slot. Of two with one priority, the lower `place` is the older."""
+
+    task: StreamId
+    agent: str
+    tool: str
+    priority: int
+    place: int
+
+
+class _Pair(NamedTuple):
+    agent: str
+    tool: str
+
+
+class Granted(NamedTuple):
+    """A task that may start, with the number of its start: they grow, also over restarts."""
+
+    task: StreamId
+    turn: int
+
+
+_Key: TypeAlias = tuple[int, int, StreamId]
+_SLACK: Final = 8  # entries of a heap that may be of no use, however short it is
+
+
+class Admission:
+    """Who holds a slot, who waits for one, and whose turn it is.
+
+    A task holds a slot, waits, is promised something, or is not in here. Whatever is said of it
+    last is what holds.
+
+    Args:
+        overall: tasks that may run at the same time; of all agents.
+        per_agent: of one agent.
+        tools: of one tool, by its name; no bound for those that are not in it.
+    """
+
+    def __init__(self, *, overall: int, per_agent: int, tools: Mapping[str, int]) -> None:
+        self._overall = overall
+        self._per_agent = per_agent
+        self._of_tool = dict(tools)
+        self._holding: dict[StreamId, _Pair] = {}
+        self._by_agent: dict[str, int] = {}
+        self._by_tool: dict[str, int] = {}
+        self._waiting: dict[StreamId, Waiting] = {}
+        self._heaps: dict[_Pair, list[_Key]] = {}
+        self._counts: dict[_Pair, int] = {}
+        self._tools_of: dict[str, dict[str, None]] = {}  # of an agent: the tools it waits for
+        self._agents_for: dict[str, list[str]] = {}  # by tool: who waits and may have more, sorted
+        self._promised: dict[StreamId, None] = {}  # a place, to tasks that do not stand here yet
+        self._turn = 0
+        self._served: str | None = None
+
+    @property
+    def queued(self) -> int:
+        """How many tasks wait, with those that were promised a place."""
+        return len(self._waiting) + len(self._promised)
+
+    @property
+    def holding(self) -> int:
+        """How many slots are taken, with those that were promised."""
+        return len(self._holding)
+
+    @property
+    def turn(self) -> tuple[int, str | None]:
+        """The number of the last start, and the agent that was served with it."""
+        return self._turn, self._served
+
+    def served(self, agent: str, turn: int) -> None:
+        """Note a start: the turns go on from the one with the highest number."""
+        if turn > self._turn:
+            self._turn, self._served = turn, agent
+
+    def wait(self, task: Waiting) -> None:
+        """The task waits for a slot from now on."""
+        if self._waiting.get(task.task) == task:
+            return
+        self.leave(task.task)
+        self._waiting[task.task] = task
+        pair = _Pair(task.agent, task.tool)
+        heapq.heappush(self._heaps.setdefault(pair, []), _key(task))
+        self._counts[pair] = self._counts.get(pair, 0) + 1
+        if self._counts[pair] == 1:
+            self._tools_of.setdefault(pair.agent, {})[pair.tool] = None
+            if self._by_agent.get(pair.agent, 0) < self._per_agent:
+                insort(self._agents_for.setdefault(pair.tool, []), pair.agent)
+
+    def hold(self, task: StreamId, agent: str, tool: str) -> None:
+        """The task holds a slot from now on, be one free or not."""
+        pair = _Pair(agent, tool)
+        if self._holding.get(task) == pair:
+            return
+        self.leave(task)
+        self._holding[task] = pair
+        self._by_tool[tool] = self._by_tool.get(tool, 0) + 1
+        self._by_agent[agent] = self._by_agent.get(agent, 0) + 1
+        if self._by_agent[agent] == self._per_agent:
+            for wanted in self._tools_of.get(agent, ()):
+                self._strike_out(wanted, agent)
+
+    def leave(self, task: StreamId) -> None:
+        """The task neither waits nor holds a slot any more."""
+        self._promised.pop(task, None)
+        waiting = self._waiting.pop(task, None)
+        if waiting is not None:
+            self._take_out(_Pair(waiting.agent, waiting.tool))
+        pair = self._holding.pop(task, None)
+        if pair is None:
+            return
+        _count_down(self._by_tool, pair.tool)
+        _count_down(self._by_agent, pair.agent)
+        if self._by_agent.get(pair.agent, 0) == self._per_agent - 1:
+            for tool in self._tools_of.get(pair.agent, ()):
+                insort(self._agents_for.setdefault(tool, []), pair.agent)
+
+    def has_room(self, agent: str, tool: str) -> bool:
+        """Whether a task of this agent and tool could start at once."""
+        return (
+            len(self._holding) < self._overall
+            and self._by_agent.get(agent, 0) < self._per_agent
+            and not self._is_full(tool)
+        )
+
+    def admit(
+        self,
+        task: StreamId,
+        agent: str,
+        tool: str,
+        *,
+        backpressure: Backpressure,
+        max_queued: int | None,
+    ) -> Backpressure:
+        """Return what becomes of a new task; one that is to queue is promised its place.
+
+        Without a free slot it is as `backpressure` says; and once `max_queued` tasks wait, the
+        next one is rejected where it would have queued.
+        """
+        if self.has_room(agent, tool):
+            self.hold(task, agent, tool)
+            return "queue"
+        if backpressure != "queue":
+            return backpressure
+        if max_queued is not None and self.queued >= max_queued:
+            return "reject"
+        self.leave(task)
+        self._promised[task] = None
+        return "queue"
+
+    def next(self) -> Granted | None:
+        """Give the next slot away, and return who may start; None if nobody may.
+
+        The task holds the slot from here on.
+        """
+        if len(self._holding) >= self._overall:
+            return None
+        agent = self._next_agent()
+        if agent is None:
+            return None
+        task = min(
+            (
+                self._first(_Pair(agent, tool))
+                for tool in self._tools_of[agent]
+                if not self._is_full(tool)
+            ),
+            key=_key,
+        )
+        self._turn, self._served = self._turn + 1, agent
+        self.hold(task.task, task.agent, task.tool)
+        return Granted(task.task, self._turn)
+
+    def _next_agent(self) -> str | None:
+        """Return whose turn it is: the next name after the one last served, or the first one."""
+        best: tuple[bool, str] | None = None
+        for tool, agents in self._agents_for.items():
+            if self._is_full(tool):
+                continue
+            at = 0 if self._served is None else bisect_right(agents, self._served)
+            again = at == len(agents)  # past the last one, the turns begin anew
+            found = again, agents[0 if again else at]
+            if best is None or found < best:
+                best = found
+        return None if best is None else best[1]
+
+    def _is_full(self, tool: str) -> bool:
+        limit = self._of_tool.get(tool)
+        return limit is not None and self._by_tool.get(tool, 0) >= limit
+
+    def _first(self, pair: _Pair) -> Waiting:
+        """Return the first task that waits of an agent and a tool; there is one."""
+        heap = self._heaps[pair]
+        while True:
+            found = self._waiting.get(heap[0][2])
+            if found is not None and _key(found) == heap[0]:
+                return found
+            heapq.heappop(heap)
+
+    def _take_out(self, pair: _Pair) -> None:
+        """One task less waits of an agent and a tool."""
+        self._counts[pair] -= 1
+        if not self._counts[pair]:
+            del self._counts[pair], self._heaps[pair]
+            self._strike_out(pair.tool, pair.agent)
+            tools = self._tools_of[pair.agent]
+            del tools[pair.tool]
+            if not tools:
+                del self._tools_of[pair.agent]
+        elif len(self._heaps[pair]) > 2 * self._counts[pair] + _SLACK:
+            # A dict, as a task that came back may stand in it twice.
+            standing = {key: None for key in self._heaps[pair] if self._stands(key)}
+            self._heaps[pair] = list(standing)
+            heapq.heapify(self._heaps[pair])
+
+    def _stands(self, key: _Key) -> bool:
+        found = self._waiting.get(key[2])
+        return found is not None and _key(found) == key
+
+    def _strike_out(self, tool: str, agent: str) -> None:
+        agents = self._agents_for.get(tool, [])
+        at = bisect_left(agents, agent)
+        if at < len(agents) and agents[at] == agent:
+            del agents[at]
+            if not agents:
+                del self._agents_for[tool]
+
+
+def _key(task: Waiting) -> _Key:
+    return -task.priority, task.place, task.task
+
+
+def _count_down(counts: dict[str, int], name: str) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]

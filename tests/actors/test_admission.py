@@ -1,0 +1,358 @@
+"""Who starts next: the rule as sentences, and against an oracle that looks at everything."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from outlive.actors.task.admission import Admission, Backpressure, Granted, Waiting
+from outlive.events import StreamId
+
+
+def waiting(
+    task: str, agent: str = "a", tool: str = "t", *, priority: int = 0, place: int = 0
+) -> Waiting:
+    return Waiting(StreamId(task), agent, tool, priority, place)
+
+
+def admission(overall: int = 20, per_agent: int = 5, **tools: int) -> Admission:
+    return Admission(overall=overall, per_agent=per_agent, tools=tools)
+
+
+def started(line: Admission, most: int = 100) -> list[str]:
+    """Give slots away until nobody may have one."""
+    names: list[str] = []
+    while len(names) < most and (granted := line.next()) is not None:
+        names.append(granted.task)
+    return names
+
+
+# -- the rule --
+
+
+def test_slots_go_round_the_agents_in_the_order_of_their_names() -> None:
+    line = admission()
+    for place, task in enumerate(["b1", "b2", "a1", "a2", "c1"]):
+        line.wait(waiting(task, agent=task[0], place=place))
+    assert started(line) == ["a1", "b1", "c1", "a2", "b2"]
+
+
+def test_the_next_slot_goes_to_the_agent_after_the_one_last_served() -> None:
+    line = admission(overall=1)
+    for place, task in enumerate(["a1", "a2", "b1", "c1"]):
+        line.wait(waiting(task, agent=task[0], place=place))
+    order: list[str] = []
+    for _ in range(4):
+        [task] = started(line)
+        order.append(task)
+        line.leave(StreamId(task))
+    assert order == ["a1", "b1", "c1", "a2"]
+
+
+def test_within_an_agent_the_highest_priority_comes_first_then_the_oldest() -> None:
+    line = admission()
+    line.wait(waiting("young", place=3))
+    line.wait(waiting("old", tool="u", place=1))
+    line.wait(waiting("urgent", tool="u", priority=1, place=4))
+    line.wait(waiting("idle", priority=-1, place=0))
+    assert started(line) == ["urgent", "old", "young", "idle"]
+
+
+def test_no_more_run_than_may_overall_of_an_agent_and_of_a_tool() -> None:
+    line = admission(overall=3, per_agent=2, t=1)
+    for place, task in enumerate(["a1", "a2", "b1", "b2"]):
+        line.wait(waiting(task, agent=task[0], tool="t", place=place))
+    for place, task in enumerate(["a3", "a4", "b3", "b4"], start=4):
+        line.wait(waiting(task, agent=task[0], tool="u", place=place))
+    assert started(line) == ["a1", "b3", "a3"]
+    line.leave(StreamId("a1"))
+    assert started(line) == ["b1"]
+    line.leave(StreamId("b3"))
+    assert started(line) == ["a4"]  # the tool is full, and so is neither agent
+    line.leave(StreamId("a3"))
+    assert started(line) == ["b4"]
+    line.leave(StreamId("a4"))
+    assert started(line) == []  # b has its two, and a could only have the full tool
+
+
+def test_an_agent_that_is_at_its_limit_is_passed_over() -> None:
+    line = admission(per_agent=1)
+    for place, task in enumerate(["a1", "a2", "b1"]):
+        line.wait(waiting(task, agent=task[0], place=place))
+    assert started(line) == ["a1", "b1"]
+    line.leave(StreamId("a1"))
+    assert started(line) == ["a2"]
+
+
+def test_a_full_tool_holds_nobody_up_who_wants_another_one() -> None:
+    line = admission(t=1)
+    line.wait(waiting("a1", place=0))
+    line.wait(waiting("a2", priority=9, place=1))
+    line.wait(waiting("a3", tool="u", place=2))
+    assert started(line) == ["a2", "a3"]
+
+
+def test_who_has_left_the_line_is_not_started() -> None:
+    line = admission()
+    line.wait(waiting("a1", place=0))
+    line.wait(waiting("a2", place=1))
+    line.leave(StreamId("a1"))
+    assert started(line) == ["a2"]
+    line.leave(StreamId("nobody"))
+
+
+def test_a_task_that_comes_back_has_its_old_place() -> None:
+    line = admission(overall=1)
+    line.wait(waiting("a1", place=0))
+    line.wait(waiting("a2", place=1))
+    assert started(line) == ["a1"]
+    line.leave(StreamId("a1"))  # it waits before it is tried again
+    line.wait(waiting("a1", place=0))
+    assert started(line) == ["a1"]
+
+
+def test_more_may_hold_slots_than_there_are_and_nobody_starts_until_enough_have_left() -> None:
+    line = admission(overall=1, per_agent=1)
+    for task in ["a1", "a2"]:
+        line.hold(StreamId(task), "a", "t")
+    line.wait(waiting("a3"))
+    assert started(line) == []
+    line.leave(StreamId("a1"))
+    assert started(line) == []
+    line.leave(StreamId("a2"))
+    assert started(line) == ["a3"]
+
+
+def test_starts_are_numbered_and_the_numbers_tell_whose_turn_it_is_after_a_restart() -> None:
+    line = admission(overall=2)
+    for place, task in enumerate(["a1", "b1", "c1", "a2"]):
+        line.wait(waiting(task, agent=task[0], place=place))
+    assert [line.next(), line.next(), line.next()] == [
+        Granted(StreamId("a1"), 1),
+        Granted(StreamId("b1"), 2),
+        None,
+    ]
+    again = admission(overall=3)
+    again.served("b", 2)
+    again.served("a", 1)  # rows come in any order
+    again.hold(StreamId("b1"), "b", "t")
+    again.hold(StreamId("a1"), "a", "t")
+    again.wait(waiting("a2", place=3))
+    again.wait(waiting("c1", agent="c", place=2))
+    assert again.next() == Granted(StreamId("c1"), 3)
+    assert again.turn == (3, "c")
+
+
+# -- what becomes of a new task --
+
+
+def new(line: Admission, task: str, backpressure: Backpressure, most: int | None = None) -> str:
+    return line.admit(StreamId(task), task[0], "t", backpressure=backpressure, max_queued=most)
+
+
+@pytest.mark.parametrize("backpressure", ["queue", "reject", "run_inline"])
+def test_with_a_free_slot_a_task_is_queued_whatever_the_policy(backpressure: Backpressure) -> None:
+    line = admission(overall=1)
+    assert new(line, "a1", backpressure) == "queue"
+    assert line.holding == 1
+
+
+@pytest.mark.parametrize("backpressure", ["queue", "reject", "run_inline"])
+@pytest.mark.parametrize("limits", [{"overall": 1}, {"per_agent": 1}, {"t": 1}], ids=str)
+def test_without_a_free_slot_it_is_as_the_policy_says(
+    limits: dict[str, int], backpressure: Backpressure
+) -> None:
+    line = admission(**limits)
+    line.hold(StreamId("a0"), "a", "t")
+    assert new(line, "a1", backpressure) == backpressure
+    assert line.queued == (backpressure == "queue")
+
+
+def test_a_free_slot_that_was_promised_is_not_promised_twice() -> None:
+    line = admission(overall=1)
+    assert new(line, "a1", "reject") == "queue"
+    assert new(line, "b1", "reject") == "reject"
+    line.wait(waiting("a1"))
+    assert started(line) == ["a1"]
+
+
+def test_more_than_max_queued_do_not_queue() -> None:
+    line = admission(overall=1)
+    line.hold(StreamId("a0"), "a", "t")
+    assert [new(line, task, "queue", 2) for task in ("a1", "b1", "c1")] == [
+        "queue",
+        "queue",
+        "reject",
+    ]
+    line.wait(waiting("a1"))
+    assert new(line, "c1", "queue", 2) == "reject"
+    line.leave(StreamId("a1"))
+    assert new(line, "c1", "queue", 2) == "queue"
+
+
+def test_with_max_queued_of_none_only_what_can_start_is_taken() -> None:
+    line = admission(overall=1)
+    assert [new(line, task, "queue", 0) for task in ("a1", "b1")] == ["queue", "reject"]
+
+
+# -- what it costs --
+
+
+def lines_run(body: Callable[[], object]) -> int:
+    """How many lines of this package's admission `body` runs."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        if "admission" not in frame.f_code.co_filename or "test_" in frame.f_code.co_filename:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        body()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def cost_with(tasks: int) -> int:
+    line = admission(overall=1)
+    for place in range(tasks):
+        line.wait(waiting(f"x{place}", agent=f"a{place % 10}", tool=f"t{place % 3}", place=place))
+
+    def dispatch() -> None:
+        for _ in range(20):
+            granted = line.next()
+            assert granted is not None
+            line.leave(granted.task)
+
+    return lines_run(dispatch)
+
+
+def test_a_dispatch_costs_the_same_however_long_the_queue_is() -> None:
+    assert cost_with(5_000) <= cost_with(100) * 1.1
+
+
+def test_what_has_left_the_line_takes_no_memory_for_long() -> None:
+    line = admission(overall=1)
+    line.wait(waiting("first", priority=9))
+    for place in range(1_000):
+        line.wait(waiting(f"x{place}", place=place))
+        line.leave(StreamId(f"x{place}"))
+    assert sum(len(heap) for heap in line._heaps.values()) < 20  # pyright: ignore[reportPrivateUsage]
+
+
+# -- against an oracle --
+
+AGENTS, TOOLS = "abcd", "tuv"
+
+
+class Oracle:
+    """The rule, said as slowly as it can be."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, Waiting] = {}
+        self.holding: dict[str, tuple[str, str]] = {}
+        self.served: str | None = None
+
+    def may_start(self, agent: str, tool: str) -> bool:
+        held = self.holding.values()
+        agents, tools = Counter(one for one, _ in held), Counter(one for _, one in held)
+        most = {"t": 1, "u": 3}.get(tool, 1_000)
+        return len(self.holding) < 4 and agents[agent] < 2 and tools[tool] < most
+
+    def next(self) -> str | None:
+        fitting = [task for task in self.waiting.values() if self.may_start(task.agent, task.tool)]
+        if not fitting:
+            return None
+        agents = sorted({task.agent for task in fitting})
+        after = [agent for agent in agents if self.served is not None and agent > self.served]
+        agent = (after or agents)[0]
+        own = [task for task in fitting if task.agent == agent]
+        chosen = min(own, key=lambda task: (-task.priority, task.place))
+        del self.waiting[chosen.task]
+        self.holding[chosen.task] = (agent, chosen.tool)
+        self.served = agent
+        return chosen.task
+
+
+class AdmissionMachine(RuleBasedStateMachine):
+    """Tasks come, start, wait again and leave; now and then the process does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = Admission(overall=4, per_agent=2, tools={"t": 1, "u": 3})
+        self.oracle = Oracle()
+        self.known: dict[str, Waiting] = {}
+        self.turns: dict[str, int] = {}
+
+    @rule(agent=st.sampled_from(AGENTS), tool=st.sampled_from(TOOLS), priority=st.integers(-1, 1))
+    def come(self, agent: str, tool: str, priority: int) -> None:
+        place = len(self.known)
+        task = waiting(f"x{place}", agent, tool, priority=priority, place=place)
+        self.known[task.task] = self.oracle.waiting[task.task] = task
+        self.line.wait(task)
+        self.line.wait(task)  # said twice is said once
+
+    @rule()
+    def give_a_slot(self) -> None:
+        granted, wanted = self.line.next(), self.oracle.next()
+        assert (None if granted is None else granted.task) == wanted
+        if granted is not None:
+            self.turns[granted.task] = granted.turn
+
+    @precondition(lambda self: self.oracle.holding)
+    @rule(data=st.data(), back=st.booleans())
+    def end(self, data: st.DataObject, back: bool) -> None:
+        task = data.draw(st.sampled_from(list(self.oracle.holding)))
+        del self.oracle.holding[task]
+        if back:
+            self.oracle.waiting[task] = self.known[task]
+            self.line.wait(self.known[task])
+        else:
+            self.line.leave(StreamId(task))
+
+    @precondition(lambda self: self.oracle.waiting)
+    @rule(data=st.data())
+    def go_away(self, data: st.DataObject) -> None:
+        task = data.draw(st.sampled_from(list(self.oracle.waiting)))
+        del self.oracle.waiting[task]
+        self.line.leave(StreamId(task))
+
+    @rule(data=st.data())
+    def restart(self, data: st.DataObject) -> None:
+        """What another process folds from the open tasks, in whatever order, is the same."""
+        turn, served = self.line.turn
+        line = Admission(overall=4, per_agent=2, tools={"t": 1, "u": 3})
+        if served is not None:
+            line.served(served, turn)
+        names = data.draw(st.permutations([*self.oracle.waiting, *self.oracle.holding]))
+        for name in names:
+            if name in self.oracle.holding:
+                agent, tool = self.oracle.holding[name]
+                line.served(agent, self.turns[name])
+                line.hold(StreamId(name), agent, tool)
+            else:
+                line.wait(self.known[name])
+        assert line.turn == self.line.turn
+        self.line = line
+
+    @invariant()
+    def as_many_wait_and_run(self) -> None:
+        assert self.line.queued == len(self.oracle.waiting)
+        assert self.line.holding == len(self.oracle.holding)
+
+
+TestAdmissionMachine = AdmissionMachine.TestCase
+TestAdmissionMachine.settings = settings(deadline=None, stateful_step_count=60)
