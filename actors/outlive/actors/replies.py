@@ -24,6 +24,8 @@ from outlive.events import (
     RunExists,
     RunNotFound,
     SuspensionNotFound,
+    TaskExists,
+    TaskNotFound,
     Value,
 )
 
@@ -52,6 +54,8 @@ _TOLD: Final[Mapping[str, type[OutliveError]]] = {
         RunExists,
         RunNotFound,
         SuspensionNotFound,
+        TaskExists,
+        TaskNotFound,
     )
 }
 """The errors that their sender gets as what they are: made of what they are constructed with."""

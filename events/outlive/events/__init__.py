@@ -39,6 +39,8 @@ from outlive.events.errors import (
     RunNotFound,
     RunUnsuccessful,
     SuspensionNotFound,
+    TaskExists,
+    TaskNotFound,
     UnknownEvent,
     UnserialisableValue,
     ViewBehind,
@@ -49,7 +51,7 @@ from outlive.events.errors import (
 )
 from outlive.events.event import ChildRun, Event, Failure, RequestedToolCall, Usage
 from outlive.events.feed import Subscription
-from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream
+from outlive.events.ids import CallId, Position, RunId, StreamId, Version, run_stream, task_stream
 from outlive.events.lmdb_store import LmdbLog, LmdbReader, LmdbVisitor, Verification, verify
 from outlive.events.log import EventLog, LogReader
 from outlive.events.mail import Mail, MessageDelivered, MessageId
@@ -99,6 +101,27 @@ from outlive.events.run import (
 )
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
+from outlive.events.task import (
+    TaskCancelled,
+    TaskEvent,
+    TaskFailed,
+    TaskInDoubt,
+    TaskLimits,
+    TaskProgressed,
+    TaskQueued,
+    TaskRecovered,
+    TaskRejected,
+    TaskResolved,
+    TaskResultIgnored,
+    TaskResumed,
+    TaskRetryScheduled,
+    TaskStarted,
+    TaskState,
+    TaskStepCompleted,
+    TaskSucceeded,
+    TaskSuspended,
+    TaskTimedOut,
+)
 from outlive.events.upcast import Upcaster
 from outlive.events.values import Value, from_plain, to_plain
 
@@ -197,6 +220,27 @@ __all__ = [
     "Subscription",
     "SuspensionNotFound",
     "SystemClock",
+    "TaskCancelled",
+    "TaskEvent",
+    "TaskExists",
+    "TaskFailed",
+    "TaskInDoubt",
+    "TaskLimits",
+    "TaskNotFound",
+    "TaskProgressed",
+    "TaskQueued",
+    "TaskRecovered",
+    "TaskRejected",
+    "TaskResolved",
+    "TaskResultIgnored",
+    "TaskResumed",
+    "TaskRetryScheduled",
+    "TaskStarted",
+    "TaskState",
+    "TaskStepCompleted",
+    "TaskSucceeded",
+    "TaskSuspended",
+    "TaskTimedOut",
     "TextPart",
     "ToolCallCompleted",
     "ToolCallFailed",
@@ -221,6 +265,7 @@ __all__ = [
     "WrongExpectedVersion",
     "from_plain",
     "run_stream",
+    "task_stream",
     "to_plain",
     "verify",
 ]

@@ -14,6 +14,7 @@ import msgspec
 from outlive.events.errors import CorruptLog, NewerFormat, UnknownEvent
 from outlive.events.event import Event
 from outlive.events.run.events import RunEvent
+from outlive.events.task.events import TaskEvent
 from outlive.events.upcast import Upcaster, Upcasters, tag_of
 
 SCHEMA: Final = 1
@@ -98,6 +99,8 @@ def _tag(event_type: type[Event]) -> str:
     return tag
 
 
-EVENT_TYPES: Final[tuple[type[Event], ...]] = tuple(get_args(RunEvent))
+EVENT_TYPES: Final[tuple[type[Event], ...]] = tuple(
+    dict.fromkeys((*get_args(RunEvent), *get_args(TaskEvent)))
+)
 CODEC: Final = Codec(EVENT_TYPES)
 """The codec of all events that Outlive knows."""

@@ -66,6 +66,14 @@ class RunNotFound(NotFound):
         self.run_id = run_id
 
 
+class TaskNotFound(NotFound):
+    """There is no task with this id."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"there is no task {task_id!r} in this log")
+        self.task_id = task_id
+
+
 class AgentNotFound(NotFound):
     """No agent with this id is registered with the runtime."""
 
@@ -88,15 +96,29 @@ class RunExists(Refused):
         self.run_id = run_id
 
 
-class SuspensionNotFound(NotFound):
-    """The run has no suspension of this name, and had none. `names` are those that are open."""
+class TaskExists(Refused):
+    """A task with this id was queued with another tool or arguments."""
 
-    def __init__(self, run_id: str, suspension: str, names: tuple[str, ...]) -> None:
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"task {task_id!r} exists already, with another tool or arguments")
+        self.task_id = task_id
+
+
+class SuspensionNotFound(NotFound):
+    """The run has no suspension of this name, and had none. `names` are those that are open.
+
+    `run_id` is that of the task, if its `kind` is that.
+    """
+
+    def __init__(
+        self, run_id: str, suspension: str, names: tuple[str, ...], kind: str = "run"
+    ) -> None:
         known = ", ".join(repr(name) for name in names) or "none"
-        super().__init__(f"run {run_id!r} has no suspension {suspension!r} (open: {known})")
+        super().__init__(f"{kind} {run_id!r} has no suspension {suspension!r} (open: {known})")
         self.run_id = run_id
         self.suspension = suspension
         self.names = names
+        self.kind = kind
 
 
 class NotSuspended(Refused):
@@ -109,23 +131,33 @@ class NotSuspended(Refused):
 
 
 class AmbiguousSuspension(Refused):
-    """The run waits for several answers. Say which one this is."""
+    """The run waits for several answers. Say which one this is.
 
-    def __init__(self, run_id: str, names: tuple[str, ...]) -> None:
+    `run_id` is that of the task, if its `kind` is that.
+    """
+
+    def __init__(self, run_id: str, names: tuple[str, ...], kind: str = "run") -> None:
         super().__init__(
-            f"run {run_id!r} waits for several answers, name one: {', '.join(map(repr, names))}"
+            f"{kind} {run_id!r} waits for several answers, name one: {', '.join(map(repr, names))}"
         )
         self.run_id = run_id
         self.names = names
+        self.kind = kind
 
 
 class AlreadyResumed(Refused):
-    """The suspension was answered before, with another value."""
+    """The suspension was answered before, with another value.
 
-    def __init__(self, run_id: str, suspension: str) -> None:
-        super().__init__(f"suspension {suspension!r} of run {run_id!r} has another answer already")
+    `run_id` is that of the task, if its `kind` is that.
+    """
+
+    def __init__(self, run_id: str, suspension: str, kind: str = "run") -> None:
+        super().__init__(
+            f"suspension {suspension!r} of {kind} {run_id!r} has another answer already"
+        )
         self.run_id = run_id
         self.suspension = suspension
+        self.kind = kind
 
 
 class AlreadyDecided(Refused):
@@ -153,24 +185,32 @@ class ArgumentsChanged(Refused):
 
 
 class InvalidResumeValue(Refused):
-    """The answer has not the shape that was asked for. The run is still suspended."""
+    """The answer has not the shape that was asked for. The run is still suspended.
 
-    def __init__(self, run_id: str, suspension: str, reason: str) -> None:
+    `run_id` is that of the task, if its `kind` is that.
+    """
+
+    def __init__(self, run_id: str, suspension: str, reason: str, kind: str = "run") -> None:
         super().__init__(
-            f"the answer to suspension {suspension!r} of run {run_id!r} does not fit: {reason}"
+            f"the answer to suspension {suspension!r} of {kind} {run_id!r} does not fit: {reason}"
         )
         self.run_id = run_id
         self.suspension = suspension
         self.reason = reason
+        self.kind = kind
 
 
 class AlreadyOver(Refused):
-    """The run has come to its end. `status` is which."""
+    """The run has come to its end. `status` is which.
 
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id!r} is {status} already")
+    `run_id` is that of the task, if its `kind` is that.
+    """
+
+    def __init__(self, run_id: str, status: str, kind: str = "run") -> None:
+        super().__init__(f"{kind} {run_id!r} is {status} already")
         self.run_id = run_id
         self.status = status
+        self.kind = kind
 
 
 class InvalidOffset(Refused):

@@ -51,6 +51,11 @@ def run_stream(run_id: str) -> StreamId:
     return stream_id("run", run_id)
 
 
+def task_stream(task_id: str) -> StreamId:
+    """Return the stream of a task. Raises InvalidId."""
+    return stream_id("task", task_id)
+
+
 def kind_of(stream: StreamId) -> str:
     """Return the kind of entity whose events `stream` holds: `run` for `run-7f3a`."""
     return stream.partition("-")[0]

@@ -1,0 +1,74 @@
+"""The task as an entity: its pure parts, put together for the shell."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from outlive.actors.mail import deliveries
+from outlive.actors.run.commands import CallTool
+from outlive.actors.task.commands import Effect, TaskCommand
+from outlive.actors.task.decide import decide
+from outlive.actors.task.rows import summary_of
+from outlive.events import Event, OpenEntry, TaskEvent, TaskState
+from outlive.events.task import evolve
+
+
+def outstanding(state: TaskState) -> dict[Effect, None]:
+    """Return what the task owes: the attempt that was started, its outcome to its run.
+
+    A task that is queued owes nothing: it is for those who give the slots away to start it.
+    """
+    effects: dict[Effect, None] = dict.fromkeys(deliveries(state.mail))
+    if state.status == "running":
+        effects[CallTool(state.call_id, state.tool, state.attempt)] = None
+    return effects
+
+
+def open_entry(state: TaskState) -> OpenEntry | None:
+    """Return the task's row of the open table; None when it is over and has told its run."""
+    if state.status == "none" or (state.over and not state.mail.outbox):
+        return None
+    return OpenEntry(
+        kind="task",
+        status=state.status,
+        wake_at_ns=state.wake_at_ns,
+        owes=state.status == "running" or bool(state.mail.outbox),
+        over=state.over,
+        summary=summary_of(state),
+    )
+
+
+_INITIAL: Final = TaskState()
+
+
+class TaskEntity:
+    """`Entity` of tasks."""
+
+    @property
+    def initial(self) -> TaskState:
+        """See `outlive.events.task.TaskState`."""
+        return _INITIAL
+
+    @property
+    def edition(self) -> int:
+        """See `Entity.edition`."""
+        return 1
+
+    def decide(self, state: TaskState, command: TaskCommand) -> tuple[TaskEvent, ...]:
+        """See `outlive.actors.task.decide`."""
+        return decide(state, command)
+
+    def evolve(self, state: TaskState, event: Event) -> TaskState:
+        """See `outlive.events.task.evolve`."""
+        return evolve(state, cast("TaskEvent", event))
+
+    def outstanding(self, state: TaskState) -> dict[Effect, None]:
+        """See `outstanding`."""
+        return outstanding(state)
+
+    def open_entry(self, state: TaskState) -> OpenEntry | None:
+        """See `open_entry`."""
+        return open_entry(state)
+
+
+TASK: Final = TaskEntity()

@@ -1,0 +1,44 @@
+"""What a task's row of the open table tells, and what admission makes of it."""
+
+from __future__ import annotations
+
+from outlive.actors.task.admission import Admission, Waiting
+from outlive.events import OpenEntry, StreamId, TaskState
+
+
+def summary_of(state: TaskState) -> dict[str, str]:
+    """Return what lists show of an open task, and what admission needs."""
+    summary = {"agent_id": state.agent_id, "tool": state.tool, "place": str(state.place)}
+    if state.run_id:
+        summary["run_id"] = state.run_id
+    if state.priority:
+        summary["priority"] = str(state.priority)
+    if state.turn:
+        summary["turn"] = str(state.turn)
+    if state.inline:
+        summary["inline"] = "yes"
+    if state.status == "suspended":
+        summary["waiting_for"] = str(max(len(state.asks), 1))
+    return summary
+
+
+def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_ns: int) -> None:
+    """Have admission know what the row of a task says; None: it has none any more.
+
+    A task that stands still, is suspended, or waits to be tried again neither holds a slot nor
+    waits for one.
+    """
+    if entry is None:
+        admission.leave(task)
+        return
+    summary = entry.summary
+    agent, tool = summary["agent_id"], summary["tool"]
+    admission.served(agent, int(summary.get("turn", 0)))
+    slot = "inline" not in summary
+    if entry.status == "running" and slot:
+        admission.hold(task, agent, tool)
+    elif entry.status == "queued" and slot and (entry.wake_at_ns or 0) <= now_ns:
+        priority, place = int(summary.get("priority", 0)), int(summary["place"])
+        admission.wait(Waiting(task, agent, tool, priority, place))
+    else:
+        admission.leave(task)

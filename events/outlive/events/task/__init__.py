@@ -1,0 +1,46 @@
+"""The task: a tool call in the background. Its events and the state they fold into."""
+
+from outlive.events.task.events import (
+    TaskCancelled,
+    TaskEvent,
+    TaskFailed,
+    TaskInDoubt,
+    TaskLimits,
+    TaskProgressed,
+    TaskQueued,
+    TaskRecovered,
+    TaskRejected,
+    TaskResolved,
+    TaskResultIgnored,
+    TaskResumed,
+    TaskRetryScheduled,
+    TaskStarted,
+    TaskStepCompleted,
+    TaskSucceeded,
+    TaskSuspended,
+    TaskTimedOut,
+)
+from outlive.events.task.state import TaskState, evolve
+
+__all__ = [
+    "TaskCancelled",
+    "TaskEvent",
+    "TaskFailed",
+    "TaskInDoubt",
+    "TaskLimits",
+    "TaskProgressed",
+    "TaskQueued",
+    "TaskRecovered",
+    "TaskRejected",
+    "TaskResolved",
+    "TaskResultIgnored",
+    "TaskResumed",
+    "TaskRetryScheduled",
+    "TaskStarted",
+    "TaskState",
+    "TaskStepCompleted",
+    "TaskSucceeded",
+    "TaskSuspended",
+    "TaskTimedOut",
+    "evolve",
+]

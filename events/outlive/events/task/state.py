@@ -1,0 +1,202 @@
+"""The state that a task's events fold into: positions and counters, never a result."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Protocol, TypeAlias, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from outlive.events.event import Failure
+from outlive.events.ids import CallId, StreamId
+from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, post
+from outlive.events.task.events import (
+    FIRST_CALL,
+    TaskCancelled,
+    TaskEvent,
+    TaskFailed,
+    TaskInDoubt,
+    TaskLimits,
+    TaskMode,
+    TaskProgressed,
+    TaskQueued,
+    TaskRecovered,
+    TaskRejected,
+    TaskResolved,
+    TaskResultIgnored,
+    TaskResumed,
+    TaskRetryScheduled,
+    TaskStarted,
+    TaskStepCompleted,
+    TaskSucceeded,
+    TaskSuspended,
+    TaskTimedOut,
+)
+from outlive.events.values import Value, canonical, digest
+
+TaskStatus: TypeAlias = Literal[
+    "none",
+    "queued",
+    "running",
+    "suspended",
+    "succeeded",
+    "failed",
+    "timed_out",
+    "cancelled",
+    "rejected",
+]
+OVER: Final = frozenset({"succeeded", "failed", "timed_out", "cancelled", "rejected"})
+"""The statuses that never change."""
+OUTCOME: Final = "task-outcome"
+"""The subject of the message by which a task tells its run how it has ended."""
+
+
+class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A task between two events.
+
+    While it is queued with `wake_at_ns`, it waits to be tried again. A task that is suspended
+    waits for answers to what is in `asks`, or is `in_doubt`.
+    """
+
+    status: TaskStatus = "none"
+    request: str = ""  # digest of what it was queued with
+    tool: str = ""
+    agent_id: str = ""
+    run_id: str = ""
+    call_id: CallId = FIRST_CALL
+    mode: TaskMode = "deferred"
+    inline: bool = False
+    priority: int = 0
+    place: int = 0
+    limits: TaskLimits = TaskLimits()
+    attempt: int = 0  # the last one started
+    turn: int = 0  # of the last start
+    failures: int = 0  # attempts that were or will be retried; not those that a crash cut off
+    recoveries: int = 0  # unclean ones, since something new was recorded
+    wake_at_ns: int | None = None
+    asks: dict[str, dict[str, Value] | None] = {}  # by key: the schema of an answer
+    in_doubt: bool = False
+    answers: dict[str, str] = {}  # by key: the digest of what a person has said
+    resolved: dict[int, str] = {}  # by attempt: what a person has said became of it
+    error: Failure | None = None
+    mail: Mail = NO_MAIL
+
+    @property
+    def over(self) -> bool:
+        """Whether the task has come to its end."""
+        return self.status in OVER
+
+
+class _Request(Protocol):
+    @property
+    def tool(self) -> str: ...
+    @property
+    def arguments(self) -> dict[str, Value]: ...
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def call_id(self) -> CallId: ...
+
+
+def request_digest(request: _Request) -> str:
+    """Return the digest that tells a repeated request from another one under the same id."""
+    who = (request.tool, request.agent_id, request.run_id, request.call_id)
+    return digest(*(part.encode() for part in who), canonical(request.arguments))
+
+
+def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
+    """Return the state after `event`. Pure and total; raises nothing."""
+    match event:
+        case TaskQueued():
+            return replace(
+                state,
+                status="queued",
+                request=request_digest(event),
+                tool=event.tool,
+                agent_id=event.agent_id,
+                run_id=event.run_id,
+                call_id=event.call_id,
+                mode=event.mode,
+                inline=event.inline,
+                priority=event.priority,
+                place=event.place,
+                limits=event.limits,
+            )
+        case TaskStarted():
+            return replace(
+                state,
+                status="running",
+                attempt=event.attempt,
+                turn=event.turn,
+                wake_at_ns=None,
+            )
+        case TaskProgressed() | TaskResultIgnored():
+            return state
+        case TaskStepCompleted():
+            return replace(state, recoveries=0) if state.recoveries else state
+        case TaskSuspended():
+            asks = {**state.asks, event.key: event.answer_schema}
+            return replace(state, status="suspended", asks=asks, recoveries=0)
+        case TaskResumed():
+            asks = {key: schema for key, schema in state.asks.items() if key != event.key}
+            return replace(
+                state,
+                status="suspended" if asks else "queued",
+                asks=asks,
+                answers={**state.answers, event.key: digest(canonical(event.value))},
+                recoveries=0,
+            )
+        case TaskInDoubt():
+            return replace(state, status="suspended", in_doubt=True)
+        case TaskResolved():
+            return replace(
+                state,
+                status="queued",
+                in_doubt=False,
+                resolved={**state.resolved, event.attempt: event.outcome},
+                recoveries=0,
+            )
+        case TaskRetryScheduled():
+            return replace(
+                state,
+                status="queued",
+                wake_at_ns=event.at_ns,
+                failures=state.failures + 1,
+                recoveries=0,
+            )
+        case TaskRecovered():
+            return replace(state, recoveries=state.recoveries if event.clean else event.attempt)
+        case TaskSucceeded():
+            return _ended(state, "succeeded")
+        case TaskFailed():
+            return _ended(state, "failed", event.error)
+        case TaskTimedOut():
+            return _ended(state, "timed_out", event.error)
+        case TaskCancelled():
+            error = Failure(kind="cancelled", message=event.reason)
+            return _ended(state, "cancelled", error)
+        case TaskRejected():
+            error = Failure(kind="rejected", message=event.reason)
+            return _ended(state, "rejected", error)
+        case MessageDelivered():
+            return replace(state, mail=delivered(state.mail, event.sequence))
+        case _:
+            assert_never(event)
+
+
+def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -> TaskState:
+    """The task is over: its run is to be told, if one has asked for it."""
+    mail = state.mail
+    if state.run_id:
+        mail = post(mail, Letter(to=StreamId(f"run-{state.run_id}"), subject=OUTCOME))
+    return replace(
+        state,
+        status=status,
+        error=error,
+        wake_at_ns=None,
+        asks={},
+        in_doubt=False,
+        mail=mail,
+    )
