@@ -21,6 +21,7 @@ import msgspec
 
 from outlive.actors.entity import Entity
 from outlive.actors.run.entity import RUN
+from outlive.actors.task.entity import TASK
 from outlive.events import (
     CODEC,
     Codec,
@@ -39,7 +40,7 @@ __all__ = ["check_golden", "golden_of", "write_golden"]
 
 Entities: TypeAlias = Mapping[str, Entity[Any, Any, Any]]
 
-ENTITIES: Final[Entities] = {"run": RUN}
+ENTITIES: Final[Entities] = {"run": RUN, "task": TASK}
 _FORMAT: Final = 1
 _PAGE: Final = 1_000
 

@@ -1,9 +1,9 @@
 """Hypothesis for agents: what can be drawn, and profiles, which importing this registers.
 
-What is drawn of runs: `run_histories`, `run_commands`, `run_events`, `values`; of agents
-`agents`, each a `PlannedAgent` with its `PlannedTool`s; of what befalls them `crashes`, `fates`,
-`durations`. `histories` draws those of an entity of your own. `outlive.testing.AgentMachine`
-puts it all together.
+What is drawn of runs: `run_histories`, `run_commands`, `run_events`, `values`; of tasks
+`task_histories`, `task_commands`, `task_events`; of agents `agents`, each a `PlannedAgent` with
+its `PlannedTool`s; of what befalls them `crashes`, `fates`, `durations`. `histories` draws those
+of an entity of your own. `outlive.testing.AgentMachine` puts it all together.
 
 The profiles:
 
@@ -28,6 +28,7 @@ except ModuleNotFoundError as error:
 from outlive.testing._drawn.agents import PlannedAgent, PlannedTool, agents
 from outlive.testing._drawn.crashes import crashes, fates
 from outlive.testing._drawn.runs import histories, run_commands, run_events, run_histories
+from outlive.testing._drawn.tasks import task_commands, task_events, task_histories
 from outlive.testing._drawn.values import durations, values
 
 __all__ = [
@@ -41,6 +42,9 @@ __all__ = [
     "run_commands",
     "run_events",
     "run_histories",
+    "task_commands",
+    "task_events",
+    "task_histories",
     "values",
 ]
 
