@@ -16,10 +16,11 @@ from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.mail import Post
-from outlive.actors.run.world import RunWorld, Surroundings
+from outlive.actors.run.world import RunWorld
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import ScriptedModel
 from outlive.actors.snapshots import StateCodec, UnfitState, codec_of
+from outlive.actors.surroundings import Surroundings
 from outlive.actors.workers.processes import ProcessWorkers
 from outlive.events import (
     CallId,

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from outlive.actors import tool_attempt
 from outlive.actors.addresses import Addresses
 from outlive.actors.context import ToolContext
 from outlive.actors.event_sourced import EventSourcedActor
-from outlive.actors.run import decide, entity, tool_call
+from outlive.actors.run import decide, entity
 from outlive.actors.run.commands import CallTool, Effect, FailToolCall
 from outlive.actors.snapshots import StateCodec
 from outlive.actors.timers import Timers
@@ -110,7 +111,7 @@ def key_of_the_attempt(patch: pytest.MonkeyPatch) -> None:
         key = f"{idempotency_key}-{number}"
         return ToolContext(attempt, idempotency_key=key, number=number, **facts)
 
-    patch.setattr(tool_call, "ToolContext", context)
+    patch.setattr(tool_attempt, "ToolContext", context)
 
 
 def commit_id_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,8 @@ from outlive.actors.run.commands import RunCommand, StartRun
 from outlive.actors.run.decide import decide
 from outlive.actors.run.kind import RunKind, RunResident, Runs
 from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, decode_request
-from outlive.actors.run.world import Surroundings
 from outlive.actors.run_context import Functions
+from outlive.actors.surroundings import Surroundings
 from outlive.actors.timers import Timers
 from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers

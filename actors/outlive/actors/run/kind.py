@@ -9,7 +9,8 @@ from outlive.actors.addresses import Addresses, Resident
 from outlive.actors.entity import World
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN, RunEntity
-from outlive.actors.run.world import RunWorld, Surroundings
+from outlive.actors.run.world import RunWorld
+from outlive.actors.surroundings import Surroundings
 from outlive.events import LogError, OpenEntry, RunId, RunState, StreamId
 from outlive.events.ids import id_of
 from outlive.events.run.stopping import StopFunction

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 from msgspec.structs import replace
 
-from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
-from outlive.actors.effects import EffectTable
-from outlive.actors.loop_actor import LoopFuture
-from outlive.actors.mail import Courier, Deliver, Parcel, Post
+from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.model import ModelRequest
 from outlive.actors.run.approvals import with_approvals
 from outlive.actors.run.children import with_children
@@ -26,84 +21,25 @@ from outlive.actors.run.commands import (
     Effect,
     FailModelCall,
     FailToolCall,
-    RunCommand,
 )
 from outlive.actors.run.messages import parcel
 from outlive.actors.run.model_call import call_model, cut, failure
 from outlive.actors.run.notes import Notes, read_notes
-from outlive.actors.run.tool_call import ToolAttempt, idempotency_key
-from outlive.actors.run_context import Functions, RunContext, ask
-from outlive.actors.workers.port import Workers
+from outlive.actors.run_context import RunContext, ask
+from outlive.actors.surroundings import Address, Surroundings
+from outlive.actors.tool_attempt import Limits
+from outlive.actors.tool_calls import ToolCalls
 from outlive.events import (
-    Clock,
     Event,
     Failure,
-    LogReader,
     Position,
     RunId,
-    RunState,
-    StreamId,
     Version,
     run_stream,
 )
 from outlive.events.ids import NO_VERSION
 from outlive.events.values import canonical, digest
 from outlive.projections import Transcript
-
-
-class Surroundings:
-    """What all runs of a runtime share."""
-
-    def __init__(
-        self,
-        *,
-        log: LogReader,
-        agents: Mapping[str, Agent],
-        effects: EffectTable,
-        post: Post,
-        clock: Clock,
-        executor: Executor,
-        abandoned: AbandonedThreads,
-        workers: Workers,
-        deps: object,
-        functions: Functions,
-    ) -> None:
-        self.log: Final = log
-        self.post: Final = post
-        self.agents: Final = agents
-        self.effects: Final = effects
-        self.clock: Final = clock
-        self.executor: Final = executor
-        self.abandoned: Final = abandoned
-        self.workers: Final = workers
-        self.deps: Final = deps
-        self.functions: Final = functions
-
-
-class _Home:
-    """The run's address, for what the commit at `cause` has set going."""
-
-    __slots__ = ("_all", "_cause", "_effect", "_stream")
-
-    def __init__(
-        self, surroundings: Surroundings, stream: StreamId, effect: Effect, cause: Position
-    ) -> None:
-        self._all = surroundings
-        self._stream = stream
-        self._effect = effect
-        self._cause = cause
-
-    def conclude(self, outcome: RunCommand) -> None:
-        self._all.effects.conclude(self._stream, self._effect, outcome)
-        self.tell(outcome)
-
-    def tell(self, command: RunCommand) -> None:
-        self._all.post.send(self._stream, command, cause=self._cause)
-
-    def ask(self, command: RunCommand) -> LoopFuture[RunState]:
-        reply = LoopFuture[RunState]()
-        self._all.post.send(self._stream, command, reply=reply, cause=self._cause)
-        return reply
 
 
 def _digest(agent: Agent, request: ModelRequest) -> str:
@@ -129,7 +65,7 @@ class RunWorld:
         self._run_id = run_id
         self._stream = run_stream(run_id)
         self._all = surroundings
-        self._attempts: dict[CallTool, ToolAttempt] = {}
+        self._calls = ToolCalls(surroundings, self._stream)
         self._courier = Courier(
             self._stream,
             post=surroundings.post,
@@ -170,7 +106,7 @@ class RunWorld:
             return
         notes = self._read_notes()
         agent = self._all.agents[notes.agent_id]
-        home = _Home(self._all, self._stream, effect, cause)
+        home = Address(self._all, self._stream, effect, cause)
         if isinstance(effect, CallModel):
             body = partial(self._call_model, agent, notes.model, effect, home, notes)
         elif isinstance(effect, CheckStop):
@@ -188,7 +124,7 @@ class RunWorld:
     def _pack(self, message: Deliver) -> Parcel:
         return parcel(message, self._run_id, self._read_notes(), self._all.agents)
 
-    def _failed(self, effect: CallModel | CheckStop | CallTool, home: _Home, reason: str) -> None:
+    def _failed(self, effect: CallModel | CheckStop | CallTool, home: Address, reason: str) -> None:
         """The effect's task has ended without an outcome: that is how it ended."""
         if self._all.effects.given_up(self._stream, effect):
             return
@@ -208,7 +144,7 @@ class RunWorld:
             )
 
     async def _call_model(
-        self, agent: Agent, model: str, effect: CallModel, home: _Home, notes: Notes
+        self, agent: Agent, model: str, effect: CallModel, home: Address, notes: Notes
     ) -> None:
         context = self._context(notes)
         try:
@@ -258,7 +194,7 @@ class RunWorld:
             deps=self._all.deps,
         )
 
-    async def _check_stop(self, effect: CheckStop, home: _Home, notes: Notes) -> None:
+    async def _check_stop(self, effect: CheckStop, home: Address, notes: Notes) -> None:
         context, stop, error = self._context(notes), "", None
         for name in notes.stop_functions:
             try:
@@ -271,43 +207,24 @@ class RunWorld:
                 break
         home.conclude(ConcludeCheck(step=effect.step, number=effect.number, stop=stop, error=error))
 
-    async def _call_tool(self, agent: Agent, effect: CallTool, home: _Home, notes: Notes) -> None:
-        call = notes.transcript.calls[effect.call_id]
-        attempt = self._attempts[effect] = ToolAttempt(
+    async def _call_tool(self, agent: Agent, effect: CallTool, home: Address, notes: Notes) -> None:
+        await self._calls.make(
             effect,
             agent.tools[effect.name],
+            notes.transcript.calls[effect.call_id],
             home,
+            limits=Limits.of(agent.tools[effect.name]),
             spread_by=f"{self._run_id}/{effect.call_id}",
             memos=notes.memos.get(effect.call_id, {}),
             answers=notes.answers.get(effect.call_id, {}),
-            clock=self._all.clock,
-            executor=self._all.executor,
-            abandoned=self._all.abandoned,
-            workers=self._all.workers,
-            closed=lambda: self._all.effects.closed,
+            owner=self._run_id,
+            agent_id=agent.id,
+            request_context=notes.request_context,
         )
-
-        def facts() -> dict[str, object]:
-            return {
-                "run_id": self._run_id,
-                "agent_id": agent.id,
-                "call_id": effect.call_id,
-                "number": effect.attempt,
-                "idempotency_key": idempotency_key(self._all.log.log_id, self._run_id, call),
-                "deps": self._all.deps,
-                "request_context": notes.request_context,
-            }
-
-        try:
-            await attempt.run(call, facts)
-        finally:
-            del self._attempts[effect]
 
     def give_up(self, effect: Effect) -> None:
         """Stop an effect that is owed no more, if it still runs."""
-        attempt = self._attempts.get(effect) if isinstance(effect, CallTool) else None
-        if attempt is None:
+        if isinstance(effect, CallTool):
+            self._calls.give_up(effect)
+        else:
             self._all.effects.settle(self._stream, effect)
-            return
-        attempt.give_up()
-        self._all.effects.settle(self._stream, effect, abandon=attempt.in_thread_now)

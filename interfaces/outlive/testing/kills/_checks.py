@@ -11,7 +11,7 @@ from msgspec.structs import replace as replace_field
 
 from outlive.actors import Agent
 from outlive.actors.replies import check_reply
-from outlive.actors.run.tool_call import idempotency_key
+from outlive.actors.tool_attempt import idempotency_key
 from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,

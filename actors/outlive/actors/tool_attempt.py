@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from outlive.actors.abandoned import AbandonedThreads, NoThreads, ThreadCall
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
-from outlive.actors.retry import NO_RETRY
+from outlive.actors.retry import NO_RETRY, Retry
 from outlive.actors.run.commands import (
     CallTool,
     CompleteStep,
@@ -20,7 +20,6 @@ from outlive.actors.run.commands import (
     FailToolCall,
     IgnoreToolResult,
     ReportProgress,
-    RunCommand,
     SuspendToolCall,
 )
 from outlive.actors.run.model_call import cut, ended_from_outside, failure
@@ -34,7 +33,6 @@ from outlive.events import (
     Failure,
     RequestedToolCall,
     RunId,
-    RunState,
     UnserialisableValue,
     Value,
     to_plain,
@@ -49,18 +47,29 @@ Facts: TypeAlias = Callable[[], dict[str, Any]]
 _THROTTLE: Final = 0.5  # seconds between two progress events of one call
 
 
-class Home(Protocol):
-    """The run's address, as an attempt sees it."""
+AttemptCommand: TypeAlias = (
+    CompleteStep
+    | ReportProgress
+    | CompleteToolCall
+    | FailToolCall
+    | IgnoreToolResult
+    | SuspendToolCall
+)
+"""What an attempt tells the entity that it belongs to."""
 
-    def tell(self, command: RunCommand) -> None:
+
+class Home(Protocol):
+    """The address of the run or task that a call belongs to, as an attempt sees it."""
+
+    def tell(self, command: AttemptCommand) -> None:
         """Send a command."""
         ...
 
-    def conclude(self, outcome: RunCommand) -> None:
+    def conclude(self, outcome: AttemptCommand) -> None:
         """Say how the effect ended. Kept until that is recorded."""
         ...
 
-    def ask(self, command: RunCommand) -> LoopFuture[RunState]:
+    def ask(self, command: AttemptCommand) -> LoopFuture[Any]:
         """Send a command; the future is answered once it is durable."""
         ...
 
@@ -74,6 +83,19 @@ def idempotency_key(log_id: str, run_id: RunId, call: RequestedToolCall) -> str:
     return digest(*(part.encode() for part in parts), canonical(call.arguments))
 
 
+class Limits(NamedTuple):
+    """What an attempt may take, in seconds, and when it is made again."""
+
+    timeout: float | None
+    retry: Retry
+    stall_timeout: float | None = None
+
+    @classmethod
+    def of(cls, tool: Tool[..., Any]) -> Limits:
+        """Return what the tool says itself."""
+        return cls(tool.timeout, tool.retry)
+
+
 class ToolAttempt:
     """One entry into a tool's body. Fulfils `context.Attempt`; belongs to the loop."""
 
@@ -83,6 +105,7 @@ class ToolAttempt:
         tool: Tool[..., Any],
         home: Home,
         *,
+        limits: Limits,
         spread_by: str,
         memos: dict[str, Value],
         answers: dict[str, Value],
@@ -95,6 +118,7 @@ class ToolAttempt:
         self.effect: Final = effect
         self._closed = closed
         self._tool = tool
+        self._limits = limits
         self._spread_by = spread_by
         self._home = home
         self._memos = memos
@@ -104,6 +128,7 @@ class ToolAttempt:
         self._loop = asyncio.get_running_loop()
         self._started_ns = clock.monotonic_ns()
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None  # rings if it does not get any further
         self._over = False  # given up
         self._asking = False  # it ends with what it asks a person
         self._ended = False  # its body has come to its end
@@ -153,6 +178,7 @@ class ToolAttempt:
     async def record_step(self, key: str, value: Value, elapsed_ms: int) -> None:
         """Record a step; returns once that is durable."""
         self._require_current()
+        self._watch_for_a_stall()
         step = CompleteStep(
             call_id=self.effect.call_id,
             attempt=self.effect.attempt,
@@ -168,6 +194,7 @@ class ToolAttempt:
     def report_progress(self, done: float, total: float | None, note: str) -> None:
         """Pass progress on, one event each half second and always the last one."""
         self._require_current()
+        self._watch_for_a_stall()
         self._held = ReportProgress(
             call_id=self.effect.call_id,
             attempt=self.effect.attempt,
@@ -223,8 +250,11 @@ class ToolAttempt:
 
     async def run(self, call: RequestedToolCall, facts: Facts) -> None:
         """Call the tool and tell the run's address how it ended. Raises only CancelledError."""
-        if self._tool.timeout is not None:
-            self._deadline = self._loop.call_later(self._tool.timeout, self._out_of_time)
+        timeout = self._limits.timeout
+        if timeout is not None:
+            message = f"no result within {timeout:g} s; its outcome is unknown"
+            self._deadline = self._loop.call_later(timeout, self._out_of_time, message)
+        self._watch_for_a_stall()
         try:
             outcome = await self._outcome(call, facts)
         except asyncio.CancelledError:
@@ -233,10 +263,9 @@ class ToolAttempt:
         finally:
             self.in_thread_now = False
             self._ended = True
-            if self._deadline is not None:
-                self._deadline.cancel()
-            if self._throttle is not None:
-                self._throttle.cancel()
+            for timer in (self._deadline, self._stalled, self._throttle):
+                if timer is not None:
+                    timer.cancel()
         if outcome is None:
             return  # It has asked a person: that is on record.
         if self._over:
@@ -331,22 +360,30 @@ class ToolAttempt:
             request_context=dict(facts["request_context"]),
         )
 
-    def _out_of_time(self) -> None:
+    def _watch_for_a_stall(self) -> None:
+        """From now on it has its time once more until the next sign of getting any further."""
+        longest = self._limits.stall_timeout
+        if longest is None:
+            return
+        if self._stalled is not None:
+            self._stalled.cancel()
+        message = f"no progress within {longest:g} s; its outcome is unknown"
+        self._stalled = self._loop.call_later(longest, self._out_of_time, message)
+
+    def _out_of_time(self, message: str) -> None:
         """The deadline has passed: the attempt is over now, whatever its body does."""
         if self._over:
             return
-        timeout = self._tool.timeout
         if self._held is not None:
             self._home.tell(self._held)
         self._end_now()
-        message = f"no result within {timeout} s; its outcome is unknown"
         self._home.conclude(
             FailToolCall(
                 call_id=self.effect.call_id,
                 attempt=self.effect.attempt,
                 error=Failure(kind="timeout", message=message),
                 now_ns=self._clock.now_ns(),
-                retry=self._tool.retry if self._tool.in_doubt == "retry" else NO_RETRY,
+                retry=self._limits.retry if self._tool.in_doubt == "retry" else NO_RETRY,
                 ask=self._tool.in_doubt == "ask",
                 spread_by=self._spread_by,
                 elapsed_ms=self._elapsed_ms(),
@@ -369,7 +406,7 @@ class ToolAttempt:
             attempt=self.effect.attempt,
             error=error,
             now_ns=self._clock.now_ns(),
-            retry=NO_RETRY if final else self._tool.retry,
+            retry=NO_RETRY if final else self._limits.retry,
             ask=in_doubt and self._tool.in_doubt == "ask",
             spread_by=self._spread_by,
             elapsed_ms=self._elapsed_ms(),

@@ -1,0 +1,74 @@
+"""What runs and tasks need of the process that they live in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from concurrent.futures import Executor
+from typing import Any, Final
+
+from outlive.actors.abandoned import AbandonedThreads
+from outlive.actors.agent import Agent
+from outlive.actors.effects import EffectTable
+from outlive.actors.loop_actor import LoopFuture
+from outlive.actors.mail import Post
+from outlive.actors.run_context import Functions
+from outlive.actors.workers.port import Workers
+from outlive.events import Clock, LogReader, Position, StreamId
+
+
+class Surroundings:
+    """What all runs and tasks of a runtime share."""
+
+    def __init__(
+        self,
+        *,
+        log: LogReader,
+        agents: Mapping[str, Agent],
+        effects: EffectTable,
+        post: Post,
+        clock: Clock,
+        executor: Executor,
+        abandoned: AbandonedThreads,
+        workers: Workers,
+        deps: object,
+        functions: Functions,
+    ) -> None:
+        self.log: Final = log
+        self.post: Final = post
+        self.agents: Final = agents
+        self.effects: Final = effects
+        self.clock: Final = clock
+        self.executor: Final = executor
+        self.abandoned: Final = abandoned
+        self.workers: Final = workers
+        self.deps: Final = deps
+        self.functions: Final = functions
+
+
+class Address:
+    """The address of a run or a task, for what the commit at `cause` has set going."""
+
+    __slots__ = ("_all", "_cause", "_effect", "_stream")
+
+    def __init__(
+        self, surroundings: Surroundings, stream: StreamId, effect: Hashable, cause: Position
+    ) -> None:
+        self._all = surroundings
+        self._stream = stream
+        self._effect = effect
+        self._cause = cause
+
+    def conclude(self, outcome: object) -> None:
+        """Say how the effect ended. Kept until that is recorded."""
+        self._all.effects.conclude(self._stream, self._effect, outcome)
+        self.tell(outcome)
+
+    def tell(self, command: object) -> None:
+        """Send a command."""
+        self._all.post.send(self._stream, command, cause=self._cause)
+
+    def ask(self, command: object) -> LoopFuture[Any]:
+        """Send a command; the future is answered once it is durable."""
+        reply = LoopFuture[Any]()
+        self._all.post.send(self._stream, command, reply=reply, cause=self._cause)
+        return reply
