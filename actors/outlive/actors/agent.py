@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
+from outlive.actors.background import Entry, check_entries
 from outlive.actors.model import Model, ToolSchema
 from outlive.actors.model_error import MODEL_RETRY
 from outlive.actors.output import OutputType
@@ -59,6 +60,8 @@ class Agent:
             are durable, and as long as the provider asks for. See `ModelError`.
         fallback_models: asked in turn, once the model before is given up; each with the same
             retries. The run stays with the one that has answered.
+        background: which tools are called in the background, and how: `"all"`, or by the tool's
+            name `True`, `False` or `Background(...)`. What is not in it is as the tool says.
 
     Raises:
         InvalidDefinition: something that cannot work, with the reason.
@@ -82,6 +85,7 @@ class Agent:
         output_type: type | None = None,
         output_repairs: int = 1,
         model_settings: Mapping[str, object] | None = None,
+        background: Mapping[str, Entry] | Literal["all"] | None = None,
     ) -> None:
         try:
             stream_id("agent", id)
@@ -133,6 +137,8 @@ class Agent:
             if made.name in self.tools:
                 raise InvalidDefinition(f"agent {id!r} has two tools named {made.name!r}")
             self.tools[made.name] = made
+        own = {name: made.background for name, made in self.tools.items()}
+        self.background: Final = check_entries(background, own, id)
         self.agents: Final[dict[str, Agent]] = sub_agents(agents, id, self.tools)
         self.tool_schemas: Final[tuple[ToolSchema, ...]] = (
             *(made.schema for made in self.tools.values()),
@@ -188,6 +194,7 @@ class Agent:
             output_type=None if self.output is None else self.output.type,
             output_repairs=self.output_repairs,
             model_settings=self.model_settings,
+            background=self.background,
             fallback_models=self.fallback_models if fallback_models is None else fallback_models,
             stop_when=[
                 one.name if isinstance(one, StopFunction) else one for one in self.stop_when

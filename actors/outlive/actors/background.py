@@ -215,6 +215,38 @@ class _Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry: int | None = None
 
 
+def check_entries(
+    background: Mapping[str, Entry] | Literal["all"] | None,
+    tools: Mapping[str, Entry],
+    agent_id: str,
+) -> dict[str, Entry]:
+    """Return what an agent says of its tools, by their names. `tools` are what they say themselves.
+
+    Raises:
+        InvalidDefinition: there is no such tool, or what is said of it is nothing of the sort.
+    """
+    if background is None:
+        return {}
+    if background == "all":
+        return {name: own or True for name, own in tools.items()}
+    if not isinstance(background, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(
+            f'agent {agent_id!r}: background is "all", or says of tools by their names whether '
+            f"they are called so: {background!r}"
+        )
+    for name, entry in background.items():
+        if name not in tools:
+            raise InvalidDefinition(f"agent {agent_id!r} has no tool {name!r}: background is of it")
+        check_entry(f"agent {agent_id!r}, background of {name!r}", entry)
+    return dict(background)
+
+
+def check_entry(where: str, entry: Entry) -> None:
+    """Raise InvalidDefinition unless this says how something is called in the background."""
+    if not isinstance(entry, bool | Background):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"{where}: True, False or Background(...), not {entry!r}")
+
+
 def clamped(plan: Plan, choice: Value) -> Plan:
     """Return the plan as a model wants it, within what it would be without.
 
@@ -234,7 +266,10 @@ def clamped(plan: Plan, choice: Value) -> Plan:
         if chosen.retry < 0:
             raise msgspec.ValidationError("`retry` is 0 or more")
         limits = replace(limits, max_retries=min(chosen.retry, limits.max_retries))
-    return replace(plan, mode=chosen.mode or plan.mode, limits=limits)
+    mode = chosen.mode or plan.mode
+    if mode == "foreground" and (chosen.timeout is not None or chosen.retry is not None):
+        raise msgspec.ValidationError("`timeout` and `retry` are for calls in the background")
+    return replace(plan, mode=mode, limits=limits)
 
 
 _LONGEST_NS: Final = 366 * 24 * 3600 * _NS

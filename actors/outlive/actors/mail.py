@@ -136,12 +136,13 @@ class Parcel:
     """What a message says: the receiver's command.
 
     `ends`: it also reaches an entity that stands still, as it has nothing to settle for it.
-    `refused` makes of the receiver's refusal what the sender is told in the place of an
-    acknowledgement.
+    In the place of an acknowledgement the sender is told what `answered` makes of the receiver's
+    state after it, or what `refused` makes of its refusal.
     """
 
     command: object
     ends: bool = False
+    answered: Callable[[Any], object] | None = None
     refused: Callable[[OutliveError], object] | None = None
 
 
@@ -204,7 +205,7 @@ class Courier:
         reply = LoopFuture[Any]()
         self._post.deliver(message.to, parcel.command, reply=reply, cause=cause, ends=parcel.ends)
         try:
-            await reply
+            state = await reply
         except (LogError, MailboxClosed):
             raise
         except OutliveError as error:
@@ -214,6 +215,8 @@ class Courier:
         else:
             if not self._log.version(message.to):
                 _log.info("message_without_receiver", stream=self._stream, to=message.to)
+            if parcel.answered is not None:
+                return parcel.answered(state)
         return Acknowledge(sequence=message.sequence)
 
     async def _wait(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from typing import (
     overload,
 )
 
+from outlive.actors.background import CHOICE, Background, check_entry
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.model import ToolSchema
 from outlive.actors.retry import Retry, as_retry, seconds
@@ -59,6 +60,8 @@ class Tool(Generic[P, R]):
         requires_approval: bool | str = False,
         approval_expires: float | timedelta | None = None,
         isolation: Isolation = "auto",
+        background: bool | Background = False,
+        concurrency: int | None = None,
     ) -> None:
         self.fn: Final = fn
         self.name: Final = name or fn.__name__
@@ -106,6 +109,18 @@ class Tool(Generic[P, R]):
             raise InvalidDefinition(
                 f"tool {self.name!r}: approval_expires is for tools with requires_approval"
             )
+        check_entry(f"background of tool {self.name!r}", background)
+        self.background: Final = background
+        chooses = isinstance(background, Background) and background.let_model_choose
+        if chooses and CHOICE in inspect.signature(fn).parameters:
+            raise InvalidDefinition(
+                f"tool {self.name!r} has a parameter {CHOICE!r}: by that the model would choose"
+            )
+        if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
+            raise InvalidDefinition(
+                f"tool {self.name!r}: concurrency is 1 or more, not {concurrency!r}"
+            )
+        self.concurrency: Final = concurrency
         self.schema: Final = ToolSchema(
             name=self.name,
             description=self.signature.description if description is None else description,
@@ -157,6 +172,8 @@ def tool(
     requires_approval: bool | str = False,
     approval_expires: float | timedelta | None = None,
     isolation: Isolation = "auto",
+    background: bool | Background = False,
+    concurrency: int | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -175,6 +192,8 @@ def tool(
     requires_approval: bool | str = False,
     approval_expires: float | timedelta | None = None,
     isolation: Isolation = "auto",
+    background: bool | Background = False,
+    concurrency: int | None = None,
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function, `def` or `async def`, a tool.
 
@@ -204,6 +223,9 @@ def tool(
             "process" runs each call in a process of its own, which is killed at the deadline,
             on a cancellation, and when its owner dies. Another process has to be able to import
             the function, and there is no `ctx.deps` in it.
+        background: the model goes on while it runs as a task; `Background` says how. An agent may
+            say something else of it.
+        concurrency: how many of its background tasks run at the same time, over all runs.
 
     Raises:
         InvalidDefinition: the function or an option cannot work, with the reason.
@@ -223,6 +245,8 @@ def tool(
             requires_approval=requires_approval,
             approval_expires=approval_expires,
             isolation=isolation,
+            background=background,
+            concurrency=concurrency,
         )
 
     return make if fn is None else make(fn)

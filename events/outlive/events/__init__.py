@@ -1,5 +1,6 @@
 """What happened: events, the state they fold into, and the log that keeps them."""
 
+from outlive.events.background import BackgroundCall, TaskLimits
 from outlive.events.clock import Clock, SystemClock
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Commit, Committed, OpenEntry
@@ -63,6 +64,7 @@ from outlive.events.run import (
     ApprovalDenied,
     ApprovalGranted,
     ApprovalRequested,
+    BackgroundResultReceived,
     ChildEvent,
     ChildRunEnded,
     ChildRunStarted,
@@ -88,8 +90,10 @@ from outlive.events.run import (
     StopAfterSteps,
     StopOnText,
     StopOnTool,
+    TaskRequested,
     TextPart,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     ToolCallInDoubt,
     ToolCallResolved,
@@ -106,7 +110,6 @@ from outlive.events.task import (
     TaskEvent,
     TaskFailed,
     TaskInDoubt,
-    TaskLimits,
     TaskProgressed,
     TaskQueued,
     TaskRecovered,
@@ -136,6 +139,8 @@ __all__ = [
     "ApprovalRequested",
     "ArgumentsChanged",
     "AttemptEnded",
+    "BackgroundCall",
+    "BackgroundResultReceived",
     "CODEC",
     "CallId",
     "ChildEvent",
@@ -231,6 +236,7 @@ __all__ = [
     "TaskQueued",
     "TaskRecovered",
     "TaskRejected",
+    "TaskRequested",
     "TaskResolved",
     "TaskResultIgnored",
     "TaskResumed",
@@ -243,6 +249,7 @@ __all__ = [
     "TaskTimedOut",
     "TextPart",
     "ToolCallCompleted",
+    "ToolCallDeferred",
     "ToolCallFailed",
     "ToolCallInDoubt",
     "ToolCallResolved",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from outlive.events.background import BackgroundCall
 from outlive.events.ids import CallId, RunId
 from outlive.events.values import Value
 
@@ -55,7 +56,7 @@ class RequestedToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """A model's wish to have a tool called.
 
     `call_id` is ours (`{step}.{index}`), `provider_id` the model provider's. With `child` it is a
-    sub-agent that is called.
+    sub-agent that is called, with `task` a tool in the background.
     """
 
     call_id: CallId
@@ -63,3 +64,4 @@ class RequestedToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     arguments: dict[str, Value] = {}
     provider_id: str = ""
     child: ChildRun | None = None
+    task: BackgroundCall | None = None

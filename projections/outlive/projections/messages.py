@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from outlive.events import (
     ApprovalGranted,
+    BackgroundResultReceived,
     CallId,
     Event,
     Failure,
@@ -19,6 +20,7 @@ from outlive.events import (
     RunCompleted,
     RunStarted,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     Value,
 )
@@ -26,11 +28,16 @@ from outlive.events.run.parts import InputPart
 
 
 class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_field="role"):
-    """What the run was asked, or what its model was told of an answer that does not fit."""
+    """What the run was asked, or what its model was told without having asked in this step.
+
+    That is, that an answer does not fit, or how a background task has ended.
+    """
 
     text: str
     parts: tuple[InputPart, ...] = ()
     """Text, images and files, if it was more than text."""
+    call_id: CallId | None = None
+    """The call that the background task has answered."""
 
 
 class AssistantMessage(
@@ -77,6 +84,9 @@ class Transcript:
         self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
         self.data: Value = None  # what the last answer says, if it has a type
         self._answers: dict[CallId, ToolMessage] = {}
+        self._asked = False  # not all calls are answered yet
+        self._deferred: dict[CallId, RequestedToolCall] = {}  # results come later
+        self._later: list[Message] = []  # once all calls of the step are answered
 
     def apply(self, event: Event) -> None:
         """Take one event, in order. Most say nothing here."""
@@ -93,6 +103,7 @@ class Transcript:
         )
         self.messages.append(answer)
         self.calls = {call.call_id: call for call in event.tool_calls}
+        self._asked = bool(self.calls)
 
     def _rejected(self, event: OutputRejected) -> None:
         self.messages.append(UserMessage(text=event.message))
@@ -108,6 +119,17 @@ class Transcript:
     def _tool_failed(self, event: ToolCallFailed) -> None:
         if event.retry_at_ns is None:
             self._answer(event.call_id, None, event.error)
+
+    def _tool_deferred(self, event: ToolCallDeferred) -> None:
+        call = self.calls.get(event.call_id)
+        if call is not None:
+            self._deferred[event.call_id] = call
+        self._answer(event.call_id, _placeholder(event.task_id), None)
+
+    def _task_over(self, event: BackgroundResultReceived) -> None:
+        call = self._deferred.pop(event.call_id, None)
+        if call is not None:
+            self._tell(_background_result(call, event))
 
     def _completed(self, event: RunCompleted) -> None:
         self.data = event.data
@@ -125,7 +147,13 @@ class Transcript:
         )
         if len(self._answers) == len(self.calls):
             self.messages.extend(self._answers[call_id] for call_id in self.calls)
-            self._answers = {}
+            self._answers, self._asked = {}, False
+            self.messages.extend(self._later)
+            self._later = []
+
+    def _tell(self, message: UserMessage) -> None:
+        """Add what the model has not asked for: not in between a call and its answer."""
+        (self._later if self._asked else self.messages).append(message)
 
     # A dict, not a `match`: each event of each run comes through here.
     _FOLD: ClassVar[dict[type[Event], Callable[[Transcript, Any], None]]] = {
@@ -135,13 +163,15 @@ class Transcript:
         ApprovalGranted: _granted,
         ToolCallCompleted: _tool_completed,
         ToolCallFailed: _tool_failed,
+        ToolCallDeferred: _tool_deferred,
+        BackgroundResultReceived: _task_over,
         RunCompleted: _completed,
     }
 
     def all(self) -> tuple[Message, ...]:
         """Return the messages, with the answers so far of a step that is not done."""
         part = (self._answers[call_id] for call_id in self.calls if call_id in self._answers)
-        return (*self.messages, *part)
+        return (*self.messages, *part, *self._later)
 
     @property
     def output(self) -> str:
@@ -150,6 +180,18 @@ class Transcript:
             if isinstance(message, AssistantMessage):
                 return message.text
         return ""
+
+
+def _placeholder(task_id: str) -> str:
+    return f"queued as background task {task_id}: its result will be told when there is one"
+
+
+def _background_result(call: RequestedToolCall, event: BackgroundResultReceived) -> UserMessage:
+    """Return how a model is told the result of a call that it was told to be deferred."""
+    told = ToolMessage(call_id=call.call_id, name=call.name, result=event.result, error=event.error)
+    how = event.status.replace("_", " ")
+    text = f"Background task {event.task_id} (tool {call.name}) {how}: {told.text}"
+    return UserMessage(text=text, call_id=call.call_id)
 
 
 def messages_of(events: Iterable[Event]) -> tuple[Message, ...]:

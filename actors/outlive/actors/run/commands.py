@@ -10,6 +10,7 @@ import msgspec
 from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.retry import NO_RETRY, Retry
 from outlive.events import (
+    BackgroundCall,
     CallId,
     ChildRun,
     Failure,
@@ -19,6 +20,7 @@ from outlive.events import (
     Usage,
     Value,
 )
+from outlive.events.run.background import TaskEnd
 from outlive.events.run.parts import InputPart
 from outlive.events.run.stopping import StopCondition
 
@@ -88,6 +90,7 @@ class PlannedCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     problem: Failure | None = None
     approval: Approval | None = None
     child: ChildRun | None = None  # the run that is to answer it, of a sub-agent
+    task: BackgroundCall | None = None  # the task that is to answer it
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -254,6 +257,35 @@ class RefuseChildRun(Command, kw_only=True, frozen=True, gc=False):
     error: Failure
 
 
+class TaskTaken(Command, kw_only=True, frozen=True, gc=False):
+    """A task that was asked for is there. With `queued` it goes on by itself."""
+
+    sequence: int  # of the message by which it was asked for
+    call_id: CallId
+    task_id: str
+    queued: bool
+
+
+class RefuseTask(Command, kw_only=True, frozen=True, gc=False):
+    """A task cannot be begun: there is another one of its id, say."""
+
+    sequence: int
+    call_id: CallId
+    task_id: str
+    error: Failure
+
+
+class ReceiveBackgroundResult(Command, kw_only=True, frozen=True, gc=False):
+    """A task has ended. With `error` it has not succeeded."""
+
+    call_id: CallId
+    task_id: str
+    status: TaskEnd
+    result: Value = None
+    error: Failure | None = None
+    elapsed_ms: int = 0
+
+
 class IgnoreToolResult(Command, kw_only=True, frozen=True, gc=False):
     """An attempt that had been given up has come to an end after all."""
 
@@ -315,5 +347,8 @@ RunCommand: TypeAlias = (
     | CancelRun
     | EndChildRun
     | RefuseChildRun
+    | TaskTaken
+    | RefuseTask
+    | ReceiveBackgroundResult
     | Acknowledge
 )

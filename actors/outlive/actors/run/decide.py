@@ -12,7 +12,7 @@ from typing import Literal, assert_never
 
 from outlive.actors.entity import Exhausted
 from outlive.actors.mail import Acknowledge, acknowledged
-from outlive.actors.run import children, people
+from outlive.actors.run import background, children, people
 from outlive.actors.run.commands import (
     AnswerSuspension,
     CallModel,
@@ -27,14 +27,17 @@ from outlive.actors.run.commands import (
     FailModelCall,
     FailToolCall,
     IgnoreToolResult,
+    ReceiveBackgroundResult,
     RecordDelta,
     Recover,
     RefuseChildRun,
+    RefuseTask,
     ReportProgress,
     ResolveToolCall,
     RunCommand,
     StartRun,
     SuspendToolCall,
+    TaskTaken,
     Wake,
 )
 from outlive.actors.run.failed_model_call import call_again, fail_model_call
@@ -152,6 +155,12 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
             return children.end_child(state, command)
         case RefuseChildRun():
             return children.refuse_child(state, command)
+        case TaskTaken():
+            return background.take(state, command)
+        case RefuseTask():
+            return background.refuse(state, command)
+        case ReceiveBackgroundResult():
+            return background.receive(state, command)
         case Acknowledge():
             return acknowledged(state.mail, command)
         case _:
@@ -192,6 +201,7 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
             arguments=planned.arguments,
             provider_id=planned.provider_id,
             child=planned.child,
+            task=planned.task,
         )
         for index, planned in enumerate(command.tool_calls)
     )

@@ -9,6 +9,7 @@ from outlive.events import (
     RunEvent,
     RunState,
     RunSuspended,
+    TaskRequested,
     ToolCallStarted,
 )
 from outlive.events.run import evolve
@@ -46,6 +47,8 @@ def _start_of(call_id: CallId, call: Call) -> RunEvent:
     if call.child is not None:
         child = call.child
         return ChildRunStarted(call_id=call_id, run_id=child.run_id, agent_id=child.agent_id)
+    if call.task is not None:
+        return TaskRequested(call_id=call_id, task_id=call.task.task_id)
     return ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, Literal
 
 import msgspec
 import structlog
 
 from outlive.actors.agent import Agent
+from outlive.actors.background import Plan
+from outlive.actors.background_plans import planned
 from outlive.actors.effects import running_task
 from outlive.actors.logs import shortened, told
 from outlive.actors.model import (
@@ -129,11 +131,13 @@ async def call_model(
     *,
     record: Callable[[RecordDelta], None],
     given_up: Callable[[], bool],
+    plans: Mapping[str, Plan],
 ) -> CompleteModelCall | FailModelCall:
     """Call a model of the agent and return the outcome.
 
     `record` is given pieces of the answer as they come. `given_up` says whether nobody wants
-    the outcome any more; CancelledError is raised then, and nothing else ever.
+    the outcome any more; CancelledError is raised then, and nothing else ever. `plans` say
+    which tools are called in the background.
     """
     started_ns, task = clock.monotonic_ns(), asyncio.current_task()
     size = Size()
@@ -159,10 +163,10 @@ async def call_model(
                     deltas.add(part.text, "reasoning")
                     reasoning.append(part.text)
                 case ToolCallPart():
-                    planned = _plan(agent, part)
-                    size.add(planned, room=_ROOM_FOR_A_CALL)
-                    size.add_text(planned.name)
-                    calls.append(planned)
+                    call = _plan(agent, part, plans)
+                    size.add(call, room=_ROOM_FOR_A_CALL)
+                    size.add_text(call.name)
+                    calls.append(call)
                 case Usage():
                     usage += _checked(part)
                 case Finish(reason=str()):
@@ -246,12 +250,15 @@ def _checked(usage: Usage) -> Usage:
     return usage
 
 
-def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
+def _plan(agent: Agent, part: ToolCallPart, plans: Mapping[str, Plan]) -> PlannedCall:
     """Look the tool up and check the arguments; what is wrong goes back to the model."""
     if not all(isinstance(text, str) for text in (part.name, part.id)):  # pyright: ignore[reportUnnecessaryIsInstance]  # a model from outside
         raise TypeError(f"a tool call's name and id are text: {part!r}")
     to_plain(part.id)
     arguments, problem = _arguments(part)
+    task = None
+    if problem is None:
+        arguments, task, problem = planned(plans.get(part.name), arguments)
     if problem is None:
         tool = agent.tools.get(part.name)
         if part.name in agent.agents:
@@ -263,7 +270,11 @@ def _plan(agent: Agent, part: ToolCallPart) -> PlannedCall:
         else:
             problem = tool.problem_with(arguments)
     return PlannedCall(
-        name=cut(part.name), arguments=arguments, provider_id=part.id, problem=problem
+        name=cut(part.name),
+        arguments=arguments,
+        provider_id=part.id,
+        problem=problem,
+        task=task,
     )
 
 

@@ -44,6 +44,7 @@ class Notes:
         self.provider_options: dict[str, Value] = {}
         self.stop_functions: tuple[str, ...] = ()
         self.model = ""  # the one that was called last
+        self.bound = 0  # with so many messages
         self.step = 0
         self.usage = Usage()  # with that of child runs
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
@@ -65,7 +66,7 @@ class Notes:
         )
 
     def _called(self, event: ModelCallStarted) -> None:
-        self.model = event.model
+        self.model, self.bound = event.model, event.messages
 
     def _answered(self, event: ModelCallCompleted) -> None:
         self.step = event.step + 1

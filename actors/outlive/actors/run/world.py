@@ -8,9 +8,11 @@ from functools import partial
 from msgspec.structs import replace
 
 from outlive.actors.agent import Agent
+from outlive.actors.background_plans import schemas_of
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.model import ModelRequest
 from outlive.actors.run.approvals import with_approvals
+from outlive.actors.run.background import with_tasks
 from outlive.actors.run.children import with_children
 from outlive.actors.run.commands import (
     CallModel,
@@ -23,6 +25,7 @@ from outlive.actors.run.commands import (
     FailToolCall,
 )
 from outlive.actors.run.messages import parcel
+from outlive.actors.run.messages_to_tasks import task_parcel
 from outlive.actors.run.model_call import call_model, cut, failure
 from outlive.actors.run.notes import Notes, read_notes
 from outlive.actors.run_context import RunContext, ask
@@ -38,8 +41,9 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.ids import NO_VERSION
+from outlive.events.run.background import CANCEL, QUEUE
 from outlive.events.values import canonical, digest
-from outlive.projections import Transcript
+from outlive.projections import Message, Transcript
 
 
 def _digest(agent: Agent, request: ModelRequest) -> str:
@@ -122,7 +126,10 @@ class RunWorld:
         )
 
     def _pack(self, message: Deliver) -> Parcel:
-        return parcel(message, self._run_id, self._read_notes(), self._all.agents)
+        notes = self._read_notes()
+        if message.subject in (QUEUE, CANCEL):
+            return task_parcel(message, self._run_id, notes, self._all.desk)
+        return parcel(message, self._run_id, notes, self._all.agents)
 
     def _failed(self, effect: CallModel | CheckStop | CallTool, home: Address, reason: str) -> None:
         """The effect's task has ended without an outcome: that is how it ended."""
@@ -146,7 +153,9 @@ class RunWorld:
     async def _call_model(
         self, agent: Agent, model: str, effect: CallModel, home: Address, notes: Notes
     ) -> None:
-        context = self._context(notes)
+        # What came since the call was decided, a background result say, is for the next one.
+        context = self._context(notes, notes.transcript.messages[: notes.bound])
+        plans = self._all.plans[agent.id]
         try:
             instructions = await agent.instructions_for(context)
         except Exception as raised:  # noqa: BLE001  # a function's end is not the runtime's
@@ -160,7 +169,7 @@ class RunWorld:
             attempt=effect.attempt,
             instructions=instructions,
             messages=context.messages,
-            tools=agent.tool_schemas,
+            tools=schemas_of(agent, plans),
             settings=agent.model_settings,
             provider_options=notes.provider_options,
             output_schema=None if agent.output is None else agent.output.schema,
@@ -173,6 +182,7 @@ class RunWorld:
             self._all.clock,
             record=home.tell,
             given_up=lambda: self._all.effects.given_up(self._stream, effect),
+            plans=plans,
         )
         if agent.output is not None and isinstance(outcome, CompleteModelCall):
             outcome = agent.output.checked(outcome, agent.output_repairs)
@@ -180,14 +190,15 @@ class RunWorld:
             now_ns = self._all.clock.now_ns()
             outcome = with_approvals(outcome, agent, self._all.functions, now_ns)
             outcome = with_children(outcome, agent, self._run_id)
+            outcome = with_tasks(outcome, self._run_id)
         home.conclude(replace(outcome, request_digest=_digest(agent, request)))
 
-    def _context(self, notes: Notes) -> RunContext:
+    def _context(self, notes: Notes, messages: Sequence[Message]) -> RunContext:
         return RunContext(
             run_id=self._run_id,
             agent_id=notes.agent_id,
             step=notes.step,
-            messages=tuple(notes.transcript.messages),
+            messages=tuple(messages),
             usage=notes.usage,
             metadata=notes.metadata,
             request_context=notes.request_context,
@@ -195,7 +206,7 @@ class RunWorld:
         )
 
     async def _check_stop(self, effect: CheckStop, home: Address, notes: Notes) -> None:
-        context, stop, error = self._context(notes), "", None
+        context, stop, error = self._context(notes, notes.transcript.messages), "", None
         for name in notes.stop_functions:
             try:
                 met = await ask(self._all.functions[name], context)

@@ -21,7 +21,8 @@ from outlive.actors.run.commands import (
 )
 from outlive.actors.task.admission import Backpressure
 from outlive.events import CallId, TaskLimits, Value
-from outlive.events.task.events import FIRST_CALL, TaskMode
+from outlive.events.background import TaskMode
+from outlive.events.task.events import FIRST_CALL
 
 
 class QueueTask(Command, kw_only=True, frozen=True, gc=False):

@@ -1,5 +1,6 @@
 """The run: one agent working on one input. Its events and the state they fold into."""
 
+from outlive.events.run.background import BackgroundResultReceived, TaskRequested, ToolCallDeferred
 from outlive.events.run.children import ChildEvent, ChildRunEnded, ChildRunStarted, ParentCall
 from outlive.events.run.events import (
     ModelAttemptAbandoned,
@@ -40,6 +41,7 @@ __all__ = [
     "ApprovalDenied",
     "ApprovalGranted",
     "ApprovalRequested",
+    "BackgroundResultReceived",
     "Call",
     "ChildEvent",
     "ChildRunEnded",
@@ -68,8 +70,10 @@ __all__ = [
     "StopAfterSteps",
     "StopOnText",
     "StopOnTool",
+    "TaskRequested",
     "TextPart",
     "ToolCallCompleted",
+    "ToolCallDeferred",
     "ToolCallFailed",
     "ToolCallInDoubt",
     "ToolCallResolved",

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.ids import CallId
 from outlive.events.mail import MessageDelivered, MessageId
+from outlive.events.run.background import BackgroundEvent
 from outlive.events.run.children import ChildEvent, ParentCall
 from outlive.events.run.parts import InputPart
 from outlive.events.run.people import PeopleEvent
@@ -153,7 +154,8 @@ class ToolCallFailed(Event, tag="tool-call-failed", frozen=True, kw_only=True):
     The kinds of `error`: `error` (the tool raised), `timeout`, `in_doubt` (cut off by a crash,
     and not to be repeated), `unknown_tool`, `invalid_arguments`, `invalid_output`,
     `unserialisable`, `too_large`, `denied`, `resolved` (a person said so), `child_failed` and
-    `child_cancelled` (the run of a sub-agent did not complete). `attempt` 0 means that it never
+    `child_cancelled` (the run of a sub-agent did not complete), `rejected` and `cancelled` (the
+    background task was). `attempt` 0 means that it never
     started.
     """
 
@@ -211,5 +213,6 @@ RunEvent: TypeAlias = (
     | RunFailed
     | PeopleEvent
     | ChildEvent
+    | BackgroundEvent
     | MessageDelivered
 )

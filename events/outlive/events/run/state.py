@@ -7,9 +7,19 @@ from typing import Final, Literal, Protocol, TypeAlias, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from outlive.events.background import BackgroundCall
 from outlive.events.event import ChildRun, Failure, Usage
 from outlive.events.ids import CallId
 from outlive.events.mail import NO_MAIL, Mail, MessageDelivered, MessageId, delivered, hear
+from outlive.events.run.background import (
+    BackgroundEvent,
+    BackgroundResultReceived,
+    OpenTask,
+    TaskRequested,
+    ToolCallDeferred,
+    task_requested,
+    tasks_cancelled,
+)
 from outlive.events.run.children import (
     ChildRunEnded,
     ChildRunStarted,
@@ -62,11 +72,12 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 RunStatus: TypeAlias = Literal["none", "running", "suspended", "completed", "failed", "cancelled"]
 CallStatus: TypeAlias = Literal[
-    "waiting", "started", "retrying", "asked", "suspended", "in_doubt", "child"
+    "waiting", "started", "retrying", "asked", "suspended", "in_doubt", "child", "task"
 ]
 FOR_A_PERSON: Final = frozenset({"asked", "suspended", "in_doubt"})
 """The statuses of calls that wait for a person."""
-_FOR_OTHERS: Final = FOR_A_PERSON | {"child"}
+FOR_MESSAGES: Final = frozenset({"child", "task"})
+"""The statuses of calls that wait for another entity."""
 
 
 class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -99,6 +110,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     asks: dict[str, dict[str, Value] | None] = {}  # keys that wait, and schemas of their answers
     digest: str = ""  # of the arguments that wait for consent
     child: ChildRun | None = None  # the run that answers it; "child": it has been started
+    task: BackgroundCall | None = None  # that answers it; "task": it has been asked for
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -131,6 +143,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stop: str = ""  # the condition that is met: the run ends with its step
     repairs: int = 0  # answers that were not of the output type, and were to be given anew
     rejected: Failure | None = None  # what is wrong with the last answer
+    tasks: dict[CallId, OpenTask] = {}  # deferred, and not over yet as far as the run knows
     checks: int = 0  # recoveries while registered functions were asked whether to stop
     parent: ParentCall | None = None
     mail: Mail = NO_MAIL
@@ -149,9 +162,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def waiting(self) -> bool:
-        """Whether nothing goes on but child runs; some calls may wait for a person besides."""
+        """Whether nothing goes on but child runs and tasks; a person may be waited for besides."""
         statuses = {call.status for call in self.calls.values()}
-        return "child" in statuses and statuses <= _FOR_OTHERS and self.status == "running"
+        others = bool(statuses & FOR_MESSAGES) and statuses <= FOR_MESSAGES | FOR_A_PERSON
+        return others and self.status == "running"
 
     @property
     def over(self) -> bool:
@@ -213,7 +227,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 model_attempt=None,
                 model_failures=0,
                 calls={
-                    call.call_id: Call(name=call.name, child=call.child)
+                    call.call_id: Call(name=call.name, child=call.child, task=call.task)
                     for call in event.tool_calls
                 },
                 usage=state.usage + event.usage,
@@ -299,8 +313,33 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 usage=state.usage + event.usage,
                 mail=hear(state.mail, event.message, last=True),
             )
+        case TaskRequested() | ToolCallDeferred() | BackgroundResultReceived():
+            return _evolve_background(state, event)
         case _:
             return _evolve_people(state, event)
+
+
+def _evolve_background(state: RunState, event: BackgroundEvent) -> RunState:
+    """Return the state after an event about background tasks."""
+    match event:
+        case TaskRequested():
+            call = replace(_call(state, event.call_id), status="task", attempt=1)
+            asked = _with_call(state, event.call_id, call)
+            return replace(asked, mail=task_requested(state.mail, event))
+        case ToolCallDeferred():
+            call = _call(state, event.call_id)
+            task = OpenTask(
+                task_id=event.task_id, detached=call.task is not None and call.task.detached
+            )
+            told = _without_call(state, event.call_id)
+            return replace(told, tasks={**state.tasks, event.call_id: task})
+        case BackgroundResultReceived():
+            if event.call_id not in state.tasks:
+                return state  # The call is answered in the same commit.
+            tasks = {id: task for id, task in state.tasks.items() if id != event.call_id}
+            return replace(state, tasks=tasks, messages=state.messages + 1)
+        case _:
+            assert_never(event)
 
 
 def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
@@ -351,7 +390,7 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
                 calls={},
                 model_attempt=None,
                 model_wait=None,
-                mail=_last_mail(state, event.message),
+                mail=tasks_cancelled(_last_mail(state, event.message), _open_tasks(state)),
             )
         case _:
             assert_never(event)
@@ -374,6 +413,16 @@ def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
     )
     mail = children_cancelled(hear(state.mail, message), children)
     return mail if state.parent is None or message is not None else child_ended(mail, state.parent)
+
+
+def _open_tasks(state: RunState) -> list[tuple[CallId, OpenTask]]:
+    """Return the tasks that may still go on: deferred, or waited for."""
+    waited_for = [
+        (call_id, OpenTask(task_id=call.task.task_id, detached=call.task.detached))
+        for call_id, call in state.calls.items()
+        if call.status == "task" and call.task is not None
+    ]
+    return [*state.tasks.items(), *waited_for]
 
 
 def _said(state: RunState, name: str, said: str) -> RunState:

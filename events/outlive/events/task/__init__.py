@@ -1,11 +1,11 @@
 """The task: a tool call in the background. Its events and the state they fold into."""
 
+from outlive.events.background import TaskLimits
 from outlive.events.task.events import (
     TaskCancelled,
     TaskEvent,
     TaskFailed,
     TaskInDoubt,
-    TaskLimits,
     TaskProgressed,
     TaskQueued,
     TaskRecovered,

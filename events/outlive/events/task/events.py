@@ -5,30 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-import msgspec
-
+from outlive.events.background import TaskLimits, TaskMode
 from outlive.events.event import Event, Failure
 from outlive.events.ids import CallId
 from outlive.events.mail import MessageDelivered
 from outlive.events.values import Value
 
-TaskMode: TypeAlias = Literal["deferred", "awaited"]
-FIRST_CALL = CallId("0.0")
-
-
-class TaskLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What an attempt may take and when it is tried again, as it was when the task was queued."""
-
-    timeout_ns: int | None = None
-    stall_timeout_ns: int | None = None  # without any progress
-    max_retries: int = 0
-    delay_ns: int = 0  # before the first retry, and so on: see `outlive.actors.Retry`
-    factor: float = 1.0
-    max_delay_ns: int = 0
-    jitter: float = 0.0
-    retry_on: tuple[str, ...] | None = None
+FIRST_CALL: Final = CallId("0.0")
 
 
 class TaskQueued(Event, tag="task-queued", frozen=True, kw_only=True):

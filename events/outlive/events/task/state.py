@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol, TypeAlias, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from outlive.events.background import TaskLimits, TaskMode
 from outlive.events.event import Failure
 from outlive.events.ids import CallId, StreamId
 from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, post
@@ -16,8 +17,6 @@ from outlive.events.task.events import (
     TaskEvent,
     TaskFailed,
     TaskInDoubt,
-    TaskLimits,
-    TaskMode,
     TaskProgressed,
     TaskQueued,
     TaskRecovered,
