@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outlive.actors import Agent, EchoModel, ToolCall, ToolContext, Turn, snapshots, tool
+from outlive.actors import (
+    Agent,
+    BackgroundTasks,
+    EchoModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    snapshots,
+    tool,
+)
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
@@ -21,6 +30,7 @@ from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import ScriptedModel
 from outlive.actors.snapshots import StateCodec, UnfitState, codec_of
 from outlive.actors.surroundings import Surroundings
+from outlive.actors.task.desk import Desk
 from outlive.actors.workers.processes import ProcessWorkers
 from outlive.events import (
     CallId,
@@ -353,10 +363,13 @@ def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
     log.append(run_stream("r1"), events, expected_version=Version(0))
 
     async def play() -> None:
+        post = Post()
         surroundings = Surroundings(
-            post=Post(),
+            post=post,
             log=log,
             agents={},
+            plans={},
+            desk=Desk(BackgroundTasks(), {}, log=log, post=post, clock=clock()),
             effects=EffectTable(asyncio.get_running_loop()),
             clock=clock(),
             executor=ThreadPoolExecutor(1),

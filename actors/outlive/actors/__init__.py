@@ -1,6 +1,7 @@
 """Who acts: agents, their tools and models, and the runtime that keeps them going."""
 
 from outlive.actors.agent import Agent
+from outlive.actors.background import Background, BackgroundTasks
 from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
@@ -29,6 +30,8 @@ from outlive.events import FilePart, ImagePart, StopAfterSteps, StopOnText, Stop
 
 __all__ = [
     "Agent",
+    "Background",
+    "BackgroundTasks",
     "BlockingAskRefused",
     "DuplicateStep",
     "EchoModel",

@@ -18,7 +18,7 @@ One that a later release wrote is tried again at each opening: it may be that re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -27,8 +27,8 @@ from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Exhausted, World
 from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
 from outlive.actors.event_sourced import (
-    SUSPENDED,
-    WAITING,
+    AT_REST,
+    GOES_ON,
     EventSourcedActor,
 )
 from outlive.actors.kind import Kind
@@ -93,7 +93,9 @@ class Addresses(Generic[S, C, X, R]):
         *,
         save_every: int | None = None,
         mailbox_limit: int = MAILBOX_LIMIT,
+        row_changed: Callable[[StreamId, OpenEntry | None], None] | None = None,
     ) -> None:
+        self._row_changed = row_changed
         self._save_every = save_every
         self._kind = kind
         self._mailbox_limit = mailbox_limit
@@ -226,6 +228,7 @@ class Addresses(Generic[S, C, X, R]):
     def _actor(
         self, stream: StreamId, world: World[X], mailbox: Mailbox
     ) -> EventSourcedActor[S, C, X]:
+        heard = self._row_changed
         return EventSourcedActor(
             stream,
             self._kind.entity,
@@ -236,6 +239,7 @@ class Addresses(Generic[S, C, X, R]):
             broken=lambda error: self._broken(stream, error),
             save_every=self._save_every,
             mailbox=mailbox,
+            row_changed=None if heard is None else lambda entry: heard(stream, entry),
         )
 
     def at_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R]:
@@ -407,7 +411,7 @@ class Addresses(Generic[S, C, X, R]):
         if entry is None or not entry.owes:
             del self._residents[stream]
             resident.actor.stop_now()
-        if entry is None or entry.status != WAITING:
+        if entry is None or entry.status not in GOES_ON:
             self._answer(stream, resident, None)
 
     def _answer(
@@ -520,9 +524,11 @@ class Addresses(Generic[S, C, X, R]):
         _log.warning("entity_stands_still", stream=stream, status=status, reason=reason)
         if entry != before:
             self._log.append(stream, (), expected_version=version, entry=entry)
+        if self._row_changed is not None:
+            self._row_changed(stream, entry)
         return entry
 
 
 def _waits_for_others(entry: OpenEntry) -> bool:
-    waits = entry.status in (SUSPENDED, WAITING)
+    waits = entry.status in AT_REST
     return waits and not entry.owes and entry.wake_at_ns is None

@@ -58,6 +58,11 @@ SUSPENDED: Final = "suspended"
 """The status of an entity that waits for a person: it needs no memory until then."""
 WAITING: Final = "waiting"
 """The status of one that waits for messages of others: it goes on by itself, without memory."""
+QUEUED: Final = "queued"
+"""The status of one that waits until it is told to start."""
+GOES_ON: Final = frozenset({WAITING, QUEUED})
+"""The statuses of those that go on by themselves, and need no memory until then."""
+AT_REST: Final = GOES_ON | {SUSPENDED}
 
 C = TypeVar("C")
 
@@ -129,6 +134,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         broken: Callable[[BaseException], None],
         save_every: int | None = None,
         mailbox: Mailbox | None = None,
+        row_changed: Callable[[OpenEntry | None], None] | None = None,
     ) -> None:
         """Prepare the actor of `stream`.
 
@@ -138,6 +144,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         failed, or something raised where nobody is asked. It expects that the actor is stopped
         then, or detached. `save_every` is the number of events after which its state is saved;
         `EVERY_EVENTS` if left out. `mailbox` is that of the address, if it has one already.
+        `row_changed` is told the row that the state asks for, once that is durable.
         """
         super().__init__(stream, mailbox)
         self.stream: Final = stream
@@ -145,6 +152,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._log = log
         self._world = world
         self._wake_at = wake_at
+        self._row_changed = row_changed
         self._at_rest = at_rest
         self._broken = broken
         self._save_every = save_every or snapshots.EVERY_EVENTS
@@ -437,6 +445,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if wake_at_ns != self._wake_at_ns:
             self._wake_at_ns = wake_at_ns
             self._wake_at(self.stream, wake_at_ns)
+        if self._row_changed is not None:
+            self._row_changed(entry)
 
     def _unwind(self, pending: _Pending[S], commit: Commit) -> None:
         """A write was refused, this one or one before it.
@@ -506,4 +516,4 @@ def _rests(entry: OpenEntry | None) -> bool:
     """Whether an entity with this row is over, or does nothing until somebody else does."""
     if entry is None or entry.over:
         return True
-    return entry.status in (SUSPENDED, WAITING) and not entry.owes
+    return entry.status in AT_REST and not entry.owes

@@ -12,6 +12,8 @@ import structlog
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
+from outlive.actors.background import BackgroundTasks
+from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
@@ -27,6 +29,8 @@ from outlive.actors.run.kind import RunKind, RunResident, Runs
 from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, decode_request
 from outlive.actors.run_context import Functions
 from outlive.actors.surroundings import Surroundings
+from outlive.actors.task.desk import Desk
+from outlive.actors.task.kind import TaskKind, Tasks
 from outlive.actors.timers import Timers
 from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
@@ -47,7 +51,7 @@ from outlive.events import (
     SuspensionNotFound,
     Version,
 )
-from outlive.events.ids import id_of
+from outlive.events.ids import id_of, kind_of
 from outlive.projections import (
     RunResult,
     ViewRunner,
@@ -81,6 +85,7 @@ class OwnerSide:
         save_every: int | None,
         mailbox_limit: int,
         views: ViewRunner,
+        background_tasks: BackgroundTasks,
     ) -> None:
         self.log = log
         self.views = views
@@ -92,6 +97,9 @@ class OwnerSide:
         self._effects = EffectTable(self._loop)
         self._timers = Timers(clock, self._wake)
         post = Post()
+        self._desk = Desk(
+            background_tasks, tool_limits(agents.values()), log=log, post=post, clock=clock
+        )
         surroundings = Surroundings(
             log=log,
             agents=agents,
@@ -103,6 +111,8 @@ class OwnerSide:
             workers=workers,
             deps=deps,
             functions=functions,
+            plans={id: plans_of(agent, background_tasks) for id, agent in agents.items()},
+            desk=self._desk,
         )
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
@@ -115,17 +125,37 @@ class OwnerSide:
             save_every=save_every,
             mailbox_limit=mailbox_limit,
         )
+        task_kind = TaskKind(
+            surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
+        )
+        self._tasks: Tasks = Addresses(
+            task_kind,
+            log,
+            self._effects,
+            self._timers,
+            save_every=save_every,
+            mailbox_limit=mailbox_limit,
+            row_changed=self._desk.row,
+        )
         post.serve(kind.name, self._runs)
-        self._runs.bring_in_all([row for row in log.open_entries() if row[1].kind == kind.name])
+        post.serve(task_kind.name, self._tasks)
+        rows = log.open_entries()
+        tasks = [row for row in rows if row[1].kind == task_kind.name]
+        self._desk.open(tasks)
+        self._runs.bring_in_all([row for row in rows if row[1].kind == kind.name])
+        self._tasks.bring_in_all(tasks)
         log.on_submitted(self._hear)
         views.start()
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
-        self._runs.wake(stream, now_ns)
+        if kind_of(stream) == "task":
+            self._desk.due(stream, now_ns)
+        else:
+            self._runs.wake(stream, now_ns)
 
     def live(self) -> list[LiveEntity]:
         """Return what is in memory."""
-        return self._runs.live()
+        return [*self._runs.live(), *self._tasks.live()]
 
     async def close(self, error: OutliveError, *, patience: float = 0.0) -> None:
         """Stop what runs. Who waits for a result gets `error`.
@@ -134,13 +164,16 @@ class OwnerSide:
         """
         self._ended = error
         self._timers.close()
+        self._desk.close()
         if patience:
             deadline = self._loop.time() + patience
             await self._effects.drain(patience)
             await self._runs.drain(deadline)
+            await self._tasks.drain(deadline)
         await self._effects.close()
         await self._workers.close()
         self._runs.close(error)
+        self._tasks.close(error)
         await self.views.close()
 
     async def obey(self, stream: StreamId, request: Request) -> None:

@@ -15,6 +15,8 @@ from typing import Final, Literal, Protocol, Self, TypeVar, overload
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
+from outlive.actors.background import BackgroundTasks
+from outlive.actors.background_plans import tool_limits
 from outlive.actors.functions import check_functions
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
@@ -110,6 +112,8 @@ class Runtime(Steering):
             given a `RunContext` and may be async, the predicates of `requires_approval` are given
             the arguments. They are called on the event loop. A run that needs a condition which is
             not there is `blocked`.
+        background_tasks: how many tasks run at the same time, and what holds for all of them.
+            See `BackgroundTasks`.
         projections: read models of your own, kept beside the one of runs. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
@@ -145,6 +149,7 @@ class Runtime(Steering):
         deps: object = None,
         functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
+        background_tasks: BackgroundTasks | None = None,
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
         close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
@@ -185,6 +190,12 @@ class Runtime(Steering):
         if save_every is not None and (type(save_every) is not int or save_every < 1):
             raise InvalidDefinition(f"save_every is 1 or more events, not {save_every!r}")
         self._save_every = save_every
+        if not isinstance(background_tasks, BackgroundTasks | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidDefinition(
+                f"background_tasks is BackgroundTasks(...), not {background_tasks!r}"
+            )
+        self._background_tasks = background_tasks or BackgroundTasks()
+        tool_limits(self._agents.values())  # They must agree.
         if type(mailbox_limit) is not int or mailbox_limit < 1:
             raise InvalidDefinition(f"mailbox_limit is 1 or more, not {mailbox_limit!r}")
         self._mailbox_limit = mailbox_limit
@@ -269,6 +280,7 @@ class Runtime(Steering):
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             mailbox_limit=self._mailbox_limit,
+            background_tasks=self._background_tasks,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
+from outlive.actors.background import Plan
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.mail import Post
 from outlive.actors.run_context import Functions
+from outlive.actors.task.desk import Desk
 from outlive.actors.workers.port import Workers
 from outlive.events import Clock, LogReader, Position, StreamId
 
@@ -32,6 +34,8 @@ class Surroundings:
         workers: Workers,
         deps: object,
         functions: Functions,
+        plans: Mapping[str, Mapping[str, Plan]],
+        desk: Desk,
     ) -> None:
         self.log: Final = log
         self.post: Final = post
@@ -43,6 +47,8 @@ class Surroundings:
         self.workers: Final = workers
         self.deps: Final = deps
         self.functions: Final = functions
+        self.plans: Final = plans  # by agent and tool: what is called in the background
+        self.desk: Final = desk
 
 
 class Address:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self, TypeVar, overload
 from msgspec import UNSET
 
 from outlive.actors.agent import Agent
+from outlive.actors.background import BackgroundTasks
 from outlive.actors.ids import Ids
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT, BlockingAskRefused
@@ -96,6 +97,7 @@ class SyncRuntime:
         deps: object = None,
         functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
+        background_tasks: BackgroundTasks | None = None,
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
         close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
@@ -115,6 +117,7 @@ class SyncRuntime:
             functions=functions,
             deps=deps,
             projections=projections,
+            background_tasks=background_tasks,
             max_recoveries=max_recoveries,
             mailbox_limit=mailbox_limit,
             close_timeout=close_timeout,

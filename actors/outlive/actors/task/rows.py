@@ -22,13 +22,18 @@ def summary_of(state: TaskState) -> dict[str, str]:
     return summary
 
 
+def place_in(entry: OpenEntry) -> int:
+    """Return a task's place in the line, as its row tells it."""
+    return int(entry.summary.get("place", 0))
+
+
 def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_ns: int) -> None:
     """Have admission know what the row of a task says; None: it has none any more.
 
     A task that stands still, is suspended, or waits to be tried again neither holds a slot nor
     waits for one.
     """
-    if entry is None:
+    if entry is None or "tool" not in entry.summary:  # It stands still, and cannot be read.
         admission.leave(task)
         return
     summary = entry.summary
@@ -38,7 +43,7 @@ def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_n
     if entry.status == "running" and slot:
         admission.hold(task, agent, tool)
     elif entry.status == "queued" and slot and (entry.wake_at_ns or 0) <= now_ns:
-        priority, place = int(summary.get("priority", 0)), int(summary["place"])
-        admission.wait(Waiting(task, agent, tool, priority, place))
+        priority = int(summary.get("priority", 0))
+        admission.wait(Waiting(task, agent, tool, priority, place_in(entry)))
     else:
         admission.leave(task)

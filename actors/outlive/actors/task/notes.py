@@ -1,0 +1,80 @@
+"""What a task's effects need of its events besides its state: arguments, and values of steps."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from outlive.events import (
+    CallId,
+    Event,
+    LogReader,
+    RequestedToolCall,
+    StreamId,
+    TaskCancelled,
+    TaskFailed,
+    TaskLimits,
+    TaskQueued,
+    TaskRejected,
+    TaskResumed,
+    TaskStepCompleted,
+    TaskSucceeded,
+    TaskTimedOut,
+    Value,
+    Version,
+)
+
+_PAGE: Final = 1_000
+
+End: TypeAlias = TaskSucceeded | TaskFailed | TaskTimedOut | TaskCancelled | TaskRejected
+
+
+class TaskNotes:
+    """Folds a task's events, in order, each once."""
+
+    def __init__(self) -> None:
+        self.call = RequestedToolCall(call_id=CallId(""), name="")
+        self.agent_id = ""
+        self.run_id = ""
+        self.request_context: dict[str, Value] = {}
+        self.limits = TaskLimits()
+        self.memos: Final[dict[str, Value]] = {}
+        self.answers: Final[dict[str, Value]] = {}  # what people have said
+        self.end: End | None = None
+
+    def apply(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case TaskQueued():
+                self.call = RequestedToolCall(
+                    call_id=event.call_id, name=event.tool, arguments=event.arguments
+                )
+                self.agent_id = event.agent_id
+                self.run_id = event.run_id
+                self.request_context = event.request_context
+                self.limits = event.limits
+            case TaskStepCompleted():
+                self.memos[event.key] = event.value
+            case TaskResumed():
+                self.answers[event.key] = event.value
+            case TaskSucceeded() | TaskFailed() | TaskTimedOut() | TaskCancelled() | TaskRejected():
+                self.end = event
+            case _:
+                pass
+
+
+def read_task_notes(log: LogReader, stream: StreamId, version: Version) -> TaskNotes:
+    """Return the notes of a task's events up to `version`, and of none beyond it.
+
+    Raises:
+        CorruptLog, NewerFormat: the stream cannot be read; nothing is guessed at.
+    """
+    notes, after = TaskNotes(), Version(0)
+    while after < version:
+        page = log.read(stream, after=after, limit=min(_PAGE, version - after))
+        if not page:
+            break
+        for recorded in page:
+            if recorded.version <= version:
+                notes.apply(recorded.event)
+        after = page[-1].version
+    return notes

@@ -1,0 +1,162 @@
+"""What a task's effects are done to: its tool, and the run that has asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import assert_never
+
+from outlive.actors.background import retry_of
+from outlive.actors.mail import Courier, Deliver, Parcel
+from outlive.actors.run.commands import CallTool, FailToolCall, ReceiveBackgroundResult
+from outlive.actors.run.model_call import cut
+from outlive.actors.surroundings import Address, Surroundings
+from outlive.actors.task.commands import Effect
+from outlive.actors.task.notes import End, TaskNotes, read_task_notes
+from outlive.actors.tool_attempt import Limits
+from outlive.actors.tool_calls import ToolCalls
+from outlive.events import (
+    Event,
+    Failure,
+    Position,
+    TaskCancelled,
+    TaskFailed,
+    TaskLimits,
+    TaskRejected,
+    TaskSucceeded,
+    TaskTimedOut,
+    Version,
+    task_stream,
+)
+from outlive.events.ids import NO_VERSION
+
+
+class TaskWorld:
+    """Performs one task's effects. Fulfils `entity.World`.
+
+    What it knows is folded from the task's events, so it can be thrown away with the actor at
+    any time. Of a task whose state was saved, the events before that are read when an effect
+    needs them.
+    """
+
+    def __init__(self, task_id: str, surroundings: Surroundings) -> None:
+        self._task_id = task_id
+        self._stream = task_stream(task_id)
+        self._all = surroundings
+        self._calls = ToolCalls(surroundings, self._stream)
+        self._courier = Courier(
+            self._stream,
+            post=surroundings.post,
+            effects=surroundings.effects,
+            log=surroundings.log,
+        )
+        self.reset(NO_VERSION)
+
+    def reset(self, version: Version) -> None:
+        """Forget what was noted; the events up to `version` are read when they are needed."""
+        self._version = version
+        self._notes = None if version else TaskNotes()
+
+    def committed(self, events: Sequence[Event], version: Version) -> None:
+        """Take note of durable events."""
+        self._version = version
+        if self._notes is not None:
+            for event in events:
+                self._notes.apply(event)
+
+    def _read_notes(self) -> TaskNotes:
+        if self._notes is None:
+            self._notes = read_task_notes(self._all.log, self._stream, self._version)
+        return self._notes
+
+    def perform(self, effect: Effect, cause: Position) -> None:
+        """Start an effect, unless it runs already. Raises LogError."""
+        if isinstance(effect, Deliver):
+            self._courier.start(effect, self._pack, cause)
+            return
+        if self._all.effects.get(self._stream, effect) is not None:
+            return
+        notes = self._read_notes()
+        home = Address(self._all, self._stream, effect, cause)
+        self._all.effects.start(
+            self._stream,
+            effect,
+            partial(self._call_tool, effect, home, notes),
+            failed=lambda reason: self._failed(effect, home, reason),
+        )
+
+    async def _call_tool(self, effect: CallTool, home: Address, notes: TaskNotes) -> None:
+        await self._calls.make(
+            effect,
+            self._all.agents[notes.agent_id].tools[effect.name],
+            notes.call,
+            home,
+            limits=_limits(notes.limits),
+            spread_by=self._stream,
+            memos=notes.memos,
+            answers=notes.answers,
+            owner=notes.run_id or self._stream,
+            agent_id=notes.agent_id,
+            request_context=notes.request_context,
+        )
+
+    def _failed(self, effect: CallTool, home: Address, reason: str) -> None:
+        """The attempt has ended without an outcome: that is how it ended."""
+        if self._all.effects.given_up(self._stream, effect):
+            return
+        home.conclude(
+            FailToolCall(
+                call_id=effect.call_id,
+                attempt=effect.attempt,
+                error=Failure(kind="error", message=cut(reason)),
+                now_ns=self._all.clock.now_ns(),
+            )
+        )
+
+    def _pack(self) -> Parcel:
+        """Return what the run is told: how the task has ended."""
+        notes = self._read_notes()
+        assert notes.end is not None, "a task says how it has ended once it has"
+        return Parcel(_told(self._task_id, notes, notes.end))
+
+    def give_up(self, effect: Effect) -> None:
+        """Stop an effect that is owed no more, if it still runs."""
+        if isinstance(effect, CallTool):
+            self._calls.give_up(effect)
+        else:
+            self._all.effects.settle(self._stream, effect)
+
+
+def _limits(limits: TaskLimits) -> Limits:
+    def seconds(length_ns: int | None) -> float | None:
+        return None if length_ns is None else length_ns / 1e9
+
+    return Limits(
+        timeout=seconds(limits.timeout_ns),
+        retry=retry_of(limits),
+        stall_timeout=seconds(limits.stall_timeout_ns),
+    )
+
+
+def _told(task_id: str, notes: TaskNotes, end: End) -> ReceiveBackgroundResult:
+    def received(**outcome: object) -> ReceiveBackgroundResult:
+        return ReceiveBackgroundResult(
+            call_id=notes.call.call_id,
+            task_id=task_id,
+            **outcome,  # type: ignore[arg-type]
+        )
+
+    match end:
+        case TaskSucceeded():
+            return received(status="succeeded", result=end.result, elapsed_ms=end.elapsed_ms)
+        case TaskFailed():
+            return received(status="failed", error=end.error, elapsed_ms=end.elapsed_ms)
+        case TaskTimedOut():
+            return received(status="timed_out", error=end.error, elapsed_ms=end.elapsed_ms)
+        case TaskCancelled():
+            error = Failure(kind="cancelled", message=end.reason or "it was cancelled")
+            return received(status="cancelled", error=error)
+        case TaskRejected():
+            return received(status="rejected", error=Failure(kind="rejected", message=end.reason))
+        case _:
+            assert_never(end)
