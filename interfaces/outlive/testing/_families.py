@@ -74,8 +74,7 @@ class Families:
     def problem(self, states: Mapping[StreamId, object]) -> tuple[str, str] | None:
         """Return a rule that does not hold, and where; `states` are those that have changed."""
         for stream, state in states.items():
-            assert isinstance(state, RunState)
-            if not state.over or state.mail.outbox:
+            if not isinstance(state, RunState) or not state.over or state.mail.outbox:
                 continue
             for child in self._children.get(stream, ()):
                 if child in self._begun and child not in self._ends:

@@ -12,12 +12,14 @@ from outlive.actors.entity import Entity
 from outlive.actors.mail import Deliver
 from outlive.actors.run.entity import RUN
 from outlive.actors.snapshots import UnfitState, codec_of
+from outlive.actors.task.entity import TASK
 from outlive.events import OpenEntry, StreamId, Version
+from outlive.testing._errands import Errands
 from outlive.testing._families import Families
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._world import World
 
-ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN}
+ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN, "task": TASK}
 """Each kind of entity that a simulation knows how to fold, by the beginning of its streams."""
 
 _STANDING: Final = ("blocked", "quarantined")
@@ -53,9 +55,11 @@ class Invariants:
     - positions and versions grow by one, epochs never shrink;
     - an open entity's row in the open table is that of its fold, or says why it stands still;
       an entity that is over has none, and owes nothing;
-    - an open entity is waiting for something: an instant, an effect, a person, or a child run;
+    - an open entity is waiting for something: an instant, an effect, a person, or another entity;
     - a run of a sub-agent works for one call, which is answered once, as that run has ended; none
       is left open by a parent that is over and has nothing to deliver;
+    - a background task works for one call, whose run hears once how it has ended; none is left
+      open by a run that was cancelled, unless it is detached;
     - the fold of the log is the state of the live actor, unless something is on its way;
     - a saved state is the fold up to its version;
     - an effect is performed only once the intent is on the disk, also amid other things;
@@ -88,6 +92,7 @@ class Invariants:
         self._writes = -1
         self._folded: dict[StreamId, _Folded] = {}
         self._families = Families()
+        self._errands = Errands()
 
     def check(self) -> None:
         """Raise InvariantViolated if something does not hold."""
@@ -106,11 +111,14 @@ class Invariants:
 
     def check_idle(self) -> None:
         """Nothing happens any more: an open entity waits for a person, or for one that does."""
-        rows = self._disk.store.open
+        rows = {
+            stream: row for stream, row in self._disk.store.open.items() if row.kind in ENTITIES
+        }
         for stream, row in rows.items():
             rests = row.status in (*_STANDING, "suspended")
             rests = rests or self._families.waits_for_one_at_rest(stream, rows)
             rests = rests or (row.over and self._has_told_all_that_hear(stream))
+            rests = rests or self._errands.waits_for_one_at_rest(stream, rows)
             if not rests:
                 raise InvariantViolated(
                     "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"
@@ -155,6 +163,7 @@ class Invariants:
                     f"{record.stream}: {record.first_version} follows {folded.version}",
                 )
             self._families.hear(record)
+            self._errands.hear(record)
             for event in record.events:
                 folded.state = entity.evolve(folded.state, event)
                 folded.version += 1
@@ -164,7 +173,8 @@ class Invariants:
             self._check_saved(record.stream, folded)
         for stream in touched:
             self._check_row(stream, self._folded[stream], store.open.get(stream))
-        problem = self._families.problem({stream: self._folded[stream].state for stream in touched})
+        states = {stream: self._folded[stream].state for stream in touched}
+        problem = self._families.problem(states) or self._errands.problem(states)
         if problem is not None:
             raise InvariantViolated(*problem)
 
@@ -222,7 +232,7 @@ class Invariants:
             raise InvariantViolated(
                 "the open table says what is owed", f"{stream} owes {list(owed)}, its row: {row}"
             )
-        waits = expected.status in ("suspended", "waiting")
+        waits = expected.status in ("suspended", "waiting", "queued")
         if not owed and expected.wake_at_ns is None and not waits:
             raise InvariantViolated(
                 "what is open waits for something", f"{stream} owes nothing and never wakes"

@@ -211,8 +211,21 @@ class Simulation:
             process.frozen = True
             self._boot_later()
             self.loop.call_later(
-                20 * self._restart_after, self.loop.thaw, process, context=self._outside
+                20 * self._restart_after, self._go_on, process, context=self._outside
             )
+
+    def _go_on(self, process: Process) -> None:
+        """A frozen process goes on. Later on its lease tells it that another one has taken over."""
+        self.loop.thaw(process)
+        self.loop.call_later(
+            20 * self._restart_after, self._give_way, process, context=self._outside
+        )
+
+    def _give_way(self, process: Process) -> None:
+        """A process that did not write, and so was not refused, hears that it owns nothing."""
+        if process.alive and process is not self._lives[-1].process:
+            self.loop.bury(process)
+            process.die()
 
     def _kill(self, process: Process) -> None:
         self.deaths += 1
