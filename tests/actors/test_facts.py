@@ -32,6 +32,7 @@ from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
     ApprovalRequested,
+    BackgroundResultReceived,
     CallId,
     ChildRunEnded,
     ChildRunStarted,
@@ -56,7 +57,9 @@ from outlive.events import (
     RunState,
     RunSuspended,
     StreamId,
+    TaskRequested,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     ToolCallInDoubt,
     ToolCallResolved,
@@ -303,6 +306,9 @@ def test_any_fact_is_taken_in_even_if_nothing_led_to_it(event_type: type[RunEven
         ChildRunStarted(call_id=C10, run_id=RunId("p:1.0"), agent_id="h"),
         ChildRunEnded(call_id=C10, run_id=RunId("p:1.0"), status="completed"),
         MessageDelivered(sequence=1, to=StreamId("run-p:1.0")),
+        TaskRequested(call_id=C10, task_id="r:1.0"),
+        ToolCallDeferred(call_id=C10, task_id="r:1.0"),
+        BackgroundResultReceived(call_id=C10, task_id="r:1.0", status="succeeded"),
     ]
     found = [sample for sample in samples if type(sample) is event_type]
     assert found, "give this event type a sample"

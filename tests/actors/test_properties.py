@@ -43,7 +43,7 @@ from outlive.events import (
     Usage,
 )
 from outlive.events.run import evolve
-from outlive.events.run.state import FOR_A_PERSON
+from outlive.events.run.state import FOR_A_PERSON, FOR_MESSAGES
 from outlive.projections import Transcript
 from outlive.testing import fold, stored
 from outlive.testing.strategies import run_histories
@@ -109,10 +109,10 @@ def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
         else:
             assert entry.owes is bool(outstanding(state))
             statuses = {call.status for call in state.calls.values()}
-            for_a_person, for_a_child = bool(statuses & FOR_A_PERSON), "child" in statuses
-            assert entry.owes or entry.wake_at_ns is not None or for_a_person or for_a_child
-            assert (entry.status == "suspended") <= (for_a_person and not for_a_child)
-            assert (entry.status == "waiting") <= for_a_child
+            for_a_person, for_others = bool(statuses & FOR_A_PERSON), bool(statuses & FOR_MESSAGES)
+            assert entry.owes or entry.wake_at_ns is not None or for_a_person or for_others
+            assert (entry.status == "suspended") <= (for_a_person and not for_others)
+            assert (entry.status == "waiting") <= for_others
 
 
 @moderate
@@ -191,7 +191,7 @@ def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed
     for prefix in prefixes(commits)[1:]:
         state = fold(*prefix)
         statuses = [call.status for call in state.calls.values()]
-        taken = ("started", "retrying", "child")
+        taken = ("started", "retrying", "child", "task")
         started = [status for status in statuses if status in taken]
         assert len(started) <= state.tool_concurrency
         assert state.step <= state.max_steps

@@ -27,18 +27,22 @@ from outlive.actors.run.commands import (
     IgnoreToolResult,
     InDoubt,
     PlannedCall,
+    ReceiveBackgroundResult,
     RecordDelta,
     Recover,
     RefuseChildRun,
+    RefuseTask,
     ReportProgress,
     ResolveToolCall,
     RunCommand,
     StartRun,
     SuspendToolCall,
+    TaskTaken,
     Wake,
 )
 from outlive.actors.run.entity import RUN
 from outlive.events import (
+    BackgroundCall,
     CallId,
     ChildRun,
     Failure,
@@ -51,6 +55,7 @@ from outlive.events import (
     StopAfterSteps,
     StopOnText,
     StopOnTool,
+    TaskLimits,
     TextPart,
     Usage,
     Value,
@@ -123,6 +128,20 @@ def as_child(number: int) -> StartRun:
         start("helper", f"part {number}"),
         parent=ParentCall(run_id=RunId("parent"), call_id=CallId(f"0.{number}")),
         message=MessageId(sender=run_stream("parent"), sequence=number + 1),
+    )
+
+
+def in_background(task_id: str, *, awaited: bool = False, detached: bool = False) -> PlannedCall:
+    return PlannedCall(
+        name="crawl",
+        arguments={"from": "ü"},
+        task=BackgroundCall(
+            task_id=task_id,
+            mode="awaited" if awaited else "deferred",
+            limits=TaskLimits(timeout_ns=3 * SECOND, max_retries=1, retry_on=("timeout",)),
+            priority=2,
+            detached=detached,
+        ),
     )
 
 
@@ -250,6 +269,34 @@ HISTORIES: dict[str, list[RunCommand]] = {
             error=replace(BOOM, kind="child_failed"),
         ),
         CancelRun(reason="enough", by="somebody"),
+    ],
+    "deferring": [
+        start("caller", "call them"),
+        CompleteModelCall(
+            step=0,
+            attempt=1,
+            tool_calls=(
+                in_background("t0"),
+                in_background("t1", awaited=True),
+                in_background("t2", detached=True),
+                in_background("t3"),
+            ),
+        ),
+        TaskTaken(sequence=1, call_id=C0, task_id="t0", queued=True),
+        TaskTaken(sequence=2, call_id=C1, task_id="t1", queued=True),
+        Acknowledge(sequence=3),
+        ReceiveBackgroundResult(call_id=C1, task_id="t1", status="succeeded", result=["ü"]),
+        TaskTaken(sequence=3, call_id=C2, task_id="t2", queued=True),
+        TaskTaken(sequence=4, call_id=C3, task_id="t3", queued=False),
+        ReceiveBackgroundResult(
+            call_id=C0, task_id="t0", status="timed_out", error=replace(BOOM, kind="timeout")
+        ),
+        CancelRun(reason="enough", by="somebody"),
+    ],
+    "refused": [
+        start("caller", "call it"),
+        CompleteModelCall(step=0, attempt=1, tool_calls=(in_background("t0"),)),
+        RefuseTask(sequence=1, call_id=C0, task_id="t0", error=replace(BOOM, kind="rejected")),
     ],
     "child 0": [as_child(0), replace(ANSWER, step=0), Acknowledge(sequence=1)],
     "child 2": [

@@ -74,6 +74,14 @@ from outlive.testing._drawn.children import (
     parents,
     told,
 )
+from outlive.testing._drawn.errands import (
+    BACKGROUND,
+    background_calls,
+    events_of_tasks,
+    task_of,
+    tasks_of,
+    told_of_task,
+)
 from outlive.testing._drawn.people import (
     asked_by,
     cancelled,
@@ -89,7 +97,7 @@ SECOND_NS: Final = 1_000_000_000
 
 _NEW: Final = RunState()
 _TOOLS: Final = ("t", "u")
-_CALLED: Final = (*_TOOLS, SUB_AGENT)
+_CALLED: Final = (*_TOOLS, SUB_AGENT, BACKGROUND)
 _BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
 
 # The kinds of commands that come while the model, or a tool, is being called. What brings a run
@@ -154,6 +162,8 @@ def run_commands(
     if not state.over and _rarely(draw) and _rarely(draw):
         by_parent = state.parent is not None and draw(st.booleans())
         return cancelled_by_its_parent() if by_parent else cancelled()
+    if len(tasks_of(state)) > 0 and draw(st.booleans()):
+        return told_of_task(draw, state)
     if (state.mail.outbox or children_of(state)) and draw(st.booleans()):
         return told(draw, state)
     if waits_for_a_person(state) and (state.status == "suspended" or draw(st.booleans())):
@@ -229,6 +239,7 @@ def _model_command(
             if name != SUB_AGENT and _rarely(draw)
             else None,
             child=child_of(state.step, index) if name == SUB_AGENT else None,
+            task=task_of(draw, state.step, index) if name == BACKGROUND else None,
         )
         for index, name in enumerate(names)
     )
@@ -332,6 +343,7 @@ def run_events() -> st.SearchStrategy[RunEvent]:
         arguments=objects,
         provider_id=text,
         child=child_runs(),
+        task=background_calls(),
     )
     conditions = st.one_of(
         st.builds(StopAfterSteps, attempt),
@@ -402,4 +414,5 @@ def run_events() -> st.SearchStrategy[RunEvent]:
         st.builds(RunCompleted, finish_reason=text, data=values()),
         st.builds(RunFailed, error=failures),
         events_of_children(call_ids, usages),
+        events_of_tasks(call_ids, failures),
     )
