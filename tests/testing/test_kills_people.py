@@ -9,7 +9,7 @@ import pytest
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
 from outlive.actors.replies import OBEYED, refusal
-from outlive.actors.run.tool_call import idempotency_key
+from outlive.actors.tool_attempt import idempotency_key
 from outlive.events import (
     AlreadyOver,
     AlreadyResumed,
