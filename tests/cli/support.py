@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,16 +44,82 @@ def outlive(*arguments: str) -> list[str]:
     return [sys.executable, "-c", f"{hear}from outlive.cli import main; main()", *arguments]
 
 
-def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.Popen[str]:
     """Start `outlive` in a process of its own, its output to be read line by line."""
     return subprocess.Popen(
         outlive(*arguments),
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(env or {})},
     )
+
+
+class AtTerminal:
+    """`outlive` at a terminal of its own, of 100 by 40 characters. Use it in `with`.
+
+    `shown` is what it has shown so far, with its colours and moves of the cursor.
+    """
+
+    def __init__(
+        self, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._terminal, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (40, 100))
+        self.process = subprocess.Popen(
+            outlive(*arguments),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=cwd,
+            env={**os.environ, "TERM": "xterm-256color", **(env or {})},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.shown = ""
+        self._looked_to = 0
+
+    def __enter__(self) -> AtTerminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(20)
+        os.close(self._terminal)
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        os.write(self._terminal, f"{line}\n".encode())
+
+    def press(self, key: bytes) -> None:
+        """Press a key."""
+        os.write(self._terminal, key)
+
+    def until(self, text: str, *, within: float = 60) -> None:
+        """Wait until it shows a text, after the last one that was waited for."""
+        while text not in self.shown[self._looked_to :]:
+            assert self._read(within), f"it has ended without {text!r}: {self.shown}"
+        self._looked_to = self.shown.index(text, self._looked_to) + len(text)
+
+    def end(self, *, within: float = 60) -> int:
+        """Wait until it has ended, and return its exit code."""
+        while self._read(within):
+            pass
+        return self.process.wait(within)
+
+    def _read(self, within: float) -> bool:
+        assert select.select([self._terminal], [], [], within)[0], f"it is silent: {self.shown}"
+        try:
+            read = os.read(self._terminal, 65_536)
+        except OSError:  # Nobody is left at the other end.
+            return False
+        self.shown += read.decode(errors="replace")
+        return bool(read)
 
 
 def objects(text: str) -> list[dict[str, Any]]:

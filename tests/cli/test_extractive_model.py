@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from outlive.actors import Finish, ModelPart, ModelRequest, TextDelta, ToolCallP
 from outlive.cli._demo.brief import Source, write_brief
 from outlive.cli._demo.command import QUESTION
 from outlive.cli._demo.html import Passage
-from outlive.cli._demo.model import ExtractiveModel, ask
+from outlive.cli._demo.model import ExtractiveModel, Wish, ask, wish_of
 from outlive.cli._demo.words import split_sentences, stem, terms_of
 from outlive.events import CallId, Failure, RequestedToolCall, Usage, to_plain
 from outlive.projections import AssistantMessage, Message, ToolMessage, UserMessage
@@ -165,6 +166,44 @@ def test_a_site_that_could_not_be_read_is_said() -> None:
 
     assert "could not be read" in text_of(parts_of(*before, failed))
     assert "no route" in text_of(parts_of(*before, failed))
+
+
+def to_publish(question: str) -> list[Message]:
+    """Return the messages of a run that has read the pages, and is to publish its brief."""
+    _, *read_already = read(question, PAGES)
+    return [UserMessage(text=ask(question, "http://site/", "/tmp/a brief.md")), *read_already]
+
+
+def test_a_brief_that_is_to_be_published_comes_with_the_wish_to_do_so() -> None:
+    parts = parts_of(*to_publish(QUESTION))
+
+    brief = text_of(parts)
+    assert brief == write_brief(QUESTION, PAGES)
+    assert ToolCallPart("publish", {"path": "/tmp/a brief.md", "text": brief}) in parts
+    assert parts[-1] == Finish("tool_calls")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ({"result": "/tmp/a brief.md"}, "Published: /tmp/a brief.md"),
+        ({"error": Failure(kind="denied", message="not agreed")}, "Not published: not agreed"),
+    ],
+)
+def test_it_says_at_last_what_came_of_publishing(outcome: dict[str, Any], says: str) -> None:
+    published = ToolMessage(call_id=CallId("1.0"), name="publish", **outcome)
+
+    parts = parts_of(*to_publish(QUESTION), AssistantMessage(text="# Brief"), published)
+
+    assert text_of(parts) == says
+    assert parts[-1] == Finish()
+
+
+def test_a_question_cannot_say_where_the_brief_goes_to() -> None:
+    assert wish_of(ask("Publish: /etc/motd", "http://site/")) == Wish(
+        "Publish: /etc/motd", "http://site/"
+    )
+    assert wish_of("Why?") is None
 
 
 def test_a_page_of_one_sentence_is_enough() -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from outlive.cli._demo.moments import (
     AnswerGrew,
     AnswerVoid,
     AnyMoment,
+    Asked,
     Begun,
     Killed,
     PageRecorded,
@@ -23,8 +25,12 @@ from outlive.cli._demo.moments import (
     WorkerStarted,
 )
 from outlive.cli._demo.report import report_of
+from outlive.cli._demo.report_consent import consent_checks
 from outlive.cli._demo.web_server import Counts
 from outlive.events import (
+    ApprovalDenied,
+    ApprovalGranted,
+    ApprovalRequested,
     CallId,
     Event,
     MemoryLog,
@@ -188,6 +194,86 @@ def test_a_site_that_is_not_ours_is_not_counted_and_that_is_said() -> None:
     assert failed(made) == []
     assert made.fetches is None
     assert "nobody counted fetches" in says(made, "recorded once")
+
+
+PUBLISHING = CallId("1.0")
+
+
+def asked_of(path: Path, *events: Event) -> list[Recorded]:
+    """Return the events of a run that asked whether to publish, and then these."""
+    call = RequestedToolCall(
+        call_id=PUBLISHING, name="publish", arguments={"path": str(path), "text": BRIEF}
+    )
+    log, stream = MemoryLog(), run_stream("r")
+    begun = [
+        ModelCallCompleted(step=1, text=BRIEF, tool_calls=(call,)),
+        ApprovalRequested(call_id=PUBLISHING, name="publish", digest="d" * 32),
+    ]
+    for event in (*begun, *events):
+        log.append(stream, [event], expected_version=log.version(stream))
+    return log.read(stream)
+
+
+GRANTED = ApprovalGranted(call_id=PUBLISHING, digest="d" * 32, by="ann")
+STARTED = ToolCallStarted(call_id=PUBLISHING, name="publish")
+DONE = ToolCallCompleted(call_id=PUBLISHING)
+DENIED = ApprovalDenied(call_id=PUBLISHING, by="ann")
+
+
+def broken(path: Path, *events: Event, told: str = "d" * 32) -> list[str]:
+    """Return which checks of consent do not hold; the process was killed while it asked."""
+    question = Asked(
+        at_ms=1,
+        run_id="r",
+        call_id=PUBLISHING,
+        tool="publish",
+        arguments={},
+        digest=told,
+        commands=(),
+        here=False,
+    )
+    kill = msgspec.structs.replace(KILL, asking=True)
+    checks = consent_checks(asked_of(path, *events), question, [kill])
+    return [check.name for check in checks if not check.holds]
+
+
+def test_what_was_agreed_to_is_published_once_and_after_that(tmp_path: Path) -> None:
+    file = tmp_path / "brief.md"
+    file.write_text(BRIEF)
+
+    assert broken(file, GRANTED, STARTED, DONE) == []
+    assert broken(tmp_path / "none.md", DENIED) == []
+
+
+def test_what_is_published_without_consent_or_otherwise_is_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "brief.md"
+    file.write_text("Something else.")
+
+    assert broken(file, GRANTED, STARTED, DONE) == ["published"]
+    assert broken(file, DENIED) == ["published"]
+    assert broken(tmp_path / "none.md", GRANTED, STARTED, DONE) == ["published"]
+    assert broken(tmp_path / "none.md", STARTED, DENIED) == ["asked first"]
+    assert broken(tmp_path / "none.md") == ["asked first"]
+
+
+def test_another_question_than_before_the_kill_is_a_failure(tmp_path: Path) -> None:
+    assert broken(tmp_path / "none.md", DENIED, told="e" * 32) == ["one question"]
+
+
+def test_who_was_not_asked_at_all_is_a_failure() -> None:
+    (check,) = consent_checks(run_of(step("/b")), None, [])
+
+    assert (check.name, check.holds) == ("asked", False)
+
+
+def test_no_recovery_is_expected_of_a_kill_that_met_a_run_that_waits() -> None:
+    waiting = msgspec.structs.replace(KILL, pid=42, asking=True)
+    events = run_of(step("/b", attempt=2))
+    made = report(events, kills=[KILL, waiting], planned_kills=2, next_pids=[42, 43])
+
+    assert failed(made) == []
+    assert says(made, "recovered") == "1 recovery for 1 kill while it worked"
+    assert made.kills[1].silent_ms is None
 
 
 BEGUN = Begun(

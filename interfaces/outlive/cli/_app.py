@@ -53,13 +53,22 @@ def demo(
     ] = False,
     kill: Annotated[bool, Parameter(help="Kill the worker twice with SIGKILL.")] = True,
     max_pages: Annotated[int, Parameter(help="Pages that are fetched at most.")] = 40,
+    approve: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Have the brief published as a file in this directory, and be asked before. With "
+            "the --data of a demo that was left with its question, go on with that one.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> int:
     """A research agent reads a site, is killed with SIGKILL twice, and finishes all the same.
 
     Offline and without a key: the site is served on loopback, the model is built in (it picks
     sentences from the pages, it is no LLM). This terminal only observes; a worker process does
-    the work, and is really killed, once while it reads and once while it answers.
+    the work, and is really killed, once while it reads and once while it answers; with --approve
+    once more, while it waits for your answer.
     """
     from outlive.cli._demo.command import play_demo
 
@@ -70,6 +79,7 @@ def demo(
         keep=keep,
         kill=kill,
         max_pages=max_pages,
+        approve=approve,
         json=json,
     )
 

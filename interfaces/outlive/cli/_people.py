@@ -34,7 +34,7 @@ def approve_call(
     return _say(
         data,
         lambda rt: rt.approve(
-            run_id, call_id, digest=digest, args=instead, note=note, by=_name(by)
+            run_id, call_id, digest=digest, args=instead, note=note, by=name_of(by)
         ),
         f"approved: {call_id} of run {run_id!r}",
         {"run_id": run_id, "call_id": call_id, "said": "approved"},
@@ -48,7 +48,7 @@ def decline_call(
     """Do not agree to a tool call. Raises what `Runtime.decline` raises."""
     return _say(
         data,
-        lambda rt: rt.decline(run_id, call_id, reason=reason, by=_name(by)),
+        lambda rt: rt.decline(run_id, call_id, reason=reason, by=name_of(by)),
         f"declined: {call_id} of run {run_id!r}",
         {"run_id": run_id, "call_id": call_id, "said": "declined"},
         json=json,
@@ -69,7 +69,7 @@ def resume_run(
     value = text if as_text else value_of(text)
     return _say(
         data,
-        lambda rt: rt.resume(run_id, value, suspension=suspension, by=_name(by)),
+        lambda rt: rt.resume(run_id, value, suspension=suspension, by=name_of(by)),
         f"answered: {suspension + ' of ' if suspension else ''}run {run_id!r}",
         {"run_id": run_id, "suspension": suspension, "said": "answered"},
         json=json,
@@ -100,7 +100,7 @@ def resolve_call(
     return _say(
         data,
         lambda rt: rt.resolve(
-            run_id, call_id, outcome=result, error=error, retry=retry, by=_name(by)
+            run_id, call_id, outcome=result, error=error, retry=retry, by=name_of(by)
         ),
         f"resolved, {says}: {call_id} of run {run_id!r}",
         {"run_id": run_id, "call_id": call_id, "said": "resolved"},
@@ -112,7 +112,7 @@ def cancel_run(data: Path, run_id: str, *, reason: str, by: str | None, json: bo
     """End a run. Raises what `Runtime.cancel` raises."""
     return _say(
         data,
-        lambda rt: rt.cancel(run_id, reason, by=_name(by)),
+        lambda rt: rt.cancel(run_id, reason, by=name_of(by)),
         f"cancelled: run {run_id!r}",
         {"run_id": run_id, "said": "cancelled"},
         json=json,
@@ -143,7 +143,7 @@ def _object(text: str) -> dict[str, object]:
     return cast("dict[str, object]", found)
 
 
-def _name(by: str | None) -> str:
+def name_of(by: str | None) -> str:
     """Return who it is that says so: the user's login name unless another is given."""
     if by is not None:
         return by

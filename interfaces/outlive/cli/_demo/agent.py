@@ -1,4 +1,4 @@
-"""The demo's agent: one tool that reads a site page by page, and a model that needs no network."""
+"""The demo's agent: it reads a site page by page, and publishes what its model makes of it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from outlive.cli._demo.fetch import (
     path_of,
 )
 from outlive.cli._demo.model import ExtractiveModel
+from outlive.cli._demo.publishing import publish
 
 AGENT_ID: Final = "demo-research"
 TOOL_NAME: Final = "read_site"
@@ -53,8 +54,8 @@ def research_agent(*, max_pages: int, pause: float, answer_time: float) -> Agent
     return Agent(
         AGENT_ID,
         model=ExtractiveModel(answer_time=answer_time),
-        instructions="Read the site with your tool, then answer with a brief that cites pages.",
-        tools=[site_reader(max_pages=max_pages, pause=pause)],
+        instructions="Read the site, then answer with a brief that cites pages. Publish if asked.",
+        tools=[site_reader(max_pages=max_pages, pause=pause), publish],
     )
 
 

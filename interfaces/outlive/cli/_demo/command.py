@@ -1,29 +1,32 @@
-"""`outlive demo`: puts the site, the folder, the story and the screen together."""
+"""`outlive demo`: puts the site, the folder, the story and the screen together.
+
+With `--approve` it may end while its question is open: then the folder stays, and the same
+command with `--data` goes on there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import secrets
-import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from outlive.cli._demo.agent import AGENT_ID
+from outlive.cli._demo.asking import ask_for_consent, somebody_is_there
 from outlive.cli._demo.fetch import NotASite, origin_of
-from outlive.cli._demo.model import MODEL_SAYS
+from outlive.cli._demo.folder import Left, demo_folder, left_asking
+from outlive.cli._demo.model import MODEL_SAYS, Wish, ask
 from outlive.cli._demo.moments import Begun
 from outlive.cli._demo.screens import JsonScreen, PlainScreen, Screen
 from outlive.cli._demo.story import Story
 from outlive.cli._demo.web_server import Counts, SiteServer, is_page
 from outlive.cli._demo.worker import Job
 from outlive.cli._exit import FAILED, OK, Wrong
-from outlive.events import LmdbReader, LogNotFound
 
 T = TypeVar("T")
 
@@ -44,6 +47,7 @@ def play_demo(
     keep: bool,
     kill: bool,
     max_pages: int,
+    approve: bool,
     json: bool,
 ) -> int:
     """Play the demo and return 0 if everything that should hold did.
@@ -51,47 +55,95 @@ def play_demo(
     Raises:
         Wrong: an option that cannot be, or a worker that could not work.
     """
-    question = " ".join((question if question is not None else QUESTION).split())
-    if not question:
+    asked_for = " ".join((question if question is not None else QUESTION).split())
+    if not asked_for:
         raise Wrong("--question is empty")
     if max_pages < 1:
         raise Wrong(f"--max-pages is 1 or more, not {max_pages}")
     if keep and data is not None:
         raise Wrong("--keep is for the temporary folder; the one in --data is kept anyway")
+    left = left_asking(data) if approve and data is not None else None
+    if left is not None and (source is not None or question is not None):
+        raise Wrong(
+            f"in {str(data)!r} run {left.run_id!r} waits for its answer: it goes on without "
+            "--source and --question"
+        )
     with ExitStack() as stack:
-        site, title, counts = stack.enter_context(_site(source))
-        folder = stack.enter_context(_folder(data, keep=keep))
-        run_id = f"demo-{secrets.token_hex(3)}"
+        plan = stack.enter_context(
+            _rest(left) if left is not None else _plan(source, asked_for, approve=approve)
+        )
+        folder = stack.enter_context(demo_folder(data, keep=keep))
         screen = stack.enter_context(_screen(json=json))
+        kills = (2 + approve if kill else 0) if left is None else 0
         screen.tell(
             Begun(
                 at_ms=0,
-                run_id=run_id,
-                question=question,
-                site=site,
-                title=title,
-                served=counts is not None,
+                run_id=plan.run_id,
+                question=plan.wish.question,
+                site=plan.wish.site,
+                title=plan.title,
+                served=plan.counts is not None,
                 model=MODEL_SAYS,
                 data=str(folder),
                 kept=keep or data is not None,
-                kills=2 if kill else 0,
+                kills=kills,
                 max_pages=max_pages,
+                publish_to=plan.wish.publish_to,
+                goes_on=left is not None,
             )
         )
         job = Job(
             data=str(folder),
-            run_id=run_id,
-            question=question,
-            site=site,
+            run_id=plan.run_id,
+            input=plan.input,
             max_pages=max_pages,
             pause=_PAUSE,
             answer_time=_ANSWER_TIME,
         )
-        complaints = stack.enter_context(tempfile.TemporaryFile())
-        story = Story(job, kill=kill, complaints=complaints, tell=screen.tell, counts=counts)
+        story = Story(
+            job,
+            kills=kills,
+            complaints=stack.enter_context(tempfile.TemporaryFile()),
+            tell=screen.tell,
+            counts=plan.counts,
+            publish=approve,
+            goes_on=left is not None,
+            consent=ask_for_consent if not json and somebody_is_there() else None,
+        )
         report, line = asyncio.run(_interruptible(story.play()))
         screen.finish(report, line)
     return OK if report.ok else FAILED
+
+
+class _Plan(NamedTuple):
+    """What is to be played. `counts` are the web server's, if it is ours."""
+
+    run_id: str
+    input: str
+    wish: Wish
+    title: str
+    counts: Callable[[], Counts] | None
+
+
+@contextmanager
+def _plan(source: str | None, question: str, *, approve: bool) -> Generator[_Plan, None, None]:
+    """Yield the plan of a new run; its site is served meanwhile, if it is a folder."""
+    run_id = f"demo-{secrets.token_hex(3)}"
+    publish_to = str(Path.cwd() / f"{run_id}.md") if approve else ""
+    with _site(source) as (site, title, counts):
+        yield _Plan(
+            run_id,
+            ask(question, site, publish_to),
+            Wish(question, site, publish_to),
+            title,
+            counts,
+        )
+
+
+@contextmanager
+def _rest(left: Left) -> Generator[_Plan, None, None]:
+    """Yield the plan for the rest of a run: all pages are read."""
+    yield _Plan(left.run_id, left.input, left.wish, "read before", None)
 
 
 @contextmanager
@@ -112,35 +164,6 @@ def _site(source: str | None) -> Generator[_Source, None, None]:
     title = "The Long Job Handbook" if source is None else folder.resolve().name
     with SiteServer(folder) as server:
         yield server.url, title, server.counts
-
-
-@contextmanager
-def _folder(data: Path | None, *, keep: bool) -> Generator[Path, None, None]:
-    """Yield the folder of the log; a temporary one is removed in the end."""
-    if data is not None:
-        _refuse_runs_of_others(data)
-        yield data
-        return
-    folder = Path(tempfile.mkdtemp(prefix="outlive-demo-"))
-    try:
-        yield folder
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _refuse_runs_of_others(data: Path) -> None:
-    """The demo's worker goes on with all that is unfinished in its log: only its own, please."""
-    try:
-        log = LmdbReader(data)
-    except LogNotFound:
-        return
-    try:
-        agents = {entry.summary.get("agent_id", "") for _, entry in log.open_entries()}
-    finally:
-        log.close()
-    if agents - {AGENT_ID}:
-        raise Wrong(f"{str(data)!r} holds unfinished runs of other agents: choose another folder")
 
 
 def _screen(*, json: bool) -> Screen:

@@ -21,14 +21,19 @@ from outlive.cli._demo.moments import (
     AnswerGrew,
     AnswerVoid,
     AnyMoment,
+    Asked,
     Begun,
+    Concluded,
+    Decided,
     Failed,
     Killed,
     PageRecorded,
+    Published,
     Recovered,
     Report,
     WorkerStarted,
 )
+from outlive.cli._demo.question_text import decision_line, print_question
 from outlive.cli._demo.report_text import report_text
 from outlive.cli._text import counted, duration, printable
 from outlive.projections.timeline import Timeline
@@ -42,13 +47,14 @@ class LiveScreen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=12, transient=True)
+        self._live = self._another_live()
         self._done = 0
         self._total = 0
         self._page = ""
         self._attempt = 0  # of the answer; 0 while pages are read
         self._answer = ""
         self._waiting = ""  # why nothing goes on
+        self._asked = False  # then the brief has been shown
         self._spinner = Spinner("dots", style="cyan")
 
     def __enter__(self) -> LiveScreen:
@@ -59,6 +65,10 @@ class LiveScreen:
     def __exit__(self, *_: object) -> None:
         """Take the changing part away."""
         self._live.stop()
+
+    def _another_live(self) -> Live:
+        """Return one that begins where the terminal is now; one that has ended is not to go on."""
+        return Live(console=self._console, refresh_per_second=12, transient=True)
 
     def tell(self, moment: AnyMoment) -> None:
         """Show a moment."""
@@ -86,6 +96,19 @@ class LiveScreen:
                 self._badge(f" {moment.signal} ", "bold white on red", gone)
                 self._say("", f"in flight: {moment.in_flight}")
                 self._waiting = _NO_OWNER
+            case Asked():
+                self._ask(moment)
+                return
+            case Decided():
+                self._live = self._another_live()
+                self._live.start()
+                self._say("answer", decision_line(moment), text_style="bold")
+                self._waiting = "the worker goes on"
+            case Published():
+                self._say("published", printable(moment.path), text_style="bold")
+            case Concluded():
+                self._say("model", printable(moment.text))
+                self._waiting = "the worker closes the log"
             case Recovered():
                 self._recovered(moment)
             case Failed():
@@ -99,8 +122,11 @@ class LiveScreen:
         """Show the brief and the report."""
         self._live.stop()
         out = self._console
-        lines = brief_lines(self._answer, min(out.width - 4, 100))
-        out.print(Padding(Group(*lines), (1, 2)))
+        if self._asked:
+            out.print()
+        else:
+            lines = brief_lines(self._answer, min(out.width - 4, 100))
+            out.print(Padding(Group(*lines), (1, 2)))
         style = "green" if report.ok else "red"
         title = "finished all the same" if report.kills else "finished"
         panel = Panel(
@@ -116,8 +142,7 @@ class LiveScreen:
         out = self._console
         out.print()
         out.print(Rule("[bold]outlive demo[/]", align="left", style="dim"))
-        does = "is killed twice and finishes all the same" if moment.kills else "reads a site"
-        out.print(Text(f"A research agent {does}.\n", style="dim"))
+        out.print(Text(f"A research agent {_does(moment)}.\n", style="dim"))
         self._say("question", printable(moment.question), text_style="bold")
         self._say("site", f"{printable(moment.title)}, {printable(moment.site)}")
         self._say("model", moment.model)
@@ -125,6 +150,14 @@ class LiveScreen:
         self._say("log", f"{printable(moment.data)} ({kept})")
         self._say("run", moment.run_id)
         out.print()
+
+    def _ask(self, moment: Asked) -> None:
+        """Show the question, and leave the screen to who answers it."""
+        self._live.stop()
+        self._asked = True
+        if self._waiting:
+            self._badge(" KEPT ", "bold black on green", "the question, as the log has it")
+        print_question(self._console, moment)
 
     def _recovered(self, moment: Recovered) -> None:
         silent = duration(moment.silent_ms)
@@ -188,6 +221,16 @@ class LiveScreen:
             border_style="magenta" if alive else "dim",
             padding=(0, 2),
         )
+
+
+def _does(moment: Begun) -> str:
+    if moment.goes_on:
+        return "was left when it asked, and goes on with its question"
+    if moment.publish_to and moment.kills:
+        return "is killed three times, asks before it publishes, and finishes all the same"
+    if moment.publish_to:
+        return "reads a site, and asks before it publishes"
+    return "is killed twice and finishes all the same" if moment.kills else "reads a site"
 
 
 def _row(label: Text, content: RenderableType) -> Table:

@@ -12,13 +12,16 @@ import msgspec
 from outlive.actors import Finish, ModelPart, ModelRequest, TextDelta, ToolCallPart
 from outlive.cli._demo.brief import Source, write_brief
 from outlive.cli._demo.html import Passage
+from outlive.cli._demo.publishing import PUBLISH
 from outlive.events import Usage
 from outlive.projections import AssistantMessage, Message, ToolMessage, UserMessage
 
 MODEL_NAME: Final = "built-in-extractive"
 MODEL_SAYS: Final = "built-in extractive model: picks sentences from the pages, no LLM"
 
+_READ: Final = "read_site"
 _SITE_LINE: Final = re.compile(r"^Site: (\S+)$", re.MULTILINE)
+_PUBLISH_LINE: Final = re.compile(r"^Publish: (.+)$", re.MULTILINE)
 _WORD: Final = re.compile(r"\S+\s*")
 _CHUNKS: Final = 100  # pieces that an answer is streamed in, about
 _LONGEST_DELAY: Final = 0.15  # seconds between two of them
@@ -36,16 +39,43 @@ class _Site(msgspec.Struct):
     pages: tuple[_Page, ...]
 
 
-def ask(question: str, site: str) -> str:
-    """Return the input of a run: the question, and the address of the site to read."""
-    return f"{question}\n\nSite: {site}"
+class Wish(msgspec.Struct, frozen=True):
+    """What the input of a run asks for."""
+
+    question: str
+    site: str
+    publish_to: str = ""  # a file; empty: the brief is not to be published
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the model says: text, a tool call, or both. A brief is streamed slowly."""
+
+    text: str = ""
+    call: ToolCallPart | None = None
+    is_brief: bool = False
+
+
+def ask(question: str, site: str, publish_to: str = "") -> str:
+    """Return the input of a run: the question, the site to read, and where the brief goes to."""
+    publish = f"\nPublish: {publish_to}" if publish_to else ""
+    return f"{question}\n\nSite: {site}{publish}"
+
+
+def wish_of(input: str) -> Wish | None:
+    """Return what `ask` was given; None if no site is to be read."""
+    site = _SITE_LINE.search(input)
+    if site is None:
+        return None
+    publish = _PUBLISH_LINE.search(input, site.end())
+    return Wish(input[: site.start()].strip(), site[1], publish[1] if publish else "")
 
 
 class ExtractiveModel:
     """Asks for the site to be read, then answers with a brief made of the site's sentences.
 
-    The answer depends on the messages alone: a second attempt gives the same text. Tokens are
-    counted as words.
+    If the brief is to be published, it asks for that along with it, and says at last what came
+    of it. The answer depends on the messages alone: a second attempt gives the same text.
+    Tokens are counted as words.
 
     Args:
         answer_time: seconds over which a brief is streamed; it is only there to be seen.
@@ -60,40 +90,47 @@ class ExtractiveModel:
         return MODEL_NAME
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
-        """Stream a tool call, or the brief."""
+        """Stream a text, a tool call, or both."""
         answer = await asyncio.to_thread(answer_to, request.messages)
-        heard = sum(_words(message) for message in request.messages)
-        if isinstance(answer, ToolCallPart):
-            yield answer
-            yield Usage(input_tokens=heard, output_tokens=1)
-            yield Finish("tool_calls")
-            return
-        chunks = chunks_of(answer)
-        is_brief = answer.startswith("# ")  # and no complaint
-        delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY) if is_brief else 0.0
+        chunks = chunks_of(answer.text) if answer.is_brief else [answer.text] if answer.text else []
+        delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY)
         for chunk in chunks:
-            if delay:
+            if delay and answer.is_brief:
                 await asyncio.sleep(delay)
             yield TextDelta(chunk)
-        yield Usage(input_tokens=heard, output_tokens=len(answer.split()))
-        yield Finish()
+        if answer.call is not None:
+            yield answer.call
+        heard = sum(_words(message) for message in request.messages)
+        said = len(answer.text.split()) + (answer.call is not None)
+        yield Usage(input_tokens=heard, output_tokens=said)
+        yield Finish("stop" if answer.call is None else "tool_calls")
 
 
-def answer_to(messages: tuple[Message, ...]) -> ToolCallPart | str:
+def answer_to(messages: tuple[Message, ...]) -> Answer:
     """Return what the model says to these messages. Pure."""
     asked = next((m.text for m in messages if isinstance(m, UserMessage)), "")
-    site = _SITE_LINE.search(asked)
-    if site is None:
-        return "Say which site to read, in a line of its own: `Site: http://...`"
-    read = next((m for m in reversed(messages) if isinstance(m, ToolMessage)), None)
+    wish = wish_of(asked)
+    if wish is None:
+        return Answer("Say which site to read, in a line of its own: `Site: http://...`")
+    heard = {m.name: m for m in messages if isinstance(m, ToolMessage)}
+    read, published = heard.get(_READ), heard.get(PUBLISH)
+    if published is not None:
+        return _last_word(published)
     if read is None:
-        return ToolCallPart("read_site", {"url": site[1]})
-    question = asked[: site.start()].strip()
+        return Answer(call=ToolCallPart(_READ, {"url": wish.site}))
     if read.error is not None:
-        return f"The site could not be read, so there is no answer: {read.error.message}"
+        return Answer(f"The site could not be read, so there is no answer: {read.error.message}")
     found = msgspec.convert(read.result, _Site)
     sources = [Source(page.title, page.url, page.passages) for page in found.pages]
-    return write_brief(question, sources)
+    brief = write_brief(wish.question, sources)
+    publish = ToolCallPart(PUBLISH, {"path": wish.publish_to, "text": brief})
+    return Answer(brief, publish if wish.publish_to else None, is_brief=True)
+
+
+def _last_word(published: ToolMessage) -> Answer:
+    if published.error is None:
+        return Answer(f"Published: {published.text}")
+    return Answer(f"Not published: {published.error.message}")
 
 
 def chunks_of(text: str) -> list[str]:

@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from outlive.events import Value
+
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """Something worth telling. `at_ms` counts from the start of the demo."""
@@ -26,6 +28,8 @@ class Begun(Moment, frozen=True, kw_only=True, tag="begun"):
     kept: bool
     kills: int
     max_pages: int
+    publish_to: str = ""  # the file that the brief is published as, if a person agrees
+    goes_on: bool = False  # with a run that was left when its question was asked
 
 
 class WorkerStarted(Moment, frozen=True, kw_only=True, tag="worker-started"):
@@ -87,6 +91,42 @@ class Answered(Moment, frozen=True, kw_only=True, tag="answered"):
     text: str
 
 
+class Asked(Moment, frozen=True, kw_only=True, tag="asked"):
+    """A tool call waits for consent: what a person has to know, and what else answers it."""
+
+    run_id: str
+    call_id: str
+    tool: str
+    arguments: dict[str, Value]
+    digest: str
+    commands: tuple[str, ...]
+    here: bool  # it can be answered at this terminal, too
+
+
+class Decided(Moment, frozen=True, kw_only=True, tag="decided"):
+    """A person has agreed, or has not. `arguments` are those that the person put in their place."""
+
+    version: int
+    granted: bool
+    by: str
+    note: str
+    arguments: dict[str, Value] | None = None
+
+
+class Published(Moment, frozen=True, kw_only=True, tag="published"):
+    """The brief is in a file."""
+
+    version: int
+    path: str
+
+
+class Concluded(Moment, frozen=True, kw_only=True, tag="concluded"):
+    """The model's last word on what came of publishing."""
+
+    version: int
+    text: str
+
+
 class Killed(Moment, frozen=True, kw_only=True, tag="killed"):
     """A worker was killed. What was in flight is read from the log after its death."""
 
@@ -98,6 +138,7 @@ class Killed(Moment, frozen=True, kw_only=True, tag="killed"):
     pages: int
     characters: int  # of the answer, so far
     fetched_unrecorded: tuple[str, ...]  # fetched, but not recorded yet: fetched again
+    asking: bool = False  # it waited for a person, and nothing was in flight
 
 
 class Recovered(Moment, frozen=True, kw_only=True, tag="recovered"):
@@ -134,7 +175,7 @@ class KillFacts(msgspec.Struct, frozen=True, kw_only=True):
     signal: str
     in_flight: str
     next_pid: int | None
-    silent_ms: int | None
+    silent_ms: int | None  # None: the run waited for a person, and was not taken up
 
 
 class Report(Moment, frozen=True, kw_only=True, tag="report"):
@@ -167,6 +208,10 @@ AnyMoment: TypeAlias = (
     | AnswerGrew
     | AnswerVoid
     | Answered
+    | Asked
+    | Decided
+    | Published
+    | Concluded
     | Killed
     | Recovered
     | Failed

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from outlive.cli._demo.agent import RULES
-from outlive.cli._demo.moments import Check, Killed, KillFacts, Report
+from outlive.cli._demo.moments import Asked, Check, Killed, KillFacts, Report
+from outlive.cli._demo.report_consent import consent_checks
+from outlive.cli._demo.retelling import BRIEF_STEP
 from outlive.cli._demo.web_server import Counts
 from outlive.cli._text import counted
 from outlive.events import (
@@ -33,10 +35,12 @@ def report_of(
     run_id: str,
     seen: Sequence[int],
     kills: Sequence[Killed],
-    planned_kills: int,
+    planned_kills: int | None,
     next_pids: Sequence[int],
     last_status: int,
     counts: Counts | None,
+    asked: Asked | None = None,
+    publish: bool = False,
 ) -> Report:
     """Return the report on a run.
 
@@ -47,12 +51,14 @@ def report_of(
         run_id: the run.
         seen: the versions that the observer was given, in that order.
         kills: those that were made, and how many were planned.
-        planned_kills: see `kills`.
+        planned_kills: see `kills`; None for the rest of a run that others have begun.
         next_pids: the process that followed on each kill.
         last_status: how the last process ended.
         counts: what the server counted; None if it was not ours.
+        asked: what a person was asked last.
+        publish: whether the brief was to be published.
     """
-    state, transcript = fold_run(recorded.event for recorded in events)
+    state, _ = fold_run(recorded.event for recorded in events)
     steps = [r.event for r in events if isinstance(r.event, ToolStepCompleted)]
     pages = [step for step in steps if step.key != RULES]
     skipped = [step for step in pages if isinstance(step.value, dict) and step.value.get("skipped")]
@@ -60,14 +66,15 @@ def report_of(
     tools = [span for span in line.spans if span.kind == "tool"]
     abandoned = sum(span.outcome == "cut_off" for span in models)
     checks = [
-        _killed(kills, planned_kills),
+        *([] if planned_kills is None else [_killed(kills, planned_kills)]),
         _completed(state.status, [r.event for r in events]),
         _recorded_once(pages, served=counts is not None),
         *([] if counts is None else [_fetched_once(pages, counts, kills)]),
         _called_once(events, len(models), abandoned, len(tools)),
-        _recovered(line, len(kills)),
+        *([] if planned_kills is None else [_recovered(line, kills)]),
         _seen_once(seen, events),
-        _cited(transcript.output, pages),
+        _cited(_brief(events), pages),
+        *(consent_checks(events, asked, kills) if publish else []),
         _ended(last_status),
     ]
     silent = [
@@ -86,7 +93,7 @@ def report_of(
                 signal=kill.signal,
                 in_flight=kill.in_flight,
                 next_pid=next_pids[index] if index < len(next_pids) else None,
-                silent_ms=silent[index] if index < len(silent) else None,
+                silent_ms=silent[index] if index < len(silent) and not kill.asking else None,
             )
             for index, kill in enumerate(kills)
         ),
@@ -115,7 +122,11 @@ def _killed(kills: Sequence[Killed], planned: int) -> Check:
 
 
 def _completed(status: str, events: Sequence[object]) -> Check:
-    failed = [e for e in events if isinstance(e, ToolCallFailed) and e.retry_at_ns is None]
+    failed = [
+        e
+        for e in events
+        if isinstance(e, ToolCallFailed) and e.retry_at_ns is None and e.error.kind != "denied"
+    ]
     if failed:
         return Check(name="completed", holds=False, says=failed[0].error.message)
     return Check(name="completed", holds=status == "completed", says=f"the run {status}")
@@ -159,11 +170,15 @@ def _called_once(events: Sequence[Recorded], models: int, abandoned: int, tools:
     return Check(name="one result a call", holds=once and bool(answers), says=says)
 
 
-def _recovered(line: Timeline, kills: int) -> Check:
+def _recovered(line: Timeline, kills: Sequence[Killed]) -> Check:
+    """Who waits for a person has nothing in flight: that kill is none to recover from."""
+    at_work = sum(not kill.asking for kill in kills)
     owners = [recovery.epoch for recovery in line.recoveries]
     in_order = owners == sorted(set(owners))
-    says = f"{counted(len(owners), 'recovery', 'recoveries')} for {counted(kills, 'kill')}"
-    return Check(name="recovered", holds=len(owners) == kills and in_order, says=says)
+    while_it_worked = "" if at_work == len(kills) else " while it worked"
+    says = f"{counted(len(owners), 'recovery', 'recoveries')} for {counted(at_work, 'kill')}"
+    says += while_it_worked
+    return Check(name="recovered", holds=len(owners) == at_work and in_order, says=says)
 
 
 def _seen_once(seen: Sequence[int], events: Sequence[Recorded]) -> Check:
@@ -173,6 +188,11 @@ def _seen_once(seen: Sequence[int], events: Sequence[Recorded]) -> Check:
     if not holds:
         says = f"the log has versions 1 to {len(wanted)}, this terminal saw {list(seen)}"
     return Check(name="seen once", holds=holds, says=says)
+
+
+def _brief(events: Sequence[Recorded]) -> str:
+    answers = [r.event for r in events if isinstance(r.event, ModelCallCompleted)]
+    return next((answer.text for answer in answers if answer.step == BRIEF_STEP), "")
 
 
 def _cited(output: str, pages: Sequence[ToolStepCompleted]) -> Check:

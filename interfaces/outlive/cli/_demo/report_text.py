@@ -38,7 +38,11 @@ def _kills(report: Report) -> Table:
             f"in flight: {kill.in_flight}",
         )
         if kill.next_pid is not None:
-            then = f"pid {kill.next_pid} took over, {duration(kill.silent_ms)} after the last event"
+            then = f"pid {kill.next_pid} took over"
+            if kill.silent_ms is None:
+                then += ", and the question was still there"
+            else:
+                then += f", {duration(kill.silent_ms)} after the last event"
             table.add_row("", "", Text(then, style="green"))
     return table
 

@@ -9,14 +9,19 @@ from outlive.cli._demo.moments import (
     Answered,
     AnswerVoid,
     AnyMoment,
+    Asked,
     Begun,
+    Concluded,
+    Decided,
     Failed,
     Killed,
     PageRecorded,
+    Published,
     Recovered,
     Report,
     WorkerStarted,
 )
+from outlive.cli._demo.question_text import decision_line, print_question
 from outlive.cli._demo.report_text import report_text
 from outlive.cli._json import plain, print_json
 from outlive.cli._text import console, counted, duration, printable, printable_lines, put
@@ -66,6 +71,7 @@ class PlainScreen:
 
     def __init__(self) -> None:
         self._brief = ""
+        self._asked = False  # then the brief has been shown
 
     def __enter__(self) -> PlainScreen:
         """Nothing to begin."""
@@ -78,6 +84,9 @@ class PlainScreen:
         """Print the moment."""
         for text in self._lines(moment):
             sys.stdout.write(f"{moment.at_ms / 1000:6.2f} s  {text}\n")
+        if isinstance(moment, Asked):
+            self._asked = True
+            print_question(console(), moment)
         sys.stdout.flush()
 
     def _lines(self, moment: AnyMoment) -> list[str]:
@@ -114,6 +123,14 @@ class PlainScreen:
             case Answered():
                 self._brief = moment.text
                 return [f"answered, attempt {moment.attempt}"]
+            case Asked():
+                return [f"asked: may {printable(moment.tool)} be called?"]
+            case Decided():
+                return [f"decided: {decision_line(moment)}"]
+            case Published():
+                return [f"published: {printable(moment.path)}"]
+            case Concluded():
+                return [f"model: {printable(moment.text)}"]
             case Failed():
                 return [f"{moment.what} failed: {printable(moment.reason)}"]
             case _:
@@ -121,6 +138,7 @@ class PlainScreen:
 
     def finish(self, report: Report, line: Timeline) -> None:
         """Print the brief and the report."""
-        sys.stdout.write(f"\n{printable_lines(self._brief)}\n\n")
+        brief = "" if self._asked else f"{printable_lines(self._brief)}\n\n"
+        sys.stdout.write(f"\n{brief}")
         out = console()
         put(out, report_text(report, line, width=out.width))

@@ -1,19 +1,32 @@
 """The demo's course: a worker works, this process looks on, and kills it at two moments.
 
-All that is known of the run comes from its log, read beside whoever owns it: `observe_run`
-follows it through every death, and is asked in the end whether it has seen each event once.
+All that is known of the run comes from its log, read beside whoever owns it: `observe` follows
+it through every death, and is asked in the end whether it has seen each event once. Where the
+brief is to be published, a third worker is killed while the run waits for consent. The question
+is then read from the log, by this process, and whoever answers it does so through the inbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from outlive.actors import Runtime
 from outlive.cli._demo.agent import RULES
-from outlive.cli._demo.moments import AnyMoment, Killed, Report, WorkerStarted
+from outlive.cli._demo.asking import Said
+from outlive.cli._demo.moments import (
+    AnswerGrew,
+    AnswerVoid,
+    AnyMoment,
+    Killed,
+    Recovered,
+    Report,
+    WorkerStarted,
+)
+from outlive.cli._demo.question import Question
 from outlive.cli._demo.report import report_of
 from outlive.cli._demo.retelling import Retelling
 from outlive.cli._demo.web_server import Counts
@@ -21,10 +34,20 @@ from outlive.cli._demo.worker import Job
 from outlive.cli._demo.worker_process import WorkerProcess
 from outlive.cli._exit import FAILED, Wrong
 from outlive.cli._text import counted
-from outlive.events import LmdbReader, LogReader, ModelDelta, Recorded, ToolStepCompleted
-from outlive.projections import observe_run, read_run
+from outlive.events import (
+    ApprovalDenied,
+    ApprovalGranted,
+    LogReader,
+    ModelDelta,
+    Recorded,
+    RunSuspended,
+    ToolStepCompleted,
+    run_stream,
+)
+from outlive.projections import pending_of, read_run
 from outlive.projections.timeline import Timeline, timeline
 
+_AT_WORK: Final = 2  # workers are killed while they work: one reads, the next one answers
 _SILENCE: Final = 60.0  # seconds without an event after which something is wrong
 _DELTAS: Final = 30  # pieces of the answer after which the worker is killed, or
 _ANSWERING: Final = 1.0  # seconds of answering, if the pieces are few
@@ -36,31 +59,40 @@ class Story:
 
     Args:
         job: what the workers are to do.
-        kill: whether to kill them.
+        kills: how many of them to kill: two while they work, a third while the run asks.
         complaints: where the workers' stderr goes.
         tell: is given every moment as it comes.
         counts: what the server has counted; None if the site is not ours.
+        publish: whether the brief is to be published, if a person agrees.
+        goes_on: whether this is the rest of a run that was left before.
+        consent: asks the person at the terminal; None if there is nobody.
     """
 
     def __init__(
         self,
         job: Job,
         *,
-        kill: bool,
+        kills: int,
         complaints: IO[bytes],
         tell: Callable[[AnyMoment], None],
         counts: Callable[[], Counts] | None,
+        publish: bool = False,
+        goes_on: bool = False,
+        consent: Callable[[], Awaitable[Said | None]] | None = None,
     ) -> None:
         self._job = job
         self._complaints = complaints
         self._tell = tell
         self._counts = counts
+        self._publish = publish
+        self._goes_on = goes_on
         self._began_s = time.monotonic()
         self._seen: list[int] = []
         self._kills: list[Killed] = []
-        self._planned = 2 if kill else 0
+        self._planned = kills
         self._workers: list[WorkerProcess] = []
         self._retelling = Retelling(max_pages=job.max_pages)
+        self._question = Question(job.run_id, Path(job.data), consent=consent)
 
     async def play(self) -> tuple[Report, Timeline]:
         """Let it happen, and return what came of it. No worker is left when this ends.
@@ -72,26 +104,36 @@ class Story:
         try:
             worker = await self._start_worker()
             await worker.ready()
-            log = LmdbReader(Path(self._job.data))
-            try:
-                async for recorded in self._followed(log):
-                    self._seen.append(recorded.version)
-                    for moment in self._retelling.take(
-                        recorded,
-                        at_ms=self._now_ms(),
-                        number=len(self._workers),
-                        pid=self._workers[-1].pid,
-                    ):
-                        self._tell(moment)
+            async with Runtime(Path(self._job.data), role="visitor") as rt:
+                before = rt.log.version(run_stream(self._job.run_id)) if self._goes_on else 0
+                async for recorded in self._followed(rt):
+                    self._retell(recorded, before=before)
                     if self._is_time_to_kill(recorded):
-                        await self._kill(log)
+                        await self._kill(rt.log)
+                    if isinstance(recorded.event, RunSuspended):
+                        await self._workers[-1].ready()
+                        self._question.put(rt, self._tell, at_ms=self._now_ms())
+                    if isinstance(recorded.event, ApprovalGranted | ApprovalDenied):
+                        self._question.withdraw()
                 status = await self._workers[-1].finish()
-                return self._report(log, last_status=status)
-            finally:
-                log.close()
+                return self._report(rt.log, last_status=status)
         finally:
+            self._question.withdraw()
             for worker in self._workers:
                 await worker.end()
+
+    def _retell(self, recorded: Recorded, *, before: int) -> None:
+        """Tell of an event; of one that is from `before` this performance, only what came of it."""
+        self._seen.append(recorded.version)
+        for moment in self._retelling.take(
+            recorded,
+            at_ms=self._now_ms(),
+            number=len(self._workers),
+            pid=self._workers[-1].pid,
+        ):
+            passed = isinstance(moment, Recovered | AnswerGrew | AnswerVoid)
+            if recorded.version > before or not passed:
+                self._tell(moment)
 
     async def _start_worker(self) -> WorkerProcess:
         worker = await WorkerProcess.start(self._job, self._complaints)
@@ -99,18 +141,21 @@ class Story:
         self._tell(WorkerStarted(at_ms=self._now_ms(), number=len(self._workers), pid=worker.pid))
         return worker
 
-    async def _followed(self, log: LogReader) -> AsyncIterator[Recorded]:
+    async def _followed(self, rt: Runtime) -> AsyncIterator[Recorded]:
         """Yield the run's events. Raises Wrong when nobody is left to add to them."""
-        events = observe_run(log, self._job.run_id)
+        events = rt.observe(self._job.run_id)
         upcoming = asyncio.ensure_future(_next(events))
         try:
             while True:
                 worker = self._workers[-1]
                 await asyncio.wait(
-                    {upcoming, worker.ended},
-                    timeout=_SILENCE,
+                    {upcoming, worker.ended, *self._question.asking},
+                    timeout=None if self._question.is_open else _SILENCE,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
+                self._question.look()
+                if not upcoming.done() and not worker.ended.done() and self._question.is_open:
+                    continue
                 if not upcoming.done():
                     # What it has written last may still be on its way to us.
                     await asyncio.wait({upcoming}, timeout=2.0)
@@ -136,11 +181,13 @@ class Story:
                 # In the pause after a page nothing is being fetched. If this process learnt of
                 # the page too late for that, it aims at the next pause, up to a last chance.
                 return self._is_resting() or 4 * len(known.pages) >= 3 * known.total
-            case ModelDelta() if len(self._kills) < self._planned:
+            case ModelDelta() if len(self._kills) < min(self._planned, _AT_WORK):
                 if known.deltas >= _DELTAS:
                     return True
                 answering_s = time.monotonic() - known.answering_since_s
                 return known.deltas >= _FEWEST_DELTAS and answering_s >= _ANSWERING
+            case RunSuspended():
+                return self._planned > _AT_WORK and not any(kill.asking for kill in self._kills)
             case _:
                 return False
 
@@ -164,16 +211,20 @@ class Story:
         fetched = set[str]() if self._counts is None else self._counts().started.keys()
         unrecorded = tuple(sorted(fetched - recorded))
         answering = [span for span in line.spans if span.kind == "model" and span.outcome == "open"]
+        asking = bool(pending_of(self._job.run_id, events))
         killed = Killed(
             at_ms=self._now_ms(),
             number=len(self._workers),
             pid=worker.pid,
             signal=signal,
-            in_flight=_in_flight(line, len(recorded), self._retelling.total, unrecorded),
+            in_flight="nothing: the run waits for a person"
+            if asking
+            else _in_flight(line, len(recorded), self._retelling.total, unrecorded),
             version=line.head,
             pages=len(recorded),
             characters=sum(span.characters for span in answering),
             fetched_unrecorded=unrecorded,
+            asking=asking,
         )
         self._kills.append(killed)
         self._tell(killed)
@@ -189,10 +240,12 @@ class Story:
             run_id=self._job.run_id,
             seen=self._seen,
             kills=self._kills,
-            planned_kills=self._planned,
+            planned_kills=None if self._goes_on else self._planned,
             last_status=last_status,
             next_pids=[worker.pid for worker in self._workers[1:]],
             counts=None if self._counts is None else self._counts(),
+            asked=self._question.told,
+            publish=self._publish,
         )
         self._tell(report)
         return report, line

@@ -20,7 +20,6 @@ import structlog
 
 from outlive.actors import Runtime
 from outlive.cli._demo.agent import AGENT_ID, research_agent
-from outlive.cli._demo.model import ask
 from outlive.cli._exit import code_of
 from outlive.events import OutliveError
 
@@ -30,8 +29,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str
     run_id: str
-    question: str
-    site: str
+    input: str
     max_pages: int
     pause: float
     answer_time: float
@@ -49,16 +47,18 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
 
 async def work(job: Job) -> None:
-    """Start the run, or go on with it, until it is at rest.
+    """Start the run, or go on with it, until it is over. While a person is asked, wait.
 
     Raises:
         LogError: the log cannot be opened.
     """
     agent = research_agent(max_pages=job.max_pages, pause=job.pause, answer_time=job.answer_time)
     async with Runtime(Path(job.data), agents=[agent], role="owner") as rt:
-        run = await rt.start(AGENT_ID, ask(job.question, job.site), run_id=job.run_id)
+        run = await rt.start(AGENT_ID, job.input, run_id=job.run_id)
         _tell(Ready())
-        await run.result()
+        if (await run.result()).status == "suspended":
+            async for _ in run.events():
+                pass
 
 
 def _tell(line: Ready | Refusal) -> None:

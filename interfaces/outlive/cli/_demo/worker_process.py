@@ -27,6 +27,7 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process, complaints: IO[bytes]) -> None:
         self._process = process
         self._complaints = complaints
+        self._ready = False
         self.ended = asyncio.create_task(process.wait())
 
     @classmethod
@@ -51,11 +52,13 @@ class WorkerProcess:
         return self._process.pid
 
     async def ready(self) -> None:
-        """Return when the run is durable.
+        """Return when the run is durable. Twice is once.
 
         Raises:
             Wrong: it cannot work, with its reason; or it says nothing for half a minute.
         """
+        if self._ready:
+            return
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(_STARTS_WITHIN):
@@ -69,6 +72,7 @@ class WorkerProcess:
         told = msgspec.json.decode(line, type=Ready | Refusal)
         if isinstance(told, Refusal):
             raise Wrong(told.reason, code=told.code)
+        self._ready = True
 
     def gone(self) -> Wrong:
         """Return what to say of a worker that ended and was not killed."""
