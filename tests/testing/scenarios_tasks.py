@@ -51,7 +51,7 @@ def _told(request: ModelRequest) -> list[str]:
     for message in request.messages:
         if not isinstance(message, AssistantMessage) and (call_id := _call_of(message)):
             answers[call_id] = message.text
-    return [text for call_id, text in sorted(answers.items()) if text != "rested"]
+    return [answers[call_id] for call_id in sorted(answers) if answers[call_id] != "rested"]
 
 
 def _call_of(message: UserMessage | ToolMessage) -> str:
