@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from outlive.actors import Agent, Runtime
+from outlive.actors import Agent, BackgroundTasks, Runtime
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, EventLog, MemoryLog, RunId, run_stream
 from tests.support.logs import LaggingLog, MortalLog, events_of
@@ -36,6 +36,7 @@ def open_runtime(
     deps: object = None,
     functions: Functions = EMPTY,
     max_recoveries: int | None = 5,
+    background_tasks: BackgroundTasks | None = None,
 ) -> Runtime:
     """Return a runtime on the running loop's clock."""
     return Runtime(
@@ -44,6 +45,7 @@ def open_runtime(
         functions=functions,
         deps=deps,
         max_recoveries=max_recoveries,
+        background_tasks=background_tasks,
         clock=clock(),
         ids=CountedIds(),
         log=log,
@@ -64,6 +66,7 @@ class Machine:
         max_recoveries: int | None = 5,
         deps: object = None,
         functions: Functions = EMPTY,
+        background_tasks: BackgroundTasks | None = None,
         lag: float = 0.0,
     ) -> T:
         """Run a process that opens the runtime, does `body`, and closes in good order.
@@ -74,7 +77,12 @@ class Machine:
         async def process() -> T:
             log = LaggingLog(self.log, lag) if lag else self.log
             async with open_runtime(
-                *agents, log=log, max_recoveries=max_recoveries, deps=deps, functions=functions
+                *agents,
+                log=log,
+                max_recoveries=max_recoveries,
+                deps=deps,
+                functions=functions,
+                background_tasks=background_tasks,
             ) as runtime:
                 result = await body(runtime)
             await asyncio.sleep(lag)
@@ -92,6 +100,7 @@ class Machine:
         acknowledged: bool = True,
         max_recoveries: int | None = 5,
         functions: Functions = EMPTY,
+        background_tasks: BackgroundTasks | None = None,
         lag: float = 0.0,
     ) -> bool:
         """Run a process that dies: when `body` returns, or after so many commits.
@@ -108,7 +117,11 @@ class Machine:
         async def process() -> bool:
             log = LaggingLog(self.log, lag) if lag else mortal or self.log
             runtime = open_runtime(
-                *agents, log=log, max_recoveries=max_recoveries, functions=functions
+                *agents,
+                log=log,
+                max_recoveries=max_recoveries,
+                functions=functions,
+                background_tasks=background_tasks,
             )
             await runtime.__aenter__()
             done = asyncio.ensure_future(body(runtime))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -15,7 +15,7 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import SUSPENDED, WAITING
+from outlive.actors.event_sourced import SUSPENDED, WAITING, EventSourcedActor
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
@@ -23,14 +23,22 @@ from outlive.actors.mail import Post
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.carrying_out import command_for, start_command
-from outlive.actors.run.commands import RunCommand, StartRun
+from outlive.actors.run.commands import StartRun
 from outlive.actors.run.decide import decide
 from outlive.actors.run.kind import RunKind, RunResident, Runs
-from outlive.actors.run.submitted import CancelRequest, Request, StartRequest, decode_request
+from outlive.actors.run.submitted import (
+    CancelRequest,
+    Request,
+    RunRequest,
+    StartRequest,
+    decode_request,
+)
 from outlive.actors.run_context import Functions
 from outlive.actors.surroundings import Surroundings
+from outlive.actors.task.carrying_out import TaskDoor
 from outlive.actors.task.desk import Desk
 from outlive.actors.task.kind import TaskKind, Tasks
+from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
 from outlive.actors.timers import Timers
 from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
@@ -45,7 +53,6 @@ from outlive.events import (
     Refused,
     RunExists,
     RunNotFound,
-    RunState,
     StreamId,
     Submitted,
     SuspensionNotFound,
@@ -137,6 +144,9 @@ class OwnerSide:
             mailbox_limit=mailbox_limit,
             row_changed=self._desk.row,
         )
+        self._task_door = TaskDoor(
+            self._tasks, log=log, desk=self._desk, agents=agents, settings=background_tasks
+        )
         post.serve(kind.name, self._runs)
         post.serve(task_kind.name, self._tasks)
         rows = log.open_entries()
@@ -177,10 +187,10 @@ class OwnerSide:
         await self.views.close()
 
     async def obey(self, stream: StreamId, request: Request) -> None:
-        """Carry out a request to a run; return once that is durable.
+        """Carry out a request to a run or a task; return once that is durable.
 
         Raises:
-            RunNotFound: there is no such run, and this is no start.
+            RunNotFound, TaskNotFound: there is no such thing, and this does not begin it.
             LogParked: there is no space for it now.
             Refused: or what else the request is refused with.
             LogError: this process is the owner no more. Whoever is has to be asked.
@@ -201,22 +211,42 @@ class OwnerSide:
 
     async def _carry_out(self, stream: StreamId, request: Request) -> None:
         while self._ended is None:
-            run = self._find(stream, request)
-            if run is None:
+            prepared = self._prepare(stream, request)
+            if prepared is None:
                 return
+            actor, command = prepared
             try:
-                await run.actor.ask(self._command(stream, run, request))
+                await actor.ask(command)
             except MailboxClosed:
                 continue  # It has come to rest meanwhile, or all was closed.
             except RunExists:
                 raise RunExists(id_of(stream)) from None
+            finally:
+                self._settle(stream, request)
             return
         raise self._ended
 
-    def _command(self, stream: StreamId, run: RunResident, request: Request) -> RunCommand:
-        return command_for(request, id_of(stream), run.actor.state, self._agents)
+    def _prepare(
+        self, stream: StreamId, request: Request
+    ) -> tuple[EventSourcedActor[Any, Any, Any], object] | None:
+        """Return the actor that a request is for, and its command; None if nothing is left to do.
 
-    def _find(self, stream: StreamId, request: Request) -> RunResident | None:
+        Raises:
+            Refused, NotFound: see there.
+        """
+        if isinstance(request, TaskRequest):
+            return self._task_door.prepare(stream, request)
+        run = self._find(stream, request)
+        if run is None:
+            return None
+        return run.actor, command_for(request, id_of(stream), run.actor.state, self._agents)
+
+    def _settle(self, stream: StreamId, request: Request) -> None:
+        """A request has been carried out, or cannot be: what was promised to it is so no more."""
+        if isinstance(request, EnqueueRequest):
+            self._desk.settled(stream)
+
+    def _find(self, stream: StreamId, request: RunRequest) -> RunResident | None:
         """Return the run that a request is for; None if there is nothing left to do.
 
         Raises:
@@ -294,26 +324,28 @@ class OwnerSide:
         stream, id = submitted.stream, submitted.command_id
         try:
             request = decode_request(submitted.data)
-            run = self._find(stream, request)
-            if run is None:
+            prepared = self._prepare(stream, request)
+            if prepared is None:
                 self._reply(id, OBEYED)
                 return
-            command = self._command(stream, run, request)
+            actor, command = prepared
         except Exception as error:  # noqa: BLE001  # whatever it is, its sender is told
             _log.info("command_refused", stream=stream, reason=told(error))
             self._reply(id, refusal(error))
             return
         try:
-            reply = run.actor.ask(command, cause=id, command_id=id)
+            reply = actor.ask(command, cause=id, command_id=id)
         except MailboxClosed:
             self._loop.call_soon(self._take, submitted)
         except MailboxFull as error:
+            self._settle(stream, request)
             self._reply(id, refusal(error))
         else:
-            reply.when_set(lambda: self._look(submitted, reply))
+            reply.when_set(lambda: self._look(submitted, request, reply))
 
-    def _look(self, submitted: Submitted, reply: LoopFuture[RunState]) -> None:
+    def _look(self, submitted: Submitted, request: Request, reply: LoopFuture[Any]) -> None:
         """The actor has answered, and with it the sender; unless it came to rest before."""
+        self._settle(submitted.stream, request)
         try:
             reply.get()
         except MailboxClosed:

@@ -32,6 +32,7 @@ from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.steering import Steering
 from outlive.actors.sub_agents import with_sub_agents
+from outlive.actors.task.control import RuntimeTasks
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.visitor_side import VisitorSide
 from outlive.actors.workers.port import Workers
@@ -371,6 +372,16 @@ class Runtime(Steering):
         """
         log = self._open.side.log
         return RunsQuery(log, self._open, submitted=partial(submitted, log))
+
+    @property
+    def tasks(self) -> RuntimeTasks:
+        """The background tasks: `await rt.tasks.get(task_id)`, `cancel`, `resume`, `wait`, ...
+
+        The same in every role. Raises LogClosed unless the runtime is open.
+        """
+        return RuntimeTasks(
+            self._open.side.log, ids=self._ids, obey=self._obey, follow=self._follow
+        )
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""

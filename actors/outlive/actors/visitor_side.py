@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from outlive.actors.event_sourced import SUSPENDED
 from outlive.actors.ids import Ids
@@ -13,6 +13,14 @@ from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import Request, StartRequest, encode_request
+from outlive.actors.task.commands import CancelTask, ResumeTask
+from outlive.actors.task.entity import TASK
+from outlive.actors.task.submitted import (
+    CancelTaskRequest,
+    EnqueueRequest,
+    ResumeTaskRequest,
+    TaskRequest,
+)
 from outlive.events import (
     LmdbVisitor,
     OutliveError,
@@ -24,9 +32,13 @@ from outlive.events import (
     RunNotFound,
     RunSuspended,
     StreamId,
+    TaskExists,
+    TaskNotFound,
+    TaskQueued,
 )
 from outlive.events.ids import id_of
 from outlive.events.run.state import request_digest
+from outlive.events.task.state import request_digest as task_request_digest
 from outlive.projections import (
     RunResult,
     ViewReader,
@@ -36,6 +48,7 @@ from outlive.projections import (
     standing_result,
 )
 from outlive.projections.run_summary import STANDING_STILL
+from outlive.projections.tasks import read_task
 
 PATIENCE_S: Final = 5.0
 """A start is waited for that long while its owner is alive, but does not get to it."""
@@ -70,10 +83,13 @@ class VisitorSide:
         it, after `PATIENCE_S`.
 
         Raises:
-            RunNotFound: there is no such run, and this is no start.
+            RunNotFound, TaskNotFound: there is no such thing, and this does not begin it.
             Refused: or what else the owner refuses it with, or will.
         """
-        if not isinstance(request, StartRequest) and not is_known(self.log, stream):
+        begins = isinstance(request, StartRequest | EnqueueRequest)
+        if not begins and not is_known(self.log, stream):
+            if isinstance(request, TaskRequest):
+                raise TaskNotFound(id_of(stream))
             raise RunNotFound(id_of(stream))
         if self.log.owner() != "alive":
             self._check(stream, request)  # What is refused leaves nothing in the inbox.
@@ -102,6 +118,9 @@ class VisitorSide:
         """Raise what an owner will refuse it with, as far as that can be told without one."""
         if not self.log.version(stream):
             return
+        if isinstance(request, TaskRequest):
+            self._check_task(stream, request)
+            return
         run_id = id_of(stream)
         state = fold_run(recorded.event for recorded in read_run(self.log, run_id))[0]
         if isinstance(request, StartRequest):
@@ -109,6 +128,25 @@ class VisitorSide:
                 raise RunExists(run_id)
         else:
             decide(state, command_for(request, run_id, state, {}))
+
+    def _check_task(self, stream: StreamId, request: TaskRequest) -> None:
+        task_id, state = id_of(stream), TASK.initial
+        for recorded in read_task(self.log, task_id):
+            state = TASK.evolve(state, recorded.event)
+        match request:
+            case EnqueueRequest():
+                asked = TaskQueued(
+                    tool=request.tool, arguments=request.arguments, agent_id=request.agent_id
+                )
+                if task_request_digest(asked) != state.request:
+                    raise TaskExists(task_id)
+            case ResumeTaskRequest():
+                said = ResumeTask(task_id=task_id, value=request.value, key=request.key)
+                TASK.decide(state, said)
+            case CancelTaskRequest():
+                TASK.decide(state, CancelTask(task_id=task_id))
+            case _:
+                assert_never(request)
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""

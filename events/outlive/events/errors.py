@@ -122,10 +122,14 @@ class SuspensionNotFound(NotFound):
 
 
 class NotSuspended(Refused):
-    """The run waits for nobody. `status` tells what it does."""
+    """The run waits for nobody. `status` tells what it does.
 
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id!r} is not suspended: it is {status}")
+    `run_id` is that of the task, if its `kind` is that.
+    """
+
+    def __init__(self, run_id: str, status: str, kind: str = "run") -> None:
+        super().__init__(f"{kind} {run_id!r} is not suspended: it is {status}")
+        self.kind = kind
         self.run_id = run_id
         self.status = status
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.going_on import waiting_for
-from outlive.actors.run.submitted import Request, decode_request
+from outlive.actors.run.submitted import RunRequest, decode_request
 from outlive.events import CorruptLog, LmdbReader, LogReader, OutliveError
 from outlive.events.ids import id_of
 from outlive.events.run import evolve
@@ -30,15 +30,17 @@ def answered(log: LmdbReader, items: Sequence[Pending]) -> set[int]:
     }
 
 
-def _requests(log: LmdbReader) -> dict[str, list[Request]]:
-    found: dict[str, list[Request]] = {}
+def _requests(log: LmdbReader) -> dict[str, list[RunRequest]]:
+    found: dict[str, list[RunRequest]] = {}
     for command in log.submitted():
         with suppress(CorruptLog):  # What a later release has put there is its owner's to read.
-            found.setdefault(id_of(command.stream), []).append(decode_request(command.data))
+            request = decode_request(command.data)
+            if isinstance(request, RunRequest):
+                found.setdefault(id_of(command.stream), []).append(request)
     return found
 
 
-def _waits_after(log: LogReader, run_id: str, requests: Sequence[Request]) -> tuple[str, ...]:
+def _waits_after(log: LogReader, run_id: str, requests: Sequence[RunRequest]) -> tuple[str, ...]:
     """Return what a run waits for still when these requests have been carried out."""
     state = fold_run(recorded.event for recorded in read_run(log, run_id))[0]
     for request in requests:

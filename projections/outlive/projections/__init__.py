@@ -19,6 +19,14 @@ from outlive.projections.run_summary import (
     standing_result,
 )
 from outlive.projections.runs import RUN_STATUSES, RunInfo, RunPage, RunsQuery, RunsView
+from outlive.projections.tasks import (
+    TaskAttempt,
+    TaskInfo,
+    TaskProgress,
+    TaskQuestion,
+    observe_task,
+    task_info,
+)
 from outlive.projections.timeline import (
     Outcome,
     Recovery,
@@ -53,6 +61,10 @@ __all__ = [
     "RunsView",
     "Span",
     "StepMark",
+    "TaskAttempt",
+    "TaskInfo",
+    "TaskProgress",
+    "TaskQuestion",
     "TextReset",
     "Timeline",
     "ToolMessage",
@@ -66,11 +78,13 @@ __all__ = [
     "fold_run",
     "messages_of",
     "observe_run",
+    "observe_task",
     "pending_of",
     "read_run",
     "result_of",
     "run_result",
     "standing_result",
+    "task_info",
     "text_of",
     "timeline",
 ]

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from outlive.events import (
+    BackgroundResultReceived,
     InvalidOffset,
     LogReader,
     MessageDelivered,
@@ -29,7 +30,7 @@ from outlive.events import (
 )
 
 _ENDS: Final = (RunCompleted, RunFailed, RunCancelled)
-_AFTER_THE_END: Final = (ToolResultIgnored, MessageDelivered)
+_AFTER_THE_END: Final = (ToolResultIgnored, MessageDelivered, BackgroundResultReceived)
 
 Follow: TypeAlias = Callable[[StreamId, Version], Subscription[Recorded]]
 

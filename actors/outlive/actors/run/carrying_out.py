@@ -18,8 +18,8 @@ from outlive.actors.run.submitted import (
     AnswerRequest,
     CancelRequest,
     DecisionRequest,
-    Request,
     ResolveRequest,
+    RunRequest,
     StartRequest,
 )
 from outlive.actors.tool import Tool
@@ -54,7 +54,7 @@ def start_command(request: StartRequest, agents: Mapping[str, Agent]) -> StartRu
 
 
 def command_for(
-    request: Request, run_id: str, state: RunState, agents: Mapping[str, Agent]
+    request: RunRequest, run_id: str, state: RunState, agents: Mapping[str, Agent]
 ) -> RunCommand:
     """Return the command that carries out a request, upon a run in this state.
 

@@ -1,4 +1,4 @@
-"""What is asked of a run, as it lies in the inbox: ids and data, nothing that one process has."""
+"""What is asked of a run or a task, as it lies in the inbox: ids and data, nothing more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from outlive.actors.task.submitted import TaskRequest
 from outlive.events import CallId, CorruptLog, Value
 from outlive.events.run.parts import InputPart
 
@@ -58,7 +59,10 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-run")
     by: str = ""
 
 
-Request: TypeAlias = StartRequest | AnswerRequest | DecisionRequest | ResolveRequest | CancelRequest
+RunRequest: TypeAlias = (
+    StartRequest | AnswerRequest | DecisionRequest | ResolveRequest | CancelRequest
+)
+Request: TypeAlias = RunRequest | TaskRequest
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final[Callable[[bytes], Request]] = msgspec.msgpack.Decoder(Request).decode

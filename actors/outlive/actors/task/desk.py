@@ -23,7 +23,7 @@ from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
 from outlive.actors.task.admission import Admission, Backpressure, Granted
 from outlive.actors.task.commands import StartTask
-from outlive.actors.task.rows import note, place_in
+from outlive.actors.task.rows import note, place_in, turn_in
 from outlive.events import (
     Clock,
     EventLog,
@@ -78,6 +78,7 @@ class Desk:
         self._starting: dict[StreamId, None] = {}  # told to start, and not answered yet
         self._places: dict[StreamId, Place] = {}  # of tasks that are being asked for
         self._last_place = 0
+        self._kept = 0  # the highest turn that is kept
         self._calling = False  # it is looked who may start in this turn of the loop, or the next
         self._closed = False
 
@@ -85,16 +86,21 @@ class Desk:
         """Take in the rows of a log that was opened."""
         turns = self._log.open_entry(TURNS)
         if turns is not None:
-            self._admission.served(turns.summary["agent_id"], int(turns.summary["turn"]))
+            self._kept = turn_in(turns)
+            self._admission.served(turns.summary["agent_id"], self._kept)
         for task, entry in rows:
             self.row(task, entry)
 
     def row(self, task: StreamId, entry: OpenEntry | None) -> None:
         """Hear that a task's row is another one, or gone. A commit has made it so."""
+        if entry is None and task in self._places:
+            return  # It is being brought in to be told that it begins.
+        self._places.pop(task, None)
         if entry is not None:
             self._last_place = max(self._last_place, place_in(entry))
             if task in self._starting and entry.status == "queued":
                 return  # It has not come to what it was told yet.
+            self._keep_turn(entry)
         note(self._admission, task, entry, now_ns=self._clock.now_ns())
         self._call()
 
@@ -179,7 +185,6 @@ class Desk:
         task = granted.task
         reply = LoopFuture[TaskState]()
         self._starting[task] = None
-        _, agent_id = self._admission.turn
 
         def answered() -> None:
             try:
@@ -194,14 +199,16 @@ class Desk:
         start = StartTask(now_ns=self._clock.now_ns(), turn=granted.turn, worker=self.worker)
         self._post.send(task, start, reply=reply)
         reply.when_set(answered)
-        assert agent_id is not None, "who was served last is known once somebody was"
-        self._keep(agent_id, granted.turn)
 
-    def _keep(self, agent_id: str, turn: int) -> None:
-        entry = OpenEntry(
-            kind="turns", status="kept", summary={"agent_id": agent_id, "turn": str(turn)}
-        )
+    def _keep_turn(self, entry: OpenEntry) -> None:
+        """Keep whose turn it was, now that the start is durable: before its end can be."""
+        turn = turn_in(entry)
+        if turn <= self._kept or self._closed:
+            return
+        self._kept = turn
+        kept = {"agent_id": entry.summary["agent_id"], "turn": str(turn)}
+        row = OpenEntry(kind="turns", status="kept", summary=kept)
         try:
-            self._log.append(TURNS, (), expected_version=Version(0), entry=entry)
+            self._log.append(TURNS, (), expected_version=Version(0), entry=row)
         except LogError as error:
             _log.error("turn_not_kept", error=told(error))

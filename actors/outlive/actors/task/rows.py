@@ -27,6 +27,11 @@ def place_in(entry: OpenEntry) -> int:
     return int(entry.summary.get("place", 0))
 
 
+def turn_in(entry: OpenEntry) -> int:
+    """Return the number of a task's last start, as its row tells it; 0 if it had none."""
+    return int(entry.summary.get("turn", 0))
+
+
 def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_ns: int) -> None:
     """Have admission know what the row of a task says; None: it has none any more.
 
@@ -38,7 +43,7 @@ def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_n
         return
     summary = entry.summary
     agent, tool = summary["agent_id"], summary["tool"]
-    admission.served(agent, int(summary.get("turn", 0)))
+    admission.served(agent, turn_in(entry))
     slot = "inline" not in summary
     if entry.status == "running" and slot:
         admission.hold(task, agent, tool)

@@ -1,0 +1,128 @@
+"""From a request to the task and the command that carry it out: with what only the owner has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
+
+from outlive.actors.agent import Agent
+from outlive.actors.background import Background, BackgroundTasks, plan_of
+from outlive.actors.background_plans import plans_of
+from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, TaskCommand
+from outlive.actors.task.desk import Desk
+from outlive.actors.task.kind import Tasks
+from outlive.actors.task.submitted import (
+    CancelTaskRequest,
+    EnqueueRequest,
+    ResumeTaskRequest,
+    TaskRequest,
+)
+from outlive.actors.tool import Tool
+from outlive.events import (
+    AgentNotFound,
+    EventLog,
+    NotSuspended,
+    OpenEntry,
+    Refused,
+    StreamId,
+    TaskLimits,
+    TaskNotFound,
+)
+from outlive.events.ids import id_of
+
+
+class TaskDoor:
+    """Where what people and programs want of tasks comes in."""
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        *,
+        log: EventLog,
+        desk: Desk,
+        agents: Mapping[str, Agent],
+        settings: BackgroundTasks,
+    ) -> None:
+        self._tasks: Final = tasks
+        self._log = log
+        self._desk = desk
+        self._agents = agents
+        self._settings = settings
+
+    def prepare(
+        self, stream: StreamId, request: TaskRequest
+    ) -> tuple[EventSourcedActor[Any, Any, Any], TaskCommand]:
+        """Return the actor that a request is for, and the command for it.
+
+        Raises:
+            TaskNotFound: there is no such task, and this is no beginning of one.
+            AgentNotFound, Refused: it cannot begin here.
+            NotSuspended: it stands still.
+        """
+        begins = isinstance(request, EnqueueRequest)
+        command = self._command(stream, request)
+        if not begins and self._tasks.resident(stream) is None and not self._log.version(stream):
+            raise TaskNotFound(id_of(stream))
+        task = self._tasks.at(stream)
+        if isinstance(task, OpenEntry):
+            if not isinstance(request, CancelTaskRequest):
+                raise NotSuspended(id_of(stream), task.status, "task")
+            task = self._tasks.at_as_it_is(stream)
+        return task.actor, command
+
+    def _command(self, stream: StreamId, request: TaskRequest) -> TaskCommand:
+        task_id = id_of(stream)
+        match request:
+            case EnqueueRequest():
+                return self._queue(stream, request)
+            case ResumeTaskRequest():
+                return ResumeTask(
+                    task_id=task_id,
+                    value=request.value,
+                    key=request.key,
+                    by=request.by,
+                    worker=self._desk.worker,
+                )
+            case CancelTaskRequest():
+                return CancelTask(task_id=task_id, reason=request.reason, by=request.by)
+            case _:
+                assert_never(request)
+
+    def _queue(self, stream: StreamId, request: EnqueueRequest) -> QueueTask:
+        agent = self._agents.get(request.agent_id)
+        if agent is None:
+            raise AgentNotFound(request.agent_id, tuple(self._agents))
+        tool = agent.tools.get(request.tool)
+        if tool is None:
+            known = ", ".join(agent.tools) or "none"
+            raise Refused(f"agent {agent.id!r} has no tool {request.tool!r} (known: {known})")
+        problem = tool.problem_with(request.arguments)
+        if problem is not None:
+            raise Refused(f"{problem.kind}: {problem.message}")
+        place = self._desk.admit(stream, agent.id, tool.name)
+        return QueueTask(
+            task_id=id_of(stream),
+            tool=tool.name,
+            arguments=request.arguments,
+            agent_id=agent.id,
+            request_context=request.request_context,
+            priority=request.priority,
+            place=place.number,
+            limits=self._limits(agent, tool),
+            verdict=place.verdict,
+            reason=place.reason,
+            worker=self._desk.worker,
+        )
+
+    def _limits(self, agent: Agent, tool: Tool[..., object]) -> TaskLimits:
+        """Return the limits of the tool's tasks; of one that has none, those it would have."""
+        plan = plans_of(agent, self._settings).get(tool.name) or plan_of(
+            Background(),
+            own=False,
+            timeout=tool.timeout,
+            retry=tool.retry,
+            defaults=self._settings,
+        )
+        assert plan is not None, "what is said to be in the background has a plan"
+        return plan.limits

@@ -1,0 +1,218 @@
+"""Background tasks from outside: `Runtime.tasks`. The same in every role."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from outlive.actors.agent import Agent
+from outlive.actors.ids import Ids
+from outlive.actors.run.begun import Inbox, has_begun
+from outlive.actors.run.submitted import decode_request
+from outlive.actors.task.submitted import (
+    CancelTaskRequest,
+    EnqueueRequest,
+    ResumeTaskRequest,
+    TaskRequest,
+)
+from outlive.actors.tool import Tool
+from outlive.events import (
+    CorruptLog,
+    Recorded,
+    StreamId,
+    Value,
+    task_stream,
+    to_plain,
+)
+from outlive.events.sizes import check_size
+from outlive.events.values import digest
+from outlive.projections import TaskInfo, observe_task, task_info
+from outlive.projections.tasks.info import submitted_task
+
+if TYPE_CHECKING:
+    from outlive.projections.tasks.observe import Follow
+
+_LARGEST = 2**31
+
+
+class RuntimeTasks:
+    """Looks at tasks, and steers them."""
+
+    def __init__(
+        self,
+        log: Inbox,
+        *,
+        ids: Ids,
+        obey: Callable[[StreamId, TaskRequest], Awaitable[object | None]],
+        follow: Follow,
+    ) -> None:
+        self._log = log
+        self._ids = ids
+        self._obey = obey
+        self._follow = follow
+
+    async def get(self, task_id: str) -> TaskInfo:
+        """Return what became of a task so far, with its attempts.
+
+        One that was enqueued while no owner is up has the status `submitted` until one is.
+
+        Raises:
+            TaskNotFound: at once, when there is no such task.
+        """
+        stream = task_stream(task_id)
+        if not self._log.version(stream):
+            waits = self._submitted(stream)
+            if waits is not None:
+                return waits
+        return task_info(self._log, task_id)
+
+    async def enqueue(
+        self,
+        tool: str | Tool[..., Any],
+        args: Mapping[str, object] | None = None,
+        *,
+        agent: str | Agent,
+        idempotency_key: str | None = None,
+        priority: int = 0,
+        request_context: Mapping[str, object] | None = None,
+    ) -> str:
+        """Have a tool of an agent called in the background, though no model has asked for it.
+
+        Its timeout and retries are those that it has as a task of this agent. Returns once that
+        is durable, as `Runtime.start` does; with no owner up it waits in the inbox.
+
+        Args:
+            tool: the tool, or its name.
+            args: what it is called with.
+            agent: the agent, or its id.
+            idempotency_key: the same again is the same task.
+            priority: of the tasks of one agent the highest one starts first.
+            request_context: JSON that the tool is given.
+
+        Returns:
+            The task's id.
+
+        Raises:
+            AgentNotFound, Refused: there is no such agent or tool, or the arguments do not fit.
+            TaskExists: a task of this key has another tool or other arguments.
+            UnserialisableValue, EventTooLarge, LogParked, ValueError: nothing was written.
+        """
+        if type(priority) is not int or abs(priority) > _LARGEST:
+            raise ValueError(f"a priority is a whole number, not {priority!r}")
+        request = EnqueueRequest(
+            tool=tool.name if isinstance(tool, Tool) else tool,
+            arguments=_plain(args),
+            agent_id=agent.id if isinstance(agent, Agent) else agent,
+            priority=priority,
+            request_context=_plain(request_context),
+        )
+        if idempotency_key is None:
+            task_id = str(self._ids.run_id())
+        elif idempotency_key:
+            task_id = digest(b"enqueued", idempotency_key.encode())
+        else:
+            raise ValueError("an idempotency key is not empty")
+        await self._obey(task_stream(task_id), request)
+        return task_id
+
+    async def cancel(self, task_id: str, reason: str = "", *, by: str = "") -> bool:
+        """End a task that is not wanted any more, whatever it does. The same again is nothing.
+
+        The run that has asked for it is told. What comes of an attempt all the same is recorded,
+        and not applied.
+
+        Returns:
+            True when it is durable; False when it waits in the inbox, until there is an owner.
+
+        Raises:
+            AlreadyOver: it has ended otherwise.
+            TaskNotFound, LogParked: nothing was written.
+        """
+        return (
+            await self._obey(task_stream(task_id), CancelTaskRequest(reason=reason, by=by)) is None
+        )
+
+    async def resume(
+        self, task_id: str, value: object = None, *, key: str | None = None, by: str = ""
+    ) -> bool:
+        """Answer what a task asks. When all is answered it is queued again, at its old place.
+
+        Of a task in doubt, the value says what became of its attempt: `{"outcome": ...}`,
+        `{"error": "..."}` or `{"retry": True}`. On a task that is queued or runs it changes
+        nothing.
+
+        Args:
+            task_id: the task.
+            value: the answer.
+            key: which question; needed when there are several.
+            by: who says so; recorded.
+
+        Returns:
+            As `cancel`.
+
+        Raises:
+            InvalidResumeValue: the answer does not fit; the task is still suspended.
+            AlreadyResumed: it was answered before, otherwise.
+            SuspensionNotFound, AmbiguousSuspension: no question of this name; or several.
+            AlreadyOver, TaskNotFound, LogParked: nothing was written.
+        """
+        plain = to_plain(value)
+        check_size(plain)
+        request = ResumeTaskRequest(value=plain, key=key, by=by)
+        return await self._obey(task_stream(task_id), request) is None
+
+    async def wait(
+        self, task_ids: str | Sequence[str], *, timeout: float | None = None
+    ) -> list[TaskInfo]:
+        """Wait until the tasks are over, and return what became of them, in this order.
+
+        Raises:
+            TaskNotFound: at once, when one of them does not exist.
+            TimeoutError: they are not all over within `timeout` seconds; they go on.
+            LogClosed: this runtime was closed first.
+        """
+        ids = [task_ids] if isinstance(task_ids, str) else list(task_ids)
+        for task_id in ids:
+            await self.get(task_id)
+        async with asyncio.timeout(timeout):
+            for task_id in ids:
+                async for _ in self.observe(task_id):
+                    pass
+        return [await self.get(task_id) for task_id in ids]
+
+    async def observe(self, task_id: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
+        """Yield a task's events beyond version `after`, then live, until its end.
+
+        See `outlive.projections.observe_task`, also for what it raises.
+        """
+        await has_begun(self._log, task_stream(task_id))
+        events = observe_task(self._log, task_id, after=after, follow=self._follow)
+        async for recorded in events:
+            yield recorded
+
+    def _submitted(self, stream: StreamId) -> TaskInfo | None:
+        """Return what is known of a task that waits in the inbox; None if there is no such."""
+        for command in self._log.submitted():
+            if command.stream != stream:
+                continue
+            try:
+                request = decode_request(command.data)
+            except CorruptLog:
+                continue  # Nobody can begin it.
+            if isinstance(request, EnqueueRequest):
+                return submitted_task(
+                    stream,
+                    tool=request.tool,
+                    arguments=request.arguments,
+                    agent_id=request.agent_id,
+                    priority=request.priority,
+                    submitted_at_ns=command.submitted_at_ns,
+                )
+        return None
+
+
+def _plain(values: Mapping[str, object] | None) -> dict[str, Value]:
+    plain = cast("dict[str, Value]", to_plain(dict(values or {})))
+    check_size(plain)
+    return plain

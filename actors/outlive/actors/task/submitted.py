@@ -1,0 +1,37 @@
+"""What is asked of a task, as it lies in the inbox: ids and data, nothing that one process has."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from outlive.events import Value
+
+
+class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-task"):
+    """A tool is to be called in the background, though no model has asked for it."""
+
+    tool: str
+    arguments: dict[str, Value]
+    agent_id: str
+    priority: int = 0
+    request_context: dict[str, Value] = {}
+
+
+class ResumeTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resume-task"):
+    """A person answers what a task asks."""
+
+    value: Value = None
+    key: str | None = None
+    by: str = ""
+
+
+class CancelTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-task"):
+    """The task is not wanted any more."""
+
+    reason: str = ""
+    by: str = ""
+
+
+TaskRequest: TypeAlias = EnqueueRequest | ResumeTaskRequest | CancelTaskRequest

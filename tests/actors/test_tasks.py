@@ -1,0 +1,696 @@
+"""Background tasks, as the users of a runtime see them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from outlive.actors import (
+    Agent,
+    Background,
+    BackgroundTasks,
+    ModelRequest,
+    Retry,
+    Runtime,
+    ScriptedModel,
+    Tool,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
+from outlive.actors.run.commands import InDoubt
+from outlive.events import (
+    AlreadyOver,
+    AlreadyResumed,
+    InvalidDefinition,
+    InvalidResumeValue,
+    Refused,
+    StreamId,
+    TaskExists,
+    TaskNotFound,
+    TaskStarted,
+    Version,
+)
+from outlive.projections import TaskInfo, ToolMessage, UserMessage
+from tests.support.machine import Machine, tags
+
+
+@tool(read_only=True, background=True)
+async def crawl(seconds: float) -> str:
+    """Take a long time."""
+    await asyncio.sleep(seconds)
+    return f"crawled {seconds:g} s"
+
+
+@tool(read_only=True)
+async def rest(seconds: float) -> str:
+    """Take some time, in the foreground."""
+    await asyncio.sleep(seconds)
+    return "rested"
+
+
+def agent(*turns: Turn, id: str = "a", tools: Sequence[Tool[..., Any]], **more: Any) -> Agent:
+    return Agent(id, model=ScriptedModel(turns), tools=tools, **more)
+
+
+def calls(*calls: tuple[str, dict[str, Any]]) -> Turn:
+    return Turn(tool_calls=[ToolCall(name, arguments) for name, arguments in calls])
+
+
+def task_events(machine: Machine, task_id: str) -> list[str]:
+    stream = StreamId(f"task-{task_id}")
+    return tags([each.event for each in machine.log.read(stream, after=Version(0))])
+
+
+def texts(messages: Sequence[object]) -> list[str]:
+    return [one.text for one in messages if isinstance(one, UserMessage | ToolMessage)]
+
+
+async def one_run(rt: Runtime) -> list[str]:
+    """Return what the model was told."""
+    result = await rt.run("a", "go", run_id="r")
+    assert result.status == "completed", result.error
+    return texts(result.messages)[1:]
+
+
+# -- modes --
+
+
+def test_the_model_goes_on_and_is_told_the_result_at_its_next_step() -> None:
+    machine = Machine()
+    working = agent(
+        calls(("crawl", {"seconds": 2})),
+        calls(("rest", {"seconds": 1})),
+        calls(("rest", {"seconds": 3})),
+        Turn("fine"),
+        tools=[crawl, rest],
+    )
+    assert machine.run(one_run, working) == [
+        "queued as background task r:0.0: its result will be told when there is one",
+        "rested",
+        "rested",
+        "Background task r:0.0 (tool crawl) succeeded: crawled 2 s",
+    ]
+
+
+def test_a_step_waits_for_what_is_awaited() -> None:
+    machine = Machine()
+    awaited = agent(
+        calls(("crawl", {"seconds": 2}), ("rest", {"seconds": 1})),
+        Turn("fine"),
+        tools=[crawl, rest],
+        background={"crawl": Background(mode="awaited")},
+    )
+    assert machine.run(one_run, awaited) == ["crawled 2 s", "rested"]
+    assert machine.status("r") is None
+
+
+def test_an_agent_may_call_a_tool_in_the_foreground_all_the_same() -> None:
+    machine = Machine()
+    plain = agent(
+        calls(("crawl", {"seconds": 2})),
+        Turn("fine"),
+        tools=[crawl],
+        background={"crawl": False},
+    )
+    assert machine.run(one_run, plain) == ["crawled 2 s"]
+    assert "task-requested" not in machine.kinds("r")
+
+
+def test_all_tools_of_an_agent_may_be_called_so() -> None:
+    machine = Machine()
+    working = agent(calls(("rest", {"seconds": 2})), Turn("fine"), tools=[rest], background="all")
+    assert machine.run(one_run, working)[0].startswith("queued as background task")
+
+
+def test_a_model_that_may_choose_does_so_within_the_limits() -> None:
+    machine = Machine()
+    seen: list[ModelRequest] = []
+
+    def script(request: ModelRequest) -> Turn:
+        seen.append(request)
+        if request.step == 0:
+            choice = {"mode": "awaited", "timeout": 99}
+            return calls(
+                ("crawl", {"seconds": 7, "_background": choice}),
+                ("crawl", {"seconds": 1, "_background": {"mode": "foreground"}}),
+                ("crawl", {"seconds": 1, "_background": {"mode": "later"}}),
+                ("rest", {"seconds": 1, "_background": {}}),
+            )
+        return Turn("fine")
+
+    chooser = Agent(
+        "a",
+        model=ScriptedModel(script),
+        tools=[crawl, rest],
+        background={"crawl": Background(timeout=5, let_model_choose=True)},
+    )
+    told = machine.run(one_run, chooser)
+    assert told[0] == "error (timeout): no result within 5 s; its outcome is unknown"
+    assert told[1] == "crawled 1 s"
+    assert told[2].startswith("error (invalid_arguments): _background: ")
+    assert told[3].startswith("error (invalid_arguments): ")
+    with_choice, without = (schema.parameters["properties"] for schema in seen[0].tools)
+    assert "_background" in str(with_choice)
+    assert "_background" not in str(without)
+
+
+def test_a_result_that_comes_when_the_run_is_over_is_recorded_once() -> None:
+    machine = Machine()
+    quick = agent(calls(("crawl", {"seconds": 2})), Turn("fine"), tools=[crawl])
+
+    async def work(rt: Runtime) -> list[str]:
+        await rt.run("a", "go", run_id="r")
+        await rt.tasks.wait("r:0.0")
+        await asyncio.sleep(1)
+        return texts((await rt.result("r")).messages)
+
+    assert machine.run(work, quick)[-1] == (
+        "Background task r:0.0 (tool crawl) succeeded: crawled 2 s"
+    )
+    assert machine.kinds("r")[-2:] == ["run-completed", "background-result-received"]
+    assert task_events(machine, "r:0.0")[-1] == "message-delivered"
+
+
+# -- slots and order --
+
+ONE = BackgroundTasks(global_concurrency=1)
+
+
+def starts(machine: Machine) -> list[str]:
+    """Return the tasks in the order in which they were started first."""
+    found: dict[str, None] = {}
+    for record in machine.log.read_all():
+        if any(isinstance(event, TaskStarted) for event in record.events):
+            found[record.stream.removeprefix("task-")] = None
+    return list(found)
+
+
+async def enqueue_in_turn(rt: Runtime) -> list[str]:
+    """Enqueue tasks of three agents, and return their ids by their names."""
+    return [
+        await rt.tasks.enqueue("crawl", {"seconds": 5}, agent=name[0], idempotency_key=name)
+        for name in ("b1", "b2", "b3", "c1", "a1", "a2")
+    ]
+
+
+def three_agents() -> list[Agent]:
+    return [agent(id=id, tools=[crawl]) for id in "abc"]
+
+
+def test_agents_take_turns_and_go_on_with_them_after_a_restart() -> None:
+    calm = Machine()
+
+    async def all_of_it(rt: Runtime) -> list[str]:
+        ids = await enqueue_in_turn(rt)
+        await rt.tasks.wait(ids)
+        return ids
+
+    async def a_part_of_it(rt: Runtime) -> None:
+        await enqueue_in_turn(rt)
+        await asyncio.sleep(60)
+
+    async def the_rest(rt: Runtime) -> None:
+        await asyncio.sleep(60)
+
+    ids = calm.run(all_of_it, *three_agents(), background_tasks=ONE)
+    order = starts(calm)
+    names = dict(zip(ids, ("b1", "b2", "b3", "c1", "a1", "a2"), strict=True))
+    assert [names[id] for id in order] == ["b1", "c1", "a1", "b2", "a2", "b3"]
+    for commits in range(10, 25):
+        restarted = Machine()
+        restarted.crash(a_part_of_it, *three_agents(), commits=commits, background_tasks=ONE)
+        restarted.run(the_rest, *three_agents(), background_tasks=ONE)
+        assert starts(restarted) == order, f"died after {commits} commits"
+
+
+def test_the_highest_priority_of_an_agent_starts_first() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> list[str]:
+        ids = [
+            await rt.tasks.enqueue("crawl", {"seconds": 1}, agent="a", priority=priority)
+            for priority in (0, -1, 2, 2)
+        ]
+        await rt.tasks.wait(ids)
+        return ids
+
+    first, low, high, high_too = machine.run(work, agent(tools=[crawl]), background_tasks=ONE)
+    assert starts(machine) == [first, high, high_too, low]
+
+
+def test_a_tool_has_a_limit_of_its_own() -> None:
+    @tool(read_only=True, concurrency=1)
+    async def narrow() -> None:
+        await asyncio.sleep(5)
+
+    machine = Machine()
+
+    async def work(rt: Runtime) -> None:
+        ids = [await rt.tasks.enqueue("narrow", agent="a") for _ in range(3)]
+        ids += [await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a") for _ in range(2)]
+        await asyncio.sleep(1)
+        running = [info.tool for info in [await rt.tasks.get(id) for id in ids] if info.attempts]
+        assert sorted(running) == ["crawl", "crawl", "narrow"]
+        await rt.tasks.wait(ids)
+
+    machine.run(work, agent(tools=[narrow, crawl]))
+
+
+def test_tools_of_one_name_must_agree_on_their_limit() -> None:
+    @tool(read_only=True, concurrency=1, name="crawl")
+    async def narrow() -> None: ...
+
+    with pytest.raises(InvalidDefinition, match="'crawl'"):
+        Runtime(None, agents=[agent(tools=[crawl]), agent(id="b", tools=[narrow])])
+
+
+# -- backpressure --
+
+
+def test_a_task_that_is_rejected_is_an_error_to_the_model_and_the_run_goes_on() -> None:
+    machine = Machine()
+    busy = agent(
+        calls(("crawl", {"seconds": 5}), ("crawl", {"seconds": 1})), Turn("fine"), tools=[crawl]
+    )
+    told = machine.run(
+        one_run,
+        busy,
+        background_tasks=BackgroundTasks(global_concurrency=1, backpressure="reject"),
+    )
+    assert sorted(text.partition(":")[0] for text in told) == [
+        "error (rejected)",
+        "queued as background task r",
+    ]
+
+
+def test_a_task_that_runs_inline_is_waited_for_and_needs_no_slot() -> None:
+    machine = Machine()
+    busy = agent(
+        calls(("crawl", {"seconds": 5}), ("crawl", {"seconds": 1})), Turn("fine"), tools=[crawl]
+    )
+    told = machine.run(
+        one_run,
+        busy,
+        background_tasks=BackgroundTasks(global_concurrency=1, backpressure="run_inline"),
+    )
+    assert any(text.startswith("queued") for text in told)
+    assert any(text.startswith("crawled") for text in told)
+
+
+def test_more_than_max_queued_do_not_wait() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> list[str]:
+        ids = [await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a") for _ in range(4)]
+        return [(await rt.tasks.get(id)).status for id in ids]
+
+    statuses = machine.run(
+        work,
+        agent(tools=[crawl]),
+        background_tasks=BackgroundTasks(global_concurrency=1, max_queued=2),
+    )
+    assert statuses[1:] == ["queued", "queued", "rejected"]
+
+
+# -- deadlines and retries --
+
+
+def attempts(info: TaskInfo) -> list[str]:
+    return [attempt.outcome for attempt in info.attempts]
+
+
+async def enqueued(rt: Runtime, name: str, **args: object) -> TaskInfo:
+    return (await rt.tasks.wait(await rt.tasks.enqueue(name, args, agent="a")))[0]
+
+
+def test_a_deadline_is_real_and_frees_the_slot() -> None:
+    @tool(read_only=True, background=Background(timeout=3))
+    async def stubborn() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+        return "late"
+
+    machine = Machine()
+
+    async def work(rt: Runtime) -> tuple[TaskInfo, TaskInfo]:
+        first = await enqueued(rt, "stubborn")
+        second = await enqueued(rt, "crawl", seconds=1)
+        await asyncio.sleep(200)
+        return first, second
+
+    first, second = machine.run(work, agent(tools=[stubborn, crawl]), background_tasks=ONE)
+    assert (first.status, attempts(first)) == ("timed_out", ["timed_out"])
+    assert first.error is not None
+    assert first.error.kind == "timeout"
+    assert (second.status, second.result) == ("succeeded", "crawled 1 s")
+    assert task_events(machine, first.task_id)[-1] == "task-result-ignored"
+
+
+def test_a_task_without_progress_has_timed_out_and_one_with_progress_has_not() -> None:
+    @tool(read_only=True, background=Background(stall_timeout=3, timeout=60))
+    async def steps(ctx: ToolContext, pause: float) -> str:
+        for number in range(5):
+            await asyncio.sleep(pause)
+            await ctx.progress(done=number)
+        return "done"
+
+    machine = Machine()
+
+    async def work(rt: Runtime) -> tuple[TaskInfo, TaskInfo]:
+        return await enqueued(rt, "steps", pause=2), await enqueued(rt, "steps", pause=4)
+
+    lively, stalled = machine.run(work, agent(tools=[steps]))
+    assert (lively.status, lively.progress and lively.progress.done) == ("succeeded", 4)
+    assert stalled.status == "timed_out"
+    assert stalled.error is not None
+    assert stalled.error.message.startswith("no progress within 3 s")
+
+
+def failing(times: int, **how: Any) -> Tool[..., Any]:
+    @tool(read_only=True, name="flaky", background=Background(**how))
+    async def flaky(ctx: ToolContext) -> int:
+        if ctx.attempt <= times:
+            raise ConnectionError("busy")
+        return ctx.attempt
+
+    return flaky
+
+
+def test_an_attempt_that_fails_is_made_again_after_its_wait_and_history_is_kept() -> None:
+    machine = Machine()
+    flaky = failing(2, retry=Retry(2, delay=10, factor=3, jitter=0))
+
+    async def work(rt: Runtime) -> TaskInfo:
+        return await enqueued(rt, "flaky")
+
+    info = machine.run(work, agent(tools=[flaky]))
+    assert (info.status, info.result) == ("succeeded", 3)
+    assert attempts(info) == ["failed", "failed", "succeeded"]
+    begun = [attempt.started_at for attempt in info.attempts]
+    assert [round((b - a).total_seconds()) for a, b in pairwise(begun)] == [
+        10,
+        30,
+    ]
+    assert {attempt.worker for attempt in info.attempts} == {"owner-1"}
+
+
+def test_a_wait_goes_on_over_a_restart_and_holds_no_slot() -> None:
+    machine = Machine()
+    flaky = failing(1, retry=Retry(1, delay=40, jitter=0, max_delay=60))
+    keeper = agent(tools=[flaky, crawl])
+    found: list[str] = []
+
+    async def begin(rt: Runtime) -> None:
+        found.append(await rt.tasks.enqueue("flaky", agent="a"))
+        await asyncio.sleep(10)
+        assert (await enqueued(rt, "crawl", seconds=1)).status == "succeeded"
+
+    async def go_on(rt: Runtime) -> TaskInfo:
+        before = await rt.tasks.get(found[0])
+        assert (before.status, before.retry_at is not None) == ("queued", True)
+        return (await rt.tasks.wait(found[0]))[0]
+
+    machine.crash(begin, keeper, background_tasks=ONE)
+    info = machine.run(go_on, keeper, background_tasks=ONE)
+    assert info.status == "succeeded"
+    first, second = info.attempts
+    assert round((second.started_at - first.started_at).total_seconds()) == 40
+
+
+# -- after a crash --
+
+
+def crashed(in_doubt: InDoubt) -> tuple[Machine, Agent, str]:
+    @tool(in_doubt=in_doubt, name="send")
+    async def send(ctx: ToolContext) -> int:
+        await asyncio.sleep(5)
+        return ctx.attempt
+
+    machine, sender, found = Machine(), agent(tools=[send]), list[str]()
+
+    async def begin(rt: Runtime) -> None:
+        found.append(await rt.tasks.enqueue("send", agent="a"))
+        await asyncio.sleep(1)
+
+    machine.crash(begin, sender)
+    return machine, sender, found[0]
+
+
+def test_what_a_crash_has_cut_off_is_made_again() -> None:
+    machine, sender, task_id = crashed("retry")
+
+    async def go_on(rt: Runtime) -> TaskInfo:
+        return (await rt.tasks.wait(task_id))[0]
+
+    info = machine.run(go_on, sender)
+    assert (info.status, info.result) == ("succeeded", 2)
+    assert attempts(info) == ["cut_off", "succeeded"]
+    assert [attempt.worker for attempt in info.attempts] == ["owner-1", "owner-2"]
+
+
+def test_what_must_not_be_repeated_has_failed_in_doubt() -> None:
+    machine, sender, task_id = crashed("fail")
+
+    async def go_on(rt: Runtime) -> TaskInfo:
+        return (await rt.tasks.wait(task_id))[0]
+
+    info = machine.run(go_on, sender)
+    assert info.status == "failed"
+    assert info.error is not None
+    assert info.error.kind == "in_doubt"
+
+
+def test_a_person_says_what_became_of_it() -> None:
+    machine, sender, task_id = crashed("ask")
+
+    async def go_on(rt: Runtime) -> TaskInfo:
+        await asyncio.sleep(1)
+        before = await rt.tasks.get(task_id)
+        assert (before.status, before.in_doubt) == ("suspended", True)
+        with pytest.raises(InvalidResumeValue):
+            await rt.tasks.resume(task_id, "well")
+        assert await rt.tasks.resume(task_id, {"outcome": 7})
+        return (await rt.tasks.wait(task_id))[0]
+
+    info = machine.run(go_on, sender)
+    assert (info.status, info.result, attempts(info)) == ("succeeded", 7, ["in_doubt"])
+
+
+def test_steps_that_are_done_are_not_done_again() -> None:
+    done: list[int] = []
+
+    async def page(number: int) -> int:
+        await asyncio.sleep(1)
+        done.append(number)
+        return number
+
+    @tool(in_doubt="retry", name="read")
+    async def read(ctx: ToolContext) -> list[int]:
+        return [await ctx.step(f"page-{number}", page, number) for number in range(5)]
+
+    machine, reader, found = Machine(), agent(tools=[read]), list[str]()
+
+    async def begin(rt: Runtime) -> None:
+        found.append(await rt.tasks.enqueue("read", agent="a"))
+        await asyncio.sleep(2.5)
+
+    async def go_on(rt: Runtime) -> TaskInfo:
+        return (await rt.tasks.wait(found[0]))[0]
+
+    machine.crash(begin, reader)
+    info = machine.run(go_on, reader)
+    assert (info.result, info.steps, done) == ([0, 1, 2, 3, 4], 5, [0, 1, 2, 3, 4])
+
+
+def test_a_task_whose_tool_is_gone_is_blocked_until_it_is_back() -> None:
+    machine, sender, task_id = crashed("retry")
+
+    async def look(rt: Runtime) -> TaskInfo:
+        await asyncio.sleep(1)
+        return await rt.tasks.get(task_id)
+
+    async def go_on(rt: Runtime) -> TaskInfo:
+        return (await rt.tasks.wait(task_id))[0]
+
+    blocked = machine.run(look, agent(tools=[rest]))
+    assert blocked.status == "blocked"
+    assert blocked.error is not None
+    assert "send" in blocked.error.message
+    assert machine.run(go_on, sender).status == "succeeded"
+
+
+# -- people --
+
+
+@tool(read_only=True, name="ask", background=True)
+async def ask(ctx: ToolContext) -> str:
+    """Ask for a number."""
+    number = await ctx.suspend("which", {"of": [1, 2]}, answer_type=int)
+    return f"number {number}"
+
+
+def test_a_suspended_task_holds_no_slot_and_goes_on_when_it_is_answered() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> TaskInfo:
+        task_id = await rt.tasks.enqueue("ask", agent="a")
+        await asyncio.sleep(1)
+        asked = await rt.tasks.get(task_id)
+        assert asked.status == "suspended"
+        assert [question.payload for question in asked.questions] == [{"of": [1, 2]}]
+        busy = await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a")
+        await asyncio.sleep(1)
+        assert (await rt.tasks.get(busy)).status == "running"
+        with pytest.raises(InvalidResumeValue, match=f"task '{task_id}'"):
+            await rt.tasks.resume(task_id, "two")
+        assert await rt.tasks.resume(task_id, 2)
+        assert (await rt.tasks.get(task_id)).status == "queued"
+        assert await rt.tasks.resume(task_id)  # On a queued task a no-op.
+        info = (await rt.tasks.wait(task_id, timeout=60))[0]
+        assert await rt.tasks.resume(task_id, 2)
+        with pytest.raises(AlreadyResumed):
+            await rt.tasks.resume(task_id, 1, key="which")
+        with pytest.raises(AlreadyOver):
+            await rt.tasks.resume(task_id, 1)
+        return info
+
+    info = machine.run(work, agent(tools=[ask, crawl]), background_tasks=ONE)
+    assert (info.result, attempts(info)) == ("number 2", ["suspended", "succeeded"])
+
+
+# -- cancelling --
+
+
+def test_a_cancelled_task_is_over_and_its_run_is_told() -> None:
+    machine = Machine()
+    awaited = agent(
+        calls(("crawl", {"seconds": 60})),
+        Turn("fine"),
+        tools=[crawl],
+        background={"crawl": Background(mode="awaited")},
+    )
+
+    async def work(rt: Runtime) -> list[str]:
+        run = await rt.start("a", "go", run_id="r")
+        await asyncio.sleep(5)
+        assert await rt.tasks.cancel("r:0.0", "too slow", by="me")
+        assert await rt.tasks.cancel("r:0.0")
+        return texts((await run.result()).messages)
+
+    assert machine.run(work, awaited)[-1] == "error (cancelled): too slow"
+
+
+def test_cancelling_a_run_cancels_its_tasks_unless_they_are_detached() -> None:
+    machine = Machine()
+
+    @tool(read_only=True, background=Background(detached=True))
+    async def detached() -> str:
+        await asyncio.sleep(20)
+        return "done"
+
+    worker = agent(
+        calls(("crawl", {"seconds": 20}), ("detached", {})),
+        calls(("rest", {"seconds": 60})),
+        tools=[crawl, detached, rest],
+    )
+
+    async def work(rt: Runtime) -> tuple[TaskInfo, TaskInfo]:
+        await rt.start("a", "go", run_id="r")
+        await asyncio.sleep(5)
+        await rt.cancel("r")
+        cancelled, done = await rt.tasks.wait(["r:0.0", "r:0.1"])
+        return cancelled, done
+
+    cancelled, done = machine.run(work, worker)
+    assert cancelled.status == "cancelled"
+    assert cancelled.error is not None
+    assert cancelled.error.message == "run 'r' was cancelled"
+    assert done.status == "succeeded"
+    with pytest.raises(AlreadyOver, match=r"task 'r:0\.1' is succeeded"):
+        machine.run(lambda rt: rt.tasks.cancel("r:0.1"), worker)
+
+
+# -- out of band --
+
+
+def test_what_does_not_exist_is_told_at_once() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> None:
+        for attempt in (
+            rt.tasks.get("x"),
+            rt.tasks.cancel("x"),
+            rt.tasks.resume("x", 1),
+            rt.tasks.wait(["x"]),
+            anext(rt.tasks.observe("x")),
+        ):
+            with pytest.raises(TaskNotFound):
+                await attempt
+
+    machine.run(work, agent(tools=[crawl]))
+
+
+def test_the_same_key_is_the_same_task() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> None:
+        first = await rt.tasks.enqueue(crawl, {"seconds": 1}, agent="a", idempotency_key="k")
+        again = await rt.tasks.enqueue("crawl", {"seconds": 1}, agent="a", idempotency_key="k")
+        assert first == again
+        with pytest.raises(TaskExists):
+            await rt.tasks.enqueue("crawl", {"seconds": 2}, agent="a", idempotency_key="k")
+        with pytest.raises(Refused, match="no tool 'walk'"):
+            await rt.tasks.enqueue("walk", agent="a")
+        with pytest.raises(Refused, match="invalid_arguments"):
+            await rt.tasks.enqueue("crawl", {"seconds": "long"}, agent="a")
+        await rt.tasks.wait(first)
+
+    machine.run(work, agent(tools=[crawl]))
+    assert len(starts(machine)) == 1
+
+
+def test_a_task_can_be_observed_from_any_version_on() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> list[list[str]]:
+        task_id = await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a")
+        live = [each.event async for each in rt.tasks.observe(task_id)]
+        later = [each.event async for each in rt.tasks.observe(task_id, after=2)]
+        return [tags(live), tags(later)]
+
+    assert machine.run(work, agent(tools=[crawl])) == [
+        ["task-queued", "task-started", "task-succeeded"],
+        ["task-succeeded"],
+    ]
+
+
+def test_waiting_has_an_end_and_the_task_goes_on() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> TaskInfo:
+        task_id = await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a")
+        with pytest.raises(TimeoutError):
+            await rt.tasks.wait(task_id, timeout=2)
+        return (await rt.tasks.wait(task_id))[0]
+
+    assert machine.run(work, agent(tools=[crawl])).status == "succeeded"
+
+
+def test_a_queued_task_takes_no_memory() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> int:
+        for _ in range(20):
+            await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a")
+        await asyncio.sleep(1)
+        return sum(one.stream.startswith("task-") for one in rt.live())
+
+    assert machine.run(work, agent(tools=[crawl]), background_tasks=ONE) == 1
