@@ -9,6 +9,7 @@ from typing import Any
 
 from outlive.actors import (
     Agent,
+    BackgroundTasks,
     Retry,
     ScriptedModel,
     SyncToolContext,
@@ -31,6 +32,7 @@ class Case:
     at_most_once: tuple[str, ...] = ()
     promise: Callable[[Outcome, Outcome], None] | None = None
     second_crashes: int = 3
+    background_tasks: BackgroundTasks | None = None
 
 
 async def one_run(client: Client) -> object:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from outlive.actors import (
     Agent,
     Background,
+    BackgroundTasks,
     ModelRequest,
     Retry,
+    Runtime,
     ScriptedModel,
     Tool,
     ToolCall,
@@ -17,8 +20,9 @@ from outlive.actors import (
     Turn,
     tool,
 )
+from outlive.events import AlreadyOver, TaskNotFound
 from outlive.projections import AssistantMessage, ToolMessage, UserMessage
-from outlive.testing import Outcome, World
+from outlive.testing import Client, Outcome, World
 from tests.testing.scenarios import Case, one_run
 
 
@@ -92,6 +96,108 @@ def the_same_is_told(calm: Outcome, crashed: Outcome) -> None:
         assert len(set(ids)) == len(ids), "a result is told once"
 
 
+ONE_SLOT = BackgroundTasks(global_concurrency=1)
+
+
+def three(world: World) -> list[Agent]:
+    calls = [ToolCall("crawl", {"seconds": seconds}) for seconds in (1.0, 2.0, 1.5)]
+    return [_patient(*calls, tools=[crawl])]
+
+
+@tool(in_doubt="fail", background=Background(retry=2))
+async def send(ctx: ToolContext) -> str:
+    """Do what must not be repeated."""
+    ctx.deps.record("send", ctx.idempotency_key)
+    await asyncio.sleep(1)
+    return "sent"
+
+
+def sender(world: World) -> list[Agent]:
+    return [_patient(ToolCall("send", {}), tools=[send])]
+
+
+def sent_or_in_doubt(calm: Outcome, crashed: Outcome) -> None:
+    result = crashed.results["one"]
+    assert result.status == "completed"
+    assert result.output == calm.results["one"].output or "(in_doubt)" in result.output
+
+
+@tool(in_doubt="retry", background=Background(mode="awaited"))
+async def read(ctx: ToolContext) -> str:
+    """Read pages, one a step, and ask which one it was in between."""
+
+    async def page(number: int) -> int:
+        await asyncio.sleep(1)
+        ctx.deps.record("page", ctx.key_for(str(number)))
+        return number
+
+    first = await ctx.step("page-1", page, 1)
+    await ctx.progress(done=1, total=2)
+    more = await ctx.suspend("more", {"after": first}, answer_type=int)
+    return f"pages {first} and {await ctx.step('page-2', page, more)}"
+
+
+def reader(world: World) -> list[Agent]:
+    return [_patient(ToolCall("read", {}), tools=[read])]
+
+
+async def answered(client: Client) -> object:
+    run_id = await client.start("agent", "do it", run_id="one")
+    while True:
+        with suppress(TaskNotFound):
+            info = await client.call(lambda rt: rt.tasks.get("one:0.0"))
+            if info.questions:
+                break
+        await client.sleep(0.5)
+    await client.call(lambda rt: rt.tasks.resume("one:0.0", 2, key="more"))
+    result = await client.result(run_id)
+    return result.status, result.output
+
+
+def busy(world: World) -> list[Agent]:
+    return [_patient(ToolCall("crawl", {"seconds": 5.0}), tools=[crawl])]
+
+
+@tool(in_doubt="retry", background=True)
+async def linger() -> None:
+    """Take a long time, and change nothing."""
+    await asyncio.sleep(60)
+
+
+def lingering(world: World) -> list[Agent]:
+    return [_patient(ToolCall("linger", {}), tools=[linger])]
+
+
+async def cancelled(client: Client) -> object:
+    run_id = await client.start("agent", "do it", run_id="one")
+    await client.sleep(2)
+    with suppress(AlreadyOver):
+        await client.cancel(run_id, "enough")
+    status = (await client.result(run_id)).status
+    await client.sleep(60)
+    with suppress(TaskNotFound):  # It was taken back before it began.
+        assert (await client.call(lambda rt: rt.tasks.get("one:0.0"))).over
+    return status
+
+
+def either_over(calm: Outcome, crashed: Outcome) -> None:
+    """A run that is cancelled late is completed."""
+    assert crashed.returned in ("cancelled", "completed")
+
+
+async def enqueued(client: Client) -> object:
+    async def enqueue(rt: Runtime) -> str:
+        return await rt.tasks.enqueue(
+            "crawl", {"seconds": 3.0}, agent="agent", idempotency_key="once"
+        )
+
+    task_id = await client.call(enqueue)
+    assert await client.call(enqueue) == task_id
+    while not (info := await client.call(lambda rt: rt.tasks.get(task_id))).over:
+        await client.sleep(1)
+    return info.status, info.result
+
+
 TASKS = [
     Case("deferred tasks", deferred, one_run, promise=the_same_is_told),
     Case(
@@ -100,4 +206,22 @@ TASKS = [
         one_run,
         promise=the_same_is_told,
     ),
+    Case(
+        "three tasks and one slot",
+        three,
+        one_run,
+        promise=the_same_is_told,
+        background_tasks=ONE_SLOT,
+        second_crashes=1,
+    ),
+    Case(
+        "a task that must not be repeated",
+        sender,
+        one_run,
+        at_most_once=("send",),
+        promise=sent_or_in_doubt,
+    ),
+    Case("a task that asks a person", reader, answered, promise=the_same_is_told),
+    Case("a run that is cancelled with its task", lingering, cancelled, promise=either_over),
+    Case("a task that no model asked for", busy, enqueued),
 ]

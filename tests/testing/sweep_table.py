@@ -10,13 +10,14 @@ from tests.testing.scenarios_children import CHILDREN
 from tests.testing.scenarios_features import CASES as FEATURES
 from tests.testing.scenarios_features import FUNCTIONS
 from tests.testing.scenarios_people import PEOPLE
+from tests.testing.scenarios_tasks import TASKS
 
 
 def main() -> int:
     print("| scenario | points | simulations | deaths | violations |")
     print("| --- | ---: | ---: | ---: | ---: |")
     failures: list[str] = []
-    for case in [*CASES, *PEOPLE, *FEATURES, *CHILDREN]:
+    for case in [*CASES, *PEOPLE, *FEATURES, *CHILDREN, *TASKS]:
         try:
             sweep = assert_survives_crashes(
                 case.play,
@@ -25,6 +26,7 @@ def main() -> int:
                 at_most_once=case.at_most_once,
                 promise=case.promise,
                 second_crashes=case.second_crashes,
+                background_tasks=case.background_tasks,
             )
         except SimulationFailed as failed:
             failures.append(f"{case.name}: {failed}")

@@ -17,6 +17,7 @@ def test_tasks_and_their_run_survive_a_crash_at_every_point(case: Case) -> None:
         at_most_once=case.at_most_once,
         promise=case.promise,
         second_crashes=case.second_crashes,
+        background_tasks=case.background_tasks,
     )
     print(f"{case.name}: {sweep}")
     assert sweep.deaths >= 2 * len(sweep.points)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, TypeAlias
 
+from outlive.actors import BackgroundTasks
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events.lmdb_store.durability import Durability
 from outlive.testing import _settings
@@ -55,6 +56,7 @@ def assert_survives_crashes(
     *,
     deps: Callable[[World], object] | None = None,
     functions: Functions = EMPTY,
+    background_tasks: BackgroundTasks | None = None,
     seed: int = 0,
     orders: int = 5,
     fates: Sequence[Fate] = ("kill", "freeze"),
@@ -86,7 +88,7 @@ def assert_survives_crashes(
         scenario: an async function of a `Client`: it starts runs and waits for them.
         agents: as for `Simulation`; best a function, which makes them anew for each process.
         deps: as for `Simulation`.
-        functions: as for `Runtime`.
+        functions, background_tasks: as for `Runtime`.
         seed: of all that is left to chance.
         orders: other orders to try without a crash.
         fates: how a process ends at each point.
@@ -120,6 +122,7 @@ def assert_survives_crashes(
             agents,
             deps=deps,
             functions=functions,
+            background_tasks=background_tasks,
             seed=seed if other is None else _other_seed(seed, other),
             late=0.0 if other is None else _LATE,
             durability=durability,

@@ -10,7 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from outlive.actors import Agent, Runtime
+from outlive.actors import Agent, BackgroundTasks, Runtime
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, run_stream
 from outlive.events.lmdb_store.durability import Durability
@@ -50,7 +50,7 @@ class Simulation:
         world: what is outside; a new one if left out.
         deps: makes what tools have as `ctx.deps`, for each process anew: stand-ins for what is
             outside, that note in the `World` what is done to them. The `World` if left out.
-        functions: see `Runtime`.
+        functions, background_tasks: see `Runtime`.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
         save_every: see `Runtime`; small here, so that saved states are read too.
@@ -71,6 +71,7 @@ class Simulation:
         world: World | None = None,
         deps: Callable[[World], object] | None = None,
         functions: Functions = EMPTY,
+        background_tasks: BackgroundTasks | None = None,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
         save_every: int = 7,
@@ -99,6 +100,7 @@ class Simulation:
         self._agents = agents
         self._deps = deps
         self._functions = functions
+        self._background_tasks = background_tasks
         self._max_recoveries = max_recoveries
         self._save_every = save_every
         self._restart_after = restart_after
@@ -183,6 +185,7 @@ class Simulation:
             agents=[watched_agent(agent, self.points) for agent in agents],
             deps=self.world if self._deps is None else self._deps(self.world),
             functions=self._functions,
+            background_tasks=self._background_tasks,
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             clock=self.clock,
