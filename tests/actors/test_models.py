@@ -416,7 +416,7 @@ def test_who_cancels_its_own_task_has_failed(who: str) -> None:
     assert result.status == ("failed" if who == "model" else "completed")
 
 
-@pytest.mark.parametrize("broken", ["call_model", "ToolAttempt"])
+@pytest.mark.parametrize("broken", ["run.world.call_model", "tool_calls.ToolAttempt"])
 def test_an_error_of_our_own_while_performing_an_effect_does_not_hang_the_run(
     broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,7 +427,7 @@ def test_an_error_of_our_own_while_performing_an_effect_does_not_hang_the_run(
         run = await rt.start("a", "hi")
         return await run.result(timeout=60)
 
-    monkeypatch.setattr(f"outlive.actors.run.world.{broken}", fails)
+    monkeypatch.setattr(f"outlive.actors.{broken}", fails)
     agent = Agent(
         "a", model=ScriptedFirst([ToolCallPart("double", {"n": 1}), Finish()]), tools=[double]
     )

@@ -15,7 +15,7 @@ from typing import Final, cast
 from outlive.actors import Agent
 from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
-from outlive.actors.run.submitted import Request
+from outlive.actors.run.submitted import RunRequest
 from outlive.events import (
     Event,
     NotFound,
@@ -35,7 +35,7 @@ class Said:
     """What a person has said to a run, and was told."""
 
     run_id: str
-    request: Request
+    request: RunRequest
     since: int  # the version of the run when it was said
     until: int | None = None  # and when it was answered; None: any later one
     refusal: str = ""  # empty: it was obeyed

@@ -17,7 +17,7 @@ from typing import Final
 
 from outlive.actors import Runtime
 from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import Request, decode_request, encode_request
+from outlive.actors.run.submitted import Request, RunRequest, decode_request, encode_request
 from outlive.actors.steering import Steering
 from outlive.events import NotFound, Refused, StreamId
 from outlive.events.ids import id_of
@@ -99,5 +99,7 @@ def said_in(line: Line) -> tuple[Said, str] | None:
             return None
 
 
-def _request(data: str) -> Request:
-    return decode_request(bytes.fromhex(data))
+def _request(data: str) -> RunRequest:
+    request = decode_request(bytes.fromhex(data))
+    assert isinstance(request, RunRequest), "people speak to runs"
+    return request
