@@ -56,6 +56,7 @@ from outlive.events import (
     RunStarted,
     RunState,
     RunSuspended,
+    RunWaiting,
     StreamId,
     TaskRequested,
     ToolCallCompleted,
@@ -309,6 +310,7 @@ def test_any_fact_is_taken_in_even_if_nothing_led_to_it(event_type: type[RunEven
         TaskRequested(call_id=C10, task_id="r:1.0"),
         ToolCallDeferred(call_id=C10, task_id="r:1.0"),
         BackgroundResultReceived(call_id=C10, task_id="r:1.0", status="succeeded"),
+        RunWaiting(until_ns=5),
     ]
     found = [sample for sample in samples if type(sample) is event_type]
     assert found, "give this event type a sample"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import pytest
+from msgspec.structs import replace
 
 from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.run.background import task_id_of
@@ -14,10 +15,12 @@ from outlive.actors.run.commands import (
     CompleteToolCall,
     PlannedCall,
     ReceiveBackgroundResult,
+    Recover,
     RefuseTask,
     RunCommand,
     StartRun,
     TaskTaken,
+    Wake,
 )
 from outlive.actors.run.entity import open_entry, outstanding
 from outlive.events import (
@@ -28,6 +31,7 @@ from outlive.events import (
     MessageDelivered,
     ModelCallStarted,
     RunCompleted,
+    RunExists,
     RunId,
     RunState,
     TaskRequested,
@@ -36,12 +40,14 @@ from outlive.events import (
     ToolCallFailed,
     task_stream,
 )
+from outlive.events.run.background import IdlePolicy
 from outlive.testing import Given, given
 from tests.support.machine import tags
 
 C0, C1 = CallId("0.0"), CallId("0.1")
 TO_FIRST: Final = task_stream("r:0.0")
 START: Final = StartRun(agent_id="a", input="go", model="m")
+NOW: Final = 1_000
 BOOM: Final = Failure(kind="timeout", message="too late")
 
 
@@ -236,6 +242,89 @@ def test_a_cancelled_run_hears_how_a_deferred_task_has_ended() -> None:
     after = cancelled.when(result(error=BOOM)).after
     assert tags(after.events[-1:]) == ["background-result-received"]
     assert open_entry(after.state) is None
+
+
+# -- until idle --
+
+ANSWER: Final = CompleteModelCall(step=1, attempt=1, text="so far", now_ns=NOW)
+
+
+def patient(
+    react: Literal["each", "all"] = "each", *, most: int | None = None, tasks: int = 1
+) -> Given[RunState, RunCommand]:
+    """A run until idle whose tasks are queued, and whose model is being called."""
+    start = replace(START, until_idle=IdlePolicy(react=react, max_wait_ns=most))
+    calls = tuple(planned(index) for index in range(tasks))
+    asks = CompleteModelCall(step=0, attempt=1, tool_calls=calls)
+    return given().when(start, asks, *(taken(index) for index in range(tasks))).after
+
+
+def test_a_run_until_idle_waits_for_its_tasks_when_the_model_has_answered() -> None:
+    after = patient().when(ANSWER).after
+    assert tags(after.events[-2:]) == ["model-call-completed", "run-waiting"]
+    row = open_entry(after.state)
+    assert row is not None
+    assert (row.status, row.owes, row.wake_at_ns) == ("waiting", False, None)
+
+
+def test_it_calls_the_model_with_each_result_and_is_over_after_the_last() -> None:
+    after = patient(tasks=2).when(ANSWER, result(0)).after
+    assert tags(after.events[-2:]) == ["background-result-received", "model-call-started"]
+    again = replace(ANSWER, step=2)
+    after = after.when(again).after
+    assert tags(after.events[-1:]) == ["run-waiting"]
+    after = after.when(result(1), replace(ANSWER, step=3)).after
+    assert tags(after.events[-1:]) == ["run-completed"]
+
+
+def test_results_that_come_while_the_model_answers_are_told_together() -> None:
+    after = patient(tasks=2).when(result(0), result(1), ANSWER).after
+    assert tags(after.events[-2:]) == ["model-call-completed", "model-call-started"]
+    last = after.events[-1]
+    assert isinstance(last, ModelCallStarted)
+    assert last.messages == after.state.messages == 7
+    assert tags(after.when(replace(ANSWER, step=2)).after.events[-1:]) == ["run-completed"]
+
+
+def test_with_all_it_calls_the_model_after_the_last_result() -> None:
+    after = patient("all", tasks=2).when(ANSWER, result(0)).after
+    assert tags(after.events[-1:]) == ["background-result-received"]
+    assert after.state.waiting
+    after = after.when(result(1)).after
+    assert tags(after.events[-2:]) == ["background-result-received", "model-call-started"]
+
+
+def test_it_ends_without_what_does_not_come_in_time() -> None:
+    waits = patient(most=5).when(ANSWER).after
+    row = open_entry(waits.state)
+    assert row is not None
+    assert row.wake_at_ns == NOW + 5
+    waits.when(Wake(now_ns=NOW + 4)).then()
+    over = waits.when(Wake(now_ns=NOW + 5)).then(RunCompleted(finish_reason="tasks_pending"))
+    assert open_entry(over.state) is None
+    assert tags(over.when(result()).after.events[-1:]) == ["background-result-received"]
+
+
+def test_a_run_that_may_make_no_further_step_does_not_wait() -> None:
+    start = replace(START, until_idle=IdlePolicy(), max_steps=2)
+    asks = CompleteModelCall(step=0, attempt=1, tool_calls=(planned(0),))
+    after = given().when(start, asks, taken(), ANSWER).after
+    assert tags(after.events[-1:]) == ["run-completed"]
+
+
+def test_a_recovery_leaves_a_run_that_waits_as_it_is() -> None:
+    waits = patient().when(ANSWER).after
+    recover = Recover(epoch=2, in_doubt={}, model="n")
+    assert tags(waits.when(recover).after.events[-1:]) == ["run-recovered"]
+
+
+def test_a_run_that_waits_can_be_cancelled() -> None:
+    assert cancels(patient().when(ANSWER).after) == [(TO_FIRST, "cancel-task")]
+
+
+def test_another_policy_is_another_request() -> None:
+    other = replace(START, until_idle=IdlePolicy(react="all"))
+    patient().when(other).then_refused(RunExists)
 
 
 # -- ids --

@@ -21,6 +21,7 @@ from outlive.actors import (
     ToolCall,
     ToolContext,
     Turn,
+    UntilIdle,
     tool,
 )
 from outlive.actors.run.commands import InDoubt
@@ -175,6 +176,56 @@ def test_a_result_that_comes_when_the_run_is_over_is_recorded_once() -> None:
     )
     assert machine.kinds("r")[-2:] == ["run-completed", "background-result-received"]
     assert task_events(machine, "r:0.0")[-1] == "message-delivered"
+
+
+# -- until idle --
+
+
+def test_a_run_until_idle_tells_the_model_of_its_tasks_though_nobody_stays() -> None:
+    machine = Machine()
+    turns = [calls(("crawl", {"seconds": 2}), ("crawl", {"seconds": 9})), *[Turn("ok")] * 3]
+    worker = agent(*turns, tools=[crawl])
+
+    async def begin(rt: Runtime) -> None:
+        await rt.start("a", "go", run_id="r", until_idle=True)
+        await asyncio.sleep(1)
+
+    async def look(rt: Runtime) -> tuple[str, list[str]]:
+        assert (await rt.runs.get("r")).status == "waiting"
+        result = await rt.result("r")
+        return result.finish_reason, texts(result.messages)
+
+    machine.crash(begin, worker)
+    assert machine.status("r") == "waiting"
+    reason, told = machine.run(look, worker)
+    assert reason == "stop"
+    assert told[-2:] == [
+        "Background task r:0.0 (tool crawl) succeeded: crawled 2 s",
+        "Background task r:0.1 (tool crawl) succeeded: crawled 9 s",
+    ]
+
+
+def test_a_run_that_has_waited_long_enough_says_that_tasks_are_pending() -> None:
+    machine = Machine()
+    worker = agent(calls(("crawl", {"seconds": 60})), Turn("later"), tools=[crawl])
+
+    async def work(rt: Runtime) -> tuple[str, str]:
+        result = await rt.run("a", "go", until_idle=UntilIdle(react="all", max_wait=10))
+        return result.finish_reason, result.output
+
+    assert machine.run(work, worker) == ("tasks_pending", "later")
+
+
+def test_until_idle_is_checked_at_the_door() -> None:
+    for options in ({"react": "some"}, {"max_wait": 0}):
+        with pytest.raises(InvalidDefinition):
+            UntilIdle(**options)
+
+    async def work(rt: Runtime) -> None:
+        with pytest.raises(TypeError):
+            await rt.start("a", "go", until_idle="yes")  # type: ignore[arg-type]
+
+    Machine().run(work, agent(tools=[crawl]))
 
 
 # -- slots and order --

@@ -61,6 +61,7 @@ from outlive.events import (
     Value,
     run_stream,
 )
+from outlive.events.run.background import IdlePolicy
 from outlive.events.run.stopping import StopFunction
 from outlive.testing import fold, stored
 from outlive.testing.golden import golden_of
@@ -292,6 +293,18 @@ HISTORIES: dict[str, list[RunCommand]] = {
             call_id=C0, task_id="t0", status="timed_out", error=replace(BOOM, kind="timeout")
         ),
         CancelRun(reason="enough", by="somebody"),
+    ],
+    "patient": [
+        replace(
+            start("patient", "wait for it"),
+            until_idle=IdlePolicy(react="all", max_wait_ns=60 * SECOND),
+        ),
+        CompleteModelCall(step=0, attempt=1, tool_calls=(in_background("t0"), in_background("t1"))),
+        TaskTaken(sequence=1, call_id=C0, task_id="t0", queued=True),
+        TaskTaken(sequence=2, call_id=C1, task_id="t1", queued=True),
+        replace(ANSWER, data={"n": 1}, now_ns=START_NS),
+        ReceiveBackgroundResult(call_id=C0, task_id="t0", status="succeeded", result=1),
+        Wake(now_ns=START_NS + 60 * SECOND),
     ],
     "refused": [
         start("caller", "call it"),

@@ -198,7 +198,24 @@ async def enqueued(client: Client) -> object:
     return info.status, info.result
 
 
+def idle(world: World) -> list[Agent]:
+    """Says what it has been told each time that it is asked."""
+    calls = [ToolCall("crawl", {"seconds": 2.0}), ToolCall("crawl", {"seconds": 5.0})]
+
+    def answer(request: ModelRequest) -> Turn:
+        return Turn(" / ".join(_told(request))) if request.step else Turn(tool_calls=calls)
+
+    return [Agent("agent", model=ScriptedModel(answer), tools=[crawl])]
+
+
+async def until_idle(client: Client) -> object:
+    run_id = await client.start("agent", "do it", run_id="one", until_idle=True)
+    result = await client.result(run_id)
+    return result.status, result.output
+
+
 TASKS = [
+    Case("a run until idle", idle, until_idle, promise=the_same_is_told),
     Case("deferred tasks", deferred, one_run, promise=the_same_is_told),
     Case(
         "a task that is waited for, and tried again",

@@ -26,6 +26,7 @@ from outlive.actors.steering import Steering
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
+from outlive.actors.until_idle import UntilIdle
 from outlive.events import FilePart, ImagePart, StopAfterSteps, StopOnText, StopOnTool, TextPart
 
 __all__ = [
@@ -69,5 +70,6 @@ __all__ = [
     "ToolContext",
     "ToolSchema",
     "Turn",
+    "UntilIdle",
     "tool",
 ]

@@ -34,6 +34,7 @@ from outlive.actors.steering import Steering
 from outlive.actors.sub_agents import with_sub_agents
 from outlive.actors.task.control import RuntimeTasks
 from outlive.actors.threads import DaemonThreads
+from outlive.actors.until_idle import UntilIdle
 from outlive.actors.visitor_side import VisitorSide
 from outlive.actors.workers.port import Workers
 from outlive.actors.workers.processes import ProcessWorkers
@@ -396,6 +397,7 @@ class Runtime(Steering):
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
+        until_idle: bool | UntilIdle = False,
     ) -> Run:
         """Start a run and return once it is durable: from here on it will come to its end.
 
@@ -412,6 +414,8 @@ class Runtime(Steering):
             metadata: JSON kept with the run.
             request_context: JSON that tools and functions of the agent are given.
             provider_options: JSON that reaches the model as `request.provider_options`.
+            until_idle: the run goes on until its background tasks are over, too, and the model
+                is told of their results; meanwhile it is `waiting`. `UntilIdle(...)` says more.
 
         Raises:
             AgentNotFound: the agent is not registered with this runtime.
@@ -437,6 +441,7 @@ class Runtime(Steering):
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,
+            until_idle=until_idle,
         )
         id = self._ids.run_id() if run_id is None else RunId(run_id)
         stream = run_stream(id)
@@ -460,6 +465,7 @@ class Runtime(Steering):
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
+        until_idle: bool | UntilIdle = False,
     ) -> RunResult:
         """Start a run and wait for its result. See `start` and `result`."""
         started = await self.start(
@@ -469,6 +475,7 @@ class Runtime(Steering):
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,
+            until_idle=until_idle,
         )
         return await started.result()
 

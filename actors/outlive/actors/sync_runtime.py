@@ -26,6 +26,7 @@ from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
+from outlive.actors.until_idle import UntilIdle
 from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,
@@ -241,6 +242,7 @@ class SyncRuntime:
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
+        until_idle: bool | UntilIdle = False,
     ) -> SyncRun:
         """Start a run and return once it is durable. See `Runtime.start`."""
         started = self._runtime.start(
@@ -250,6 +252,7 @@ class SyncRuntime:
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,
+            until_idle=until_idle,
         )
         return SyncRun(self, self._await(started))
 
@@ -262,6 +265,7 @@ class SyncRuntime:
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
+        until_idle: bool | UntilIdle = False,
     ) -> RunResult:
         """Start a run and wait for its result. See `Runtime.run`."""
         result = self._runtime.run(
@@ -271,6 +275,7 @@ class SyncRuntime:
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,
+            until_idle=until_idle,
         )
         return self._await(result)
 

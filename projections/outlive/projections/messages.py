@@ -19,6 +19,7 @@ from outlive.events import (
     RequestedToolCall,
     RunCompleted,
     RunStarted,
+    RunWaiting,
     ToolCallCompleted,
     ToolCallDeferred,
     ToolCallFailed,
@@ -131,8 +132,12 @@ class Transcript:
         if call is not None:
             self._tell(_background_result(call, event))
 
-    def _completed(self, event: RunCompleted) -> None:
+    def _waits(self, event: RunWaiting) -> None:
         self.data = event.data
+
+    def _completed(self, event: RunCompleted) -> None:
+        if event.finish_reason != "tasks_pending":  # Then the answer was there before.
+            self.data = event.data
 
     def _answer(self, call_id: CallId, result: Value, error: Failure | None) -> None:
         call = self.calls.get(call_id)
@@ -165,6 +170,7 @@ class Transcript:
         ToolCallFailed: _tool_failed,
         ToolCallDeferred: _tool_deferred,
         BackgroundResultReceived: _task_over,
+        RunWaiting: _waits,
         RunCompleted: _completed,
     }
 

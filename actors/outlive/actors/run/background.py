@@ -15,6 +15,7 @@ from outlive.actors.run.commands import (
     TaskTaken,
 )
 from outlive.actors.run.going_on import Events, go_on
+from outlive.actors.run.next_step import next_step
 from outlive.events import (
     BackgroundResultReceived,
     CallId,
@@ -25,7 +26,7 @@ from outlive.events import (
     ToolCallDeferred,
     ToolCallFailed,
 )
-from outlive.events.run import Call
+from outlive.events.run import Call, evolve
 from outlive.events.values import digest
 
 _LONGEST_ID: Final = 200  # bytes, as `stream_id` has it
@@ -95,7 +96,11 @@ def receive(state: RunState, command: ReceiveBackgroundResult) -> Events:
     deferred = state.tasks.get(call_id)
     if deferred is None or deferred.task_id != command.task_id:
         return ()
-    return (replace(received, result=command.result, error=command.error),)
+    received = replace(received, result=command.result, error=command.error)
+    after = evolve(state, received)
+    if state.rests and not after.rests:
+        return (received, *next_step(after))
+    return (received,)
 
 
 def _received(command: ReceiveBackgroundResult) -> BackgroundResultReceived:

@@ -49,6 +49,7 @@ def start_command(request: StartRequest, agents: Mapping[str, Agent]) -> StartRu
         request_context=request.request_context,
         provider_options=request.provider_options,
         parts=request.parts,
+        until_idle=request.until_idle,
         stop_when=agent.stop_when,
     )
 

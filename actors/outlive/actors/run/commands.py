@@ -20,7 +20,7 @@ from outlive.events import (
     Usage,
     Value,
 )
-from outlive.events.run.background import TaskEnd
+from outlive.events.run.background import IdlePolicy, TaskEnd
 from outlive.events.run.parts import InputPart
 from outlive.events.run.stopping import StopCondition
 
@@ -44,6 +44,7 @@ class StartRun(Command, kw_only=True, frozen=True, gc=False):
     request_context: dict[str, Value] = {}
     provider_options: dict[str, Value] = {}
     parts: tuple[InputPart, ...] = ()
+    until_idle: IdlePolicy | None = None
     parent: ParentCall | None = None  # for which it is to run,
     message: MessageId | None = None  # and by which that one says so
 
@@ -115,6 +116,7 @@ class CompleteModelCall(Command, kw_only=True, frozen=True, gc=False):
     problem: Failure | None = None  # or why it says nothing of that type
     repairs: int = 0  # answers that the model may give anew in a run
     repair: str = ""  # what it is told then
+    now_ns: int = 0
     request_digest: str = ""
 
 

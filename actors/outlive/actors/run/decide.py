@@ -53,6 +53,7 @@ from outlive.events import (
     ModelCallStarted,
     ModelDelta,
     RequestedToolCall,
+    RunCompleted,
     RunEvent,
     RunExists,
     RunRecovered,
@@ -185,6 +186,7 @@ def _start(state: RunState, command: StartRun) -> Events:
         provider_options=command.provider_options,
         parts=command.parts,
         stop_when=command.stop_when,
+        until_idle=command.until_idle,
         parent=command.parent,
         message=command.message,
     )
@@ -265,6 +267,8 @@ def _wake(state: RunState, now_ns: int) -> Events:
     wait = state.model_wait
     if wait is not None and wait.wake_at_ns <= now_ns and not state.over:
         return (call_again(state, wait),)
+    if state.rests and state.rests_until_ns is not None and state.rests_until_ns <= now_ns:
+        return (RunCompleted(finish_reason="tasks_pending"),)
     due = tuple(
         ToolCallStarted(call_id=call_id, name=call.name, attempt=call.attempt + 1)
         for call_id, call in state.calls.items()

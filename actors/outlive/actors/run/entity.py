@@ -32,7 +32,9 @@ def open_entry(state: RunState) -> OpenEntry | None:
     if state.status not in ("running", "suspended"):
         return _last_entry(state) if state.mail.outbox else None
     owes = state.model_attempt is not None or state.checking or bool(state.mail.outbox)
-    wake_at_ns = None if state.model_wait is None else state.model_wait.wake_at_ns
+    wake_at_ns = state.rests_until_ns
+    if state.model_wait is not None:
+        wake_at_ns = state.model_wait.wake_at_ns
     people = 0
     for call in state.calls.values():
         if call.status in FOR_A_PERSON:

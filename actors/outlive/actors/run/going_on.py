@@ -25,7 +25,7 @@ def go_on(state: RunState, *facts: RunEvent) -> Events:
     if state.over:
         return facts
     if not state.calls:
-        if state.model_attempt is not None or state.model_wait is not None:
+        if state.model_attempt is not None or state.model_wait is not None or state.rests:
             return facts
         return (*facts, *next_step(state))
     waiting: list[tuple[CallId, Call]] = []

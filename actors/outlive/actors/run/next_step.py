@@ -11,6 +11,7 @@ from outlive.events import (
     RunEvent,
     RunFailed,
     RunState,
+    RunWaiting,
 )
 from outlive.events.run import evolve
 
@@ -20,8 +21,7 @@ def answered(
 ) -> tuple[RunEvent, ...]:
     """Return an answer without tool calls, and what follows: the end, unless it does not fit."""
     if command.problem is None:
-        ended = RunCompleted(finish_reason=command.finish_reason, data=command.data)
-        return (completed, ended)
+        return (completed, *_answered_well(evolve(state, completed), command))
     rejected = OutputRejected(step=command.step, error=command.problem, message=command.repair)
     if state.repairs >= command.repairs:
         return (completed, rejected, RunFailed(error=command.problem))
@@ -29,12 +29,28 @@ def answered(
     return (completed, rejected, *next_step(state))
 
 
+def _answered_well(state: RunState, command: CompleteModelCall) -> tuple[RunEvent, ...]:
+    """Return what follows from an answer that fits: of a run until idle, maybe not the end."""
+    policy = state.until_idle
+    if policy is not None and state.untold:
+        return next_step(state)
+    if policy is not None and state.tasks and not _last_step(state):
+        until_ns = None if policy.max_wait_ns is None else command.now_ns + policy.max_wait_ns
+        return (RunWaiting(until_ns=until_ns, data=command.data),)
+    return (RunCompleted(finish_reason=command.finish_reason, data=command.data),)
+
+
+def _last_step(state: RunState) -> str:
+    """Return why the model is not called any more; empty if it may be."""
+    return state.stop or ("max_steps" if state.step >= state.max_steps else "")
+
+
 def next_step(state: RunState) -> tuple[RunEvent, ...]:
     """Return what is to be done now that no call is open.
 
     Nothing if registered functions are to be asked first: the state owes that.
     """
-    reason = state.stop or ("max_steps" if state.step >= state.max_steps else "")
+    reason = _last_step(state)
     if reason:
         return (_end(state, reason),)
     if state.checking:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias, cast
 
 from outlive.actors.run.submitted import StartRequest
+from outlive.actors.until_idle import UntilIdle, idle_policy
 from outlive.events import FilePart, ImagePart, TextPart, Value, to_plain
 from outlive.events.run.parts import InputPart
 from outlive.events.sizes import check_size
@@ -20,6 +21,7 @@ def start_request(
     metadata: Mapping[str, object] | None,
     request_context: Mapping[str, object] | None,
     provider_options: Mapping[str, object] | None,
+    until_idle: bool | UntilIdle = False,
 ) -> StartRequest:
     """Return a request to start a run.
 
@@ -35,6 +37,7 @@ def start_request(
         request_context=_mapping("request_context", request_context),
         provider_options=_mapping("provider_options", provider_options),
         parts=parts,
+        until_idle=idle_policy(until_idle),
     )
     check_size(request)
     return request

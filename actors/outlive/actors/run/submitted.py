@@ -9,6 +9,7 @@ import msgspec
 
 from outlive.actors.task.submitted import TaskRequest
 from outlive.events import CallId, CorruptLog, Value
+from outlive.events.run.background import IdlePolicy
 from outlive.events.run.parts import InputPart
 
 
@@ -21,6 +22,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True, tag="start-run"):
     request_context: dict[str, Value] = {}
     provider_options: dict[str, Value] = {}
     parts: tuple[InputPart, ...] = ()
+    until_idle: IdlePolicy | None = None
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):

@@ -1,6 +1,11 @@
 """The run: one agent working on one input. Its events and the state they fold into."""
 
-from outlive.events.run.background import BackgroundResultReceived, TaskRequested, ToolCallDeferred
+from outlive.events.run.background import (
+    BackgroundResultReceived,
+    RunWaiting,
+    TaskRequested,
+    ToolCallDeferred,
+)
 from outlive.events.run.children import ChildEvent, ChildRunEnded, ChildRunStarted, ParentCall
 from outlive.events.run.events import (
     ModelAttemptAbandoned,
@@ -67,6 +72,7 @@ __all__ = [
     "RunStarted",
     "RunState",
     "RunSuspended",
+    "RunWaiting",
     "StopAfterSteps",
     "StopOnText",
     "StopOnTool",

@@ -24,6 +24,16 @@ CANCEL: Final = "cancel-task"
 TaskEnd: TypeAlias = Literal["succeeded", "failed", "timed_out", "cancelled", "rejected"]
 
 
+class IdlePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A run goes on until it and its tasks are idle.
+
+    The model is told of results as they come (`each`), or when there is the last one (`all`).
+    """
+
+    react: Literal["each", "all"] = "each"
+    max_wait_ns: int | None = None  # each time that it waits
+
+
 class OpenTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A task of which the model is to be told how it has ended."""
 
@@ -62,7 +72,16 @@ class BackgroundResultReceived(Event, tag="background-result-received", frozen=T
     error: Failure | None = None
 
 
-BackgroundEvent: TypeAlias = TaskRequested | ToolCallDeferred | BackgroundResultReceived
+class RunWaiting(Event, tag="run-waiting", frozen=True, kw_only=True):
+    """The model has answered, and the run waits for results of its tasks. Nothing else goes on."""
+
+    until_ns: int | None = None  # then it ends without them
+    data: Value = None  # of the agent's output type, if it has one
+
+
+BackgroundEvent: TypeAlias = (
+    TaskRequested | ToolCallDeferred | BackgroundResultReceived | RunWaiting
+)
 
 
 def task_requested(mail: Mail, event: TaskRequested) -> Mail:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
 from outlive.events.ids import CallId
 from outlive.events.mail import MessageDelivered, MessageId
-from outlive.events.run.background import BackgroundEvent
+from outlive.events.run.background import BackgroundEvent, IdlePolicy
 from outlive.events.run.children import ChildEvent, ParentCall
 from outlive.events.run.parts import InputPart
 from outlive.events.run.people import PeopleEvent
@@ -34,6 +34,7 @@ class RunStarted(Event, tag="run-started", frozen=True, kw_only=True):
     request_context: dict[str, Value] = {}  # for tools and functions
     provider_options: dict[str, Value] = {}  # for the model
     parts: tuple[InputPart, ...] = ()
+    until_idle: IdlePolicy | None = None  # None: until the model has nothing more to ask for
     parent: ParentCall | None = None  # of a child run
     message: MessageId | None = None  # by which its parent has started it
 
@@ -177,7 +178,8 @@ class ToolResultIgnored(Event, tag="tool-result-ignored", frozen=True, kw_only=T
 class RunCompleted(Event, tag="run-completed", frozen=True, kw_only=True):
     """The run is over. Its output is the text of the last `ModelCallCompleted`.
 
-    `finish_reason` is the model's own, `max_steps`, or which condition to stop was met:
+    `finish_reason` is the model's own, `max_steps`, `tasks_pending` (results have not come within
+    the time that the run was to wait for them), or which condition to stop was met:
     `stop_after_steps:3`, `stop_on_tool:submit`, `stop_on_text:DONE`, `stop_function:enough`.
     """
 

@@ -14,7 +14,9 @@ from outlive.events.mail import NO_MAIL, Mail, MessageDelivered, MessageId, deli
 from outlive.events.run.background import (
     BackgroundEvent,
     BackgroundResultReceived,
+    IdlePolicy,
     OpenTask,
+    RunWaiting,
     TaskRequested,
     ToolCallDeferred,
     task_requested,
@@ -143,6 +145,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stop: str = ""  # the condition that is met: the run ends with its step
     repairs: int = 0  # answers that were not of the output type, and were to be given anew
     rejected: Failure | None = None  # what is wrong with the last answer
+    until_idle: IdlePolicy | None = None
+    rests: bool = False  # the model has answered, and results of tasks are waited for,
+    rests_until_ns: int | None = None  # so long
+    untold: int = 0  # results that have come since the model was called last
     tasks: dict[CallId, OpenTask] = {}  # deferred, and not over yet as far as the run knows
     checks: int = 0  # recoveries while registered functions were asked whether to stop
     parent: ParentCall | None = None
@@ -157,6 +163,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             and not self.calls
             and self.model_attempt is None
             and self.model_wait is None
+            and not self.rests
             and any(isinstance(condition, StopFunction) for condition in self.stop_when)
         )
 
@@ -165,7 +172,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Whether nothing goes on but child runs and tasks; a person may be waited for besides."""
         statuses = {call.status for call in self.calls.values()}
         others = bool(statuses & FOR_MESSAGES) and statuses <= FOR_MESSAGES | FOR_A_PERSON
-        return others and self.status == "running"
+        return self.rests or (others and self.status == "running")
 
     @property
     def over(self) -> bool:
@@ -185,12 +192,16 @@ class _Start(Protocol):
     @property
     def provider_options(self) -> dict[str, Value]: ...
     @property
+    def until_idle(self) -> IdlePolicy | None: ...
+    @property
     def parts(self) -> tuple[InputPart, ...]: ...
 
 
 def request_digest(start: _Start) -> str:
     """Return the digest that tells a repeated start from another start under the same id."""
-    known = start.agent_id.encode(), start.input.encode(), canonical(start.metadata)
+    known = [start.agent_id.encode(), start.input.encode(), canonical(start.metadata)]
+    if start.until_idle is not None:
+        known.append(_encode(start.until_idle))
     if not (start.request_context or start.provider_options or start.parts):
         return digest(*known)
     more = canonical([start.request_context, start.provider_options])
@@ -218,6 +229,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 model_attempt=ModelAttempt(attempt=event.attempt, messages=event.messages),
                 model_wait=None,
                 model_calls=state.model_calls + 1,
+                untold=0 if event.attempt == 1 else state.untold,
             )
         case ModelCallCompleted():
             return replace(
@@ -250,6 +262,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 tool_concurrency=event.tool_concurrency,
                 messages=1,
                 stop_when=event.stop_when,
+                until_idle=event.until_idle,
                 parent=event.parent,
                 mail=hear(state.mail, event.message),
             )
@@ -291,6 +304,8 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 status="completed",
                 finish_reason=event.finish_reason,
                 calls={},
+                rests=False,
+                rests_until_ns=None,
                 mail=_last_mail(state),
             )
         case RunFailed():
@@ -300,6 +315,8 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 error=event.error,
                 calls={},
                 model_attempt=None,
+                rests=False,
+                rests_until_ns=None,
                 mail=_last_mail(state),
             )
         case ChildRunStarted():
@@ -313,7 +330,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 usage=state.usage + event.usage,
                 mail=hear(state.mail, event.message, last=True),
             )
-        case TaskRequested() | ToolCallDeferred() | BackgroundResultReceived():
+        case TaskRequested() | ToolCallDeferred() | BackgroundResultReceived() | RunWaiting():
             return _evolve_background(state, event)
         case _:
             return _evolve_people(state, event)
@@ -337,7 +354,18 @@ def _evolve_background(state: RunState, event: BackgroundEvent) -> RunState:
             if event.call_id not in state.tasks:
                 return state  # The call is answered in the same commit.
             tasks = {id: task for id, task in state.tasks.items() if id != event.call_id}
-            return replace(state, tasks=tasks, messages=state.messages + 1)
+            all_of_them = state.until_idle is not None and state.until_idle.react == "all"
+            rests = state.rests and all_of_them and bool(tasks)
+            return replace(
+                state,
+                tasks=tasks,
+                messages=state.messages + 1,
+                untold=state.untold + 1,
+                rests=rests,
+                rests_until_ns=state.rests_until_ns if rests else None,
+            )
+        case RunWaiting():
+            return replace(state, rests=True, rests_until_ns=event.until_ns)
         case _:
             assert_never(event)
 
@@ -390,6 +418,8 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
                 calls={},
                 model_attempt=None,
                 model_wait=None,
+                rests=False,
+                rests_until_ns=None,
                 mail=tasks_cancelled(_last_mail(state, event.message), _open_tasks(state)),
             )
         case _:

@@ -18,11 +18,12 @@ from outlive.events import (
     CallId,
     Failure,
     RunState,
+    RunWaiting,
     TaskLimits,
     TaskRequested,
     ToolCallDeferred,
 )
-from outlive.events.run.background import QUEUE, TaskEnd
+from outlive.events.run.background import QUEUE, IdlePolicy, TaskEnd
 from outlive.testing._drawn.values import values
 
 BACKGROUND: Final = "b"
@@ -76,6 +77,16 @@ def told_of_task(draw: st.DrawFn, state: RunState) -> RunCommand:
     )
 
 
+def idle_policies() -> st.SearchStrategy[IdlePolicy | None]:
+    """Draw until when a run goes on."""
+    drawn = st.builds(
+        IdlePolicy,
+        react=st.sampled_from(["each", "all"]),
+        max_wait_ns=st.none() | st.integers(1, 10**10),
+    )
+    return st.none() | drawn
+
+
 def background_calls() -> st.SearchStrategy[BackgroundCall | None]:
     """Draw the task that answers a call, or none."""
     text = st.text(max_size=10)
@@ -97,6 +108,7 @@ def events_of_tasks(
     text = st.text(max_size=10)
     return st.one_of(
         st.builds(TaskRequested, call_id=call_ids, task_id=text),
+        st.builds(RunWaiting, until_ns=st.none() | st.integers(0, 2**62), data=values()),
         st.builds(ToolCallDeferred, call_id=call_ids, task_id=text),
         st.builds(
             BackgroundResultReceived,

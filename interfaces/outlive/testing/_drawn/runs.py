@@ -78,6 +78,7 @@ from outlive.testing._drawn.errands import (
     BACKGROUND,
     background_calls,
     events_of_tasks,
+    idle_policies,
     task_of,
     tasks_of,
     told_of_task,
@@ -126,6 +127,7 @@ _STOPS: Final[list[StopCondition]] = [
 ]
 _WRONG: Final = Failure(kind="invalid_output", message="malformed")
 
+_POLICIES: Final = idle_policies()
 _VALUES: Final = values()  # Made anew for each draw, it is validated anew each time.
 
 
@@ -156,6 +158,7 @@ def run_commands(
             max_steps=draw(st.integers(1, 6)),
             tool_concurrency=draw(st.integers(1, 3)),
             stop_when=tuple(draw(st.lists(st.sampled_from(_STOPS), max_size=2))),
+            until_idle=draw(_POLICIES),
             parent=PARENT if is_child else None,
             message=STARTED_BY if is_child else None,
         )
@@ -194,6 +197,8 @@ def _general_command(
         due = [call.wake_at_ns for call in state.calls.values() if call.wake_at_ns is not None]
         if state.model_wait is not None:
             due.append(state.model_wait.wake_at_ns)
+        if state.rests_until_ns is not None:
+            due.append(state.rests_until_ns)
         return Wake(now_ns=draw(st.sampled_from([*due, now_ns])))
     return Recover(
         epoch=2,
@@ -230,6 +235,8 @@ def _model_command(
         )
     fewest = draw(st.sampled_from([0, *[1] * 9]))  # Without a call, the run is over.
     names = draw(st.lists(st.sampled_from(_CALLED), min_size=fewest, max_size=4))
+    if state.until_idle is not None and len(state.tasks) > 0 and draw(st.booleans()):
+        names = []  # It waits for them.
     planned = tuple(
         PlannedCall(
             name=name,
@@ -253,6 +260,7 @@ def _model_command(
         data=None if problem is not None else draw(_VALUES),
         text="m",
         tool_calls=planned,
+        now_ns=now_ns,
         usage=Usage(input_tokens=1, output_tokens=2),
     )
 
@@ -372,6 +380,7 @@ def run_events() -> st.SearchStrategy[RunEvent]:
             request_context=objects,
             provider_options=objects,
             parts=st.lists(parts, max_size=3).map(tuple),
+            until_idle=idle_policies(),
             parent=parents(),
             message=messages(),
         ),

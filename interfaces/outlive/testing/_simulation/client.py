@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from outlive.actors import Agent, Runtime
+from outlive.actors import Agent, Runtime, UntilIdle
 from outlive.actors.run.request import Input
 from outlive.events import Event, LogError, RunId, Version, run_stream
 from outlive.projections import Pending, RunResult
@@ -63,6 +63,7 @@ class Client:
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
+        until_idle: bool | UntilIdle = False,
     ) -> str:
         """Start a run; return its id once it is acknowledged. See `Runtime.start`.
 
@@ -80,6 +81,7 @@ class Client:
                 metadata=metadata,
                 request_context=request_context,
                 provider_options=provider_options,
+                until_idle=until_idle,
             )
             return started.id
 
