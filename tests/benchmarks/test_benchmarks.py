@@ -19,6 +19,7 @@ from benchmarks import (
     bench_simulation,
     bench_subscribers,
     bench_suspended,
+    bench_tasks,
     bench_verify,
     bench_views,
 )
@@ -102,6 +103,13 @@ def suspended(folder: Path) -> Report:
     return bench_suspended.measure(bench_suspended.Sizes(runs=(5,), answers=2), folder, rounds=2)
 
 
+def tasks(folder: Path) -> Report:
+    sizes = bench_tasks.Sizes(
+        one_by_one=2, tasks=6, at_once=2, waiting=(3, 6), dispatches=5, killed=3
+    )
+    return bench_tasks.measure(sizes, folder, rounds=1)
+
+
 MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "log": (log, {"writers", "events a commit", "events/s", "bare LMDB", "ratio"}, 1),
     "durable_run": (durable_run, {"at once", "runs/s", "p50 ms", "p99 ms", "floor runs/s"}, 4),
@@ -109,6 +117,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "open": (opening, {"events in the log", "open runs", "open after, ms"}, 2),
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "suspended": (suspended, {"waiting runs", "open after, ms", "answer p50, ms"}, 3),
+    "tasks": (tasks, {"from", "p50 ms", "p99 ms", "least ms"}, 5),
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
     "processes": (processes, {"owner", "p50 ms", "slowest ms"}, 4),
