@@ -75,16 +75,17 @@ class EffectTable:
             return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
-        task = self._loop.create_task(self._watched(stream, effect, body, failed))
+        task = self._loop.create_task(self.perform(stream, effect, body, failed))
         effects[effect] = Running(task, awaited=awaited)
 
-    async def _watched(
+    async def perform(
         self,
         stream: StreamId,
         effect: Hashable,
         body: Callable[[], Coroutine[Any, Any, None]],
         failed: Callable[[str], None],
     ) -> None:
+        """Run `body()`, as the task that `start` has made: see there."""
         task = asyncio.current_task()
         try:
             await body()

@@ -24,7 +24,7 @@ Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
 
 
 _LATE: Final = 5.0
-"""Virtual seconds by which tasks may be late in another order."""
+"""Virtual seconds by which effects may be late in another order."""
 
 
 @dataclass(kw_only=True)
@@ -74,9 +74,9 @@ def assert_survives_crashes(
     It is run undisturbed, to learn its points: before and after every commit, every effect in
     the `World`, every model call and each part of an answer; and once more, which must come to
     the same log, byte for byte. Then under other orders of what goes on at the same time, with
-    tasks that begin late. Then once for each point and fate, the process dying just there
-    (`kill`), or stopping and waking up after another has taken over (`freeze`); and some more
-    times with a second death during the recovery.
+    model calls and tool calls that begin late. Then once for each point and fate, the process
+    dying just there (`kill`), or stopping and waking up after another has taken over (`freeze`);
+    and some more times with a second death during the recovery.
 
     Each time must come to the same: what `scenario` returns, each run's result (token counts
     aside), and nothing left in between. What clients were told must be in the log, and the

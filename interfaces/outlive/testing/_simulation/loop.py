@@ -80,7 +80,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self.graveyard: Final[list[object]] = []  # what dead processes leave must not be collected
         self.after_step: Callable[[], None] | None = None
         self.threads: Executor | None = None
-        self.late = 0.0  # seconds by which tasks of processes begin late at most
+        self.late = 0.0  # seconds by which tasks that `begins_late` picks begin late at most
+        self.begins_late: Callable[[object], bool] = _never
         self._first_step_late = 0.0
         self.steps = 0
         self._random = random
@@ -157,7 +158,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[T]:
         """Make a task; it belongs to the process of its context."""
         process = HERE.get() if context is None else context.get(HERE)
-        if self.late and process is not None:
+        if self.late and process is not None and self.begins_late(coro):
             self._first_step_late = self.late * self._random.choice(_LATE)
         task = SimulatedTask(coro, loop=self, name=name or f"task-{self._drawn}", context=context)
         task.process = process
@@ -404,6 +405,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     coroutine.close()
                 except BaseException:  # noqa: BLE001  # it counts for nothing
                     continue
+
+
+def _never(_: object) -> bool:
+    return False
 
 
 def _key(callback: Any) -> int:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from outlive.actors import Agent, BackgroundTasks, Runtime
+from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, run_stream
 from outlive.events.lmdb_store.durability import Durability
@@ -57,8 +58,9 @@ class Simulation:
         at_most_once: names of effects in the `World` that never happen twice under one key.
         invariants: check them after every step; without, a simulation is several times faster.
         restart_after: virtual seconds from a death to the next start.
-        late: virtual seconds by which a task in a process may begin late, as on a machine that
-            is overloaded; so effects that run side by side end in any order.
+        late: virtual seconds by which a model call or a tool call may begin late, as on a machine
+            that is overloaded; so those that run side by side end in any order. What is inside
+            of them is not late, so no deadline passes that would not pass otherwise.
         start: the wall clock's first instant.
         crash_at: at which points (see `points`) a process dies, or freezes.
     """
@@ -85,7 +87,7 @@ class Simulation:
         self.seed: Final = seed
         self.clock: Final = SimulatedClock(start)
         self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order"))
-        self.loop.late = late
+        self.loop.late, self.loop.begins_late = late, _is_effect
         self.points: Final = Points(fates=dict(crash_at or {}), meet=self._meet)
         self.disk: Final = Disk(
             random=Random(f"{seed} disk"), points=self.points, durability=durability
@@ -410,6 +412,11 @@ class Simulation:
         self.close()
         if error is None:
             self.check_unhandled()
+
+
+def _is_effect(coroutine: object) -> bool:
+    """Whether a task is an effect: the deadline of a call begins within it."""
+    return getattr(coroutine, "cr_code", None) is EffectTable.perform.__code__
 
 
 __all__ = ["Agents", "Simulation", "Stuck"]
