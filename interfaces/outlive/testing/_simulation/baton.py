@@ -14,9 +14,9 @@ from contextvars import Context, copy_context
 from typing import Final, ParamSpec, TypeVar
 
 from outlive.actors.threads import ToolThreads
-from outlive.testing._simulation.guard import watched
+from outlive.testing._simulation.guard import refuse, watched
 from outlive.testing._simulation.loop import SimulationLoop
-from outlive.testing._simulation.process import NotSimulable, Process, ProcessDied, here
+from outlive.testing._simulation.process import Process, ProcessDied, here
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,15 +86,19 @@ class _Job:
         if self._ended:
             return
         if self._worker is None:
-            with watched(False):
+            with watched(None):
                 self._worker = _Worker.idle.pop() if _Worker.idle else _Worker()
             self._worker.work = self._main
-        if not self._worker.hand_over():
+        try:
+            is_back = self._worker.hand_over()
+        except BaseException:  # Ctrl-C: the thread is left where it is, and gets no further turn.
             self._ended = True
-            raise NotSimulable(
-                f"a sync tool that keeps its thread for {PATIENCE:.0f} s of real time",
-                "let it wait with `World.sleep`",
-            )
+            raise
+        if not is_back:
+            self._ended = True
+            kept = f"a sync tool that keeps its thread for {PATIENCE:g} s of real time"
+            refuse(kept, self._loop.refused, "let it wait with `World.sleep`")
+            return
         if self._has_ended():
             _Worker.idle.append(self._worker)
 
@@ -104,7 +108,7 @@ class _Job:
     def _main(self) -> None:
         _here.job = self
         try:
-            with watched():
+            with watched(self._loop.refused):
                 self._context.run(self._work)
         finally:
             _here.job = None

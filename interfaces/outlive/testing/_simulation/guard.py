@@ -1,4 +1,8 @@
-"""Keeps code under simulation from what it has no power over: sockets, threads, processes."""
+"""Keeps code under simulation from what it has no power over: sockets, threads, processes.
+
+What is refused raises where it is tried, and is noted besides: a tool that catches it, or whose
+failure is told to the model, would be tried on the way it fails only, and pass.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,11 @@ from outlive.testing._simulation.process import NotSimulable
 
 _REFUSED: Final = {
     "socket.__new__": "socket.socket",
+    "socket.connect": "socket.connect",
     "socket.getaddrinfo": "socket.getaddrinfo",
+    "socket.gethostbyaddr": "socket.gethostbyaddr",
+    "socket.gethostbyname": "socket.gethostbyname",
+    "socket.sendto": "socket.sendto",
     "subprocess.Popen": "subprocess.Popen",
     "os.system": "os.system",
     "os.fork": "os.fork",
@@ -23,9 +31,9 @@ _REFUSED: Final = {
 
 
 class _Watch(threading.local):
-    """Whether this thread runs code under simulation now."""
+    """Whether this thread runs code under simulation now, and where is noted what it tries."""
 
-    on = False
+    refused: list[NotSimulable] | None = None
 
 
 _watch: Final = _Watch()
@@ -33,14 +41,23 @@ _begun: Final = threading.Lock()
 
 
 def _audit(event: str, _: tuple[object, ...]) -> None:
-    if _watch.on and event in _REFUSED:
-        raise NotSimulable(_REFUSED[event])
+    if _watch.refused is not None and event in _REFUSED:
+        raise refuse(_REFUSED[event], _watch.refused)
+
+
+def refuse(call: str, refused: list[NotSimulable] | None, instead: str = "") -> NotSimulable:
+    """Note that `call` was refused, and return what says so."""
+    error = NotSimulable(call, instead)
+    if refused is not None:
+        refused.append(error)
+    return error
 
 
 def _watched_start(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     def start_watched(self: threading.Thread) -> None:
-        if _watch.on:
-            raise NotSimulable("threading.Thread.start", "make it a sync tool or `ctx.step`")
+        if _watch.refused is not None:
+            instead = "use `asyncio.to_thread`, or make it a sync tool"
+            raise refuse("threading.Thread.start", _watch.refused, instead)
         start(self)
 
     return start_watched
@@ -54,25 +71,25 @@ def begin_to_watch() -> None:
 
 
 @contextmanager
-def watched(on: bool = True) -> Generator[None]:
-    """Refuse them in this `with`, on this thread."""
-    before, _watch.on = _watch.on, on
+def watched(refused: list[NotSimulable] | None) -> Generator[None]:
+    """Refuse them in this `with`, on this thread, and note what was refused; None lets all be."""
+    before = watch(refused)
     try:
         yield
     finally:
-        _watch.on = before
+        watch(before)
 
 
-def watch(on: bool) -> bool:
-    """Switch refusing on or off on this thread; return what it was. As `watched`, but quick."""
-    before, _watch.on = _watch.on, on
+def watch(refused: list[NotSimulable] | None) -> list[NotSimulable] | None:
+    """As `watched`, from now on; return what it was before."""
+    before, _watch.refused = _watch.refused, refused
     return before
 
 
 def refusing(name: str) -> Callable[..., Any]:
     """Return a method that refuses to be called."""
 
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise NotSimulable(f"loop.{name}")
+    def method(*_: Any, **__: Any) -> Any:
+        raise refuse(f"loop.{name}", _watch.refused)
 
-    return refuse
+    return method

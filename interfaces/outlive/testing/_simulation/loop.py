@@ -30,7 +30,7 @@ from weakref import WeakKeyDictionary
 
 from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
 from outlive.testing._simulation.guard import begin_to_watch, refusing, watch
-from outlive.testing._simulation.process import HERE, Process
+from outlive.testing._simulation.process import HERE, NotSimulable, Process
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -80,6 +80,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self.graveyard: Final[list[object]] = []  # what dead processes leave must not be collected
         self.after_step: Callable[[], None] | None = None
         self.threads: Executor | None = None
+        self.refused: Final[list[NotSimulable]] = []  # what code under simulation has tried
+        self.ending = False  # nothing counts any more
         self.late = 0.0  # seconds by which tasks that `begins_late` picks begin late at most
         self.begins_late: Callable[[object], bool] = _never
         self._first_step_late = 0.0
@@ -93,7 +95,6 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._running = False
         self._stopping = False
         self._closed = False
-        self._ending = False
         self._generators: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
         self._factory: Any = None
 
@@ -349,11 +350,13 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                 process.held.append(handle)
                 return
         self.steps += 1
-        before = watch(process is not None)
+        before = watch(None if process is None else self.refused)
         try:
             handle._run()  # noqa: SLF001  # of asyncio's loops
         finally:
             watch(before)
+        if self.refused and not self.ending:
+            raise self.refused.pop()
         if self.after_step is not None:
             self.after_step()
 
@@ -381,14 +384,13 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def _generator_dropped(self, generator: Any) -> None:
         process = self._generators.pop(generator, None)
-        if self._ending or (process is not None and not process.alive):
+        if self.ending or (process is not None and not process.alive):
             self.graveyard.append(generator)
         else:
             self.create_task(generator.aclose())
 
     def clear_graveyard(self) -> None:
         """Close what dead processes have left. What it still does counts for nothing."""
-        self._ending = True
         left: list[object] = [*self.graveyard, *asyncio.all_tasks(self)]
         self.graveyard.clear()
         with warnings.catch_warnings():

@@ -19,7 +19,10 @@ class ProcessDied(BaseException):
 
 
 class NotSimulable(OutliveError):
-    """Code under simulation did what a simulation has no power over; `call` names it."""
+    """Code under simulation did what a simulation has no power over; `call` names it.
+
+    Raised where it is tried, and again where the simulation is driven, caught or not.
+    """
 
     def __init__(self, call: str, instead: str = "") -> None:
         hint = instead or "hand in a stand-in for it, or use `World`"
