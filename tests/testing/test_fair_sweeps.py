@@ -6,9 +6,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from outlive.actors import Agent, ScriptedModel, SyncToolContext, Tool, ToolCall, ToolContext, Turn
+import pytest
+
+from outlive.actors import (
+    Agent,
+    ModelRequest,
+    ScriptedModel,
+    SyncToolContext,
+    Tool,
+    ToolCall,
+    ToolContext,
+    Turn,
+)
 from outlive.actors import tool as make_tool
-from outlive.testing import Client, World, assert_survives_crashes
+from outlive.projections.messages import ToolMessage
+from outlive.testing import Client, Outcome, Scenario, World, assert_survives_crashes
 
 
 def with_tools(*tools: Tool[..., Any]) -> Callable[[World], Sequence[Agent]]:
@@ -52,3 +64,58 @@ def patient_in_a_thread(ctx: SyncToolContext) -> str:
 def test_another_order_lets_no_deadline_pass_that_would_not_pass_otherwise() -> None:
     agents = with_tools(patient, patient_in_a_thread)
     assert_survives_crashes(one_run, agents, orders=20, fates=["kill"], second_crashes=0)
+
+
+async def result_of_a_run(client: Client) -> object:
+    return await client.run("agent", "go")
+
+
+async def results_of_runs_side_by_side(client: Client) -> object:
+    return await asyncio.gather(*[client.run("agent", "go") for _ in range(3)])
+
+
+@pytest.mark.parametrize("scenario", [result_of_a_run, results_of_runs_side_by_side])
+def test_a_scenario_may_return_results_of_runs_whose_ids_are_drawn(scenario: Scenario) -> None:
+    assert_survives_crashes(scenario, with_tools(note), fates=["kill"], second_crashes=0)
+
+
+@make_tool(in_doubt="retry")
+async def note(ctx: ToolContext) -> str:
+    """Note something."""
+    ctx.deps.record("note", ctx.idempotency_key)
+    return "noted"
+
+
+@make_tool(in_doubt="fail")
+async def launch(ctx: ToolContext) -> str:
+    """Launch, never twice."""
+    ctx.deps.record("launch", ctx.idempotency_key)
+    return "launched"
+
+
+def asks_for_help_in_doubt(world: World) -> Sequence[Agent]:
+    """An agent whose model does something else when it is told that nobody knows."""
+
+    def answer(request: ModelRequest) -> Turn:
+        last = request.messages[-1]
+        if request.step == 0:
+            return Turn(tool_calls=[ToolCall("launch")])
+        if isinstance(last, ToolMessage) and last.error is not None:
+            return Turn(tool_calls=[ToolCall("note")])
+        return Turn("done")
+
+    return [Agent("agent", model=ScriptedModel(answer), tools=[launch, note])]
+
+
+def test_what_is_done_about_a_doubt_is_left_to_the_promise() -> None:
+    def launched_or_noted(calm: Outcome, stormy: Outcome) -> None:
+        assert stormy.returned == "done"
+        assert sum(stormy.effects.values()) in (1, 2)
+
+    assert_survives_crashes(
+        one_run,
+        asks_for_help_in_doubt,
+        at_most_once=["launch"],
+        promise=launched_or_noted,
+        second_crashes=1,
+    )

@@ -17,14 +17,12 @@ _LONG: Final = 160
 class SimulationFailed(AssertionError):
     """A simulation has shown that something does not hold. `seed` and `crash_at` repeat it."""
 
-    def __init__(
-        self, simulation: Simulation, reason: str, *, begun_with: int | None = None
-    ) -> None:
-        """Say `reason`. A sweep that has drawn the simulation's seed was `begun_with` another."""
+    def __init__(self, simulation: Simulation, reason: str) -> None:
+        """Say `reason`."""
         self.seed = simulation.seed
         self.crash_at = dict(simulation.points.fates)
         self.reason = reason
-        super().__init__(_report(simulation, reason, begun_with))
+        super().__init__(_report(simulation, reason))
 
 
 def story(error: BaseException) -> str:
@@ -35,9 +33,9 @@ def story(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def _report(simulation: Simulation, reason: str, begun_with: int | None) -> str:
+def _report(simulation: Simulation, reason: str) -> str:
     lines = [reason, "", *history(simulation), "", "to see it again:"]
-    return "\n".join([*lines, f"    {_again(simulation, begun_with)}"])
+    return "\n".join([*lines, f"    {_again(simulation)}"])
 
 
 def history(simulation: Simulation) -> list[str]:
@@ -45,6 +43,8 @@ def history(simulation: Simulation) -> list[str]:
     crashes = simulation.points.fates
     passed = simulation.points.passed
     lines = [f"seed {simulation.seed}"]
+    if simulation.order:
+        lines.append(f"in another order, the {simulation.order}. one")
     for number, fate in sorted(crashes.items()):
         where = str(passed[number - 1]) if number <= len(passed) else f"point {number}, not reached"
         lines.append(f"{fate} at {where}")
@@ -73,14 +73,14 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
-def _again(simulation: Simulation, begun_with: int | None) -> str:
+def _again(simulation: Simulation) -> str:
     """Return the shortest command known to repeat it."""
     crashes = show_crashes(simulation.points.fates)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     if test:
         at = f" --outlive-crash-points={crashes}" if crashes else ""
-        seed = simulation.seed if begun_with is None else begun_with
-        return f"pytest '{test}' --outlive-seed={seed}{at}"
+        return f"pytest '{test}' --outlive-seed={simulation.seed}{at}"
     at = f", crash_at={dict(sorted(simulation.points.fates.items()))}" if crashes else ""
     late = f", late={simulation.loop.late}" if simulation.loop.late else ""
-    return f"Simulation(agents, seed={simulation.seed}{late}{at})"
+    order = f", order={simulation.order}" if simulation.order else ""
+    return f"Simulation(agents, seed={simulation.seed}{order}{late}{at})"

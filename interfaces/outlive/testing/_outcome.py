@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final, TypeAlias, cast
 
 from outlive.projections import RunResult
 from outlive.testing._simulation.client import Observed
 from outlive.testing._simulation.simulation import Simulation
 
-_COMPARED: Final = ("run_id", "status", "output", "finish_reason", "error", "messages", "steps")
+_COMPARED: Final = ("status", "output", "finish_reason", "error", "messages", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,31 +63,43 @@ def check_observed(simulation: Simulation, observed: Observed) -> None:
 def same(calm: Outcome, stormy: Outcome) -> None:
     """The same was returned, and every run has come to the same."""
     if _comparable(calm.returned) != _comparable(stormy.returned):
+        if isinstance(calm.returned, RunResult) and isinstance(stormy.returned, RunResult):
+            same_result(calm.returned, stormy.returned)
         raise AssertionError(
             f"the scenario returned {stormy.returned!r}, without a crash {calm.returned!r}"
         )
-    before = {id: _comparable(result) for id, result in calm.results.items()}
-    after = {id: _comparable(result) for id, result in stormy.results.items()}
-    if before != after:
-        # Ids are drawn from the seed, so another order may give them to other runs.
-        if sorted(map(_without_id, calm.results.values())) == sorted(
-            map(_without_id, stormy.results.values())
-        ):
-            return
-        for id in {**before, **after}:
-            if before.get(id) != after.get(id):
-                raise AssertionError(_apart(id, before.get(id), after.get(id)))
+    before, after = calm.results, stormy.results
+    # Runs that are started side by side may be given each other's ids.
+    if sorted(map(_without_id, before.values())) == sorted(map(_without_id, after.values())):
+        return
+    for id in before:
+        if id not in after:
+            raise AssertionError(f"there is no run {id}, as there is without a crash")
+        same_result(before[id], after[id])
+    for id in after:
+        if id not in before:
+            raise AssertionError(f"there is a run {id}, which is not there without a crash")
 
 
 def same_result(calm: RunResult, stormy: RunResult) -> None:
     """A run has come to the same."""
-    wanted, found = _comparable(calm), _comparable(stormy)
-    if wanted != found:
-        raise AssertionError(_apart(calm.run_id, wanted, found))
+    fields = [(name, getattr(calm, name), getattr(stormy, name)) for name in _COMPARED]
+    apart = [_apart(name, was, now) for name, was, now in fields if was != now]
+    if apart:
+        raise AssertionError(f"run {stormy.run_id} came to other {'; '.join(apart)}")
+
+
+def _apart(name: str, was: object, now: object) -> str:
+    """Say how a field differs; of messages, where they part."""
+    if isinstance(was, tuple) and isinstance(now, tuple):
+        pairs = zip_longest(cast("Sequence[object]", was), cast("Sequence[object]", now))
+        number, was, now = next((n, a, b) for n, (a, b) in enumerate(pairs, 1) if a != b)
+        name = f"{name}, of which number {number} is"
+    return f"{name} {now}, without a crash {was}"
 
 
 def _comparable(value: object) -> object:
-    """Return what is compared of a value: of a run's result all but the tokens it has cost."""
+    """Return what is compared of a value: of a run's result all but its id and its tokens."""
     if isinstance(value, RunResult):
         return tuple(getattr(value, field) for field in _COMPARED)
     if isinstance(value, list | tuple):
@@ -97,35 +110,78 @@ def _comparable(value: object) -> object:
     return value
 
 
-def _apart(id: str, before: object, after: object) -> str:
-    """Say in what a run's results differ, as `_comparable` gives them."""
-    if not isinstance(before, tuple) or not isinstance(after, tuple):
-        return f"run {id} came to {after}, without a crash to {before}"
-    fields = zip(
-        _COMPARED, cast("Sequence[object]", before), cast("Sequence[object]", after), strict=True
-    )
-    apart = [f"{name} {now}, without a crash {was}" for name, was, now in fields if was != now]
-    return f"run {id} came to other {'; '.join(apart)}"
-
-
 def _without_id(result: RunResult) -> str:
     return repr(_comparable(result)).replace(result.run_id, "")
 
 
-def check_effects(calm: Outcome, stormy: Outcome, at_most_once: Collection[str]) -> None:
-    """Effects have happened as often as promised, under no more keys than without a crash."""
-    for (name, key), count in stormy.effects.items():
-        if name in at_most_once and count > 1:
-            raise AssertionError(f"effect {name!r} happened {count} times under key {key!r}")
+def check_effects(
+    calm: Outcome,
+    stormy: Outcome,
+    *,
+    at_most_once: Collection[str] = (),
+    deaths: int = 0,
+    judged: bool = False,
+) -> None:
+    """Effects have happened as often as promised, under as many keys as without a crash.
+
+    Args:
+        calm, stormy: without crashes, and with them.
+        at_most_once: names of effects that never happen twice under one key.
+        deaths: how many processes were killed or frozen: each may repeat what was under way.
+        judged: somebody else judges what comes of it, so there may be effects of other names.
+    """
     if len(calm.results) != len(stormy.results):
         raise AssertionError(
             f"there are {len(stormy.results)} runs, without a crash {len(calm.results)}"
         )
-    for name in {name for name, _ in (*calm.effects, *stormy.effects)}:
-        wanted = sum(other == name for other, _ in calm.effects)
-        found = sum(other == name for other, _ in stormy.effects)
-        fewer = found < wanted and name not in at_most_once
-        if fewer or found > wanted:
+    for name in sorted({name for name, _ in (*calm.effects, *stormy.effects)}):
+        once = name in at_most_once
+        before, after = _keys(calm, name), _keys(stormy, name)
+        fewer = len(after) < len(before) and not once
+        more = len(after) > len(before) and not (judged and not before)
+        if fewer or more:
             raise AssertionError(
-                f"effect {name!r} happened under {found} keys, without a crash under {wanted}"
+                f"effect {name!r} happened under {len(after)} keys, "
+                f"without a crash under {len(before)}"
             )
+        for key, count in after.items():
+            if once and count > 1:
+                raise AssertionError(f"effect {name!r} happened {count} times under key {key!r}")
+            most = before.get(key, max(before.values(), default=count)) * (1 + deaths)
+            if count > most:
+                raise AssertionError(
+                    f"effect {name!r} happened {count} times under key {key!r}: without a crash "
+                    f"{before.get(key, 0)} times, and {deaths} deaths explain {most} at most"
+                )
+
+
+def check_keys(calm: Outcome, stormy: Outcome) -> None:
+    """Effects have happened under the very keys that they have without a crash.
+
+    For itself that does no harm. It is what a repeat, at another point, is not known by.
+    """
+    if not _same_runs(calm, stormy):
+        return
+    for name in sorted({name for name, _ in calm.effects}):
+        before, after = _keys(calm, name), _keys(stormy, name)
+        for key in after:
+            if key not in before:
+                missing = next((other for other in before if other not in after), "")
+                raise AssertionError(
+                    f"effect {name!r} happened under key {key!r}, without a crash under "
+                    f"{missing!r}: who knows repeats by their key would not know this one"
+                )
+
+
+def _keys(outcome: Outcome, name: str) -> dict[str, int]:
+    """Return the keys of an effect, and how often it happened under each."""
+    return {key: count for (other, key), count in outcome.effects.items() if other == name}
+
+
+def _same_runs(calm: Outcome, stormy: Outcome) -> bool:
+    """Whether the same ids are those of the same runs."""
+    before, after = (
+        {id: result.messages[:1] for id, result in outcome.results.items()}
+        for outcome in (calm, stormy)
+    )
+    return before == after

@@ -13,7 +13,14 @@ from outlive.actors.run_context import EMPTY, Functions
 from outlive.events.lmdb_store.durability import Durability
 from outlive.testing import _settings
 from outlive.testing._failure import SimulationFailed, story
-from outlive.testing._outcome import Outcome, Promise, check_effects, check_told, same
+from outlive.testing._outcome import (
+    Outcome,
+    Promise,
+    check_effects,
+    check_keys,
+    check_told,
+    same,
+)
 from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.points import Fate, Point
 from outlive.testing._simulation.simulation import Agents, Simulation
@@ -81,8 +88,8 @@ def assert_survives_crashes(
     Each time must come to the same: what `scenario` returns, each run's result (token counts
     aside), and nothing left in between. What clients were told must be in the log, and the
     invariants hold after every step. An effect in the `World` happens as often as promised: at
-    least once where it did without a crash, never under another key; those whose names are in
-    `at_most_once` never twice under one key.
+    least once where it did without a crash, never under another key, once more at most for each
+    death; those whose names are in `at_most_once` never twice under one key.
 
     Args:
         scenario: an async function of a `Client`: it starts runs and waits for them.
@@ -95,7 +102,8 @@ def assert_survives_crashes(
         second_crashes: at how many of the points after each crash the process dies once more.
         at_most_once: names of effects that must not be repeated, as for tools with
             `in_doubt="fail"`. Their runs may come out differently, so say `promise` as well.
-        promise: judges results in the place of comparing them.
+        promise: judges results in the place of comparing them, and effects that do not happen
+            without a crash.
         crash_at: play it just once more, with these crashes, in the place of all of them.
         invariants: check them after every step.
         durability: see `Simulation`.
@@ -115,16 +123,15 @@ def assert_survives_crashes(
     judge = promise or same
     tell = progress or _tell_nobody
 
-    def simulate(
-        crash_at: Mapping[int, Fate], other: int | None = None
-    ) -> tuple[Simulation, Outcome]:
+    def simulate(crash_at: Mapping[int, Fate], order: int = 0) -> tuple[Simulation, Outcome]:
         simulation = Simulation(
             agents,
             deps=deps,
             functions=functions,
             background_tasks=background_tasks,
-            seed=seed if other is None else _other_seed(seed, other),
-            late=0.0 if other is None else _LATE,
+            seed=seed,
+            order=order,
+            late=_LATE if order else 0.0,
             durability=durability,
             max_recoveries=max_recoveries,
             at_most_once=at_most_once,
@@ -136,36 +143,50 @@ def assert_survives_crashes(
                 outcome = _outcome(scenario, simulation)
                 check_told(simulation)
         except Exception as error:
-            raise SimulationFailed(simulation, story(error), begun_with=seed) from error
+            raise SimulationFailed(simulation, story(error)) from error
         return simulation, outcome
 
-    def attempt(crash_at: Mapping[int, Fate], other: int | None = None) -> list[Point]:
-        simulation, outcome = simulate(crash_at, other)
+    def attempt(crash_at: Mapping[int, Fate], order: int = 0) -> list[Point]:
+        simulation, outcome = simulate(crash_at, order)
+        passed = simulation.points.passed
         sweep.deaths += simulation.deaths
         try:
             judge(calm_outcome, outcome)
-            check_effects(calm_outcome, outcome, at_most_once)
+            check_effects(
+                calm_outcome,
+                outcome,
+                at_most_once=at_most_once,
+                deaths=sum(number <= len(passed) for number in crash_at),
+                judged=promise is not None,
+            )
         except AssertionError as error:
-            raise SimulationFailed(simulation, story(error), begun_with=seed) from error
-        return simulation.points.passed
+            raise SimulationFailed(simulation, story(error)) from error
+        try:
+            check_keys(calm_outcome, outcome)
+        except AssertionError as error:
+            odd_keys.append(SimulationFailed(simulation, story(error)))
+        return passed
 
     calm, calm_outcome = simulate({})
     sweep = Sweep(points=calm.points.passed)
+    odd_keys: list[SimulationFailed] = []  # Told in the end: another point may show what they do.
     sweep.runs["calm"] = 1
     if not sweep.points:
         raise ValueError("the scenario has no point at which it could crash: it does nothing")
     if one_crash is not None:
         attempt(one_crash)
         sweep.runs["chosen crashes"] = 1
-        return sweep
+        return _unless(odd_keys, sweep)
     tell("the same again")
     again, _ = simulate({})
     sweep.runs["the same again"] = 1
     if again.log_bytes != calm.log_bytes:
         raise SimulationFailed(again, _logs_apart(calm, again))
-    for other in range(1, orders + 1):
-        tell(f"order {other} of {orders}")
-        attempt({}, other)
+    if _effects(again) != _effects(calm):
+        raise SimulationFailed(again, _effects_apart(calm, again))
+    for order in range(1, orders + 1):
+        tell(f"order {order} of {orders}")
+        attempt({}, order)
         sweep.runs["another order"] += 1
     for fate in fates:
         for point in sweep.points:
@@ -176,6 +197,12 @@ def assert_survives_crashes(
             for number in range(1, min(second_crashes, later) + 1):
                 attempt({point.number: fate, point.number + number: "kill"})
                 sweep.runs[f"{fate}, and a kill in the recovery"] += 1
+    return _unless(odd_keys, sweep)
+
+
+def _unless(failed: Sequence[SimulationFailed], sweep: Sweep) -> Sweep:
+    if failed:
+        raise failed[0]
     return sweep
 
 
@@ -207,6 +234,21 @@ def _logs_apart(one: Simulation, other: Simulation) -> str:
     return "the same seed came to another log"
 
 
+def _effects(simulation: Simulation) -> list[tuple[str, str]]:
+    return [(entry.name, entry.key) for entry in simulation.world.ledger]
+
+
+def _effects_apart(one: Simulation, other: Simulation) -> str:
+    """Say in which effect two simulations part that should be the same."""
+    for first, second in zip_longest(_effects(one), _effects(other)):
+        if first != second:
+            return (
+                f"the same seed came to another effect: once to {first} (name and key), and then "
+                f"to {second}: something looks at what is not simulated"
+            )
+    raise AssertionError("they are the same")
+
+
 def _tell_nobody(_: str) -> None:
     """Say nothing."""
 
@@ -226,10 +268,6 @@ def _outcome(scenario: Scenario, simulation: Simulation) -> Outcome:
         results=results,
         effects=Counter((entry.name, entry.key) for entry in ledger),
     )
-
-
-def _other_seed(seed: int, number: int) -> int:
-    return seed * 1_000_003 + number
 
 
 def _kind(point: Point) -> str:

@@ -58,6 +58,7 @@ class Simulation:
         at_most_once: names of effects in the `World` that never happen twice under one key.
         invariants: check them after every step; without, a simulation is several times faster.
         restart_after: virtual seconds from a death to the next start.
+        order: another number is another order of what goes on side by side, with the same ids.
         late: virtual seconds by which a model call or a tool call may begin late, as on a machine
             that is overloaded; so those that run side by side end in any order. What is inside
             of them is not late, so no deadline passes that would not pass otherwise.
@@ -80,19 +81,24 @@ class Simulation:
         at_most_once: Collection[str] = (),
         invariants: bool = True,
         restart_after: float = 0.1,
+        order: int = 0,
         late: float = 0.0,
         start: datetime = START,
         crash_at: Mapping[int, Fate] | None = None,
     ) -> None:
         self.seed: Final = seed
+        self.order: Final = order
         self.clock: Final = SimulatedClock(start)
-        self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order"))
+        other = f" {order}" if order else ""
+        self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order{other}"))
         self.loop.late, self.loop.begins_late = late, _is_effect
         self.points: Final = Points(fates=dict(crash_at or {}), meet=self._meet)
         self.disk: Final = Disk(
-            random=Random(f"{seed} disk"), points=self.points, durability=durability
+            random=Random(f"{seed} disk{other}"), points=self.points, durability=durability
         )
         self.ids: Final = SeededIds(Random(f"{seed} ids"))
+        # Of their own, so that a death, which draws others, does not change them.
+        self._process_ids: Final = SeededIds(Random(f"{seed} ids of processes"))
         self.world: Final = World() if world is None else world
         self.world.attach(self.points, lambda seconds: sleep_in_thread(self.loop, seconds))
         self.client: Final = Client(self)
@@ -191,7 +197,7 @@ class Simulation:
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             clock=self.clock,
-            ids=self.ids,
+            ids=self._process_ids,
             executor=self._threads,
             workers=SimulatedWorkers(self._threads, self.clock),
             log=log,
