@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -74,12 +74,12 @@ class Invariants:
         world: World,
         runtime: Callable[[], Runtime | None],
         *,
-        at_most_once: Collection[str] = (),
+        at_most_once: frozenset[str] = frozenset(),
     ) -> None:
         self._disk = disk
         self._world = world
         self._runtime = runtime
-        self._at_most_once = frozenset(at_most_once)
+        self._at_most_once = at_most_once
         self._happened = 0  # effects in the world that were looked at
         self._done: set[tuple[str, str]] = set()
         self.begin_again()

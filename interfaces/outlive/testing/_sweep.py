@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 from outlive.actors import BackgroundTasks
 from outlive.actors.run_context import EMPTY, Functions
+from outlive.events import InvalidDefinition
 from outlive.events.lmdb_store.durability import Durability
 from outlive.testing import _settings
 from outlive.testing._failure import SimulationFailed, story
@@ -22,12 +23,19 @@ from outlive.testing._outcome import (
     same,
 )
 from outlive.testing._simulation.client import Client
-from outlive.testing._simulation.points import Fate, Point
+from outlive.testing._simulation.points import Fate, Point, check_names
 from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing._world import World
 
 Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
 """What is done from outside. It may be called many times, each time in a new simulation."""
+
+
+class NotAScenario(TypeError):
+    """What should be a scenario is something else."""
+
+    def __init__(self, returned: object) -> None:
+        super().__init__(f"a scenario is an async function of a Client, it returned {returned!r}")
 
 
 _LATE: Final = 5.0
@@ -117,7 +125,10 @@ def assert_survives_crashes(
         SimulationFailed: it does not survive. Says the seed, the point, the events up to it,
             and how to repeat it.
         ValueError: the scenario has no points: it does nothing.
+        InvalidDefinition, TypeError: an argument that cannot be.
     """
+    _check(orders=orders, fates=fates, second_crashes=second_crashes)
+    at_most_once = check_names("at_most_once", at_most_once)
     one_seed, one_crash = _settings.seed(), _settings.crash_at() or crash_at
     seed = seed if one_seed is None else one_seed
     judge = promise or same
@@ -142,6 +153,8 @@ def assert_survives_crashes(
             with simulation:
                 outcome = _outcome(scenario, simulation)
                 check_told(simulation)
+        except NotAScenario:
+            raise
         except Exception as error:
             raise SimulationFailed(simulation, story(error)) from error
         return simulation, outcome
@@ -206,6 +219,15 @@ def _unless(failed: Sequence[SimulationFailed], sweep: Sweep) -> Sweep:
     return sweep
 
 
+def _check(*, orders: int, fates: Sequence[Fate], second_crashes: int) -> None:
+    """Refuse what would crash nothing, or something else than was meant."""
+    for name, count in (("orders", orders), ("second_crashes", second_crashes)):
+        if type(count) is not int or count < 0:
+            raise InvalidDefinition(f"{name} is 0 or more, not {count!r}")
+    if isinstance(fates, str) or not fates or not {*fates} <= {*get_args(Fate)}:
+        raise InvalidDefinition(f"fates are some of {[*get_args(Fate)]}, not {fates!r}")
+
+
 def crash_points(
     scenario: Scenario,
     agents: Agents,
@@ -255,7 +277,10 @@ def _tell_nobody(_: str) -> None:
 
 def _outcome(scenario: Scenario, simulation: Simulation) -> Outcome:
     async def play() -> object:
-        return await scenario(simulation.client)
+        begun = scenario(simulation.client)
+        if not isinstance(begun, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise NotAScenario(begun)
+        return await begun
 
     returned = simulation.drive(play())
     simulation.run_until_idle()

@@ -30,7 +30,7 @@ from outlive.projections import RunResult
 from outlive.testing._failure import history
 from outlive.testing._outcome import same_result
 from outlive.testing._reference import Effects, KnownRun, Reference
-from outlive.testing._simulation.points import Fate
+from outlive.testing._simulation.points import Fate, check_names
 from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing.strategies import durations, fates
 
@@ -117,6 +117,7 @@ class AgentMachine(RuleBasedStateMachine):
     )
     def begin(self, agents: Agents, seed: int, durability: Durability) -> None:
         """Nothing has happened yet."""
+        check_names("at_most_once", self.at_most_once)
         self._simulation = Simulation(agents, seed=seed, durability=durability, max_recoveries=None)
         self._reference = Reference(agents)
 

@@ -160,6 +160,8 @@ class Client:
 
         Raises whatever `work` raises, unless that is the end of its process.
         """
+        if asyncio.get_running_loop() is not self._simulation.loop:
+            raise RuntimeError("a simulation runs on a loop of its own: use `Simulation.drive`")
         while True:
             life = await self._simulation.up()
             task = asyncio.get_running_loop().create_task(

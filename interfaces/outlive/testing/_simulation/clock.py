@@ -39,4 +39,4 @@ class SimulatedClock:
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward, or back; no time passes."""
-        self._wall_ns += round(seconds * SECOND_NS)
+        self._wall_ns += round(float(seconds) * SECOND_NS)

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
+from outlive.events import InvalidDefinition
 from outlive.testing._simulation.process import Process
 
 Fate: TypeAlias = Literal["kill", "freeze"]
 When: TypeAlias = Literal["before", "after"]
+
+
+def check_fates(crash_at: Mapping[int, Fate]) -> dict[int, Fate]:
+    """Return fates by the number of their point. Raises InvalidDefinition if they are none."""
+    if not isinstance(crash_at, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"crash_at is as {{17: 'kill', 19: 'freeze'}}, not {crash_at!r}")
+    for number, fate in crash_at.items():
+        if type(number) is not int or number < 1:
+            raise InvalidDefinition(f"crash_at: points are numbers from 1, unlike {number!r}")
+        if fate not in get_args(Fate):
+            raise InvalidDefinition(f"crash_at: a fate is 'kill' or 'freeze', not {fate!r}")
+    return dict(crash_at)
+
+
+def check_names(option: str, names: Collection[str]) -> frozenset[str]:
+    """Return names as a set. Raises InvalidDefinition for a single one, which has letters."""
+    if isinstance(names, str):
+        raise InvalidDefinition(f"{option} is a list of names, as [{names!r}]")
+    return frozenset(names)
 
 
 @dataclass(frozen=True)

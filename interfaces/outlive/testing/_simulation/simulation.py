@@ -14,7 +14,7 @@ from outlive.actors import Agent, BackgroundTasks, Runtime
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, run_stream
-from outlive.events.lmdb_store.durability import Durability
+from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.projections import RunResult
 from outlive.testing._durations import seconds_of
 from outlive.testing._invariants import Invariants
@@ -26,7 +26,7 @@ from outlive.testing._simulation.life import Life, SeededIds
 from outlive.testing._simulation.logs import Logs
 from outlive.testing._simulation.loop import Stuck, simulation_loop
 from outlive.testing._simulation.model import watched_agent
-from outlive.testing._simulation.points import Fate, Points
+from outlive.testing._simulation.points import Fate, Points, check_fates, check_names
 from outlive.testing._simulation.process import Process
 from outlive.testing._simulation.workers import SimulatedWorkers
 from outlive.testing._world import World
@@ -63,7 +63,11 @@ class Simulation:
             that is overloaded; so those that run side by side end in any order. What is inside
             of them is not late, so no deadline passes that would not pass otherwise.
         start: the wall clock's first instant.
-        crash_at: at which points (see `points`) a process dies, or freezes.
+        crash_at: at which points (see `points`) a process dies, or freezes. One that is not
+            reached does nothing.
+
+    Raises:
+        InvalidDefinition, ValueError: an argument that cannot be.
     """
 
     def __init__(
@@ -91,8 +95,9 @@ class Simulation:
         self.clock: Final = SimulatedClock(start)
         other = f" {order}" if order else ""
         self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order{other}"))
-        self.loop.late, self.loop.begins_late = late, _is_effect
-        self.points: Final = Points(fates=dict(crash_at or {}), meet=self._meet)
+        self.loop.late, self.loop.begins_late = seconds_of(late), _is_effect
+        check_durability(durability)
+        self.points: Final = Points(fates=check_fates(crash_at or {}), meet=self._meet)
         self.disk: Final = Disk(
             random=Random(f"{seed} disk{other}"), points=self.points, durability=durability
         )
@@ -111,7 +116,7 @@ class Simulation:
         self._background_tasks = background_tasks
         self._max_recoveries = max_recoveries
         self._save_every = save_every
-        self._restart_after = restart_after
+        self._restart_after = seconds_of(restart_after)
         self._threads = BatonThreads(self.loop)
         self.loop.threads = self._threads
         self._lives: list[Life] = []
@@ -120,7 +125,10 @@ class Simulation:
         self._stopping = False  # a process is being closed: the next one starts after that
         self.closed = False
         self.invariants: Final = Invariants(
-            self.disk, self.world, self._runtime_now, at_most_once=at_most_once
+            self.disk,
+            self.world,
+            self._runtime_now,
+            at_most_once=check_names("at_most_once", at_most_once),
         )
         if invariants:
             self.loop.after_step = self.invariants.check
@@ -305,6 +313,9 @@ class Simulation:
 
     def spawn(self, body: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin a coroutine outside of the processes; it goes on whenever the simulation runs."""
+        if self.closed:
+            body.close()
+            raise RuntimeError("the simulation is over")
         return self.loop.create_task(body, context=self._outside)
 
     def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
