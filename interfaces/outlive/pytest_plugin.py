@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from outlive.testing import (
@@ -32,13 +32,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--outlive-seed",
         type=int,
         metavar="SEED",
-        help="the (first) seed of tests that use `outlive_seed` (default: 0)",
+        help="the (first) seed of crash sweeps and of tests that use `outlive_seed` (default: 0)",
     )
     group.addoption(
         "--outlive-seeds",
         type=int,
         metavar="N",
-        help="repeat each of these tests with so many seeds, from --outlive-seed on (default: 1)",
+        help="repeat each test that uses `outlive_seed` for so many seeds, from --outlive-seed on",
     )
     group.addoption(
         "--outlive-crash-points",
@@ -54,30 +54,46 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--outlive-seeds is 1 or more, not {seeds}")
     seed: int | None = config.getoption("--outlive-seed")
     crashes: str | None = config.getoption("--outlive-crash-points")
-    if seed is not None or crashes is not None:
+    if (seed, seeds, crashes) != (None, None, None):
         from outlive.testing import _settings
 
         try:
-            _settings.configure(seed=seed, crash_at=crashes)
+            _settings.configure(seed=seed, seeds=seeds, crash_at=crashes)
         except ValueError as error:
             raise pytest.UsageError(f"--outlive-crash-points: {error}") from None
+        config.add_cleanup(_settings.configure)  # One pytest may run within another.
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat a test that uses `outlive_seed` for the seeds that were asked for."""
-    seed: int | None = metafunc.config.getoption("--outlive-seed")
     seeds: int | None = metafunc.config.getoption("--outlive-seeds")
-    if "outlive_seed" not in metafunc.fixturenames or (seed is None and seeds is None):
+    if "outlive_seed" not in metafunc.fixturenames or seeds is None:
         return
-    first = seed or 0
-    numbers = range(first, first + (seeds or 1))
+    first: int = metafunc.config.getoption("--outlive-seed") or 0
+    numbers = range(first, first + seeds)
     metafunc.parametrize("outlive_seed", numbers, ids=[f"seed={number}" for number in numbers])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of a test that has failed what its simulations have done, and how to see it again."""
+    report = yield
+    made: object = getattr(item, "funcargs", {}).get("simulation")
+    if made is not None and call.when == "call" and report.failed:
+        from outlive.testing import SimulationFactory
+
+        if isinstance(made, SimulationFactory):
+            report.sections += [("a simulation of this test", text) for text in made.told()]
+    return report
+
+
 @pytest.fixture
-def outlive_seed() -> int:
+def outlive_seed(request: pytest.FixtureRequest) -> int:
     """What this test draws its randomness from; 0 unless --outlive-seed says otherwise."""
-    return 0
+    seed: int | None = request.config.getoption("--outlive-seed")
+    return seed or 0
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_a_key_that_changes_with_the_attempt_is_found_and_seen_again(tmp_path: P
     assert "kill at point 16, after effect 'payment'" in output
     assert "v9 RunRecovered(epoch=2" in output
     again = "--outlive-seed=0 --outlive-crash-points=16:kill"
-    assert f"test_clerk.py::test_the_clerk_survives_a_crash_at_every_event' {again}" in output
+    assert f"test_clerk.py::test_the_clerk_survives_a_crash_at_every_event {again}" in output
     code, output = pytest_in(project, *again.split())
     assert code == 1, output
     assert "assert 2 == 1" in output

@@ -165,7 +165,8 @@ SEEDED = """
     ("arguments", "seeds"),
     [
         ([], {"test_it": 0}),
-        (["--outlive-seed=7"], {"test_it[seed=7]": 7}),
+        (["--outlive-seed=7"], {"test_it": 7}),
+        (["--outlive-seed=7", "--outlive-seeds=1"], {"test_it[seed=7]": 7}),
         (["--outlive-seeds=2"], {"test_it[seed=0]": 0, "test_it[seed=1]": 1}),
         (["--outlive-seed=8", "--outlive-seeds=2"], {"test_it[seed=8]": 8, "test_it[seed=9]": 9}),
     ],

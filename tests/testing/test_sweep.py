@@ -92,4 +92,4 @@ def test_a_failure_says_what_where_and_how_to_see_it_again() -> None:
     assert "seed 0\nkill at point 9, after effect 'mail'" in text
     assert "owner 2 run-one v5 RunRecovered" in text
     here = "tests/testing/test_sweep.py::test_a_failure_says_what_where_and_how_to_see_it_again"
-    assert f"pytest '{here}' --outlive-seed=0 --outlive-crash-points=9:kill" in text
+    assert f"pytest {here} --outlive-seed=0 --outlive-crash-points=9:kill" in text

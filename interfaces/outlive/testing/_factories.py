@@ -17,6 +17,7 @@ from outlive.events import Clock
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import Projection
 from outlive.testing import _settings
+from outlive.testing._failure import told
 from outlive.testing._simulation.points import Fate
 from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing._world import World
@@ -98,6 +99,10 @@ class SimulationFactory:
         simulation = Simulation(agents, **options)
         self._made.append(simulation)
         return simulation
+
+    def told(self) -> list[str]:
+        """Return what is to be said of those that go on, in a test that has failed."""
+        return [told(simulation) for simulation in self._made if not simulation.closed]
 
     def __enter__(self) -> Self:
         """Use it."""

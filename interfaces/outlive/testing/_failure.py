@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from outlive.testing._settings import show_crashes
+from outlive.testing import _settings
 
 if TYPE_CHECKING:
     from outlive.testing._simulation.simulation import Simulation
@@ -33,9 +36,20 @@ def story(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether it says that something is wrong, as `pytest.fail` does; not that all should end."""
+    pytest = sys.modules.get("pytest")
+    return isinstance(error, Exception if pytest is None else (Exception, pytest.fail.Exception))
+
+
 def _report(simulation: Simulation, reason: str) -> str:
-    lines = [reason, "", *history(simulation), "", "to see it again:"]
-    return "\n".join([*lines, f"    {_again(simulation)}"])
+    return f"{reason}\n\n{told(simulation)}"
+
+
+def told(simulation: Simulation) -> str:
+    """Return what a failure says besides its reason: `history`, and how to see it again."""
+    lines = [*history(simulation), "", "to see it again:", f"    {_again(simulation)}"]
+    return "\n".join(lines)
 
 
 def history(simulation: Simulation) -> list[str]:
@@ -49,7 +63,7 @@ def history(simulation: Simulation) -> list[str]:
         where = str(passed[number - 1]) if number <= len(passed) else f"point {number}, not reached"
         lines.append(f"{fate} at {where}")
     if not crashes:
-        lines.append("no crash")
+        lines.append(f"{simulation.deaths} deaths" if simulation.deaths else "no crash")
     lines += ["", "the log:", *_records(simulation)]
     told = [str(line) for line in simulation.logs if line.is_trouble]
     if told:
@@ -73,13 +87,24 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
+def _from_here(test: str) -> str:
+    """Return what pytest calls a test, as it is found from the present folder."""
+    path, colons, name = test.partition("::")
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / path).exists():
+            return os.path.relpath(folder / path) + colons + name
+    return test
+
+
 def _again(simulation: Simulation) -> str:
     """Return the shortest command known to repeat it."""
-    crashes = show_crashes(simulation.points.fates)
+    crashes = _settings.show_crashes(simulation.points.fates)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     if test:
         at = f" --outlive-crash-points={crashes}" if crashes else ""
-        return f"pytest '{test}' --outlive-seed={simulation.seed}{at}"
+        several = " --outlive-seeds=1" if _settings.seeds() is not None else ""
+        there = shlex.quote(_from_here(test))
+        return f"pytest {there} --outlive-seed={simulation.seed}{several}{at}"
     at = f", crash_at={dict(sorted(simulation.points.fates.items()))}" if crashes else ""
     late = f", late={simulation.loop.late}" if simulation.loop.late else ""
     order = f", order={simulation.order}" if simulation.order else ""

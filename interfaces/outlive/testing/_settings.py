@@ -12,21 +12,29 @@ from outlive.testing._simulation.points import Fate
 @dataclass
 class _Settings:
     seed: int | None = None
+    seeds: int | None = None
     crash_at: Mapping[int, Fate] | None = None
 
 
 _settings: Final = _Settings()
 
 
-def configure(*, seed: int | None, crash_at: str | None) -> None:
-    """Take what was said on the command line. Raises ValueError."""
-    _settings.seed = seed
+def configure(
+    *, seed: int | None = None, seeds: int | None = None, crash_at: str | None = None
+) -> None:
+    """Take what was said on the command line; without arguments, forget it. Raises ValueError."""
+    _settings.seed, _settings.seeds = seed, seeds
     _settings.crash_at = None if crash_at is None else parse_crashes(crash_at)
 
 
 def seed() -> int | None:
-    """Return the seed that was asked for."""
-    return _settings.seed
+    """Return the seed that was asked for; None also where tests are to have several."""
+    return _settings.seed if _settings.seeds in (None, 1) else None
+
+
+def seeds() -> int | None:
+    """Return for how many seeds tests are repeated, if that was asked for."""
+    return _settings.seeds
 
 
 def crash_at() -> Mapping[int, Fate] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, TypeAlias, get_args
@@ -13,7 +15,7 @@ from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import InvalidDefinition
 from outlive.events.lmdb_store.durability import Durability
 from outlive.testing import _settings
-from outlive.testing._failure import SimulationFailed, story
+from outlive.testing._failure import SimulationFailed, is_failure, story
 from outlive.testing._outcome import (
     Outcome,
     Promise,
@@ -129,8 +131,8 @@ def assert_survives_crashes(
     """
     _check(orders=orders, fates=fates, second_crashes=second_crashes)
     at_most_once = check_names("at_most_once", at_most_once)
-    one_seed, one_crash = _settings.seed(), _settings.crash_at() or crash_at
-    seed = seed if one_seed is None else one_seed
+    one_seed, asked_for = _settings.seed(), _settings.crash_at()
+    seed, one_crash = seed if one_seed is None else one_seed, asked_for or crash_at
     judge = promise or same
     tell = progress or _tell_nobody
 
@@ -150,12 +152,13 @@ def assert_survives_crashes(
             crash_at=crash_at,
         )
         try:
-            with simulation:
+            with closing(simulation):
                 outcome = _outcome(scenario, simulation)
                 check_told(simulation)
-        except NotAScenario:
-            raise
-        except Exception as error:
+            simulation.check_unhandled()
+        except BaseException as error:
+            if isinstance(error, NotAScenario) or not is_failure(error):
+                raise
             raise SimulationFailed(simulation, story(error)) from error
         return simulation, outcome
 
@@ -187,7 +190,13 @@ def assert_survives_crashes(
     if not sweep.points:
         raise ValueError("the scenario has no point at which it could crash: it does nothing")
     if one_crash is not None:
-        attempt(one_crash)
+        passed = attempt(one_crash)
+        if one_crash is asked_for and max(one_crash) > len(passed):
+            warnings.warn(
+                f"point {max(one_crash)} is not reached, there are {len(passed)}: is it another "
+                "test, another seed, or has something changed?",
+                stacklevel=2,
+            )
         sweep.runs["chosen crashes"] = 1
         return _unless(odd_keys, sweep)
     tell("the same again")

@@ -17,6 +17,7 @@ from outlive.events import Event, LogError, run_stream
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.projections import RunResult
 from outlive.testing._durations import seconds_of
+from outlive.testing._failure import is_failure, told
 from outlive.testing._invariants import Invariants
 from outlive.testing._simulation.baton import BatonThreads, sleep_in_thread
 from outlive.testing._simulation.client import Acknowledged, Client
@@ -426,10 +427,12 @@ class Simulation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End it."""
+        """End it. What has failed in it is given a note of what it has done."""
         self.close()
         if error is None:
             self.check_unhandled()
+        elif is_failure(error):
+            error.add_note(f"\n{told(self)}")
 
 
 def _is_effect(coroutine: object) -> bool:
