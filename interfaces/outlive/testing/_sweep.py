@@ -40,6 +40,9 @@ class NotAScenario(TypeError):
         super().__init__(f"a scenario is an async function of a Client, it returned {returned!r}")
 
 
+_MOST_POINTS: Final = 10_000
+"""More of them could not be crashed at one by one; so many are a scenario that has no end."""
+
 _LATE: Final = 5.0
 """Virtual seconds by which effects may be late in another order."""
 
@@ -151,6 +154,7 @@ def assert_survives_crashes(
             invariants=invariants,
             crash_at=crash_at,
         )
+        simulation.points.most = _MOST_POINTS
         try:
             with closing(simulation):
                 outcome = _outcome(scenario, simulation)

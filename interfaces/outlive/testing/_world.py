@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from outlive.testing._simulation.guard import is_alive
 from outlive.testing._simulation.points import Points
-from outlive.testing._simulation.process import ProcessDied, here, require_alive
+from outlive.testing._simulation.process import ProcessDied, here
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class World:
             key: what tells a repeat from another one: `ctx.idempotency_key`.
             value: anything worth keeping.
         """
-        self._do(name, lambda: self._note(name, key, value))
+        self._do(name, lambda: self._note(name, key, value), None)
 
     def put(self, name: str, key: str, value: T) -> T:
         """Something happens outside where repeats are known by their key; it happens once.
@@ -65,7 +66,7 @@ class World:
                 self._note(name, key, value)
             return self._sinks[name, key]  # type: ignore[return-value]  # what was put first
 
-        return self._do(name, keep)
+        return self._do(name, keep, value)
 
     def sleep(self, seconds: float) -> None:
         """Let virtual time pass in a sync tool. An async one awaits `asyncio.sleep`.
@@ -73,11 +74,12 @@ class World:
         Raises:
             RuntimeError: not in a sync tool of a simulation.
         """
-        require_alive()
+        if not is_alive():
+            return
         if self._sleep is None:
             raise RuntimeError("World.sleep is for sync tools in a simulation")
         self._sleep(seconds)
-        require_alive()
+        is_alive()
 
     def counts(self, name: str) -> dict[str, int]:
         """Return how often each key of `name` has happened."""
@@ -91,9 +93,10 @@ class World:
         process = here()
         self.ledger.append(Happened(name, key, value, 0 if process is None else process.number))
 
-    def _do(self, name: str, act: Callable[[], T]) -> T:
+    def _do(self, name: str, act: Callable[[], T], otherwise: T) -> T:
         process = here()
-        require_alive()
+        if not is_alive():
+            return otherwise
         if not self._points.come_by(process, "before", f"effect {name!r}"):
             raise ProcessDied
         result = act()

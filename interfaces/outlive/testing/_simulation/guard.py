@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from outlive.testing._simulation.process import NotSimulable
+from outlive.testing._simulation.process import NotSimulable, ProcessDied, here
 
 _REFUSED: Final = {
     "socket.__new__": "socket.socket",
@@ -28,6 +28,10 @@ _REFUSED: Final = {
     "os.posix_spawn": "os.posix_spawn",
     "os.exec": "os.exec",
 }
+
+
+_TOLD: Final = 100
+"""How often code in a dead process is told so."""
 
 
 class _Watch(threading.local):
@@ -84,6 +88,22 @@ def watch(refused: list[NotSimulable] | None) -> list[NotSimulable] | None:
     """As `watched`, from now on; return what it was before."""
     before, _watch.refused = _watch.refused, refused
     return before
+
+
+def is_alive() -> bool:
+    """Return True. Raises ProcessDied if the process in which this is called is dead.
+
+    Code that catches that and tries again for ever is told a hundred times, and then False: it
+    may end like that, and is refused where the simulation is driven.
+    """
+    process = here()
+    if process is None or process.alive:
+        return True
+    process.told += 1
+    if process.told <= _TOLD:
+        raise ProcessDied
+    refuse("a tool that catches BaseException and goes on", _watch.refused, "let it end")
+    return False
 
 
 def refusing(name: str) -> Callable[..., Any]:

@@ -31,6 +31,7 @@ from weakref import WeakKeyDictionary
 from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
 from outlive.testing._simulation.guard import begin_to_watch, refusing, watch
 from outlive.testing._simulation.process import HERE, NotSimulable, Process
+from outlive.testing._simulation.whereabouts import whereabouts
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -39,8 +40,13 @@ Ts = TypeVarTuple("Ts")
 _LATE: Final = (0.0, 0.1, 0.4, 1.0)
 
 
+PATIENCE: Final = 1_000_000
+"""Steps that may be made without anything coming of them."""
+_LOOK: Final = 1_024  # steps from one look to the next
+
+
 class Stuck(AssertionError):
-    """Nothing is ready and nothing is due: what is waited for would never come."""
+    """What is waited for would never come: nothing is due, or something goes round for ever."""
 
 
 class SimulatedFuture(asyncio.Future[Any]):
@@ -82,6 +88,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self.threads: Executor | None = None
         self.refused: Final[list[NotSimulable]] = []  # what code under simulation has tried
         self.ending = False  # nothing counts any more
+        self.pace: Callable[[], object] = _nothing  # changes as long as something comes of it
         self.late = 0.0  # seconds by which tasks that `begins_late` picks begin late at most
         self.begins_late: Callable[[object], bool] = _never
         self._first_step_late = 0.0
@@ -256,7 +263,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         """Run until `done`, or until the time `deadline`.
 
         Raises:
-            Stuck: nothing is ready, nothing is due, and there is no deadline.
+            Stuck: nothing is ready, nothing is due, and there is no deadline; or a million steps
+                have been made without anything coming of them.
         """
         if self._running:
             raise RuntimeError("the simulation runs already: use the async form of this call")
@@ -265,6 +273,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._running = True
         before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
         events._set_running_loop(self)  # noqa: SLF001  # as above
+        steps, pace = self.steps, self._pace(deadline)
         try:
             while not done():
                 self._make_due_ready()
@@ -272,10 +281,26 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     self._step()
                 elif not self._jump(deadline):
                     return
+                if self.steps % _LOOK == 0 and pace != (pace := self._pace(deadline)):
+                    steps = self.steps
+                elif self.steps - steps > PATIENCE:
+                    raise self._stuck(f"{PATIENCE:,} steps, and nothing came of them")
         finally:
             events._set_running_loop(before)  # noqa: SLF001  # as above
             self._running = False
             sys.set_asyncgen_hooks(*hooks)
+
+    def _pace(self, deadline: float | None) -> object:
+        """Return what changes while there is an end in sight: with a deadline, time does."""
+        return self.pace(), None if deadline is None else self.time()
+
+    def _stuck(self, why: str) -> Stuck:
+        places = whereabouts(
+            task
+            for task in asyncio.all_tasks(self)
+            if not isinstance(task, SimulatedTask) or task.process is None or task.process.alive
+        )
+        return Stuck(why + (f"; what waits is at{places}" if places else ""))
 
     @property
     def ready(self) -> bool:
@@ -322,7 +347,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         """Let time pass until the next timer; return whether there is one before the deadline."""
         when = self.next_timer
         if when is None and deadline is None:
-            raise Stuck("nothing is ready and nothing is due")
+            raise self._stuck("nothing is ready and nothing is due")
         until = deadline if when is None or (deadline is not None and deadline < when) else when
         assert until is not None
         self.clock.advance_ns(max(0, round(until * SECOND_NS) - self.clock.monotonic_ns()))
@@ -340,6 +365,9 @@ class SimulationLoop(asyncio.AbstractEventLoop):
             if chosen < len(keys):
                 keys[chosen] = last
         if handle.cancelled():
+            return
+        if self.ending and isinstance(_owner(handle), asyncio.Task):
+            self.graveyard.append(handle)
             return
         process: Process | None = handle._context.get(HERE)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
         if process is not None:
@@ -409,8 +437,17 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     continue
 
 
+def _owner(handle: asyncio.Handle) -> object:
+    """Return the object whose method a callback is."""
+    return getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
+
+
 def _never(_: object) -> bool:
     return False
+
+
+def _nothing() -> None:
+    """Nothing comes of anything."""
 
 
 def _key(callback: Any) -> int:

@@ -51,6 +51,8 @@ class Points:
 
     fates: dict[int, Fate] = field(default_factory=dict[int, Fate])
     meet: Callable[[Process, Fate], None] | None = None
+    most: int | None = None
+    """How many there may be: a scenario with more of them does not come to its end."""
     # Bare tuples: a long simulation passes many, and the garbage collector looks at objects.
     _passed: list[tuple[When, str]] = field(default_factory=list[tuple[When, str]])
 
@@ -58,6 +60,11 @@ class Points:
     def passed(self) -> list[Point]:
         """The instants so far, in order."""
         return [Point(number, *one) for number, one in enumerate(self._passed, 1)]
+
+    @property
+    def count(self) -> int:
+        """How many instants there were so far."""
+        return len(self._passed)
 
     def come_by(self, process: Process | None, when: When, what: str) -> bool:
         """A process comes by; return whether it goes on."""

@@ -37,6 +37,7 @@ class Process:
         self.number: Final = number
         self.alive = True
         self.frozen = False
+        self.told = 0  # how often code in it was told that it is dead
         self.held: deque[asyncio.Handle] = deque()  # what waits until it is thawed
         self.context: Final[Context] = copy_context()
         self.context.run(HERE.set, self)
@@ -71,10 +72,3 @@ class Process:
 def here() -> Process | None:
     """Return the process in which this is called."""
     return HERE.get()
-
-
-def require_alive() -> None:
-    """Raise ProcessDied if the process in which this is called is dead."""
-    process = HERE.get()
-    if process is not None and not process.alive:
-        raise ProcessDied

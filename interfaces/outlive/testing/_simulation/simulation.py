@@ -118,6 +118,7 @@ class Simulation:
         self._max_recoveries = max_recoveries
         self._save_every = save_every
         self._restart_after = seconds_of(restart_after)
+        self.loop.pace = self._pace
         self._threads = BatonThreads(self.loop)
         self.loop.threads = self._threads
         self._lives: list[Life] = []
@@ -304,6 +305,15 @@ class Simulation:
         if life.process.alive:
             self.loop.bury(life.process)
             life.process.die()
+
+    def _pace(self) -> object:
+        """Return what has come of everything so far: commits, and effects on the world."""
+        if self.points.most is not None and self.points.count > self.points.most:
+            raise Stuck(
+                f"{self.points.count:,} points, and no end: a sweep is for scenarios with at most "
+                f"{self.points.most:,}"
+            )
+        return self.disk.writes, self.points.count
 
     # -- driving it, from a test that is not async
 
