@@ -7,6 +7,7 @@ import asyncio
 from outlive.actors import Agent, EchoModel, Runtime, ScriptedModel, Turn
 from outlive.events import run_stream
 from outlive.testing import Client, Point, Simulation, World, assert_survives_crashes
+from tests.support.people import agent, ask
 
 ECHO = Agent("echo", model=EchoModel())
 SLOW = Agent("slow", model=ScriptedModel([Turn(text="one two three", delay=5.0)]))
@@ -93,3 +94,18 @@ def test_a_run_may_be_observed_by_several_and_by_one_that_sees_nothing() -> None
         return [ECHO]
 
     assert_survives_crashes(observed, agents, second_crashes=0)
+
+
+def test_a_process_that_was_replaced_while_it_was_frozen_finds_out_without_a_write() -> None:
+    with Simulation([agent([ask])]) as simulation:
+        simulation.start("a", "go", run_id="one")
+        assert simulation.result("one").status == "suspended"
+        seen = len(simulation.events("one"))
+        following = simulation.spawn(simulation.client.wait_for_more("one", after=seen))
+        simulation.advance(1.0)
+        simulation.freeze()
+        simulation.run(lambda rt: rt.resume("one", "x"))
+        assert not following.done()
+        simulation.thaw()
+        simulation.run_until_idle()
+        following.result()

@@ -151,6 +151,10 @@ class Client:
                 version = at
                 yield event
 
+    async def wait_for_more(self, run_id: str, *, after: int) -> None:
+        """Wait until a run has events beyond version `after`, or is over."""
+        await self.call(lambda rt: _some_events(rt, run_id, after))
+
     async def sleep(self, duration: float | timedelta | str) -> None:
         """Let virtual time pass."""
         await asyncio.sleep(seconds_of(duration))

@@ -261,6 +261,11 @@ class SimulatedLog(MemoryLog):
                 self._feed.publish((record,))
         self.flush_later()
 
+    def look_who_owns_it(self) -> None:
+        """Find out whether another process is the owner now, though there is nothing to write."""
+        if self._failure is None and not self._closed and self.epoch != self.store.epoch:
+            self._fail([], Fenced(self.epoch, self.store.epoch))
+
     def _fail(self, commits: list[Commit], error: LogError) -> None:
         """End it: settle these, all that is queued, and all that comes."""
         self._failure = error

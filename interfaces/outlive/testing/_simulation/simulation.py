@@ -14,8 +14,9 @@ from outlive.actors import Agent, BackgroundTasks, Runtime
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, run_stream
+from outlive.events.ids import id_of
 from outlive.events.lmdb_store.durability import Durability, check_durability
-from outlive.projections import RunResult
+from outlive.projections import Pending, RunResult, pending_of
 from outlive.testing._durations import seconds_of
 from outlive.testing._failure import is_failure, told
 from outlive.testing._invariants import Invariants
@@ -33,6 +34,9 @@ from outlive.testing._simulation.workers import SimulatedWorkers
 from outlive.testing._world import World
 
 T = TypeVar("T")
+
+_LOOK_AFTER_S: Final = 0.1
+"""Seconds after which a process that goes on finds out that it is the owner no more."""
 
 Agents: TypeAlias = Sequence[Agent] | Callable[[World], Sequence[Agent]]
 """Agents, or what makes them from the world for each process anew."""
@@ -232,21 +236,16 @@ class Simulation:
             process.frozen = True
             self._boot_later()
             self.loop.call_later(
-                20 * self._restart_after, self._go_on, process, context=self._outside
+                20 * self._restart_after, self._thaw, process, context=self._outside
             )
 
-    def _go_on(self, process: Process) -> None:
-        """A frozen process goes on. Later on its lease tells it that another one has taken over."""
+    def _thaw(self, process: Process) -> None:
         self.loop.thaw(process)
-        self.loop.call_later(
-            20 * self._restart_after, self._give_way, process, context=self._outside
-        )
-
-    def _give_way(self, process: Process) -> None:
-        """A process that did not write, and so was not refused, hears that it owns nothing."""
-        if process.alive and process is not self._lives[-1].process:
-            self.loop.bury(process)
-            process.die()
+        for life in self._lives:
+            if life.process is process:
+                # As the thread does that keeps an owner's lease.
+                context = process.context.copy()
+                self.loop.call_later(_LOOK_AFTER_S, life.log.look_who_owns_it, context=context)
 
     def _kill(self, process: Process) -> None:
         self.deaths += 1
@@ -290,7 +289,7 @@ class Simulation:
         """Let frozen processes go on. They are not the log's owner any more, if one took over."""
         for life in self._lives:
             if life.process.frozen:
-                self.loop.thaw(life.process)
+                self._thaw(life.process)
 
     def stop(self) -> None:
         """Close the runtime in good order; the next call starts another process."""
@@ -357,6 +356,17 @@ class Simulation:
         store = self.disk.store
         index = store.index.get(run_stream(run_id), [])
         return [store.record(at).events for _, at in index if store.records[at - 1]]
+
+    def pending(self) -> list[Pending]:
+        """Return what waits for a person, as the disk has it. See `RunsQuery.pending`."""
+        store = self.disk.store
+        found: list[Pending] = []
+        for stream, row in store.open.items():
+            if "waiting_for" in row.summary:
+                index = [at for _, at in store.index[stream] if store.records[at - 1]]
+                recorded = (each for at in index for each in store.record(at).recorded())
+                found += pending_of(id_of(stream), recorded)
+        return found
 
     def advance(self, duration: float | timedelta | str) -> None:
         """Let virtual time pass: `sim.advance("3d")`. What is due meanwhile happens."""
