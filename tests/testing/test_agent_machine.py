@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import Phase, settings
@@ -12,13 +12,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from outlive.actors import Agent, EchoModel, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.projections import RunResult
+from outlive.actors.run import entity
+from outlive.actors.run.commands import (
+    AnswerSuspension,
+    CancelRun,
+    DecideApproval,
+    RunCommand,
+)
+from outlive.actors.run.decide import decide
+from outlive.events import NotSuspended, RunEvent, RunState
+from outlive.projections import Pending, RunResult
 from outlive.testing import AgentMachine, World
 from outlive.testing.strategies import agents
 from tests.testing.scenarios import CASES, in_doubt_fails
 from tests.testing.scenarios_children import nested, two_children_and_a_tool
+from tests.testing.scenarios_people import PEOPLE, wiping
+
+Make = Callable[[World], Sequence[Agent]]
 
 SAFE = sorted({case.agents for case in CASES if not case.at_most_once}, key=lambda a: a.__name__)
+ASKING = sorted({case.agents for case in PEOPLE}, key=lambda a: a.__name__)
 
 
 def examples(share: int) -> settings:
@@ -27,7 +40,12 @@ def examples(share: int) -> settings:
 
 
 def all_agents(world: World) -> Sequence[Agent]:
-    """The agents of all scenarios, each with the name of the function that makes it."""
+    """The agents of all scenarios that ask nobody."""
+    return _together(SAFE, world)
+
+
+def _together(makers: Sequence[Make], world: World) -> list[Agent]:
+    """Return these agents, each with the name of the function that makes it."""
     return [
         Agent(
             make.__name__,
@@ -35,9 +53,14 @@ def all_agents(world: World) -> Sequence[Agent]:
             tools=list(agent.tools.values()),
             tool_concurrency=agent.tool_concurrency,
         )
-        for make in SAFE
+        for make in makers
         for agent in make(world)[:1]
     ]
+
+
+def asking_agents(world: World) -> Sequence[Agent]:
+    """The agents of the scenarios of people."""
+    return _together(ASKING, world)
 
 
 class Scenarios(AgentMachine):
@@ -71,6 +94,30 @@ class WithSeveralChildren(AgentMachine):
     starts = st.tuples(st.just("agent"), st.just("do it"))
 
 
+class AskingPeople(AgentMachine):
+    """Runs that ask, as the scenarios of people do."""
+
+    agents = staticmethod(asking_agents)
+    # A doubt is rarer than a question.
+    starts = st.tuples(
+        st.sampled_from([make.__name__ for make in [*ASKING, *3 * [wiping]]]), st.just("go")
+    )
+    at_most_once = ("wiped",)
+
+    def answers(self, asked: Pending) -> st.SearchStrategy[object]:
+        match asked.kind:
+            case "suspension":
+                return (
+                    st.sampled_from([2, 3]) if asked.key == "how many" else super().answers(asked)
+                )
+            case "approval":
+                return super().answers(asked) | st.just({"text": "uno"})
+            case "in_doubt":
+                return st.sampled_from(["wiped by hand", 7])
+
+
+TestAskingPeople = AskingPeople.TestCase
+TestAskingPeople.settings = examples(2)
 TestScenarios = Scenarios.TestCase
 TestScenarios.settings = examples(2)
 TestAnyAgents = AnyAgents.TestCase
@@ -141,6 +188,47 @@ class Reckless(AgentMachine):
 
 def test_an_effect_that_must_not_be_repeated_and_is_repeated_is_found_out() -> None:
     assert "effect 'launch' happened 2 times under key" in failure_of(Reckless)
+
+
+class Asking(AgentMachine):
+    """One question and one consent, and nothing that is rare."""
+
+    agents = staticmethod(asking_agents)
+    starts = st.tuples(st.sampled_from(["choosing", "publishing"]), st.just("go"))
+
+
+Decide = Callable[[RunState, RunCommand], tuple[RunEvent, ...]]
+
+
+def answers_are_forgotten(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+    return () if isinstance(command, AnswerSuspension) else decide(state, command)
+
+
+def decisions_are_taken_back(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+    if isinstance(command, DecideApproval) and command.call_id not in state.calls:
+        return ()  # Whatever was decided before.
+    return decide(state, command)
+
+
+def the_end_is_denied(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+    if isinstance(command, CancelRun) and state.over:
+        raise NotSuspended(command.run_id, state.status)
+    return decide(state, command)
+
+
+@pytest.mark.parametrize(
+    ("defect", "told"),
+    [
+        (answers_are_forgotten, "it was obeyed. What may have come of it: "),
+        (decisions_are_taken_back, "it was obeyed. What may have come of it: "),
+        (the_end_is_denied, "it was refused: NotSuspended"),
+    ],
+)
+def test_people_who_are_told_what_is_not_so_are_found_out(
+    defect: Decide, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entity, "decide", defect)
+    assert told in failure_of(Asking)
 
 
 class Forgetful(AgentMachine):

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from outlive.events import RunCompleted, RunFailed, RunStarted
+from outlive.actors import Agent
+from outlive.events import RunCancelled, RunCompleted, RunFailed, RunStarted
 from outlive.projections import RunResult
 from outlive.testing._outcome import check_observed
+from outlive.testing._retold import Retold
+from outlive.testing._said import Hearing, Said
 from outlive.testing._simulation.simulation import Agents, Simulation
+from outlive.testing._world import World
 
 Effects = Mapping[tuple[str, str], int]
 
@@ -60,16 +64,23 @@ class Reference:
     def __init__(self, agents: Agents) -> None:
         self.runs: dict[str, KnownRun] = {}
         self._agents = agents
-        self._alone: dict[tuple[str, str, str], Alone] = {}
+        self._alone: dict[tuple[str, str, str, str], Alone] = {}
+        self._by_id: dict[str, Agent] | None = None
+        self.said: list[Said] = []
+        """What people have said, and were told."""
+        self._looked_at = 0  # of them
 
-    def alone(self, run: KnownRun) -> Alone:
-        """Return what a run comes to when nothing goes wrong."""
-        key = (run.run_id, run.agent, run.input)
+    def alone(self, run: KnownRun, said: Retold) -> Alone:
+        """Return what a run comes to when nothing goes wrong and people say the same to it."""
+        key = (run.run_id, run.agent, run.input, said.key)
         found = self._alone.get(key)
         if found is None:
             with Simulation(self._agents, invariants=False) as simulation:
                 simulation.start(run.agent, run.input, run_id=run.run_id)
+                people = simulation.spawn(said.say_again(simulation.client, run.run_id))
                 simulation.run_until_idle()
+                if people.done():
+                    people.result()
                 result = simulation.result(run.run_id)
                 ledger = simulation.world.ledger
                 effects = Counter((entry.name, entry.key) for entry in ledger)
@@ -102,17 +113,66 @@ class Reference:
             )
         for observed in simulation.acknowledged.observed:
             check_observed(simulation, observed)
+        self.check_said(simulation, self.said[self._looked_at :])
+        self._looked_at = len(self.said)
 
-    def check_effects_so_far(self, effects: Effects, at_most_once: Collection[str]) -> None:
-        """Nothing has happened more often than it may.
+    def forget_what_was_told(self, simulation: Simulation) -> None:
+        """All clients are gone, and the log may not have what they were told."""
+        for run in self.runs.values():
+            for task in run.tasks:
+                task.cancel()
+            run.waiting.clear()
+            run.others.clear()
+        simulation.acknowledged.observed.clear()
+        self.said.clear()
+        self._looked_at = 0
+
+    def check_said(self, simulation: Simulation, said: Sequence[Said]) -> None:
+        """What people were told of what they have said is what came of it.
+
+        Raises:
+            AssertionError: it is not.
+        """
+        if said and self._by_id is None:
+            made = self._agents(World()) if callable(self._agents) else self._agents
+            self._by_id = {agent.id: agent for agent in made}
+        hearings: dict[str, Hearing] = {}
+        for each in said:
+            assert self._by_id is not None
+            hearing = hearings.get(each.run_id)
+            if hearing is None:
+                events = simulation.events(each.run_id)
+                hearing = hearings[each.run_id] = Hearing(each.run_id, events, self._by_id)
+            problem = hearing.problem(each)
+            assert not problem, f"run {each.run_id}: {problem}"
+
+    def check_effects_so_far(
+        self, simulation: Simulation, effects: Effects, at_most_once: Collection[str]
+    ) -> None:
+        """Nothing has happened more often than it may, and than people wanted.
 
         Raises:
             AssertionError: it has.
         """
-        for (name, key), count in effects.items():
-            assert name not in at_most_once or count <= 1, (
+        often = {each: count for each, count in effects.items() if count > 1}
+        if not any(name in at_most_once for name, _ in often):
+            return
+        again: Counter[str] = Counter()  # how often people wanted what is done under a key
+        for run_id in self.runs:
+            said, log_id = self.retold(simulation, run_id), simulation.disk.store.log_id
+            for key, call_id in said.keys(log_id, run_id).items():
+                again[key] += said.again[call_id]
+        for (name, key), count in often.items():
+            # Another key is that of a step, or the tool's own: of whichever call.
+            most = 1 + (again[key] if key in again else again.total())
+            assert name not in at_most_once or count <= most, (
                 f"effect {name!r} happened {count} times under key {key!r}"
             )
+
+    @staticmethod
+    def retold(simulation: Simulation, run_id: str) -> Retold:
+        """Return what people have said to a run."""
+        return Retold(simulation.events(run_id))
 
     def check_over(
         self,
@@ -127,23 +187,30 @@ class Reference:
         Raises:
             AssertionError: one has not.
         """
-        wanted: Counter[tuple[str, str]] = Counter()
+        wanted: set[tuple[str, str]] = set()
+        possible: set[tuple[str, str]] = set()
+        self.check_said(simulation, self.said)
         for run in self.runs.values():
             left = [task for task in run.tasks if not task.done()]
             assert not left, f"{run.run_id} is over, and clients still wait: {left}"
             result = simulation.result(run.run_id)
             for told in run.results:
                 assert told == result, f"{run.run_id} was told to be {told}, and is {result}"
-            alone = self.alone(run)
-            judge(alone.result, result)
-            wanted.update(alone.effects)
+            said = self.retold(simulation, run.run_id)
+            alone = self.alone(run, said)
+            possible.update(alone.effects)
+            if said.cancelled is not None:
+                assert result.status == "cancelled", f"{run.run_id} was cancelled, and is {result}"
+                continue
+            judge(said.with_what_people_vouch_for(alone.result, result), result)
+            wanted.update(_required(simulation, run.run_id, said, alone.effects))
         for observed in simulation.acknowledged.observed:
             last, end = observed.after + len(observed.seen), _end(simulation, observed.run_id)
             assert last >= end, (
                 f"an observer of {observed.run_id} saw up to version {last}, it ended at {end}"
             )
         for name, key in effects:
-            assert (name, key) in wanted, (
+            assert (name, key) in possible, (
                 f"effect {name!r} happened under key {key!r}, which no run has alone"
             )
         for name, key in wanted:
@@ -152,8 +219,22 @@ class Reference:
             )
 
 
+def _required(
+    simulation: Simulation, run_id: str, said: Retold, effects: Effects
+) -> Iterator[tuple[str, str]]:
+    """Yield the effects that have happened, unless a person has vouched for their call.
+
+    The key of a step does not tell whose it is: none is required then.
+    """
+    calls = said.keys(simulation.disk.store.log_id, run_id)
+    vouched = any(map(said.vouched_for, calls.values()))
+    for name, key in effects:
+        if not vouched or (key in calls and not said.vouched_for(calls[key])):
+            yield name, key
+
+
 def _end(simulation: Simulation, run_id: str) -> int:
     """Return the version at which a run was over."""
     events = simulation.events(run_id)
-    ends = (n for n, event in enumerate(events, 1) if isinstance(event, RunCompleted | RunFailed))
-    return next(ends)
+    ends = (RunCompleted, RunFailed, RunCancelled)
+    return next(n for n, event in enumerate(events, 1) if isinstance(event, ends))

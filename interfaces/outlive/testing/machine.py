@@ -15,7 +15,6 @@ try:
     from hypothesis import strategies as st
     from hypothesis.stateful import (
         Bundle,
-        RuleBasedStateMachine,
         initialize,
         invariant,
         precondition,
@@ -24,10 +23,12 @@ try:
 except ModuleNotFoundError as error:
     raise explained(error, __name__) from None
 
+from outlive.actors.event_sourced import SUSPENDED
 from outlive.events import LogParked, RunExists, RunNotFound
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult
 from outlive.testing._failure import history
+from outlive.testing._machine_people import PeopleRules
 from outlive.testing._outcome import same_result
 from outlive.testing._reference import Effects, KnownRun, Reference
 from outlive.testing._simulation.points import Fate, check_names
@@ -53,7 +54,7 @@ def _starts_of(machine: AgentMachine) -> st.SearchStrategy[tuple[str, str]]:
     return cast("st.SearchStrategy[tuple[str, str]]", starts)
 
 
-class AgentMachine(RuleBasedStateMachine):
+class AgentMachine(PeopleRules):
     """Drives a `Simulation` of your agents, with a plain model of it beside it.
 
     A subclass says which agents there are and what they are started with::
@@ -67,12 +68,16 @@ class AgentMachine(RuleBasedStateMachine):
     Hypothesis then plays sequences of these rules: runs are started, also again, also with
     something else under the same id; results are waited for and runs are observed; time passes;
     processes are killed, stopped for a while, or closed in good order, at any point; power is
-    lost; the disk fails, stalls, is full; the wall clock is set.
+    lost; the disk fails, stalls, is full; the wall clock is set. People answer what tools ask,
+    agree to calls or not, resolve what is in doubt and cancel runs, also twice, wrongly, too
+    late, and against what was said before.
 
     After every step of the simulation its invariants hold, and after every rule what clients
-    were told is in the log. In the end all is mended, and once nothing happens any more, every
-    run has come to what it comes to alone, when nothing goes wrong; its effects have happened;
-    clients were told; and nothing is left in between.
+    were told is in the log; a refusal is one that the run was good for when it was told. In the
+    end all is mended, what people are still asked is answered, and once nothing happens any
+    more, every run has come to what it comes to alone, when nothing goes wrong and people say
+    the same to it, or is cancelled; its effects have happened; clients were told; and nothing is
+    left in between.
 
     A failure shows the fewest and simplest rules that lead to it, and the end of the log. Rules
     and invariants of your own use `simulation`, and the ids of runs from the bundle `runs`.
@@ -93,12 +98,6 @@ class AgentMachine(RuleBasedStateMachine):
         super().__init__()
         self._simulation: Simulation | None = None
         self._power_lost = False
-
-    @property
-    def simulation(self) -> Simulation:
-        """What is driven."""
-        assert self._simulation is not None, "it has not begun yet"
-        return self._simulation
 
     def judge(self, calm: RunResult, stormy: RunResult) -> None:
         """Compare what a run came to with what it comes to when nothing goes wrong.
@@ -218,12 +217,7 @@ class AgentMachine(RuleBasedStateMachine):
     def lose_power(self) -> None:
         """The machine goes down, clients and all, and they all begin again."""
         sim = self.simulation
-        for run in self._reference.runs.values():
-            for task in run.tasks:
-                task.cancel()
-            run.waiting.clear()
-            run.others.clear()
-        sim.acknowledged.observed.clear()
+        self._reference.forget_what_was_told(sim)
         before = sim.disk.store.head
         sim.crash(power_loss=True)
         self._power_lost = self._power_lost or sim.disk.store.head < before
@@ -286,7 +280,7 @@ class AgentMachine(RuleBasedStateMachine):
     def nothing_happens_too_often(self) -> None:
         """Effects that must not be repeated are not."""
         if not self._power_lost:  # What it took may have been the intent.
-            self._reference.check_effects_so_far(self._effects, self.at_most_once)
+            self._reference.check_effects_so_far(self.simulation, self._effects, self.at_most_once)
 
     @invariant()
     def nothing_fails_unseen(self) -> None:
@@ -316,6 +310,7 @@ class AgentMachine(RuleBasedStateMachine):
         sim.disk.mend()
         sim.thaw()
         sim.run_until_idle()
+        self._answer_everything()
         self.what_clients_were_told_is_true()
         self.nothing_happens_too_often()
         self._reference.check_over(
@@ -351,7 +346,13 @@ class AgentMachine(RuleBasedStateMachine):
 
     async def _wait_for(self, run: KnownRun) -> RunResult:
         await asyncio.shield(run.starting)
-        return await self.simulation.client.result(run.run_id)
+        client = self.simulation.client
+        while True:
+            seen = len(self.simulation.events(run.run_id))
+            result = await client.result(run.run_id)
+            if result.status != SUSPENDED:
+                return result
+            await client.wait_for_more(run.run_id, after=seen)
 
     async def _observe(self, run: KnownRun, after: int) -> None:
         await asyncio.shield(run.starting)

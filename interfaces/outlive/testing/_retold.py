@@ -1,0 +1,143 @@
+"""What people have said to a run, taken from its log, so that it can be said once more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from outlive.actors.run.tool_call import idempotency_key
+from outlive.events import (
+    ApprovalDenied,
+    ApprovalGranted,
+    ApprovalRequested,
+    CallId,
+    Event,
+    ModelCallCompleted,
+    RequestedToolCall,
+    RunCancelled,
+    RunId,
+    RunResumed,
+    ToolCallCompleted,
+    ToolCallInDoubt,
+    ToolCallResolved,
+    ToolCallSuspended,
+    Value,
+)
+from outlive.events.run.state import suspension
+from outlive.events.values import canonical, digest
+from outlive.projections import RunResult, ToolMessage
+from outlive.testing._simulation.client import Client
+
+
+class Retold:
+    """What people have said to one run. Said to the same run again, it comes to the same.
+
+    But for what is not known to have happened: where a person has said what became of a call
+    in doubt, it need not have come to that.
+    """
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.cancelled: RunCancelled | None = None
+        self.again: Final[Counter[CallId]] = Counter()
+        """How often people wanted a call to be repeated."""
+        self._answers: dict[str, Value] = {}
+        self._decisions: dict[CallId, ApprovalGranted | ApprovalDenied] = {}
+        self._resolved: dict[CallId, ToolCallResolved] = {}
+        self._results: dict[CallId, Value] = {}
+        self._calls: dict[CallId, RequestedToolCall] = {}
+        for event in events:
+            self._take(event)
+        decided = [str(each) for each in (*self._decisions.values(), *self._resolved.values())]
+        self.key: Final = digest(
+            canonical(self._answers),
+            canonical(list(self._results.values())),
+            *map(str.encode, decided),
+        )
+        """Another one where something else was said."""
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case ModelCallCompleted():
+                self._calls |= {call.call_id: call for call in event.tool_calls}
+            case RunResumed():
+                self._answers[suspension(event.call_id, event.key)] = event.value
+            case ApprovalGranted() | ApprovalDenied():
+                self._decisions[event.call_id] = event
+                arguments = getattr(event, "arguments", None)
+                if arguments is not None:
+                    asked = self._calls[event.call_id]
+                    self._calls[event.call_id] = replace(asked, arguments=arguments)
+            case ToolCallResolved():
+                self._resolved[event.call_id] = event
+                if event.outcome == "retry":
+                    self.again[event.call_id] += 1
+            case ToolCallCompleted(call_id=call_id) if call_id in self._resolved:
+                self._results[call_id] = event.result
+            case RunCancelled():
+                self.cancelled = event
+            case _:
+                pass
+
+    def keys(self, log_id: str, run_id: str) -> dict[str, CallId]:
+        """Return the calls of the run by their idempotency keys."""
+        return {
+            idempotency_key(log_id, RunId(run_id), call): call_id
+            for call_id, call in self._calls.items()
+        }
+
+    def vouched_for(self, call_id: CallId) -> bool:
+        """Whether it is a person who has said what came of a call."""
+        resolved = self._resolved.get(call_id)
+        return resolved is not None and resolved.outcome != "retry"
+
+    async def say_again(self, client: Client, run_id: str) -> None:
+        """Say it to a run that is as this one was, whenever it asks, until it is over."""
+        async for event in client.observe(run_id):
+            match event:
+                case ToolCallSuspended():
+                    name = suspension(event.call_id, event.key)
+                    if name in self._answers:
+                        await client.resume(run_id, self._answers[name], suspension=name)
+                case ApprovalRequested():
+                    await self._decide(client, run_id, event.call_id)
+                case ToolCallInDoubt():
+                    await self._resolve(client, run_id, event.call_id)
+                case _:
+                    pass
+
+    async def _decide(self, client: Client, run_id: str, call_id: CallId) -> None:
+        match self._decisions.get(call_id):
+            case ApprovalGranted(arguments=arguments):
+                await client.approve(run_id, call_id, args=arguments)
+            case ApprovalDenied(expired=False, reason=reason):
+                await client.decline(run_id, call_id, reason=reason)
+            case _:
+                return  # It will expire, or nobody has ever said anything.
+
+    async def _resolve(self, client: Client, run_id: str, call_id: CallId) -> None:
+        resolved = self._resolved.get(call_id)
+        if resolved is None:
+            return
+        match resolved.outcome:
+            case "retry":
+                await client.resolve(run_id, call_id, retry=True)
+            case "failed":
+                await client.resolve(run_id, call_id, error=resolved.note)
+            case "completed":
+                await client.resolve(run_id, call_id, outcome=self._results[call_id])
+
+    def with_what_people_vouch_for(self, calm: RunResult, stormy: RunResult) -> RunResult:
+        """Return `calm`, with what people said came of calls in doubt, as `stormy` has it."""
+        said = {
+            message.call_id: message
+            for message in stormy.messages
+            if isinstance(message, ToolMessage) and self.vouched_for(message.call_id)
+        }
+        messages = tuple(
+            said.get(message.call_id, message) if isinstance(message, ToolMessage) else message
+            for message in calm.messages
+        )
+        return replace(calm, messages=messages)
