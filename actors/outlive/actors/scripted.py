@@ -75,7 +75,7 @@ class ScriptedModel:
                 await pause(turn.delay)
             yield part
         if turn.error is not None:
-            raise turn.error
+            raise turn.error.with_traceback(None)
         if not turn.cut_off:
             yield Finish("tool_calls" if turn.tool_calls else "stop")
 
