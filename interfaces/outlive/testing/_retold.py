@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from outlive.actors.run.tool_call import idempotency_key
+from outlive.actors.tool_attempt import idempotency_key
 from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
