@@ -15,9 +15,11 @@ from outlive.actors.run.submitted import (
     DecisionRequest,
     Request,
     ResolveRequest,
+    RunRequest,
     StartRequest,
 )
 from outlive.actors.steering import Steering
+from outlive.actors.task.submitted import TaskRequest
 from outlive.events import LogParked, NotFound, Refused, StreamId, Value, run_stream
 from outlive.events.ids import id_of
 from outlive.projections import Pending
@@ -40,10 +42,11 @@ class Person(Steering):
         self._said = said
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
+        assert not isinstance(request, TaskRequest), "it speaks to runs alone"
         await self.say(stream, request)
         return None
 
-    async def say(self, stream: StreamId, request: Request) -> None:
+    async def say(self, stream: StreamId, request: RunRequest) -> None:
         """Say something to a run, and note whether that was obeyed or refused."""
         simulation, pause, refusal = self._simulation, 1.0, ""
         since = simulation.disk.store.version(stream)
@@ -71,7 +74,7 @@ class PeopleRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._spoken: list[tuple[StreamId, Request]] = []
+        self._spoken: list[tuple[StreamId, RunRequest]] = []
         self._pending: tuple[int, list[Pending]] = (-1, [])
 
     @property
@@ -117,7 +120,7 @@ class PeopleRules(RuleBasedStateMachine):
             self._simulation is not None and bool(self._simulation.disk.store.open)
         ) and not self._asked()
 
-    def _say(self, run_id: str, request: Request) -> None:
+    def _say(self, run_id: str, request: RunRequest) -> None:
         stream = run_stream(run_id)
         self._spoken.append((stream, request))
         person = Person(self.simulation, self._reference.said)
@@ -221,7 +224,7 @@ class PeopleRules(RuleBasedStateMachine):
                 await person.resolve(run_id, asked.call_id, retry=True)
 
 
-def _otherwise(request: Request) -> Request:
+def _otherwise(request: RunRequest) -> RunRequest:
     """Return what contradicts a request."""
     match request:
         case AnswerRequest():
