@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from outlive.events import (
+    BackgroundResultReceived,
     CallId,
     Event,
     Failure,
@@ -21,6 +22,7 @@ from outlive.events import (
     RunRecovered,
     RunStarted,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     ToolCallStarted,
     ToolProgressed,
@@ -157,3 +159,50 @@ def test_an_error_reads_as_what_it_is() -> None:
 def test_messages_survive_being_stored() -> None:
     data = msgspec.json.encode((*ASKED, *TOLD))
     assert msgspec.json.decode(data, type=tuple[Message, ...]) == (*ASKED, *TOLD)
+
+
+def deferred(call_id: CallId) -> ToolCallDeferred:
+    return ToolCallDeferred(call_id=call_id, task_id=f"r:{call_id}")
+
+
+def received(call_id: CallId, error: Failure | None = None) -> BackgroundResultReceived:
+    return BackgroundResultReceived(
+        call_id=call_id,
+        task_id=f"r:{call_id}",
+        status="succeeded" if error is None else "timed_out",
+        result={"x": 1} if error is None else None,
+        error=error,
+    )
+
+
+def test_a_deferred_call_is_answered_at_once_and_its_result_is_told_later() -> None:
+    told = messages_of([START, ASK, deferred(C0), *ANSWERS[1:], received(C0)])
+    assert isinstance(told[2], ToolMessage)
+    assert told[2].text.startswith("queued as background task r:0.0")
+    assert told[3:5] == TOLD[1:]
+    text = 'Background task r:0.0 (tool t) succeeded: {"x":1}'
+    assert told[5] == UserMessage(text=text, call_id=C0)
+
+
+def test_a_failure_of_a_task_is_told_just_the_same() -> None:
+    told = messages_of([START, ASK, deferred(C0), *ANSWERS[1:], received(C0, BOOM)])
+    text = "Background task r:0.0 (tool t) timed out: error (timeout): no result within 5 s"
+    assert told[-1] == UserMessage(text=text, call_id=C0)
+
+
+def test_a_result_does_not_come_in_between_a_call_and_its_answer() -> None:
+    events = [START, ASK, deferred(C0), ANSWERS[1], received(C0)]
+    assert [type(one) for one in messages_of(events)[2:]] == [ToolMessage, ToolMessage, UserMessage]
+    transcript = Transcript()
+    for event in events:
+        transcript.apply(event)
+    assert tuple(transcript.messages) == ASKED
+    transcript.apply(ANSWERS[2])
+    assert [type(one) for one in transcript.messages[2:]] == [*[ToolMessage] * 3, UserMessage]
+
+
+def test_what_is_told_of_an_answered_call_or_twice_is_not_told_again() -> None:
+    done = [START, ASK, *ANSWERS]
+    assert messages_of([*done, received(C0)]) == messages_of(done)
+    later = [START, ASK, deferred(C0), *ANSWERS[1:], received(C0)]
+    assert messages_of([*later, received(C0)]) == messages_of(later)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from outlive.events import (
+    BackgroundCall,
+    BackgroundResultReceived,
     CallId,
     ChildRunEnded,
     ChildRunStarted,
@@ -22,7 +24,9 @@ from outlive.events import (
     RunId,
     RunRecovered,
     RunStarted,
+    TaskRequested,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     ToolCallStarted,
     ToolStepCompleted,
@@ -213,3 +217,31 @@ def test_a_child_run_is_a_span_with_its_usage_and_its_end_is_that_of_its_call() 
     assert (span.kind, span.name, span.run_id, span.call_id) == ("run", "helper", child, CALL)
     assert (span.outcome, span.usage, span.elapsed_ms) == ("failed", used, 20)
     assert span.error is not None
+
+
+def test_a_task_is_a_span_from_its_request_to_its_result_though_the_model_goes_on() -> None:
+    task = BackgroundCall(task_id="r:0.0")
+    asks = ModelCallCompleted(
+        tool_calls=(RequestedToolCall(call_id=CALL, name="crawl", task=task),)
+    )
+    received = BackgroundResultReceived(call_id=CALL, task_id="r:0.0", status="succeeded")
+    asked = [
+        BEGIN[0],
+        [asks, TaskRequested(call_id=CALL, task_id="r:0.0")],
+        [ToolCallDeferred(call_id=CALL, task_id="r:0.0"), ModelCallStarted(step=1, model="m")],
+    ]
+    open_span = timeline(recorded(*asked)).spans[1]
+    assert (open_span.kind, open_span.name, open_span.task_id) == ("task", "crawl", "r:0.0")
+    assert open_span.outcome == "open"
+    span = timeline(recorded(*asked, [received])).spans[1]
+    assert (span.outcome, span.elapsed_ms) == ("completed", 20)
+    late = Failure(kind="timeout")
+    failed = BackgroundResultReceived(call_id=CALL, task_id="r:0.0", status="timed_out", error=late)
+    span = timeline(recorded(*asked, [failed])).spans[1]
+    assert (span.outcome, span.error) == ("failed", late)
+    waited = [
+        BackgroundResultReceived(call_id=CALL, task_id="r:0.0", status="timed_out"),
+        ToolCallFailed(call_id=CALL, error=late),
+    ]
+    span = timeline(recorded(*asked[:2], waited)).spans[1]
+    assert (span.outcome, span.error) == ("failed", late)

@@ -13,6 +13,7 @@ from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
     ApprovalRequested,
+    BackgroundResultReceived,
     ChildRunEnded,
     ChildRunStarted,
     Event,
@@ -31,8 +32,11 @@ from outlive.events import (
     RunResumed,
     RunStarted,
     RunSuspended,
+    RunWaiting,
+    TaskRequested,
     TextPart,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     ToolCallInDoubt,
     ToolCallResolved,
@@ -112,6 +116,20 @@ def says(event: Event) -> str:
         case ChildRunEnded():
             tokens = counted(event.usage.output_tokens, "token")
             return f"{event.call_id}  run {printable(event.run_id)} {event.status}  ({tokens})"
+        case TaskRequested():
+            return f"{event.call_id}  task {printable(event.task_id)}"
+        case ToolCallDeferred():
+            return f"{event.call_id}  the model goes on, the result comes later"
+        case BackgroundResultReceived():
+            result = "" if event.result is None else f"  {_short(event.result)}"
+            why = "" if event.error is None else f"  {_failure(event.error)}"
+            how = event.status.replace("_", " ")
+            return f"{event.call_id}  task {printable(event.task_id)} {how}{result}{why}"
+        case RunWaiting():
+            until = ""
+            if event.until_ns is not None:
+                until = f", until {utc(event.until_ns):%Y-%m-%d %H:%M:%S}Z"
+            return f"waits for its tasks{until}"
         case MessageDelivered():
             return f"message {event.sequence} to {printable(event.to)}"
         case RunCompleted():

@@ -47,7 +47,8 @@ _PIPE_LINE = 200
 class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call with all its attempts. `elapsed_ms` is their sum, up to the last event.
 
-    That of a sub-agent has one, and is answered by run `run_id`.
+    That of a sub-agent has one, and is answered by run `run_id`; one in the background by task
+    `task_id`, which counts its own.
     """
 
     call_id: str
@@ -59,6 +60,7 @@ class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     error: Failure | None = None
     run_id: str | None = None
+    task_id: str | None = None
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,7 @@ def _tool_call(
         steps=sum(len(span.steps) for span in spans),
         error=spans[-1].error,
         run_id=spans[-1].run_id or None,
+        task_id=spans[-1].task_id or None,
     )
 
 
@@ -225,6 +228,7 @@ def _tool_calls(facts: RunFacts) -> Table:
         says = _SAYS.get(call.outcome, call.outcome)
         note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
         child = "" if call.run_id is None else f"run {printable(call.run_id)}"
+        child = child if call.task_id is None else f"task {printable(call.task_id)}"
         calls.add_row(
             Text(printable(call.call_id), style="bold"),
             Text(printable(call.name, limit=30), style="cyan"),

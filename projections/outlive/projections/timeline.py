@@ -1,4 +1,4 @@
-"""A run on a time axis: model calls, tool calls, child runs, and who took it up again."""
+"""A run on a time axis: model and tool calls, child runs, tasks, and who took it up again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from outlive.events import (
+    BackgroundResultReceived,
     ChildRunEnded,
     ChildRunStarted,
     Event,
@@ -23,6 +24,7 @@ from outlive.events import (
     RunCompleted,
     RunFailed,
     RunRecovered,
+    TaskRequested,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallInDoubt,
@@ -51,7 +53,7 @@ class StepMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a model or tool call, or a child run that answers one: `run_id`.
+    """One attempt at a model or tool call, or what answers one: a child run, or a task.
 
     `ended_at_ns` of an attempt that was cut off is the last that the log heard of its process:
     it lived at least until then. `name` is the tool's, the model's, or the sub-agent's id. `steps`
@@ -59,7 +61,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     among them.
     """
 
-    kind: Literal["model", "tool", "run"]
+    kind: Literal["model", "tool", "run", "task"]
     name: str
     step: int
     call_id: str = ""
@@ -75,7 +77,8 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     deltas: int = 0
     characters: int = 0  # of text in those deltas
     steps: tuple[StepMark, ...] = ()
-    run_id: str = ""
+    run_id: str = ""  # of the child run
+    task_id: str = ""
 
     @property
     def elapsed_ms(self) -> int | None:
@@ -133,6 +136,7 @@ class _Fold:
         self._last: Recorded | None = None
         self._silent: Recorded | None = None  # the last event before the recovery of this commit
         self._ended_at_ns: int | None = None
+        self._names: dict[str, str] = {}  # of tools, by call, where the start does not say
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event, in order."""
@@ -155,6 +159,9 @@ class _Fold:
                         span, deltas=span.deltas + 1, characters=span.characters + len(event.text)
                     )
             case ModelCallCompleted():
+                self._names.update(
+                    (call.call_id, call.name) for call in event.tool_calls if call.task is not None
+                )
                 self._end(recorded, key, outcome="completed", usage=event.usage)
             case ModelCallFailed():
                 retry = event.retry_at_ns
@@ -185,6 +192,21 @@ class _Fold:
             case ChildRunEnded():
                 if span := self._spans.get(key):  # The result of the call, which follows, ends it.
                     self._spans[key] = replace(span, usage=event.usage)
+            case TaskRequested():
+                self._spans[key] = Span(
+                    kind="task",
+                    name=self._names.get(event.call_id, ""),
+                    step=_step_of(event.call_id),
+                    call_id=event.call_id,
+                    started_version=recorded.version,
+                    started_at_ns=recorded.recorded_at_ns,
+                    task_id=event.task_id,
+                )
+            case BackgroundResultReceived():
+                if event.status == "succeeded":
+                    self._end(recorded, key, outcome="completed")
+                elif event.error is not None:  # Else it is told of the call, which follows.
+                    self._end(recorded, key, outcome="failed", error=event.error)
             case ToolStepCompleted():
                 mark = StepMark(
                     key=event.key,
@@ -274,7 +296,7 @@ def _key_of(event: Event) -> _Key:
             return event.call_id, event.attempt
         case ToolCallSuspended() | ToolCallInDoubt():
             return event.call_id, event.attempt
-        case ChildRunStarted() | ChildRunEnded():
+        case ChildRunStarted() | ChildRunEnded() | TaskRequested() | BackgroundResultReceived():
             return event.call_id, 1
         case _:
             return "", 0

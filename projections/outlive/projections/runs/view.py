@@ -35,6 +35,7 @@ from outlive.events import (
     RunFailed,
     RunRecovered,
     RunStarted,
+    TaskRequested,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallStarted,
@@ -121,6 +122,7 @@ class RunsView:
             ToolResultIgnored,
             ChildRunStarted,
             ChildRunEnded,
+            TaskRequested,
             RunCompleted,
             RunFailed,
             RunCancelled,
@@ -178,7 +180,7 @@ def _tool_called(row: RunRow, event: ToolCallStarted) -> None:
     row.tool_calls += 1
 
 
-def _child_started(row: RunRow, event: ChildRunStarted) -> None:
+def _handed_on(row: RunRow, event: ChildRunStarted | TaskRequested) -> None:
     row.tool_calls += 1
 
 
@@ -221,7 +223,8 @@ def _cancelled(row: RunRow, event: RunCancelled) -> None:
 _COUNT: Final[dict[type[Event], Callable[[RunRow, Any], None]]] = {
     ToolCallStarted: _tool_called,
     ModelCallStarted: _model_called,
-    ChildRunStarted: _child_started,
+    ChildRunStarted: _handed_on,
+    TaskRequested: _handed_on,
     ChildRunEnded: _child_ended,
     ModelCallCompleted: _answered,
     RunRecovered: _recovered,
