@@ -15,7 +15,7 @@ from outlive.cli._runs import opened
 from outlive.cli._text import console
 from outlive.events import LogReader, SystemClock
 from outlive.projections import Pending, RunsQuery, RunsView, ViewReader, pending_of, read_run
-from outlive.projections.runs.query import MOST
+from outlive.projections.lists import MOST
 
 
 def show_pending(data: Path, run_id: str | None, *, limit: int, json: bool) -> int:

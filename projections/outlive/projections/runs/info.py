@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from outlive.events import Failure, OpenEntry, Position, RunId, Usage, Value, Version
+from outlive.projections.lists import utc
 from outlive.projections.run_summary import STANDING_STILL
 from outlive.projections.runs.view import INPUT_CHARS, MESSAGE_CHARS, RunRow
 
 OPEN_STATUSES: Final = ("running", "waiting", "suspended", *STANDING_STILL)
 RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed", "cancelled")
 """All statuses that a run in a list may have."""
-
-_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,9 +74,9 @@ def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
         status=status,
         input=row.input,
         metadata=dict(row.metadata),
-        started_at=_utc(row.started_at_ns),
-        updated_at=_utc(row.updated_at_ns),
-        ended_at=None if row.ended_at_ns is None else _utc(row.ended_at_ns),
+        started_at=utc(row.begun_at_ns),
+        updated_at=utc(row.updated_at_ns),
+        ended_at=None if row.ended_at_ns is None else utc(row.ended_at_ns),
         steps=row.steps,
         model_calls=row.model_calls,
         tool_calls=row.tool_calls,
@@ -94,7 +93,7 @@ def submitted_run(
     run_id: str, agent_id: str, input: str, metadata: Mapping[str, Value], submitted_at_ns: int
 ) -> RunInfo:
     """Return what is known of a run that no owner has begun."""
-    at = _utc(submitted_at_ns)
+    at = utc(submitted_at_ns)
     return RunInfo(
         run_id=RunId(run_id),
         agent_id=agent_id,
@@ -113,21 +112,3 @@ def submitted_run(
         version=Version(0),
         position=Position(0),
     )
-
-
-def _utc(at_ns: int) -> datetime:
-    return _START + timedelta(microseconds=at_ns // 1000)
-
-
-def nanoseconds(at: datetime, name: str) -> int:
-    """Return an aware time in nanoseconds since 1970.
-
-    Raises:
-        ValueError: it has no time zone.
-        TypeError: it is no time.
-    """
-    if not isinstance(at, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"{name} is a datetime, not {type(at).__name__}")
-    if at.tzinfo is None or at.utcoffset() is None:
-        raise ValueError(f"{name} has no time zone: use datetime(..., tzinfo=UTC), for one")
-    return (at - _START) // timedelta(microseconds=1) * 1_000

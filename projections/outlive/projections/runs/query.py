@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import builtins
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from hashlib import blake2b
-from itertools import islice
-from typing import Final
 
-from outlive.events import InvalidCursor, InvalidId, LogReader, RunId, RunNotFound, run_stream
+from outlive.events import LogReader, RunId, RunNotFound, run_stream
 from outlive.events.ids import id_of
+from outlive.projections.lists import Catalogue, check_limit
 from outlive.projections.pending import Pending, pending_of
 from outlive.projections.run_summary import read_run
 from outlive.projections.runs.info import (
@@ -20,26 +16,10 @@ from outlive.projections.runs.info import (
     RUN_STATUSES,
     RunInfo,
     RunPage,
-    nanoseconds,
     run_info,
 )
-from outlive.projections.runs.view import (
-    RunRow,
-    RunsView,
-    list_key,
-    run_key,
-    when_key,
-)
-from outlive.projections.views.rows import ViewRows
+from outlive.projections.runs.view import LISTS, RunsView
 from outlive.projections.views.runner import Views
-
-MOST: Final = 1_000
-_WHEN_BYTES: Final = 16
-_CHECK_BYTES: Final = 5
-_AFTER_ALL: Final = b"\xff" * _WHEN_BYTES
-
-Found = tuple[bytes, str, RunRow]
-"""A run in the order of a list: its key by time, its id and its row."""
 
 
 class RunsQuery:
@@ -58,8 +38,16 @@ class RunsQuery:
     ) -> None:
         """Ask `views` of `log`; `submitted` tells of a run whose start nobody has taken up yet."""
         self._log = log
-        self._views = views
         self._submitted = submitted
+        self._runs = Catalogue(
+            log,
+            views,
+            LISTS,
+            view=RunsView.name,
+            statuses=RUN_STATUSES,
+            open_statuses=OPEN_STATUSES,
+            tell=run_info,
+        )
 
     async def get(self, run_id: str) -> RunInfo:
         """Return what is known of a run; of one that waits for an owner, what it was started with.
@@ -75,14 +63,7 @@ class RunsQuery:
                 return waiting
             if not self._log.version(stream):  # It may have begun just now.
                 raise RunNotFound(run_id)
-        entry = self._log.open_entry(stream)  # Before the view, which then knows no less.
-        key = run_key(run_id)
-
-        def find(rows: ViewRows) -> RunInfo | None:
-            row = rows.get(key, RunRow)
-            return None if row is None else run_info(run_id, row, entry)
-
-        found = await self._views.read(RunsView.name, find)
+        found = await self._runs.get(stream)
         if found is None:
             raise RunNotFound(run_id)
         return found
@@ -119,41 +100,16 @@ class RunsQuery:
             InvalidCursor: no page of this log has handed out this cursor.
             ViewBehind, ViewFailed: the view cannot tell now.
         """
-        if status is not None and status not in RUN_STATUSES:
-            raise ValueError(f"a run's status is {', '.join(RUN_STATUSES)}, not {status!r}")
-        if type(limit) is not int or not 1 <= limit <= MOST:
-            raise ValueError(f"a limit is 1 to {MOST:,}, not {limit!r}")
-        if agent_id is not None:
-            _check_text(agent_id)
-        first = b"" if since is None else when_key(nanoseconds(since, "since"), 0)
-        last = _AFTER_ALL if until is None else when_key(nanoseconds(until, "until"), 0)
-        if cursor is not None:
-            last = min(last, self._opened(cursor))
-        # Before the view: each of these runs is in the view then, unless it has no events.
-        entries = {
-            id_of(stream): entry
-            for stream, entry in (
-                self._log.open_entries() if status is None or status in OPEN_STATUSES else ()
-            )
-            if entry.kind == "run"
-        }
-
-        def page(rows: ViewRows) -> RunPage:
-            if status in OPEN_STATUSES:
-                open_ids = [id for id, entry in entries.items() if entry.status == status]
-                found = _open_runs(rows, open_ids, agent_id, first, last)
-            else:
-                found = _listed(rows, list_key(status=status, agent_id=agent_id), first, last)
-            chosen = list(islice(found, limit + 1))
-            more = len(chosen) > limit
-            return RunPage(
-                runs=tuple(
-                    run_info(run_id, row, entries.get(run_id)) for _, run_id, row in chosen[:limit]
-                ),
-                cursor=self._sealed(chosen[limit - 1][0]) if more else None,
-            )
-
-        return await self._views.read(RunsView.name, page)
+        runs, cursor = await self._runs.list(
+            status=status,
+            fields={"agent_id": agent_id},
+            since=since,
+            until=until,
+            order="newest",
+            limit=limit,
+            cursor=cursor,
+        )
+        return RunPage(runs=runs, cursor=cursor)
 
     async def pending(self, *, limit: int = 100) -> builtins.list[Pending]:
         """Return what waits for a person, in all runs: the run that began first comes first.
@@ -168,8 +124,7 @@ class RunsQuery:
             ValueError: a limit that is none.
             CorruptLog, NewerFormat, UnknownEvent: a run that waits cannot be read.
         """
-        if type(limit) is not int or not 1 <= limit <= MOST:
-            raise ValueError(f"a limit is 1 to {MOST:,}, not {limit!r}")
+        check_limit(limit)
         found: builtins.list[Pending] = []
         for stream, entry in self._log.open_entries():
             if entry.kind != "run" or "waiting_for" not in entry.summary:
@@ -179,58 +134,3 @@ class RunsQuery:
             if len(found) >= limit:
                 break
         return found
-
-    def _sealed(self, when: bytes) -> str:
-        return urlsafe_b64encode(when + self._check(when)).decode()
-
-    def _opened(self, cursor: str) -> bytes:
-        try:
-            data = urlsafe_b64decode(cursor)
-        except (Base64Error, ValueError, TypeError):
-            data = b""
-        when = data[:_WHEN_BYTES]
-        if len(data) != _WHEN_BYTES + _CHECK_BYTES or data[_WHEN_BYTES:] != self._check(when):
-            raise InvalidCursor(f"{cursor!r} is no cursor of this log: pass one of a page back")
-        return when
-
-    def _check(self, when: bytes) -> bytes:
-        key = self._log.log_id.encode()[:64]
-        return blake2b(when, key=key, digest_size=_CHECK_BYTES).digest()
-
-
-def _check_text(agent_id: object) -> None:
-    if not isinstance(agent_id, str):
-        raise InvalidId(f"an id of an agent is text, not {type(agent_id).__name__}")
-    try:
-        agent_id.encode()
-    except UnicodeEncodeError:
-        raise InvalidId(f"{agent_id!r} is no id of an agent: it is not valid Unicode") from None
-
-
-def _listed(rows: ViewRows, prefix: bytes, first: bytes, last: bytes) -> Iterator[Found]:
-    """Yield the runs of a list from `first` to before `last`, the last ones first."""
-    found = rows.scan(str, start=prefix + first, end=prefix + last, reverse=True)
-    for key, run_id in found:
-        row = rows.get(run_key(run_id), RunRow)
-        if row is not None:
-            yield key[len(prefix) :], run_id, row
-
-
-def _open_runs(
-    rows: ViewRows,
-    run_ids: Sequence[str],
-    agent_id: str | None,
-    first: bytes,
-    last: bytes,
-) -> Iterator[Found]:
-    """Yield these runs, which the open table has, the last ones first."""
-    found: list[Found] = []
-    for run_id in run_ids:
-        row = rows.get(run_key(run_id), RunRow)
-        if row is None or row.ended_at_ns is not None:
-            continue
-        when = when_key(row.started_at_ns, row.first_position)
-        if first <= when < last and agent_id in (None, row.agent_id):
-            found.append((when, run_id, row))
-    found.sort(reverse=True, key=lambda item: item[0])
-    yield from found

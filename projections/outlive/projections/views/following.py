@@ -26,6 +26,7 @@ from outlive.events import (
     Subscription,
     ViewFailed,
 )
+from outlive.projections.turn import let_others_go_on
 from outlive.projections.views.projection import Projection
 from outlive.projections.views.rows import Rows, ViewRows
 from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
@@ -261,9 +262,7 @@ class FollowedView:
             return
         if self._commit is not None and self._rows and len(self._rows.dirty) >= 2 * _COMMIT_AT:
             await asyncio.shield(self._commit)
-        later: asyncio.Future[None] = self._loop.create_future()
-        self._loop.call_soon(_wake, later)
-        await later
+        await let_others_go_on()
 
     def _begin_commit(self) -> None:
         if self._timer is not None:

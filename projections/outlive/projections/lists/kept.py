@@ -1,0 +1,142 @@
+"""How a view keeps lists: rows that lead to the rows of what it holds.
+
+    its stream                                          its row: a `ListedRow`
+    l, what is asked for (16), begun at (8), position (8)   its id
+
+What is asked for, fields and their values, is a digest, so that keys have a fixed length
+whatever ids are made of. `begun at` is in nanoseconds, and with the position of its first record
+it is unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from outlive.events import Event, Record
+from outlive.events.ids import id_of
+from outlive.projections.views.rows import Rows
+
+WHEN_BYTES: Final = 16
+_WHEN: Final = Struct(">QQ")
+_DIGEST_BYTES: Final = 16
+_LAST_NS: Final = (1 << 63) - 1
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class ListedRow(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """What a view keeps of something that begins, goes on and ends. Changed in place."""
+
+    begun_at_ns: int
+    first_position: int
+    status: str
+    updated_at_ns: int = 0
+    ended_at_ns: int | None = None
+    error_kind: str = ""
+    error_message: str = ""
+    version: int = 0
+    position: int = 0
+
+    @property
+    def when(self) -> bytes:
+        """Its place in a list."""
+        return when_key(self.begun_at_ns, self.first_position)
+
+
+def when_key(begun_at_ns: int, first_position: int) -> bytes:
+    """Return the end of a key of a list: what it is ordered by."""
+    return _WHEN.pack(min(max(begun_at_ns, 0), _LAST_NS), first_position)
+
+
+RowT = TypeVar("RowT", bound=ListedRow)
+
+
+class Lists(Generic[RowT]):
+    """What a view keeps of the entities of a kind: a row each, and lists of them.
+
+    Args:
+        kind: of the entities.
+        row: the type of their rows.
+        over: the statuses of those that have come to their end.
+        kept: the fields by which each list is asked for. Those with `status` among them hold
+            what is over; what is open stands in the log's open table. The first one whose fields
+            are all asked for is read, so the most telling one comes first, and the list of all,
+            without any field, last. A row in which one of the fields is empty is not in the list.
+    """
+
+    def __init__(
+        self, kind: str, row: type[RowT], *kept: tuple[str, ...], over: Collection[str]
+    ) -> None:
+        assert kept[-1] == (), "whatever is asked for, there is a list to look through"
+        self.kind: Final = kind
+        self.row: Final = row
+        self._over = frozenset(over)
+        self._streams = f"{kind}-"
+        self._kept = kept
+        self._of_all = tuple(fields for fields in kept if "status" not in fields)
+        self._of_ended = tuple(fields for fields in kept if "status" in fields)
+
+    def fold(
+        self,
+        record: Record,
+        rows: Rows,
+        *,
+        begin: Callable[[Record], RowT | None],
+        change: Callable[[RowT, Event, int], None],
+    ) -> None:
+        """Put what happened to one of the entities into its row, and the row into the lists.
+
+        A record of another kind, or without its beginning, is passed over.
+
+        Args:
+            record: what happened.
+            rows: those of the view.
+            begin: makes the row of a first record; None if it is none.
+            change: has an event, and when it was recorded, change the row. `updated_at_ns` is
+                still the time of the record before.
+        """
+        stream, events, first_version = record.stream, record.events, record.first_version
+        if not stream.startswith(self._streams):
+            return
+        key = stream.encode()
+        # A new one has no row: not to look for it in the file spares the loop half of the cost.
+        row = None if first_version == 1 else rows.get(key, self.row)
+        if row is None:
+            row = begin(record)
+            if row is None:
+                return
+            _put(rows, id_of(stream), row, self._of_all)
+        at_ns = record.recorded_at_ns
+        for event in events:
+            change(row, event, at_ns)
+        if row.ended_at_ns is None and row.status in self._over:
+            row.ended_at_ns = at_ns
+            _put(rows, id_of(stream), row, self._of_ended)
+        row.updated_at_ns = at_ns
+        row.version = first_version + len(events) - 1
+        row.position = record.position
+        rows.put(key, row)
+
+    def choose(self, asked: Collection[str]) -> tuple[str, ...]:
+        """Return the fields of the list that is best for what is asked for."""
+        return next(fields for fields in self._kept if set(fields) <= set(asked))
+
+
+def _put(rows: Rows, id: str, row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> None:
+    when = row.when
+    for fields in lists:
+        values: tuple[str, ...] = tuple([getattr(row, field) for field in fields])
+        if all(values):
+            rows.put(list_key(fields, values) + when, id)
+
+
+@lru_cache(maxsize=1_024)
+def list_key(fields: tuple[str, ...], values: tuple[str, ...]) -> bytes:
+    """Return what the keys of a list begin with; the place follows."""
+    return b"l" + blake2b(_encode((fields, values)), digest_size=_DIGEST_BYTES).digest()
