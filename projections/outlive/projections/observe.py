@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import msgspec
 
 from outlive.events import (
-    BackgroundResultReceived,
-    InvalidOffset,
     LogReader,
-    MessageDelivered,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallStarted,
@@ -23,23 +20,18 @@ from outlive.events import (
     RunNotFound,
     RunSuspended,
     StreamId,
-    Subscription,
-    ToolResultIgnored,
-    Version,
     run_stream,
 )
+from outlive.projections.to_the_end import Follow, follow_to_end
 
 _ENDS: Final = (RunCompleted, RunFailed, RunCancelled)
-_AFTER_THE_END: Final = (ToolResultIgnored, MessageDelivered, BackgroundResultReceived)
-
-Follow: TypeAlias = Callable[[StreamId, Version], Subscription[Recorded]]
 
 
 class TextReset(msgspec.Struct, frozen=True):
     """What was yielded of this answer is void: it was cut off, and begins anew."""
 
 
-async def observe_run(
+def observe_run(
     log: LogReader,
     run_id: str,
     *,
@@ -62,50 +54,20 @@ async def observe_run(
         InvalidOffset: `after` is beyond the head of the run, negative, or no whole number.
         LogClosed: the log was closed before the run was over.
     """
-    stream = run_stream(run_id)
-    if begun is not None:
-        await begun(stream)
-    head = log.version(stream)
-    if head == 0:
-        raise RunNotFound(run_id)
-    if type(after) is not int or not 0 <= after <= head:
-        raise InvalidOffset(after, head)
     if until not in ("end", "rest"):
         raise ValueError(f"until is 'end' or 'rest', not {until!r}")
-    over = _is_over(log, stream, head) or (until == "rest" and _is_suspended(log, stream))
-    if over and after == head:
-        return
-    async with (follow or _follow(log))(stream, Version(after)) as subscription:
-        async for recorded in subscription:
-            yield recorded
-            if isinstance(recorded.event, _ENDS):
-                return
-            rests = until == "rest" and isinstance(recorded.event, RunSuspended)
-            if rests and log.version(stream) == recorded.version:
-                return
-            if over and recorded.version >= head:
-                return
-
-
-def _is_over(log: LogReader, stream: StreamId, head: Version) -> bool:
-    """Whether the end is in the log already, with what may stand behind it."""
-    back = 1
-    while True:
-        for recorded in reversed(log.read(stream, after=Version(max(head - back, 0)), limit=back)):
-            if recorded.version <= head and not isinstance(recorded.event, _AFTER_THE_END):
-                return isinstance(recorded.event, _ENDS)
-        if back >= head:
-            return False
-        back = min(back * 8, head, 4_096)
-
-
-def _is_suspended(log: LogReader, stream: StreamId) -> bool:
-    entry = log.open_entry(stream)
-    return entry is not None and entry.status == "suspended"
-
-
-def _follow(log: LogReader) -> Follow:
-    return lambda stream, after: log.follow(stream, after=after)
+    rests = until == "rest"
+    return follow_to_end(
+        log,
+        run_stream(run_id),
+        _ENDS,
+        after=after,
+        not_found=RunNotFound(run_id),
+        resting="suspended" if rests else "",
+        rests=(RunSuspended,) if rests else (),
+        follow=follow,
+        begun=begun,
+    )
 
 
 async def text_of(events: AsyncIterator[Recorded]) -> AsyncGenerator[str | TextReset, None]:

@@ -31,7 +31,7 @@ from outlive.projections import TaskInfo, observe_task, task_info
 from outlive.projections.tasks.info import submitted_task
 
 if TYPE_CHECKING:
-    from outlive.projections.tasks.observe import Follow
+    from outlive.projections.to_the_end import Follow
 
 _LARGEST = 2**31
 
