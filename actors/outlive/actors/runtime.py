@@ -52,6 +52,7 @@ from outlive.events import (
     MemoryLog,
     NamedSubscription,
     OutliveError,
+    Position,
     Record,
     Recorded,
     Refused,
@@ -72,6 +73,7 @@ from outlive.projections import (
     RunResult,
     RunsQuery,
     RunsView,
+    TasksView,
     ViewReader,
     ViewRows,
     ViewRunner,
@@ -116,7 +118,7 @@ class Runtime(Steering):
             not there is `blocked`.
         background_tasks: how many tasks run at the same time, and what holds for all of them.
             See `BackgroundTasks`.
-        projections: read models of your own, kept beside the one of runs. See `read_view`.
+        projections: read models of your own, kept beside those of runs and tasks. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
         close_timeout: seconds, or a `timedelta`, that tools which run have when it is closed.
@@ -176,7 +178,11 @@ class Runtime(Steering):
         self._role: Role = role
         self._lease = lease
         self._path = None if path is None else folder_path(path)
-        self._projections = (RunsView(), *_listed(projections, "projections"))
+        self._projections: tuple[Projection, ...] = (
+            RunsView(),
+            TasksView(),
+            *_listed(projections, "projections"),
+        )
         check_projections(self._projections)
         self._agents: dict[str, Agent] = {}
         for agent in _listed(agents, "agents"):
@@ -376,12 +382,17 @@ class Runtime(Steering):
 
     @property
     def tasks(self) -> RuntimeTasks:
-        """The background tasks: `await rt.tasks.get(task_id)`, `cancel`, `resume`, `wait`, ...
+        """The background tasks: `await rt.tasks.get(task_id)`, `list`, `cancel`, `wait`, ...
 
         The same in every role. Raises LogClosed unless the runtime is open.
         """
         return RuntimeTasks(
-            self._open.side.log, ids=self._ids, obey=self._obey, follow=self._follow
+            self._open.side.log,
+            self._open,
+            ids=self._ids,
+            obey=self._obey,
+            follow=self._follow,
+            follow_all=self._follow_all,
         )
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
@@ -500,6 +511,12 @@ class Runtime(Steering):
     def _follow(self, stream: StreamId, after: Version) -> Subscription[Recorded]:
         """Follow a stream until the runtime is closed, whoever owns the log."""
         subscription = self.log.follow(stream, after=after)
+        self._observers[next(self._numbers)] = subscription
+        return subscription
+
+    def _follow_all(self, after: Position) -> Subscription[Record]:
+        """Follow the log until the runtime is closed, whoever owns it."""
+        subscription = self.log.follow_all(after=after)
         self._observers[next(self._numbers)] = subscription
         return subscription
 

@@ -26,6 +26,7 @@ from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
+from outlive.actors.sync_tasks import SyncTasks
 from outlive.actors.until_idle import UntilIdle
 from outlive.actors.workers.port import Workers
 from outlive.events import (
@@ -228,6 +229,11 @@ class SyncRuntime:
     def runs(self) -> SyncRunsQuery:
         """What is known of the runs. See `Runtime.runs`."""
         return SyncRunsQuery(self._runtime.runs, self._await)
+
+    @property
+    def tasks(self) -> SyncTasks:
+        """What is known of the background tasks. See `Runtime.tasks`."""
+        return SyncTasks(self._runtime.tasks, self._await, self.iterate)
 
     def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work`, on another thread, makes of the rows of a view."""

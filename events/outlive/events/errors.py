@@ -4,10 +4,12 @@ OutliveError
 ├── InvalidId                  the caller's id cannot name anything
 ├── NotFound                   there is no such thing; answered at once
 │   ├── RunNotFound
+│   ├── TaskNotFound
 │   ├── SuspensionNotFound
 │   └── AgentNotFound
 ├── Refused                    the command cannot be obeyed in the present state
 │   ├── RunExists              same id, other input
+│   ├── TaskExists             same id, another tool or arguments
 │   ├── InvalidOffset          an offset beyond the head
 │   ├── OffsetMovedOn          another reader of that name is further on
 │   ├── NameTaken              a subscription's name, in use for another stream
@@ -28,6 +30,7 @@ OutliveError
 │   ├── ViewBehind             it has not got as far as the log yet; ask again
 │   └── ViewFailed             it stands still
 ├── RunUnsuccessful            raised by `RunResult.unwrap()`: failed, or at a standstill
+├── TaskUnsuccessful           raised by `TaskResult.unwrap()`
 └── LogError
     ├── WrongExpectedVersion   someone appended first
     ├── LogInUse               another owner holds the folder
@@ -296,6 +299,16 @@ class RunUnsuccessful(OutliveError):
     def __init__(self, run_id: str, status: str, reason: str) -> None:
         super().__init__(f"run {run_id!r} is {status}: {reason}")
         self.run_id = run_id
+        self.status = status
+        self.reason = reason
+
+
+class TaskUnsuccessful(OutliveError):
+    """A task did not succeed. Raised by `TaskResult.unwrap()`."""
+
+    def __init__(self, task_id: str, status: str, reason: str) -> None:
+        super().__init__(f"task {task_id!r} is {status}: {reason}")
+        self.task_id = task_id
         self.status = status
         self.reason = reason
 

@@ -20,10 +20,15 @@ from outlive.projections.run_summary import (
 )
 from outlive.projections.runs import RUN_STATUSES, RunInfo, RunPage, RunsQuery, RunsView
 from outlive.projections.tasks import (
+    TASK_STATUSES,
     TaskAttempt,
     TaskInfo,
+    TaskPage,
     TaskProgress,
     TaskQuestion,
+    TasksQuery,
+    TaskSummary,
+    TasksView,
     observe_task,
     task_info,
 )
@@ -61,10 +66,15 @@ __all__ = [
     "RunsView",
     "Span",
     "StepMark",
+    "TASK_STATUSES",
     "TaskAttempt",
     "TaskInfo",
+    "TaskPage",
     "TaskProgress",
     "TaskQuestion",
+    "TaskSummary",
+    "TasksQuery",
+    "TasksView",
     "TextReset",
     "Timeline",
     "ToolMessage",

@@ -20,18 +20,17 @@ from outlive.events import (
     UnserialisableValue,
     Usage,
     Value,
-    Version,
     from_plain,
     run_stream,
 )
 from outlive.events.run import RunEvent, evolve
 from outlive.projections.messages import Message, Transcript
+from outlive.projections.to_the_end import read_stream
 
 T = TypeVar("T")
 
 STANDING_STILL: Final = ("blocked", "quarantined")
 """The statuses of runs that go on only when somebody does something about their trouble."""
-_PAGE: Final = 1_000
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,13 +119,7 @@ def fold_run(events: Iterable[Event]) -> tuple[RunState, Transcript]:
 
 def read_run(log: LogReader, run_id: str) -> list[Recorded]:
     """Return all events of a run. Raises RunNotFound."""
-    stream, found, after = run_stream(run_id), list[Recorded](), Version(0)
-    while True:
-        page = log.read(stream, after=after, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            break
-        after = page[-1].version
+    found = read_stream(log, run_stream(run_id))
     if not found:
         raise RunNotFound(run_id)
     return found

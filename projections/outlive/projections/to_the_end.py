@@ -88,6 +88,17 @@ def end_of(log: LogReader, stream: StreamId, head: Version, ends: Ends) -> Recor
     return None
 
 
+def read_stream(log: LogReader, stream: StreamId) -> list[Recorded]:
+    """Return all events of a stream."""
+    found, after = list[Recorded](), Version(0)
+    while True:
+        page = log.read(stream, after=after, limit=_PAGE)
+        found += page
+        if len(page) < _PAGE:
+            return found
+        after = page[-1].version
+
+
 def following(log: LogReader) -> Follow:
     """Return how to follow a stream of this log."""
     return lambda stream, after: log.follow(stream, after=after)

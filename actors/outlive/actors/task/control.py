@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, cast
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
@@ -19,7 +19,6 @@ from outlive.actors.task.submitted import (
 from outlive.actors.tool import Tool
 from outlive.events import (
     CorruptLog,
-    Recorded,
     StreamId,
     Value,
     task_stream,
@@ -27,45 +26,37 @@ from outlive.events import (
 )
 from outlive.events.sizes import check_size
 from outlive.events.values import digest
-from outlive.projections import TaskInfo, observe_task, task_info
+from outlive.projections import TaskInfo, TasksQuery, Views
 from outlive.projections.tasks.info import submitted_task
-
-if TYPE_CHECKING:
-    from outlive.projections.to_the_end import Follow
+from outlive.projections.tasks.observe import FollowAll
+from outlive.projections.to_the_end import Follow
 
 _LARGEST = 2**31
 
 
-class RuntimeTasks:
+class RuntimeTasks(TasksQuery):
     """Looks at tasks, and steers them."""
 
     def __init__(
         self,
         log: Inbox,
+        views: Views,
         *,
         ids: Ids,
         obey: Callable[[StreamId, TaskRequest], Awaitable[object | None]],
         follow: Follow,
+        follow_all: FollowAll,
     ) -> None:
-        self._log = log
+        super().__init__(
+            log,
+            views,
+            follow=follow,
+            follow_all=follow_all,
+            begun=partial(has_begun, log),
+            submitted=partial(_submitted, log),
+        )
         self._ids = ids
         self._obey = obey
-        self._follow = follow
-
-    async def get(self, task_id: str) -> TaskInfo:
-        """Return what became of a task so far, with its attempts.
-
-        One that was enqueued while no owner is up has the status `submitted` until one is.
-
-        Raises:
-            TaskNotFound: at once, when there is no such task.
-        """
-        stream = task_stream(task_id)
-        if not self._log.version(stream):
-            waits = self._submitted(stream)
-            if waits is not None:
-                return waits
-        return task_info(self._log, task_id)
 
     async def enqueue(
         self,
@@ -162,54 +153,26 @@ class RuntimeTasks:
         request = ResumeTaskRequest(value=plain, key=key, by=by)
         return await self._obey(task_stream(task_id), request) is None
 
-    async def wait(
-        self, task_ids: str | Sequence[str], *, timeout: float | None = None
-    ) -> list[TaskInfo]:
-        """Wait until the tasks are over, and return what became of them, in this order.
 
-        Raises:
-            TaskNotFound: at once, when one of them does not exist.
-            TimeoutError: they are not all over within `timeout` seconds; they go on.
-            LogClosed: this runtime was closed first.
-        """
-        ids = [task_ids] if isinstance(task_ids, str) else list(task_ids)
-        for task_id in ids:
-            await self.get(task_id)
-        async with asyncio.timeout(timeout):
-            for task_id in ids:
-                async for _ in self.observe(task_id):
-                    pass
-        return [await self.get(task_id) for task_id in ids]
-
-    async def observe(self, task_id: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
-        """Yield a task's events beyond version `after`, then live, until its end.
-
-        See `outlive.projections.observe_task`, also for what it raises.
-        """
-        await has_begun(self._log, task_stream(task_id))
-        events = observe_task(self._log, task_id, after=after, follow=self._follow)
-        async for recorded in events:
-            yield recorded
-
-    def _submitted(self, stream: StreamId) -> TaskInfo | None:
-        """Return what is known of a task that waits in the inbox; None if there is no such."""
-        for command in self._log.submitted():
-            if command.stream != stream:
-                continue
-            try:
-                request = decode_request(command.data)
-            except CorruptLog:
-                continue  # Nobody can begin it.
-            if isinstance(request, EnqueueRequest):
-                return submitted_task(
-                    stream,
-                    tool=request.tool,
-                    arguments=request.arguments,
-                    agent_id=request.agent_id,
-                    priority=request.priority,
-                    submitted_at_ns=command.submitted_at_ns,
-                )
-        return None
+def _submitted(log: Inbox, stream: StreamId) -> TaskInfo | None:
+    """Return what is known of a task that waits in the inbox; None if there is no such."""
+    for command in log.submitted():
+        if command.stream != stream:
+            continue
+        try:
+            request = decode_request(command.data)
+        except CorruptLog:
+            continue  # Nobody can begin it.
+        if isinstance(request, EnqueueRequest):
+            return submitted_task(
+                stream,
+                tool=request.tool,
+                arguments=request.arguments,
+                agent_id=request.agent_id,
+                priority=request.priority,
+                submitted_at_ns=command.submitted_at_ns,
+            )
+    return None
 
 
 def _plain(values: Mapping[str, object] | None) -> dict[str, Value]:

@@ -82,6 +82,8 @@ def check_text(name: str, text: object) -> None:
     """Raise InvalidId unless something may be named by this text."""
     if not isinstance(text, str):
         raise InvalidId(f"{name} is text, not {type(text).__name__}")
+    if not text:
+        raise InvalidId(f"{name} must not be empty")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,22 +1,30 @@
-"""Background tasks, as they are looked at from outside."""
+"""Background tasks, as they are looked at from outside: one, lists of them, and followed live."""
 
+from outlive.projections.tasks.fold import TaskFold, read_task, task_info
 from outlive.projections.tasks.info import (
+    TASK_STATUSES,
     TaskAttempt,
     TaskInfo,
+    TaskPage,
     TaskProgress,
     TaskQuestion,
-    fold_task,
-    read_task,
-    task_info,
+    TaskSummary,
 )
 from outlive.projections.tasks.observe import observe_task
+from outlive.projections.tasks.query import TasksQuery
+from outlive.projections.tasks.view import TasksView
 
 __all__ = [
+    "TASK_STATUSES",
     "TaskAttempt",
+    "TaskFold",
     "TaskInfo",
+    "TaskPage",
     "TaskProgress",
     "TaskQuestion",
-    "fold_task",
+    "TaskSummary",
+    "TasksQuery",
+    "TasksView",
     "observe_task",
     "read_task",
     "task_info",

@@ -1,73 +1,77 @@
-"""What became of a background task, with all its attempts: folded from its events."""
+"""What is told of a task: who has asked for it, how far it is, what its attempts came to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from datetime import datetime
+from typing import Final, Literal, TypeAlias, cast
 
 import msgspec
-from msgspec.structs import replace
 
 from outlive.events import (
     CallId,
     Failure,
-    LogReader,
     OpenEntry,
-    Recorded,
+    Position,
     RunId,
     StreamId,
-    TaskCancelled,
-    TaskEvent,
-    TaskFailed,
-    TaskInDoubt,
-    TaskNotFound,
-    TaskProgressed,
-    TaskQueued,
-    TaskRecovered,
-    TaskResumed,
-    TaskRetryScheduled,
-    TaskStarted,
-    TaskState,
-    TaskStepCompleted,
-    TaskSucceeded,
-    TaskSuspended,
-    TaskTimedOut,
+    TaskUnsuccessful,
     Value,
     Version,
-    task_stream,
 )
+from outlive.events.background import TaskMode
 from outlive.events.ids import id_of
-from outlive.events.task import evolve
+from outlive.projections.lists import utc
 from outlive.projections.run_summary import STANDING_STILL
+from outlive.projections.tasks.view import MESSAGE_CHARS, AttemptRow, TaskRow
+
+OPEN_STATUSES: Final = ("queued", "running", "suspended", *STANDING_STILL)
+TASK_STATUSES: Final = (
+    *OPEN_STATUSES,
+    "succeeded",
+    "failed",
+    "timed_out",
+    "cancelled",
+    "rejected",
+)
+"""All statuses that a task in a list may have."""
 
 AttemptOutcome: TypeAlias = Literal[
-    "open", "succeeded", "failed", "timed_out", "cut_off", "suspended", "in_doubt", "cancelled"
+    "running",
+    "succeeded",
+    "failed",
+    "timed_out",
+    "cancelled",
+    "suspended",
+    "in_doubt",
+    "cut_off",
 ]
-_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PAGE: Final = 1_000
+"""`cut_off`: the process ended while it ran. `suspended`: it asked a person.
+`in_doubt`: nobody knows what it has done, and a person must say."""
 
 
 class TaskAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One time that the tool's body was entered. `worker` is the process that has done it.
+    """One attempt at the tool's call.
 
-    `cut_off`: its process died; `ended_at` is when another one took it up then.
+    `ended_at` of one that was cut off, or in doubt after a crash, is the last that the log heard
+    of its process. `worker` is the process that made it. Times are in UTC.
     """
 
     number: int
-    worker: str
+    outcome: AttemptOutcome
     started_at: datetime
     ended_at: datetime | None = None
-    outcome: AttemptOutcome = "open"
     error: Failure | None = None
+    worker: str = ""
 
 
 class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the tool has said to be, last."""
+    """What the tool has told last of how far it is: `done`, of `total` if that is known."""
 
+    attempt: int
     done: float
-    total: float | None = None
-    note: str = ""
+    total: float | None
+    note: str
+    at: datetime
 
 
 class TaskQuestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,36 +82,44 @@ class TaskQuestion(msgspec.Struct, frozen=True, kw_only=True):
     answer_schema: dict[str, Value] | None = None
 
 
-class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A background task.
+class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A background task in a list.
 
     `status` is `queued` (with `retry_at` it waits to be tried again), `running`, `suspended` (it
-    waits for answers to `questions`, or is `in_doubt`), `succeeded`, `failed`, `timed_out`,
-    `cancelled` or `rejected`; or `blocked` or `quarantined`, and `error` tells why; or
-    `submitted`: it waits for an owner. `run_id` and
-    `call_id` are the run that has asked for it, if one has, and its call. `steps` counts the
-    finished `ctx.step`s of all attempts. Times are in UTC.
+    waits for a person: for answers to what it `asks`, or to say what became of an attempt,
+    `in_doubt`), `succeeded`, `failed`, `timed_out`, `cancelled` or `rejected`; or `blocked` or
+    `quarantined`, and `error` tells why; or `submitted`: it waits for an owner (`get` tells of
+    these, `list` does not). `run_id` and `call_id` are the run that has asked for it, if one has,
+    and its call. `attempt` is the number of the last attempt, and `attempts` holds the last 100
+    of them. `steps` counts the finished `ctx.step`s of all attempts, `recoveries` how often a
+    process took the task up. `version` and `position` are those of the last event, and
+    `updated_at` is its time. Times are in UTC.
     """
 
     task_id: str
     status: str
     tool: str
-    arguments: dict[str, Value]
     agent_id: str
-    run_id: RunId | None
-    call_id: CallId | None
+    run_id: RunId | None = None
+    call_id: CallId | None = None
+    thread_id: str | None = None
+    resource_id: str | None = None
+    mode: TaskMode = "deferred"
     priority: int
     queued_at: datetime
-    ended_at: datetime | None
-    attempts: tuple[TaskAttempt, ...] = ()
+    updated_at: datetime
+    ended_at: datetime | None = None
     retry_at: datetime | None = None
+    attempt: int = 0
+    attempts: tuple[TaskAttempt, ...] = ()
     progress: TaskProgress | None = None
     steps: int = 0
-    questions: tuple[TaskQuestion, ...] = ()
+    recoveries: int = 0
+    asks: tuple[str, ...] = ()
     in_doubt: bool = False
-    result: Value = None
     error: Failure | None = None
     version: Version
+    position: Position
 
     @property
     def over(self) -> bool:
@@ -115,138 +127,79 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.ended_at is not None
 
 
-class _Fold:
-    """Folds a task's events, in order."""
+class TaskInfo(TaskSummary, frozen=True, kw_only=True):
+    """All that is known of a background task.
 
-    def __init__(self, queued: TaskQueued, at: datetime) -> None:
-        self._queued = queued
-        self._queued_at = at
-        self._state = TaskState()
-        self._attempts: dict[int, TaskAttempt] = {}
-        self._questions: dict[str, TaskQuestion] = {}
-        self._progress: TaskProgress | None = None
-        self._steps = 0
-        self._result: Value = None
-        self._ended_at: datetime | None = None
-
-    def take(self, event: TaskEvent, at: datetime) -> None:
-        state = self._state = evolve(self._state, event)
-        match event:
-            case TaskStarted():
-                started = TaskAttempt(number=event.attempt, worker=event.worker, started_at=at)
-                self._attempts[event.attempt] = started
-            case TaskProgressed():
-                self._progress = TaskProgress(done=event.done, total=event.total, note=event.note)
-            case TaskStepCompleted():
-                self._steps += 1
-            case TaskSuspended():
-                self._questions[event.key] = TaskQuestion(
-                    key=event.key, payload=event.payload, answer_schema=event.answer_schema
-                )
-                self._end(event.attempt, at, "suspended")
-            case TaskResumed():
-                self._questions.pop(event.key, None)
-            case TaskInDoubt():
-                self._end(event.attempt, at, "in_doubt")
-            case TaskRecovered():
-                self._end(state.attempt, at, "cut_off")
-            case TaskRetryScheduled():
-                late = event.reason.kind == "timeout"
-                self._end(event.attempt, at, "timed_out" if late else "failed", event.reason)
-            case TaskSucceeded():
-                self._result = event.result
-                self._end(event.attempt, at, "succeeded")
-            case TaskFailed():
-                self._end(event.attempt, at, "failed", event.error)
-            case TaskTimedOut():
-                self._end(event.attempt, at, "timed_out", event.error)
-            case TaskCancelled():
-                self._end(state.attempt, at, "cancelled")
-            case _:
-                pass
-        if state.over and self._ended_at is None:
-            self._ended_at = at
-
-    def _end(
-        self, number: int, at: datetime, outcome: AttemptOutcome, error: Failure | None = None
-    ) -> None:
-        attempt = self._attempts.get(number)
-        if attempt is not None and attempt.outcome in ("open", "cut_off"):
-            ended_at = attempt.ended_at or at
-            self._attempts[number] = replace(
-                attempt, ended_at=ended_at, outcome=outcome, error=error
-            )
-
-    def info(self, task_id: str, version: Version, entry: OpenEntry | None) -> TaskInfo:
-        queued, state = self._queued, self._state
-        status: str = state.status
-        error = state.error
-        if entry is not None and entry.status in STANDING_STILL:
-            status, error = entry.status, Failure(kind=entry.status, message=entry.reason)
-        return TaskInfo(
-            task_id=task_id,
-            status=status,
-            tool=queued.tool,
-            arguments=queued.arguments,
-            agent_id=queued.agent_id,
-            run_id=RunId(queued.run_id) if queued.run_id else None,
-            call_id=queued.call_id if queued.run_id else None,
-            priority=queued.priority,
-            queued_at=self._queued_at,
-            ended_at=self._ended_at,
-            attempts=tuple(self._attempts.values()),
-            retry_at=None if state.wake_at_ns is None else utc(state.wake_at_ns),
-            progress=self._progress,
-            steps=self._steps,
-            questions=tuple(self._questions.values()) if not state.over else (),
-            in_doubt=state.in_doubt,
-            result=self._result,
-            error=error,
-            version=version,
-        )
-
-
-def fold_task(
-    task_id: str, events: Iterable[Recorded], *, entry: OpenEntry | None = None
-) -> TaskInfo:
-    """Return what became of a task, from all its events.
-
-    `entry` is its row of the open table, if it has one. Raises TaskNotFound: there are no events.
+    `questions` are those that a person has to answer, and `result` is what the tool has returned.
     """
-    fold: _Fold | None = None
-    version = Version(0)
-    for recorded in events:
-        at = utc(recorded.recorded_at_ns)
-        if fold is None:
-            if not isinstance(recorded.event, TaskQueued):
-                break
-            fold = _Fold(recorded.event, at)
-        if isinstance(recorded.event, TaskEvent):
-            fold.take(recorded.event, at)
-        version = recorded.version
-    if fold is None:
-        raise TaskNotFound(task_id)
-    return fold.info(task_id, version, entry)
+
+    arguments: dict[str, Value]
+    questions: tuple[TaskQuestion, ...] = ()
+    result: Value = None
+
+    def unwrap(self) -> Value:
+        """Return the result of a task that has succeeded.
+
+        Raises:
+            TaskUnsuccessful: it has not; the message says why.
+        """
+        if self.status != "succeeded":
+            error = self.error or Failure(kind=self.status)
+            reason = f"{error.kind}: {error.message}".rstrip(": ")
+            raise TaskUnsuccessful(self.task_id, self.status, reason)
+        return self.result
 
 
-def read_task(log: LogReader, task_id: str) -> list[Recorded]:
-    """Return all events of a task. Raises TaskNotFound."""
-    stream, found, after = task_stream(task_id), list[Recorded](), Version(0)
-    while True:
-        page = log.read(stream, after=after, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            break
-        after = page[-1].version
-    if not found:
-        raise TaskNotFound(task_id)
-    return found
+class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some tasks; `cursor` leads to the next page, None when there is none."""
+
+    tasks: tuple[TaskSummary, ...]
+    cursor: str | None = None
 
 
-def task_info(log: LogReader, task_id: str) -> TaskInfo:
-    """Return what became of a task so far. Raises TaskNotFound."""
-    events = read_task(log, task_id)
-    return fold_task(task_id, events, entry=log.open_entry(task_stream(task_id)))
+def task_summary(task_id: str, row: TaskRow, entry: OpenEntry | None) -> TaskSummary:
+    """Put together what the view and the open table know of a task."""
+    status, error = row.status, None
+    if row.error_kind:
+        error = Failure(kind=row.error_kind, message=row.error_message)
+    if row.ended_at_ns is None and entry is not None and entry.status in STANDING_STILL:
+        status = entry.status
+        error = Failure(kind=status, message=entry.reason[:MESSAGE_CHARS])
+    progress = row.progress
+    return TaskSummary(
+        task_id=task_id,
+        tool=row.tool,
+        agent_id=row.agent_id,
+        run_id=RunId(row.run_id) if row.run_id else None,
+        call_id=CallId(row.call_id) if row.call_id else None,
+        thread_id=row.thread_id or None,
+        resource_id=row.resource_id or None,
+        mode=cast("TaskMode", row.mode),
+        priority=row.priority,
+        status=status,
+        queued_at=utc(row.begun_at_ns),
+        updated_at=utc(row.updated_at_ns),
+        ended_at=_utc(row.ended_at_ns),
+        retry_at=_utc(row.retry_at_ns),
+        attempt=row.attempt,
+        attempts=tuple(map(_attempt, row.attempts)),
+        progress=None
+        if progress is None
+        else TaskProgress(
+            attempt=progress.attempt,
+            done=progress.done,
+            total=progress.total,
+            note=progress.note,
+            at=utc(progress.at_ns),
+        ),
+        steps=row.steps,
+        recoveries=row.recoveries,
+        asks=tuple(row.asks),
+        in_doubt=row.in_doubt,
+        error=error,
+        version=Version(row.version),
+        position=Position(row.position),
+    )
 
 
 def submitted_task(
@@ -259,21 +212,31 @@ def submitted_task(
     submitted_at_ns: int,
 ) -> TaskInfo:
     """Return what is known of a task that no owner has begun."""
+    at = utc(submitted_at_ns)
     return TaskInfo(
         task_id=id_of(stream),
         status="submitted",
         tool=tool,
         arguments=arguments,
         agent_id=agent_id,
-        run_id=None,
-        call_id=None,
         priority=priority,
-        queued_at=utc(submitted_at_ns),
-        ended_at=None,
+        queued_at=at,
+        updated_at=at,
         version=Version(0),
+        position=Position(0),
     )
 
 
-def utc(at_ns: int) -> datetime:
-    """Return an instant of the log as a time."""
-    return _START + timedelta(microseconds=at_ns // 1000)
+def _attempt(row: AttemptRow) -> TaskAttempt:
+    return TaskAttempt(
+        number=row.number,
+        outcome=cast("AttemptOutcome", row.outcome),
+        started_at=utc(row.started_at_ns),
+        ended_at=_utc(row.ended_at_ns),
+        error=row.error,
+        worker=row.worker,
+    )
+
+
+def _utc(at_ns: int | None) -> datetime | None:
+    return None if at_ns is None else utc(at_ns)
