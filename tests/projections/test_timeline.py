@@ -32,8 +32,11 @@ from outlive.events import (
     ToolStepCompleted,
     Usage,
     run_stream,
+    task_stream,
 )
-from outlive.projections.timeline import Timeline, timeline
+from outlive.events.run.background import TaskEnd
+from outlive.projections.timeline import Span, Timeline, timeline
+from tests.support.tasks import BOOM, TaskLog
 
 MS = 1_000_000
 CALL = CallId("0.0")
@@ -245,3 +248,95 @@ def test_a_task_is_a_span_from_its_request_to_its_result_though_the_model_goes_o
     ]
     span = timeline(recorded(*asked[:2], waited)).spans[1]
     assert (span.outcome, span.error) == ("failed", late)
+
+
+def a_task_of(*events: Event) -> Span:
+    """Return the span of a background task in a run, that ends with these events."""
+    plan = BackgroundCall(task_id="r:0.0")
+    asked = ModelCallCompleted(
+        tool_calls=(RequestedToolCall(call_id=CALL, name="crawl", task=plan),)
+    )
+    requested = TaskRequested(call_id=CALL, task_id="r:0.0")
+    line = timeline(recorded(BEGIN[0], [asked, requested], events))
+    span = line.spans[-1]
+    assert (span.kind, span.name, span.task_id, span.call_id) == ("task", "crawl", "r:0.0", CALL)
+    return span
+
+
+def test_a_background_task_is_a_span_of_its_run() -> None:
+    def received(status: TaskEnd, error: Failure | None = None) -> BackgroundResultReceived:
+        return BackgroundResultReceived(call_id=CALL, task_id="r:0.0", status=status, error=error)
+
+    deferred = ToolCallDeferred(call_id=CALL, task_id="r:0.0")
+    boom = Failure(kind="error", message="bang")
+    late = Failure(kind="timeout")
+
+    assert a_task_of(deferred).outcome == "open"
+    assert a_task_of(deferred, received("succeeded")).outcome == "completed"
+    assert a_task_of(received("succeeded"), ToolCallCompleted(call_id=CALL)).elapsed_ms == 10
+    ended = a_task_of(deferred, received("timed_out", late))
+    assert (ended.outcome, ended.error) == ("failed", late)
+    ended = a_task_of(received("failed"), ToolCallFailed(call_id=CALL, error=boom))
+    assert (ended.outcome, ended.error) == ("failed", boom)
+    ended = a_task_of(ToolCallFailed(call_id=CALL, attempt=0, error=boom))
+    assert (ended.outcome, ended.error) == ("failed", boom)
+
+
+def of_task(tasks: TaskLog) -> Timeline:
+    return timeline(tasks.log.read(task_stream("t1")))
+
+
+def test_a_task_has_a_timeline_of_its_attempts() -> None:
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.begin("t1")
+    tasks.step("t1", "page")
+    tasks.fail("t1", delay=1)
+    tasks.start("t1")
+    tasks.progress("t1", 1.0)
+    tasks.recover("t1")
+    tasks.ask("t1", "which")
+    tasks.answer("t1", 2)
+    tasks.start("t1")
+    tasks.succeed("t1", 3)
+
+    line = of_task(tasks)
+
+    assert [(span.kind, span.name, span.attempt, span.outcome) for span in line.spans] == [
+        ("tool", "look", 1, "failed"),
+        ("tool", "look", 2, "cut_off"),
+        ("tool", "look", 3, "suspended"),
+        ("tool", "look", 4, "completed"),
+    ]
+    failed, cut_off, _, _ = line.spans
+    assert [mark.key for mark in failed.steps] == ["page"]
+    assert (failed.error, failed.retry_at_ns is not None) == (BOOM, True)
+    assert cut_off.elapsed_ms == 10
+    assert [recovery.epoch for recovery in line.recoveries] == [2]
+    assert line.ended_at_ns == line.last_at_ns
+
+
+def test_a_task_that_is_cancelled_or_rejected_is_over() -> None:
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.begin("t1")
+    assert of_task(tasks).ended_at_ns is None
+    tasks.cancel("t1")
+    line = of_task(tasks)
+    assert [span.outcome for span in line.spans] == ["failed"]
+    assert line.ended_at_ns == line.last_at_ns
+
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.queue("t1", verdict="reject")
+    assert (of_task(tasks).spans, of_task(tasks).ended_at_ns) == ((), 10 * MS)
+
+
+def test_what_a_task_in_doubt_was_doing_is_told() -> None:
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.begin("t1")
+    tasks.recover("t1", in_doubt="ask")
+    assert [span.outcome for span in of_task(tasks).spans] == ["in_doubt"]
+
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.begin("t1")
+    tasks.recover("t1", in_doubt="fail")
+    (span,) = of_task(tasks).spans
+    assert (span.outcome, span.error and span.error.kind) == ("cut_off", "in_doubt")

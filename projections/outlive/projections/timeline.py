@@ -1,4 +1,4 @@
-"""A run on a time axis: model and tool calls, child runs, tasks, and who took it up again."""
+"""A run or a task on a time axis: calls, child runs, tasks, and who took it up again."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from outlive.events import (
     RunCompleted,
     RunFailed,
     RunRecovered,
+    TaskQueued,
     TaskRequested,
     ToolCallCompleted,
     ToolCallFailed,
@@ -33,6 +34,7 @@ from outlive.events import (
     ToolStepCompleted,
     Usage,
 )
+from outlive.projections.task_as_run import as_of_run
 
 Outcome: TypeAlias = Literal["open", "completed", "failed", "cut_off", "suspended", "in_doubt"]
 """`cut_off`: the process ended while it ran. `suspended`: it asked a person.
@@ -53,12 +55,13 @@ class StepMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a model or tool call, or what answers one: a child run, or a task.
+    """One attempt at a model or tool call, or what answers one: a child run or a task.
 
     `ended_at_ns` of an attempt that was cut off is the last that the log heard of its process:
-    it lived at least until then. `name` is the tool's, the model's, or the sub-agent's id. `steps`
-    are those that this attempt recorded; those that it was given from earlier attempts are not
-    among them.
+    it lived at least until then. `name` is the tool's, the model's, or the sub-agent's id. `run_id`
+    is the child run, and `task_id` the task, whose attempts are in its own timeline. `steps` are
+    those that this attempt recorded; those that it was given from earlier attempts are not among
+    them.
     """
 
     kind: Literal["model", "tool", "run", "task"]
@@ -77,7 +80,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     deltas: int = 0
     characters: int = 0  # of text in those deltas
     steps: tuple[StepMark, ...] = ()
-    run_id: str = ""  # of the child run
+    run_id: str = ""
     task_id: str = ""
 
     @property
@@ -99,7 +102,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as spans, in the order in which they began. All zero for no events."""
+    """A run or task as spans, in the order in which they began. All zero for no events."""
 
     started_at_ns: int = 0
     last_at_ns: int = 0
@@ -115,7 +118,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timeline(events: Iterable[Recorded]) -> Timeline:
-    """Fold a run's events, from its first one on, into its timeline. Pure.
+    """Fold the events of a run or task, from its first one on, into its timeline. Pure.
 
     Events that make no sense (an end without a start) are passed over.
     """
@@ -136,13 +139,23 @@ class _Fold:
         self._last: Recorded | None = None
         self._silent: Recorded | None = None  # the last event before the recovery of this commit
         self._ended_at_ns: int | None = None
-        self._names: dict[str, str] = {}  # of tools, by call, where the start does not say
+        self._names: dict[str, str] = {}  # of tools that tasks call, by call id
+        self._task: TaskQueued | None = None  # what it is of, if not of a run
 
     def apply(self, recorded: Recorded) -> None:
         """Take one event, in order."""
         if self._last is not None and recorded.position != self._last.position:
             self._silent = None
-        event, key = recorded.event, _key_of(recorded.event)
+        event = recorded.event
+        if isinstance(event, TaskQueued):
+            self._task = event
+        events = (event,) if self._task is None else as_of_run(event, self._task, len(self._spans))
+        for one in events:
+            self._apply(recorded, one)
+        self._first, self._last = self._first or recorded, recorded
+
+    def _apply(self, recorded: Recorded, event: Event) -> None:
+        key = _key_of(event)
         match event:
             case ModelCallStarted():
                 self._spans[key] = Span(
@@ -159,10 +172,8 @@ class _Fold:
                         span, deltas=span.deltas + 1, characters=span.characters + len(event.text)
                     )
             case ModelCallCompleted():
-                self._names.update(
-                    (call.call_id, call.name) for call in event.tool_calls if call.task is not None
-                )
                 self._end(recorded, key, outcome="completed", usage=event.usage)
+                self._names |= {call.call_id: call.name for call in event.tool_calls if call.task}
             case ModelCallFailed():
                 retry = event.retry_at_ns
                 self._end(recorded, key, outcome="failed", error=event.error, retry_at_ns=retry)
@@ -189,6 +200,22 @@ class _Fold:
                     started_at_ns=recorded.recorded_at_ns,
                     run_id=event.run_id,
                 )
+            case TaskRequested():
+                self._spans[key] = Span(
+                    kind="task",
+                    name=self._names.get(event.call_id, ""),
+                    step=_step_of(event.call_id),
+                    call_id=event.call_id,
+                    started_version=recorded.version,
+                    started_at_ns=recorded.recorded_at_ns,
+                    task_id=event.task_id,
+                )
+            case BackgroundResultReceived():
+                # Of one that the step waits for, the result of the call, which follows, ends it.
+                if event.status == "succeeded":
+                    self._end(recorded, key, outcome="completed")
+                elif event.error is not None:
+                    self._end(recorded, key, outcome="failed", error=event.error)
             case ChildRunEnded():
                 if span := self._spans.get(key):  # The result of the call, which follows, ends it.
                     self._spans[key] = replace(span, usage=event.usage)
@@ -241,7 +268,6 @@ class _Fold:
                 self._ended_at_ns = recorded.recorded_at_ns
             case _:
                 pass
-        self._first, self._last = self._first or recorded, recorded
 
     def _end(
         self,
@@ -292,8 +318,10 @@ def _key_of(event: Event) -> _Key:
             return event.step, event.attempt
         case ModelAttemptAbandoned():
             return event.step, event.attempt
-        case ToolCallStarted() | ToolStepCompleted() | ToolCallCompleted() | ToolCallFailed():
+        case ToolCallStarted() | ToolStepCompleted() | ToolCallCompleted():
             return event.call_id, event.attempt
+        case ToolCallFailed():
+            return event.call_id, max(event.attempt, 1)  # 0: a task could not be begun, for one
         case ToolCallSuspended() | ToolCallInDoubt():
             return event.call_id, event.attempt
         case ChildRunStarted() | ChildRunEnded() | TaskRequested() | BackgroundResultReceived():
