@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from outlive.cli._app import run
+from outlive.cli._asking import opened
 from outlive.cli._exit import INTERRUPTED, OK, USAGE
-from outlive.cli._runs import opened
 from outlive.events import ToolCallFailed, ToolCallStarted
 from outlive.events.values import canonical, digest
 from outlive.projections import read_run

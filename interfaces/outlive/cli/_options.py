@@ -14,3 +14,11 @@ Json: TypeAlias = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")
 ]
 RunId: TypeAlias = Annotated[str, Parameter(help="Id of the run.")]
+Since: TypeAlias = Annotated[
+    str | None,
+    Parameter(help="Only what began then or later: 90m, 24h, 7d ago, or a date (UTC)."),
+]
+Until: TypeAlias = Annotated[str | None, Parameter(help="Only what began before then.")]
+Cursor: TypeAlias = Annotated[
+    str | None, Parameter(help="Where to go on: what the page before ended with.")
+]

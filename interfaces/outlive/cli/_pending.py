@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import cast
 
 from outlive.cli._answered import answered
+from outlive.cli._asking import opened
 from outlive.cli._exit import OK, Wrong, complain
 from outlive.cli._json import plain, print_json
 from outlive.cli._pending_text import print_pending
-from outlive.cli._runs import opened
 from outlive.cli._text import console
 from outlive.events import LogReader, SystemClock
 from outlive.projections import Pending, RunsQuery, RunsView, ViewReader, pending_of, read_run

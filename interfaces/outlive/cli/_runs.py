@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,6 +12,7 @@ from rich.text import Text
 
 from outlive.actors.run.begun import has_begun
 from outlive.cli._answered import answered
+from outlive.cli._asking import opened
 from outlive.cli._exit import FAILED, NOT_FOUND, OK, Wrong, complain
 from outlive.cli._json import plain, print_json, recorded_object, utc
 from outlive.cli._pending_text import print_pending
@@ -48,7 +47,7 @@ class ToolCallFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call with all its attempts. `elapsed_ms` is their sum, up to the last event.
 
     That of a sub-agent has one, and is answered by run `run_id`; one in the background by task
-    `task_id`, which counts its own.
+    `task_id`, which has attempts of its own.
     """
 
     call_id: str
@@ -153,16 +152,6 @@ def _tool_call(
     )
 
 
-@contextmanager
-def opened(data: Path) -> Generator[LmdbReader, None, None]:
-    """Open a log to read it; it is closed at the end. Raises LogError."""
-    log = LmdbReader(data)
-    try:
-        yield log
-    finally:
-        log.close()
-
-
 def show_run(data: Path, run_id: str, *, json: bool) -> int:
     """Print what a run came to so far. Raises RunNotFound, LogError."""
     with opened(data) as log:
@@ -227,13 +216,13 @@ def _tool_calls(facts: RunFacts) -> Table:
     for call in facts.tool_calls:
         says = _SAYS.get(call.outcome, call.outcome)
         note = "" if call.error is None else f"{call.error.kind}: {call.error.message}"
-        child = "" if call.run_id is None else f"run {printable(call.run_id)}"
-        child = child if call.task_id is None else f"task {printable(call.task_id)}"
+        who = "" if call.run_id is None else f"run {printable(call.run_id)}"
+        who = who if call.task_id is None else f"task {printable(call.task_id)}"
         calls.add_row(
             Text(printable(call.call_id), style="bold"),
             Text(printable(call.name, limit=30), style="cyan"),
-            child or counted(call.attempts, "attempt"),
-            "" if child else counted(call.steps, "step"),
+            who or counted(call.attempts, "attempt"),
+            "" if who else counted(call.steps, "step"),
             duration(call.elapsed_ms),
             Text(says, style="green" if says == "completed" else "yellow"),
             Text(printable(note, limit=80), style="red"),

@@ -10,7 +10,7 @@ from rich.text import Text
 from outlive.cli._text import counted, duration, printable
 from outlive.projections.timeline import Outcome, Span, Timeline
 
-_STYLE: Final = {"model": "magenta", "tool": "cyan", "run": "green", "task": "yellow"}
+_STYLE: Final = {"model": "magenta", "tool": "cyan", "run": "green", "task": "blue"}
 _MARK: Final[dict[Outcome, str]] = {
     "completed": "",
     "cut_off": "✗",
@@ -58,7 +58,7 @@ def _label(span: Span) -> str:
     if span.kind == "model":
         return f"model {span.step}  #{span.attempt}"
     name = f"{printable(span.name, limit=24)} {span.call_id}"
-    return f"{name}  {span.kind}" if span.kind != "tool" else f"{name}  #{span.attempt}"
+    return f"{name}  #{span.attempt}" if span.kind == "tool" else f"{name}  {span.kind}"
 
 
 def _note(span: Span) -> str:

@@ -1,0 +1,41 @@
+"""Asking a log in a folder, beside whatever process owns it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from outlive.cli._exit import Wrong
+from outlive.events import LmdbReader, LogReader, SystemClock
+from outlive.projections import Projection, ViewReader, Views
+
+T = TypeVar("T")
+
+
+@contextmanager
+def opened(data: Path) -> Generator[LmdbReader, None, None]:
+    """Open a log to read it; it is closed at the end. Raises LogError."""
+    log = LmdbReader(data)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def answer_of(
+    data: Path,
+    projection: Projection,
+    ask: Callable[[LogReader, Views], Coroutine[Any, Any, T]],
+) -> T:
+    """Return what a view of the log answers. Raises LogError, ViewError, NotFound, Wrong."""
+    with opened(data) as log:
+        views = ViewReader(log, [projection], folder=data / "views", clock=SystemClock())
+        try:
+            return asyncio.run(ask(log, views))
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        finally:
+            views.close()
