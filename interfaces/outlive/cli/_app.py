@@ -13,16 +13,17 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from outlive.cli._exit import INTERRUPTED, code_of, complain
-from outlive.cli._options import Data, Json, RunId
+from outlive.cli._options import Cursor, Data, Json, RunId, Since, Until
 from outlive.cli._people_app import add_to
+from outlive.cli._tasks_app import tasks
 from outlive.events import OutliveError
 
 app: Final = App(
     name="outlive",
     help="Durable, event-sourced agents that survive SIGKILL.",
     help_epilogue=(
-        "Exit codes: 0 fine, 1 a check or the run failed, 2 wrong usage, "
-        "3 the log cannot be opened, 4 there is no such run, agent or question."
+        "Exit codes: 0 fine, 1 a check, run or task failed, 2 wrong usage, "
+        "3 the log cannot be opened, 4 there is no such run, task, agent or question."
     ),
     version=version("outlive"),
     result_action="return_value",
@@ -32,6 +33,7 @@ runs: Final = App(
     name="runs", help="Start, look at and answer runs, also while another process owns the log."
 )
 app.command(runs)
+app.command(tasks)
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
     help="Install completion for the shell that is in use, and exit."
 )
@@ -95,15 +97,10 @@ def list_(
         ),
     ] = None,
     agent: Annotated[str | None, Parameter(help="Only runs of the agent with this id.")] = None,
-    since: Annotated[
-        str | None,
-        Parameter(help="Only runs that started then or later: 90m, 24h, 7d ago, or a date (UTC)."),
-    ] = None,
-    until: Annotated[str | None, Parameter(help="Only runs that started before then.")] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, Parameter(help="So many runs at most, 1 to 1,000.")] = 20,
-    cursor: Annotated[
-        str | None, Parameter(help="Where to go on: what the page before ended with.")
-    ] = None,
+    cursor: Cursor = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
 ) -> int:

@@ -14,8 +14,8 @@ _EXTRA: Final = ("cyclopts", "rich")
 def main() -> None:
     """Run the `outlive` command with the arguments of this process, and exit.
 
-    Exit codes: 0 fine, 1 a check or the run failed, 2 wrong usage, 3 the log cannot be opened,
-    4 there is no such run, agent or question, 130 interrupted.
+    Exit codes: 0 fine, 1 a check, run or task failed, 2 wrong usage, 3 the log cannot be opened,
+    4 there is no such run, task, agent or question, 130 interrupted.
     """
     try:
         from outlive.cli._app import run

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from rich.text import Text
 
 from outlive.cli._json import plain, utc
+from outlive.cli._render_parts import failure, progress, said, short
+from outlive.cli._render_tasks import RESOLVED, UNKNOWN, task_says
 from outlive.cli._text import counted, duration, printable
 from outlive.events import (
     ApprovalDenied,
@@ -33,7 +34,18 @@ from outlive.events import (
     RunStarted,
     RunSuspended,
     RunWaiting,
+    TaskCancelled,
+    TaskFailed,
+    TaskInDoubt,
+    TaskQueued,
+    TaskRecovered,
+    TaskRejected,
     TaskRequested,
+    TaskResultIgnored,
+    TaskRetryScheduled,
+    TaskSucceeded,
+    TaskSuspended,
+    TaskTimedOut,
     TextPart,
     ToolCallCompleted,
     ToolCallDeferred,
@@ -45,21 +57,26 @@ from outlive.events import (
     ToolProgressed,
     ToolResultIgnored,
     ToolStepCompleted,
-    Value,
 )
+from outlive.events.ids import id_of
 
-_RESOLVED: Final = {
-    "completed": "it was done",
-    "failed": "it was not done",
-    "retry": "to be called again",
-}
+_ID_CHARS: Final = 16
 
 
 def event_line(recorded: Recorded, *, width: int) -> Text:
     """Return version, time (UTC), kind and what matters of an event, in `width` columns."""
+    return _line(f"{recorded.version:>5}  ", recorded, width)
+
+
+def task_event_line(recorded: Recorded, *, width: int) -> Text:
+    """Return the task, time (UTC), kind and what matters of an event, in `width` columns."""
+    return _line(f"{printable(id_of(recorded.stream)):<{_ID_CHARS}}  ", recorded, width)
+
+
+def _line(place: str, recorded: Recorded, width: int) -> Text:
     event = recorded.event
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{recorded.version:>5}  ", style="bold")
+    line.append(place, style="bold")
     line.append(f"{recorded.recorded_at:%H:%M:%S.%f}"[:-3] + "Z  ", style="dim")
     line.append(f"{_kind(event):<23}  ", style=_style(event))
     line.append(says(event))
@@ -88,10 +105,10 @@ def says(event: Event) -> str:
         case ModelCallCompleted():
             return f"step {event.step} #{event.attempt}  {_answer(event)}"
         case OutputRejected():
-            return f"step {event.step}  {_failure(event.error)}"
+            return f"step {event.step}  {failure(event.error)}"
         case ModelCallFailed():
             again = "" if event.retry_at_ns is None else "; tried again later"
-            return f"step {event.step} #{event.attempt}  {_failure(event.error)}{again}"
+            return f"step {event.step} #{event.attempt}  {failure(event.error)}{again}"
         case ModelAttemptAbandoned():
             return f"step {event.step} #{event.attempt}  cut off: its text is void"
         case ToolCallStarted():
@@ -100,15 +117,14 @@ def says(event: Event) -> str:
             took = duration(event.elapsed_ms)
             return f"{event.call_id} #{event.attempt}  {printable(event.key)}  ({took})"
         case ToolProgressed():
-            total = "" if event.total is None else f" of {event.total:g}"
-            note = printable(event.note)
-            return f"{event.call_id} #{event.attempt}  {event.done:g}{total}  {note}".rstrip()
+            how_far = progress(event.done, event.total, event.note)
+            return f"{event.call_id} #{event.attempt}  {how_far}"
         case ToolCallCompleted():
-            result = _short(event.result)
+            result = short(event.result)
             return f"{event.call_id} #{event.attempt}  {result}  ({duration(event.elapsed_ms)})"
         case ToolCallFailed():
             again = "" if event.retry_at_ns is None else "; tried again later"
-            return f"{event.call_id} #{event.attempt}  {_failure(event.error)}{again}"
+            return f"{event.call_id} #{event.attempt}  {failure(event.error)}{again}"
         case ToolResultIgnored():
             return f"{event.call_id} #{event.attempt}  {event.outcome}, too late to count"
         case ChildRunStarted():
@@ -121,8 +137,8 @@ def says(event: Event) -> str:
         case ToolCallDeferred():
             return f"{event.call_id}  the model goes on, the result comes later"
         case BackgroundResultReceived():
-            result = "" if event.result is None else f"  {_short(event.result)}"
-            why = "" if event.error is None else f"  {_failure(event.error)}"
+            result = "" if event.result is None else f"  {short(event.result)}"
+            why = "" if event.error is None else f"  {failure(event.error)}"
             how = event.status.replace("_", " ")
             return f"{event.call_id}  task {printable(event.task_id)} {how}{result}{why}"
         case RunWaiting():
@@ -135,7 +151,7 @@ def says(event: Event) -> str:
         case RunCompleted():
             return printable(event.finish_reason)
         case RunFailed():
-            return _failure(event.error)
+            return failure(event.error)
         case _:
             return _of_people(event)
 
@@ -143,7 +159,7 @@ def says(event: Event) -> str:
 def _of_people(event: Event) -> str:
     match event:
         case ToolCallSuspended():
-            shown = "" if event.payload is None else f"  {_short(event.payload)}"
+            shown = "" if event.payload is None else f"  {short(event.payload)}"
             return f"{event.call_id} #{event.attempt}  asks {printable(event.key)}{shown}"
         case ApprovalRequested():
             until = ""
@@ -152,51 +168,33 @@ def _of_people(event: Event) -> str:
             return f"{event.call_id}  {printable(event.name)} needs consent{until}"
         case ApprovalGranted():
             what = "agreed" if event.arguments is None else "agreed, with other arguments"
-            return f"{event.call_id}  {_said(what, event.by, event.note)}"
+            return f"{event.call_id}  {said(what, event.by, event.note)}"
         case ApprovalDenied():
             what = "nobody agreed in time" if event.expired else "not agreed"
-            return f"{event.call_id}  {_said(what, event.by, event.reason)}"
+            return f"{event.call_id}  {said(what, event.by, event.reason)}"
         case ToolCallInDoubt():
-            cause = "a crash" if event.cause == "crash" else "its timeout"
-            return f"{event.call_id} #{event.attempt}  what it did before {cause} is unknown"
+            return f"{event.call_id} #{event.attempt}  {UNKNOWN[event.cause]}"
         case ToolCallResolved():
-            says = _said(_RESOLVED[event.outcome], event.by, event.note)
-            return f"{event.call_id} #{event.attempt}  {says}"
+            how = said(RESOLVED[event.outcome], event.by, event.note)
+            return f"{event.call_id} #{event.attempt}  {how}"
         case RunSuspended():
             return f"waits for {printable(', '.join(event.waiting))}"
         case RunResumed():
-            says = _said(_short(event.value), event.by, "")
-            return f"{event.call_id}  {printable(event.key)}: {says}"
+            return (
+                f"{event.call_id}  {printable(event.key)}: {said(short(event.value), event.by, '')}"
+            )
         case RunCancelled():
-            return _said("cancelled", event.by, event.reason)
+            return said("cancelled", event.by, event.reason)
         case _:
-            return _short(plain(event))
-
-
-def _said(what: str, by: str, why: str) -> str:
-    who = f" by {printable(by)}" if by else ""
-    return f"{what}{who}: {printable(why)}" if why else f"{what}{who}"
+            of_task = task_says(event)
+            return short(plain(event)) if of_task is None else of_task
 
 
 def _answer(event: ModelCallCompleted) -> str:
-    calls = ", ".join(f"{call.name}({_short(call.arguments)})" for call in event.tool_calls)
+    calls = ", ".join(f"{call.name}({short(call.arguments)})" for call in event.tool_calls)
     text = printable(event.text, limit=60)
     tokens = counted(event.usage.output_tokens, "token")
     return f"{calls or text}  ({tokens}, {duration(event.elapsed_ms)})"
-
-
-def _failure(error: object) -> str:
-    kind = getattr(error, "kind", "error")
-    message = getattr(error, "message", "")
-    return f"{printable(kind)}: {printable(message)}".rstrip(": ")
-
-
-def _short(value: Value | object) -> str:
-    """Return a value as JSON; long ones by their size."""
-    data = msgspec.json.encode(value)
-    if len(data) > 120:
-        return f"{len(data):,} bytes"
-    return printable(data.decode())
 
 
 def _kind(event: Event) -> str:
@@ -207,11 +205,17 @@ def _style(event: Event) -> str:
     match event:
         case ModelCallFailed() | OutputRejected() | ToolCallFailed() | RunFailed() | RunCancelled():
             return "bold red"
+        case TaskFailed() | TaskTimedOut() | TaskCancelled() | TaskRejected():
+            return "bold red"
         case RunRecovered() | ModelAttemptAbandoned() | ToolResultIgnored():
+            return "yellow"
+        case TaskRecovered() | TaskRetryScheduled() | TaskResultIgnored():
             return "yellow"
         case ToolCallSuspended() | ApprovalRequested() | ToolCallInDoubt() | RunSuspended():
             return "bold yellow"
-        case RunStarted() | RunCompleted():
+        case TaskSuspended() | TaskInDoubt():
+            return "bold yellow"
+        case RunStarted() | RunCompleted() | TaskQueued() | TaskSucceeded():
             return "bold green"
         case ModelDelta() | ModelCallStarted() | ModelCallCompleted():
             return "magenta"
