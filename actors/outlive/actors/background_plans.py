@@ -31,7 +31,7 @@ def plans_of(agent: Agent, defaults: BackgroundTasks) -> dict[str, Plan]:
 
 def schemas_of(agent: Agent, plans: Mapping[str, Plan]) -> tuple[ToolSchema, ...]:
     """Return what the model is told of its tools, with what it may choose."""
-    if not any(plan.let_model_choose for plan in plans.values()):
+    if not plans or not any(plan.let_model_choose for plan in plans.values()):
         return agent.tool_schemas
 
     def told(schema: ToolSchema) -> ToolSchema:

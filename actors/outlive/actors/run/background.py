@@ -46,6 +46,8 @@ def task_id_of(run_id: RunId, call_id: CallId) -> str:
 
 def with_tasks(answer: CompleteModelCall, run_id: RunId) -> CompleteModelCall:
     """Return the model's answer, with the ids of the tasks that are to answer calls."""
+    if all(call.task is None for call in answer.tool_calls):
+        return answer
 
     def planned(index: int, call: PlannedCall) -> PlannedCall:
         if call.task is None:

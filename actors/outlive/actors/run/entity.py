@@ -22,8 +22,9 @@ def outstanding(state: RunState) -> dict[Effect, None]:
             effects[CallTool(call_id, call.name, call.attempt)] = None
     if state.checking:
         effects[CheckStop(state.step, state.checks)] = None
-    for message in deliveries(state.mail):
-        effects[message] = None
+    if state.mail.outbox:
+        for message in deliveries(state.mail):
+            effects[message] = None
     return effects
 
 

@@ -190,8 +190,9 @@ class RunWorld:
             now_ns = self._all.clock.now_ns()
             outcome = with_approvals(outcome, agent, self._all.functions, now_ns)
             outcome = with_children(outcome, agent, self._run_id)
-            outcome = replace(with_tasks(outcome, self._run_id), now_ns=now_ns)
-        home.conclude(replace(outcome, request_digest=_digest(agent, request)))
+            outcome = with_tasks(outcome, self._run_id)
+        sent = _digest(agent, request)
+        home.conclude(replace(outcome, request_digest=sent, now_ns=self._all.clock.now_ns()))
 
     def _context(self, notes: Notes, messages: Sequence[Message]) -> RunContext:
         return RunContext(

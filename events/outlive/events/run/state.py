@@ -170,8 +170,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def waiting(self) -> bool:
         """Whether nothing goes on but child runs and tasks; a person may be waited for besides."""
-        statuses = {call.status for call in self.calls.values()}
-        others = bool(statuses & FOR_MESSAGES) and statuses <= FOR_MESSAGES | FOR_A_PERSON
+        others = False
+        for call in self.calls.values():
+            if call.status in FOR_MESSAGES:
+                others = True
+            elif call.status not in FOR_A_PERSON:
+                return self.rests
         return self.rests or (others and self.status == "running")
 
     @property

@@ -258,6 +258,15 @@ class Simulation:
         life.ended = True
         if life is self._lives[-1]:
             self._kill(life.process)  # A supervisor would restart it.
+        else:  # One that was frozen: it has a while to do what it must not.
+            self.loop.call_later(
+                20 * self._restart_after, self._give_way, life.process, context=self._outside
+            )
+
+    def _give_way(self, process: Process) -> None:
+        if process.alive:
+            self.loop.bury(process)
+            process.die()
 
     def crash(self, *, power_loss: bool = False) -> None:
         """Kill the process that is up, as SIGKILL does; the next call starts another one.
