@@ -2,12 +2,16 @@
 
     python -m benchmarks._suspended_runs ask    FOLDER RUNS
     python -m benchmarks._suspended_runs answer FOLDER RUNS ANSWERS SKIP
+    python -m benchmarks._suspended_runs retry  FOLDER RUNS
 
 `ask` starts runs that suspend themselves, and prints the KiB of anonymous memory before and
 after, at rest. `answer` opens the folder anew, and prints the milliseconds until it is open,
 until a first answer has reached its tool, the KiB of memory before and at rest, the CPU
 milliseconds of an answered run until its end, and the milliseconds of each answer until its
 tool goes on. SKIP is how many were answered in earlier rounds. With 0 runs it only opens it.
+
+`retry` starts runs whose model is to be asked again in an hour, and prints the KiB of anonymous
+memory at rest, before and after. With 0 runs it only opens the folder.
 """
 
 from __future__ import annotations
@@ -21,8 +25,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.events import ViewBehind
+from outlive.actors import (
+    Agent,
+    ModelError,
+    Runtime,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
+from outlive.events import ModelCallFailed, ViewBehind
 
 _STARTERS = 50
 _ANSWERED: dict[str, asyncio.Event] = {}
@@ -55,7 +68,7 @@ async def _memory_at_rest(runtime: Runtime) -> int:
         with suppress(ViewBehind):
             await runtime.runs.list(limit=1)
             break
-    assert not runtime.live(), "a suspended run is in memory"
+    assert not runtime.live(), "a run that waits is in memory"
     gc.collect()
     await asyncio.sleep(0.2)
     return _anonymous_kib()
@@ -117,8 +130,24 @@ async def _answer(runtime: Runtime, number: int) -> float:
     return elapsed_ms
 
 
+async def wait_for_a_model(folder: Path, runs: int) -> None:
+    """Start runs whose model says that it is busy for an hour."""
+    busy = Turn(error=ModelError("busy", kind="rate_limit", retry_after=3_600))
+    agent = Agent("waiting", model=ScriptedModel([busy]))
+    async with Runtime(folder, agents=[agent]) as runtime:
+        before = await _memory_at_rest(runtime)
+        for number in range(runs):
+            run = await runtime.start("waiting", "go", run_id=f"run-{number}")
+            async for recorded in run.events():
+                if isinstance(recorded.event, ModelCallFailed):
+                    break
+        print(before, await _memory_at_rest(runtime), flush=True)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "ask":
         asyncio.run(suspend(Path(sys.argv[2]), int(sys.argv[3])))
+    elif sys.argv[1] == "retry":
+        asyncio.run(wait_for_a_model(Path(sys.argv[2]), int(sys.argv[3])))
     else:
         asyncio.run(answer(Path(sys.argv[2]), *map(int, sys.argv[3:6])))

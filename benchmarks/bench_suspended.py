@@ -1,4 +1,4 @@
-"""What do runs cost that wait for a person, and how soon does one go on when it is answered?
+"""What do runs cost that wait, and how soon does one go on whose question is answered?
 
 Each run has made a model call and is in a tool that asks a question. Memory is anonymous memory
 of the process at rest, above the same process with an empty log: of the one that has started
@@ -6,6 +6,9 @@ all the runs, and of one that has opened their folder anew. Opening is from ente
 a process that has imported everything, until it is open, and until a first answer given then has
 reached its tool. An answer is from `resume` until the tool has it, one by one; in between lie
 the run's way back into memory and a durable commit (fsync on).
+
+Runs that wait for a retry in an hour are measured alike: of a process in which their model has
+said that it is busy, and when it has opened their folder anew.
 
 The figures of others were taken once on the same machine, with 10,000 runs that wait: they are
 there for the order of magnitude.
@@ -104,12 +107,26 @@ def _waiting(folder: Path, runs: int, answers: int, rounds: int) -> Row:
     }
 
 
+def _retrying(folder: Path, runs: int) -> Row:
+    """Have runs wait for a retry of their model."""
+    before_kib, waiting_kib = _figures("retry", folder / "retrying", runs)
+    opened_kib, _ = _figures("retry", folder / "retrying", 0)
+    shutil.rmtree(folder / "retrying")
+    return {
+        "waiting runs": runs,
+        "memory, MB": (waiting_kib - before_kib) * 1024 / 1e6,
+        "opened: memory, MB": (opened_kib - before_kib) * 1024 / 1e6,
+    }
+
+
 def measure(sizes: Sizes, folder: Path, rounds: int) -> Report:
     """Measure each number of waiting runs."""
     rows: list[Row] = []
     for runs in sizes.runs:
         with scratch(folder) as place:
             rows.append(_waiting(place, runs, sizes.answers, rounds))
+    with scratch(folder) as place:
+        retrying = _retrying(place, sizes.runs[0])
     targets = [
         Target(
             what=f"{row['waiting runs']:,} suspended runs: memory above an empty runtime",
@@ -120,6 +137,12 @@ def measure(sizes: Sizes, folder: Path, rounds: int) -> Report:
         for runs, row in zip(sizes.runs, rows, strict=True)
     ]
     targets += [
+        Target(
+            what=f"{sizes.runs[0]:,} runs that retry in an hour: memory above an empty runtime",
+            unit="MB",
+            measured=max(_number(retrying, "memory, MB"), _number(retrying, "opened: memory, MB")),
+            target=20.0,
+        ),
         Target(
             what=f"{sizes.runs[0]:,} suspended runs: an answer reaches its tool after, p50",
             unit="ms",
@@ -139,7 +162,11 @@ def measure(sizes: Sizes, folder: Path, rounds: int) -> Report:
         sizes=sizes,
         rounds=rounds,
         folder=folder,
-        tables={"waiting for a person": rows, "elsewhere, 10,000 waiting": _ELSEWHERE},
+        tables={
+            "waiting for a person": rows,
+            "waiting for a retry in an hour": [retrying],
+            "elsewhere, 10,000 waiting": _ELSEWHERE,
+        },
         targets=targets,
     )
 

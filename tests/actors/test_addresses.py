@@ -12,6 +12,7 @@ from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Exhausted, World
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.timers import Timers
+from outlive.actors.waiters import StandsStill
 from outlive.events import (
     Event,
     LogClosed,
@@ -162,7 +163,7 @@ def test_an_entity_is_brought_in_once_and_leaves_when_it_is_over() -> None:
         here = house.at(ONE)
         assert house.at(ONE) is here
         waiting = house.all.outcome(ONE)
-        await house.ask(ONE, Do(Added(by=1)))
+        await house.ask(ONE, Do(Wanted(effect="a")))
         assert house.all.resident(ONE) is here
         assert not waiting.done()
 
@@ -171,6 +172,128 @@ def test_an_entity_is_brought_in_once_and_leaves_when_it_is_over() -> None:
         assert house.all.resident(ONE) is None
         state, status = await waiting
         assert (state.over, status) == (True, "")
+
+    play(body)
+
+
+def in_seconds(seconds: float) -> Slept:
+    return Slept(until_ns=START_NS + int(seconds * SECOND))
+
+
+def test_who_waits_for_an_instant_leaves_memory_and_comes_back_when_it_is_due() -> None:
+    async def body(house: House) -> None:
+        house.at(ONE)
+        waiting = house.all.outcome(ONE)
+        await house.ask(ONE, Do(in_seconds(3_600)))
+        assert house.all.resident(ONE) is None
+        assert house.all.live() == []
+        assert house.timers.at(ONE) == START_NS + 3_600 * SECOND
+
+        await asyncio.sleep(3_599)
+        assert house.all.resident(ONE) is None
+        await asyncio.sleep(2)
+        assert events(house.log, ONE)[1:] == [Slept(until_ns=None), Added(by=100)]
+        assert not waiting.done(), "it is not over"
+
+        await house.ask(ONE, Do(Ended()))
+        state, _ = await waiting
+        assert state.history == (100,)
+        assert len(house.kind.running) == 0, "there was nothing to recover from"
+
+    play(body)
+
+
+def test_who_is_woken_soon_stays() -> None:
+    async def body(house: House) -> None:
+        here = house.at(ONE)
+        await house.ask(ONE, Do(in_seconds(4)))
+        await house.ask(TWO, Do(in_seconds(6)))
+        await asyncio.sleep(3)
+        assert house.all.resident(ONE) is here
+        assert house.all.resident(TWO) is None
+        await asyncio.sleep(4)
+        assert [len(events(house.log, stream)) for stream in (ONE, TWO)] == [3, 3]
+
+    play(body)
+
+
+def test_who_has_to_wait_for_its_turn_after_that_leaves_then() -> None:
+    async def body(house: House) -> None:
+        await house.ask(ONE, Do(in_seconds(2)))
+        house.all.passed(ONE)
+        assert house.all.resident(ONE) is None
+
+        asked = house.at(ONE).actor.ask(Do(Wanted(effect="a")))
+        house.all.passed(ONE)
+        assert (await asked).owed == ("a",)
+        house.all.passed(ONE)
+        assert house.all.resident(ONE) is not None, "it owes something"
+        house.all.passed(TWO)
+        assert house.all.resident(TWO) is None
+
+    play(body)
+
+
+def test_an_effect_that_goes_on_though_it_is_of_no_use_keeps_its_entity_in_memory() -> None:
+    async def body(house: House) -> None:
+        ends = asyncio.get_running_loop().create_future()
+
+        async def effect() -> None:
+            await ends  # as one that is in a thread, which nobody can stop
+
+        await house.ask(ONE, Do(Wanted(effect="a")))
+        waiting = house.all.outcome(ONE)
+        house.effects.start(ONE, "a", effect, failed=lambda _: None)
+        house.effects.settle(ONE, "a", abandon=True)
+        await house.ask(ONE, Do(Performed(effect="a"), in_seconds(3_600)))
+        await asyncio.sleep(60)
+        assert house.all.resident(ONE) is not None
+        await house.ask(ONE, Do(Ended()))
+        assert (await waiting)[0].over, "nobody waits for it"
+        assert house.all.resident(ONE) is not None
+        assert (await house.all.outcome(ONE))[0].over
+
+        ends.set_result(None)
+        await asyncio.sleep(1)
+        assert house.all.resident(ONE) is None
+
+    play(body)
+
+
+def test_who_was_only_looked_at_leaves_again() -> None:
+    log = memory()
+    written(log, ONE, in_seconds(3_600), wake_at_ns=START_NS + 3_600 * SECOND)
+
+    async def body(house: House) -> None:
+        house.at(ONE)
+        await asyncio.sleep(0)
+        assert house.all.resident(ONE) is None
+        assert house.timers.at(ONE) == START_NS + 3_600 * SECOND
+
+    play(body, log)
+
+
+def test_who_waits_for_one_that_has_left_is_told_that_it_cannot_come_back() -> None:
+    async def body(house: House) -> None:
+        await house.ask(ONE, Do(in_seconds(3_600)))
+        waiting = house.all.outcome(ONE)
+        log.append(ONE, [Cursed()], expected_version=log.version(ONE))
+        await asyncio.sleep(3_500)
+        assert not waiting.done()
+        with pytest.raises(StandsStill, match="quarantined: cursed"):
+            await waiting
+
+    log = memory()
+    play(body, log)
+
+
+def test_who_waits_for_one_that_has_left_hears_that_all_is_closed() -> None:
+    async def body(house: House) -> None:
+        await house.ask(ONE, Do(in_seconds(3_600)))
+        waiting = house.all.outcome(ONE)
+        house.all.close(LogClosed("closed"))
+        with pytest.raises(LogClosed):
+            await waiting
 
     play(body)
 
@@ -472,7 +595,7 @@ def test_a_refused_write_is_survived_by_the_entity_in_place() -> None:
         log = ScriptedLog(memory())
         house = House(log)
         here = house.at(ONE)
-        log.intrude(ONE, Added(by=7))
+        log.intrude(ONE, Added(by=7), Wanted(effect="a"))
         refused = here.actor.ask(Do(Performed(effect="x")))
         await asyncio.sleep(0)
         log.settle()

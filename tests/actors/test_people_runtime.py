@@ -32,6 +32,7 @@ from tests.support.people import (
     DAY,
     AnyTool,
     agent,
+    all_leave,
     answering,
     ask,
     ask_both,
@@ -305,17 +306,16 @@ def test_a_suspended_run_is_not_in_memory_and_comes_back_on_its_answer() -> None
     async def body() -> None:
         async with open_runtime(agent([ask, ask_in_thread])) as rt:
             await begin(rt)
-            assert rt.live() == []
+            await all_leave(rt)
             await rt.resume("r1", 3, suspension="how many")
             assert (await rt.result("r1")).status == "suspended"
-            assert rt.live() == []
+            await all_leave(rt)
             with pytest.raises(InvalidResumeValue):
                 await rt.resume("r1", 3)
-            await asyncio.sleep(0)
-            assert rt.live() == []
+            await all_leave(rt)
             await rt.resume("r1", "x")
             assert (await rt.result("r1")).status == "completed"
-            assert rt.live() == []
+            await all_leave(rt)
 
     run_virtual(body())
 
@@ -456,7 +456,7 @@ def test_in_a_folder_questions_wait_over_restarts(tmp_path: Path) -> None:
     async def life(body: Callable[[Runtime], Awaitable[RunResult]]) -> RunResult:
         async with Runtime(tmp_path / "data", agents=[a]) as rt:
             result = await body(rt)
-            assert rt.live() == []
+            await all_leave(rt)
             return result
 
     assert asyncio.run(life(begin)).status == "suspended"

@@ -59,7 +59,8 @@ class Scene:
         self.log = log or ScriptedLog(MemoryLog(codec=TALLY_CODEC))
         self.world = FakeWorld()
         self.wakes: list[int | None] = []
-        self.rests = 0
+        self.idles = 0  # how often it said that nothing is on its way
+        self.rests = 0  # how often it could leave memory then, being over
         self.broken: list[BaseException] = []
         self.actor = self.another()
 
@@ -70,16 +71,18 @@ class Scene:
             self.log,
             self.world,
             wake_at=lambda _, wake_at_ns: self.wakes.append(wake_at_ns),
-            at_rest=self._rest,
+            idle=self._idle,
             broken=self._break,
         )
         actor.load()
         actor.run()
         return actor
 
-    def _rest(self) -> None:
-        self.rests += 1
-        self.actor.stop_now()
+    def _idle(self) -> None:
+        self.idles += 1
+        if self.actor.entry is None:
+            self.rests += 1
+            self.actor.stop_now()
 
     def _break(self, error: BaseException) -> None:
         self.broken.append(error)
@@ -419,12 +422,14 @@ def test_it_comes_to_rest_if_its_first_command_was_refused_or_caused_nothing() -
     scene(body)
 
 
-def test_it_does_not_rest_while_it_waits_for_an_instant_or_an_effect() -> None:
+def test_it_tells_when_nothing_is_on_its_way_whatever_it_waits_for() -> None:
     async def body(scene: Scene) -> None:
         await scene.tell(Do(Slept(until_ns=5)))
+        assert scene.idles == 0  # a commit is on its way
         await scene.settle()
+        assert scene.idles == 1
         await scene.ask(Look())
-        assert scene.rests == 0
+        assert (scene.idles, scene.rests) == (2, 0)
 
     scene(body)
 
@@ -726,7 +731,7 @@ def test_whatever_deciding_raises_goes_to_who_asked(error: BaseException) -> Non
             ScriptedLog(MemoryLog(codec=TALLY_CODEC)),
             FakeWorld(),
             wake_at=never,
-            at_rest=lambda: None,
+            idle=lambda: None,
             broken=told.append,
         )
         actor.load()

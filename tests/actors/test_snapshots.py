@@ -100,7 +100,7 @@ def loaded(
         log,
         FakeWorld(),
         wake_at=lambda _, __: None,
-        at_rest=lambda: None,
+        idle=lambda: None,
         broken=lambda error: None,
         save_every=every,
     )

@@ -352,7 +352,7 @@ def test_a_full_mailbox_refuses_callers_and_takes_what_is_ours() -> None:
         ours = house.send(ONE, Do(Added(by=9)))
         assert (await ours).history == (0, 1, 2, 8, 9)
         assert all([await reply for reply in asked])
-        assert (await here.actor.ask(Look())).history[-1] == 9, "there is room again"
+        assert (await house.ask(ONE, Look())).history[-1] == 9, "there is room again"
 
     play(body, mailbox_limit=3)
 
@@ -368,7 +368,7 @@ def test_what_is_decided_and_not_yet_durable_counts_as_waiting() -> None:
             here.actor.ask(Look())
         for reply in asked:
             await reply
-        await here.actor.ask(Look())
+        await house.ask(ONE, Look())
 
     run_virtual(body())
 

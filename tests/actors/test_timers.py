@@ -211,3 +211,22 @@ def test_ten_thousand_instants_ring_in_order() -> None:
         assert times == sorted(times)
 
     watch(body)
+
+
+def test_many_at_the_same_instant_are_woken_a_few_at_a_time() -> None:
+    async def body(watch: Watch) -> None:
+        loop = asyncio.get_running_loop()
+        woken_by_the_next_turn: list[int] = []
+        loop.call_at(loop.time() + 10, lambda: loop.call_soon(count))
+
+        def count() -> None:
+            woken_by_the_next_turn.append(len(watch.woken))
+
+        for number in range(100):
+            watch.set(StreamId(f"run-{number}"), 10)
+        await asyncio.sleep(10)
+        await asyncio.sleep(1)
+        assert 0 < woken_by_the_next_turn[0] < 100
+        assert len({stream for _, stream in watch.woken}) == len(watch.woken) == 100
+
+    watch(body)

@@ -39,6 +39,15 @@ async def finish(rt: Runtime) -> RunResult:
     return await rt.result("r1")
 
 
+async def all_leave(rt: Runtime) -> None:
+    """Return once nothing is in memory: what has ended is let go some turns of the loop later."""
+    for _ in range(1_000):
+        if not rt.live():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"still in memory: {rt.live()}")
+
+
 def said(result: RunResult) -> list[Any]:
     """What the model was told of its calls: results, or the kinds of errors."""
     return [

@@ -191,6 +191,19 @@ def wake_up_not_watched(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Timers, "set", forget)
 
 
+def wake_up_forgotten_by_who_leaves(patch: pytest.MonkeyPatch) -> None:
+    """An entity that leaves memory takes the instant that it waits for along."""
+    set_right = _right(Timers, "set")
+    idle = _right(Addresses, "_idle")
+
+    def leave(self: Any, stream: StreamId) -> None:
+        idle(self, stream)
+        if stream not in self._residents:
+            set_right(self._timers, stream, None)
+
+    patch.setattr(Addresses, "_idle", leave)
+
+
 def wake_up_lost_at_opening(patch: pytest.MonkeyPatch) -> None:
     """Opening a log brings in what owes something, and forgets who only waits for an instant."""
     bring_in_all = _right(Addresses, "bring_in_all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 
@@ -40,6 +41,40 @@ def model_retried(world: World) -> list[Agent]:
         return Turn("half an hour later")
 
     return [Agent("agent", model=ScriptedModel(answer), model_retry=Retry(2, delay=5))]
+
+
+def waiting_for_hours(world: World) -> list[Agent]:
+    """Whatever it waits for takes hours, and nothing of it is in memory meanwhile."""
+
+    @tool(in_doubt="retry", retry=Retry(3, delay=7_200, max_delay=20_000))
+    async def closed(ctx: ToolContext, shop: str) -> str:
+        """Be closed twice."""
+        if ctx.deps.count(shop, ctx.idempotency_key) < 2:
+            ctx.deps.record(shop, ctx.idempotency_key)
+            raise ConnectionError("closed")
+        return f"{shop} is open"
+
+    def answer(request: ModelRequest) -> Turn:
+        if request.step == 1 and world.count("busy") < 2:
+            world.record("busy", f"{world.count('busy')}")
+            return Turn("a moment", error=ModelError(kind="rate_limit", retry_after=10_000))
+        if request.step == 0:
+            return Turn(tool_calls=[ToolCall("closed", {"shop": shop}) for shop in ("a", "b")])
+        return Turn("bought")
+
+    model = ScriptedModel(answer)
+    return [Agent("agent", model=model, tools=[closed], model_retry=Retry(2, delay=5))]
+
+
+async def patient(client: Client) -> object:
+    """Ask for the result now and then; somebody else waits for it all the time."""
+    run_id = await client.start("agent", "shop", run_id="one")
+    for _ in range(3):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5_000):
+                await client.result(run_id)
+    result = await client.result(run_id)
+    return result.status, result.output, [message.text for message in result.messages[2:4]]
 
 
 def another_model(world: World) -> list[Agent]:
@@ -139,6 +174,7 @@ def asking_a_function(world: World) -> list[Agent]:
 FUNCTIONS: Functions = {"enough": enough}
 CASES = [
     Case("model retried", model_retried, one_run),
+    Case("hours between two tries", waiting_for_hours, patient, second_crashes=1),
     Case("another model", another_model, one_run),
     Case("no model left", no_model_left, one_run, second_crashes=1),
     Case("stop on a tool", stopping, one_run, second_crashes=1),

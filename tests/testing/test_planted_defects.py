@@ -123,6 +123,43 @@ def a_crash_while_a_run_waits_for_an_instant() -> None:
         assert sim.result(run_id).output == "done"
 
 
+@tool(in_doubt="retry", retry=Retry(2, delay=2.0))
+async def nearly(ctx: ToolContext) -> str:
+    """Be of use in a moment."""
+    if ctx.attempt == 1:
+        raise ConnectionError("busy")
+    return "at last"
+
+
+def retrying_soon(world: World) -> list[Agent]:
+    model = ScriptedModel([Turn(tool_calls=[ToolCall("nearly")]), Turn(text="done")])
+    return [Agent("agent", model=model, tools=[nearly])]
+
+
+def soon_again() -> None:
+    """The wait is too short to leave memory for."""
+    with Simulation(retrying_soon) as sim:
+        assert sim.result(sim.start("agent", "go")).output == "done"
+
+
+@tool(in_doubt="retry", requires_approval=True, approval_expires=3_600)
+async def buy() -> str:
+    """Buy something."""
+    return "bought"
+
+
+def buying(world: World) -> list[Agent]:
+    model = ScriptedModel([Turn(tool_calls=[ToolCall("buy")]), Turn(text="done")])
+    return [Agent("agent", model=model, tools=[buy])]
+
+
+def nobody_answers() -> None:
+    with Simulation(buying) as sim:
+        run_id = sim.start("agent", "go")
+        sim.run_until_idle()
+        assert sim.result(run_id).output == "done"
+
+
 def a_failure_is_decided_upon() -> None:
     call = CallId("0.0")
     decided = (
@@ -243,8 +280,22 @@ PLANTED = [
     Planted(
         "wake-up not watched",
         defects.wake_up_not_watched,
+        soon_again,
+        "the clock is watched: run-.* wants to wake at",
+        InvariantViolated,
+    ),
+    Planted(
+        "wake-up forgotten by who leaves memory",
+        defects.wake_up_forgotten_by_who_leaves,
         sweep("retry"),
-        "the clock is watched: run-one wants to wake at",
+        "Stuck: nothing is ready and nothing is due",
+    ),
+    Planted(
+        "expiry forgotten by who leaves memory",
+        defects.wake_up_forgotten_by_who_leaves,
+        nobody_answers,
+        "the clock is watched: run-.* waits for a person until",
+        InvariantViolated,
     ),
     Planted(
         "wake-up lost at opening",

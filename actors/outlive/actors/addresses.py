@@ -1,9 +1,12 @@
-"""Where the entities of one kind live: brought into memory when needed, let go when at rest.
+"""Where the entities of one kind live: brought into memory when needed, let go when idle.
 
 An address is a stream id; it stays, actors come and go. Bringing an entity into memory means
 reading its stream, and settling what was in flight when it last left memory (`Recover`)
 before it takes any other command. That is all there is to recovery: opening a log brings in
 every entity whose row says that it owes something, and watches the clock for the others.
+
+One that owes nothing and of which nothing runs leaves memory, whatever it waits for: a row and
+a timer are left of it. Those who wait for its outcome wait at the address.
 
 An actor in which something raises where nobody is asked (deciding, a commit, an effect's
 start) is thrown away, and after a while another one is brought in at its address, by that same
@@ -26,12 +29,8 @@ import structlog
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Exhausted, World
 from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
-from outlive.actors.event_sourced import (
-    AT_REST,
-    GOES_ON,
-    EventSourcedActor,
-)
-from outlive.actors.kind import Kind
+from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.kind import STANDING, SUSPENDED, Kind
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import MAILBOX_LIMIT, LoopFuture, Mailbox, MailboxClosed
@@ -51,6 +50,13 @@ from outlive.events import (
 )
 
 _log = structlog.stdlib.get_logger("outlive")
+STAYS_NS: Final = 5_000_000_000
+"""An entity that is woken within so many nanoseconds stays in memory until then.
+
+Coming back means that its stream is read: 0.1 ms for a few events, some milliseconds for
+hundreds. That is nothing beside a wait of five seconds, and too much for first retries, which
+come after one or two, to thousands at once when a provider has a bad moment.
+"""
 _AGAIN_NS: Final = 5_000_000_000
 _CHUNK: Final = 32  # entities brought in before the loop gets its turn
 _MAX_FAILURES: Final = 5  # at one point, and no rebuild follows
@@ -112,8 +118,8 @@ class Addresses(Generic[S, C, X, R]):
     def bring_in_all(self, rows: Sequence[tuple[StreamId, OpenEntry]]) -> None:
         """Bring in the entities that owe something, some in each turn of the loop.
 
-        Those that wait for a person or for a message, and for no instant, are left alone: these
-        come by themselves.
+        Those that wait for somebody else, and for no instant, are left alone: they are brought in
+        when that one comes.
         """
         self._bring_in_next([stream for stream, entry in rows if not _waits_for_others(entry)])
 
@@ -126,7 +132,7 @@ class Addresses(Generic[S, C, X, R]):
                 continue
             if entry.status == "quarantined" and not entry.try_again:
                 self._standing[stream] = entry
-            elif entry.owes or entry.status in ("blocked", "quarantined"):
+            elif entry.owes or entry.status in STANDING:
                 self._bring_in(stream)
             else:
                 self._timers.set(stream, entry.wake_at_ns)
@@ -235,7 +241,7 @@ class Addresses(Generic[S, C, X, R]):
             self._log,
             world,
             wake_at=self._timers.set,
-            at_rest=lambda: self._at_rest(stream),
+            idle=lambda: self._idle(stream),
             broken=lambda error: self._broken(stream, error),
             save_every=self._save_every,
             mailbox=mailbox,
@@ -347,11 +353,10 @@ class Addresses(Generic[S, C, X, R]):
         It need not be in memory, and may come and go, unless it stands still. The future fails
         with StandsStill if it cannot be brought in again.
         """
-        waiter = self._waiters.add(stream)
         resident = self._residents.get(stream)
-        if resident is not None and (entry := resident.actor.entry) is not None and entry.over:
-            resident.actor.rest_if_over()  # It stays for messages only, and nobody is told again.
-        return waiter
+        if resident is not None:
+            self._loop.call_soon(resident.actor.tell_if_idle)  # It may have come to it already.
+        return self._waiters.add(stream)
 
     def wake(self, stream: StreamId, now_ns: int) -> None:
         """An instant that the entity waits for has come."""
@@ -360,6 +365,14 @@ class Addresses(Generic[S, C, X, R]):
             resident.actor.tell(self._kind.wake(now_ns))
         elif resident is None and not self._closed:
             self._timers.set(stream, now_ns + _AGAIN_NS)  # The log may be read again then.
+
+    def passed(self, stream: StreamId) -> None:
+        """The instant that an entity waits for has come, and it has to wait on for its turn."""
+        resident = self._residents.get(stream)
+        if resident is None or resident.rebuild is not None:
+            return
+        if not resident.actor.busy and not resident.actor.owed:
+            self._let_go(stream, resident)
 
     def close(self, error: OutliveError) -> None:
         """Let go of all. Who waits for an outcome gets `error`."""
@@ -402,17 +415,34 @@ class Addresses(Generic[S, C, X, R]):
             resident.rebuild = None
         resident.actor.stop_now()
 
-    def _at_rest(self, stream: StreamId) -> None:
-        """The entity is over, was not begun, or waits for others: it leaves memory if it may."""
+    def _idle(self, stream: StreamId) -> None:
+        """Nothing is on its way: tell who waits for the outcome; have it leave memory if it may.
+
+        It may if its row owes nothing and no effect of it runs, not even one that was given up
+        and goes on in a thread: whoever needs it again brings it in, and the clock is watched
+        for it. What is woken soon stays: see `STAYS_NS`.
+        """
         resident = self._residents.get(stream)
         if resident is None:
             return
         entry = resident.actor.entry
-        if entry is None or not entry.owes:
-            del self._residents[stream]
-            resident.actor.stop_now()
-        if entry is None or entry.status not in GOES_ON:
+        if entry is None or entry.over or (entry.status == SUSPENDED and not entry.owes):
             self._answer(stream, resident, None)
+        if entry is None or not (entry.owes or self._is_woken_soon(stream, entry)):
+            self._let_go(stream, resident)
+
+    def _is_woken_soon(self, stream: StreamId, entry: OpenEntry) -> bool:
+        if entry.wake_at_ns is None:
+            return False
+        left_ns = self._timers.left_ns(stream)
+        return left_ns is None or left_ns < STAYS_NS
+
+    def _let_go(self, stream: StreamId, resident: Resident[S, C, X, R]) -> None:
+        if self._effects.any(stream):
+            self._effects.when_none(stream, resident.actor.tell_if_idle)
+            return
+        del self._residents[stream]
+        resident.actor.stop_now()
 
     def _answer(
         self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry | None
@@ -530,5 +560,4 @@ class Addresses(Generic[S, C, X, R]):
 
 
 def _waits_for_others(entry: OpenEntry) -> bool:
-    waits = entry.status in AT_REST
-    return waits and not entry.owes and entry.wake_at_ns is None
+    return not entry.owes and entry.wake_at_ns is None and entry.status not in STANDING

@@ -40,6 +40,7 @@ class EffectTable:
         self.closing = False
         self.closed = False
         self._settled: asyncio.Future[None] | None = None  # what `drain` waits for
+        self._when_none: dict[StreamId, Callable[[], None]] = {}
 
     def __len__(self) -> int:
         """How many effects run."""
@@ -53,6 +54,14 @@ class EffectTable:
         """Return the same, in the order in which they were begun."""
         effects = self._running.get(stream, {})
         return [effect for effect, entry in effects.items() if not entry.given_up]
+
+    def any(self, stream: StreamId) -> bool:
+        """Whether an effect of `stream` runs, be it one that was given up and has not ended."""
+        return stream in self._running
+
+    def when_none(self, stream: StreamId, callback: Callable[[], None]) -> None:
+        """Call `callback` once no effect of `stream` runs any more; one a stream, the last one."""
+        self._when_none[stream] = callback
 
     def start(
         self,
@@ -143,6 +152,9 @@ class EffectTable:
             effects.pop(effect, None)
             if not effects:
                 del self._running[stream]
+                callback = self._when_none.pop(stream, None)
+                if callback is not None:
+                    self._loop.call_soon(callback)  # Who settles it is in the middle of things.
 
     async def drain(self, patience: float) -> None:
         """Give what is awaited so many seconds until its outcomes are recorded; cancel the rest.
@@ -186,6 +198,7 @@ class EffectTable:
         for entry in entries:
             await _ended(self._loop, entry.task, deadline)
         self._running.clear()
+        self._when_none.clear()
 
 
 def running_task() -> asyncio.Task[Any] | None:

@@ -54,16 +54,6 @@ from outlive.events.ids import NO_POSITION, NO_VERSION
 
 _log = structlog.stdlib.get_logger("outlive")
 _PAGE: Final = 1_000
-SUSPENDED: Final = "suspended"
-"""The status of an entity that waits for a person: it needs no memory until then."""
-WAITING: Final = "waiting"
-"""The status of one that waits for messages of others: it goes on by itself, without memory."""
-QUEUED: Final = "queued"
-"""The status of one that waits until it is told to start."""
-GOES_ON: Final = frozenset({WAITING, QUEUED})
-"""The statuses of those that go on by themselves, and need no memory until then."""
-AT_REST: Final = GOES_ON | {SUSPENDED}
-
 C = TypeVar("C")
 
 
@@ -130,7 +120,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         world: World[X],
         *,
         wake_at: Callable[[StreamId, int | None], None],
-        at_rest: Callable[[], None],
+        idle: Callable[[], None],
         broken: Callable[[BaseException], None],
         save_every: int | None = None,
         mailbox: Mailbox | None = None,
@@ -138,13 +128,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     ) -> None:
         """Prepare the actor of `stream`.
 
-        `wake_at` is told when it wants to be woken. `at_rest` is called when it is over, never
-        began, or waits for others, and nothing is on its way: it may be stopped then, unless it
-        has messages to deliver (`entry`). `broken` is called when it cannot go on: the log
-        failed, or something raised where nobody is asked. It expects that the actor is stopped
-        then, or detached. `save_every` is the number of events after which its state is saved;
-        `EVERY_EVENTS` if left out. `mailbox` is that of the address, if it has one already.
-        `row_changed` is told the row that the state asks for, once that is durable.
+        `wake_at` is told when it wants to be woken. `idle` is called whenever nothing is on its
+        way any more: it may be stopped then, if nothing else needs it. `broken` is called when
+        it cannot go on: the log failed, or something raised where nobody is asked. It expects
+        that the actor is stopped then, or detached. `save_every` is the number of events after
+        which its state is saved; `EVERY_EVENTS` if left out. `mailbox` is that of the address,
+        if it has one already. `row_changed` is told the row that the state asks for, once that
+        is durable.
         """
         super().__init__(stream, mailbox)
         self.stream: Final = stream
@@ -153,7 +143,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._world = world
         self._wake_at = wake_at
         self._row_changed = row_changed
-        self._at_rest = at_rest
+        self._idle = idle
         self._broken = broken
         self._save_every = save_every or snapshots.EVERY_EVENTS
         self._saved_at = NO_VERSION
@@ -303,7 +293,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def run(self) -> None:
         """Start handling messages, say when the entity wants to be woken, deliver what it owes.
 
-        One that is at rest goes to rest again, unless a message comes at once.
+        It says that it is idle, unless a message comes at once.
 
         Raises:
             LogError: what it owes cannot be read.
@@ -313,8 +303,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         for effect in self._owed:
             if isinstance(effect, Deliver):
                 self._world.perform(effect, self._read_to)
-        if self._version and _rests(self._entry):
-            asyncio.get_running_loop().call_soon(self.rest_if_over)
+        asyncio.get_running_loop().call_soon(self.tell_if_idle)
 
     def _process(self, envelope: Envelope[Any]) -> None:
         if self._refusal is not None:
@@ -404,7 +393,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         pending.give()
         for answer in pending.waiting:
             answer.give()
-        self.rest_if_over()
+        self.tell_if_idle()
         self._tell_if_drained()
 
     def _tell_if_drained(self) -> None:
@@ -414,12 +403,12 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def _drain(self) -> None:
         super()._drain()
-        self.rest_if_over()
+        self.tell_if_idle()
 
-    def rest_if_over(self) -> None:
-        """Say so, if it is at rest. Call it on the loop."""
-        if _rests(self._entry) and not self.busy and not self.gone:
-            self._at_rest()
+    def tell_if_idle(self) -> None:
+        """Say so, if nothing is on its way. Call it on the loop."""
+        if not self.busy and not self.gone:
+            self._idle()
 
     def _try_to_act(self, pending: _Pending[S], outcome: Committed) -> None:
         try:
@@ -498,7 +487,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._again, self._held = [], [*self._again, *self._held]
         while self._held:  # What is left when it fails, or is stopped, is seen to there.
             self._process(self._held.pop(0))
-        self.rest_if_over()
+        self.tell_if_idle()
 
     def on_stop(self) -> None:
         """Answer those whose commands are not decided any more."""
@@ -510,10 +499,3 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         for envelope in envelopes:
             if envelope.reply_to is not None:
                 cast("LoopFuture[Any]", envelope.reply_to).fail(error)
-
-
-def _rests(entry: OpenEntry | None) -> bool:
-    """Whether an entity with this row is over, or does nothing until somebody else does."""
-    if entry is None or entry.over:
-        return True
-    return entry.status in AT_REST and not entry.owes

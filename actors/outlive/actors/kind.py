@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from outlive.actors.entity import Entity, World
 from outlive.events import OpenEntry, StreamId
@@ -12,6 +12,13 @@ S = TypeVar("S")
 C = TypeVar("C")
 X = TypeVar("X")
 R_co = TypeVar("R_co", covariant=True)
+
+SUSPENDED: Final = "suspended"
+"""The status of an entity that waits for a person: that is told to who waits for its outcome."""
+WAITING: Final = "waiting"
+"""The status of one that waits for messages of others, and goes on by itself."""
+STANDING: Final = ("blocked", "quarantined")
+"""The statuses of entities that stand still, with the reason in their row."""
 
 
 class Kind(Protocol[S, C, X, R_co]):

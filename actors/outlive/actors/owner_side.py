@@ -15,7 +15,8 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import SUSPENDED, WAITING, EventSourcedActor
+from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.kind import SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
@@ -159,6 +160,7 @@ class OwnerSide:
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
         if kind_of(stream) == "task":
+            self._tasks.passed(stream)
             self._desk.due(stream, now_ns)
         else:
             self._runs.wake(stream, now_ns)

@@ -14,6 +14,7 @@ from outlive.events import Clock, StreamId
 
 _log = structlog.stdlib.get_logger("outlive")
 _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the monotonic one
+_AT_ONCE: Final = 32  # those that are woken before the loop gets its turn
 _SET_NS: Final = 100_000_000  # two clocks that are read one after the other never agree exactly
 
 
@@ -55,6 +56,11 @@ class Timers:
         due = self._due.get(stream)
         return None if due is None else due[1]
 
+    def left_ns(self, stream: StreamId) -> int | None:
+        """Return how long it is until `stream` is woken; None if nothing is set."""
+        due = self._due.get(stream)
+        return None if due is None else due[0] - self._clock.monotonic_ns()
+
     def close(self) -> None:
         """Stop watching."""
         self._due.clear()
@@ -88,7 +94,7 @@ class Timers:
         self._look_at_clock()
         monotonic_ns, now_ns = self._clock.monotonic_ns(), self._clock.now_ns()
         ringing: list[tuple[StreamId, int]] = []
-        while self._heap and self._heap[0][0] <= monotonic_ns:
+        while self._heap and self._heap[0][0] <= monotonic_ns and len(ringing) < _AT_ONCE:
             due_ns, wake_at_ns, stream = heapq.heappop(self._heap)
             if self._due.get(stream) == (due_ns, wake_at_ns):
                 del self._due[stream]

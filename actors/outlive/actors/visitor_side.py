@@ -6,8 +6,8 @@ import asyncio
 from functools import partial
 from typing import Final, assert_never
 
-from outlive.actors.event_sourced import SUSPENDED
 from outlive.actors.ids import Ids
+from outlive.actors.kind import SUSPENDED
 from outlive.actors.run.begun import LOOK_AFTER, has_begun, is_known
 from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide

@@ -23,17 +23,25 @@ class StandsStill(OutliveError):
 
 
 class Waiters(Generic[R]):
-    """Futures of outcomes, by stream."""
+    """Futures of outcomes, by stream. Whoever gives up waiting is forgotten."""
 
     def __init__(self) -> None:
-        self._waiting: dict[StreamId, list[asyncio.Future[R]]] = {}
+        self._waiting: dict[StreamId, dict[asyncio.Future[R], None]] = {}
         self._loop = asyncio.get_running_loop()
 
     def add(self, stream: StreamId) -> asyncio.Future[R]:
         """Return a future of the entity's outcome."""
         waiter: asyncio.Future[R] = self._loop.create_future()
-        self._waiting.setdefault(stream, []).append(waiter)
+        self._waiting.setdefault(stream, {})[waiter] = None
+        waiter.add_done_callback(lambda done: self._forget(stream, done))
         return waiter
+
+    def _forget(self, stream: StreamId, waiter: asyncio.Future[R]) -> None:
+        waiting = self._waiting.get(stream)
+        if waiting is not None:
+            waiting.pop(waiter, None)
+            if not waiting:
+                del self._waiting[stream]
 
     def answer(self, stream: StreamId, outcome: Callable[[], R]) -> None:
         """Tell those who wait for an entity what it came to, or why that cannot be told."""

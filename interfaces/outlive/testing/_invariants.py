@@ -123,6 +123,11 @@ class Invariants:
                 raise InvariantViolated(
                     "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"
                 )
+            if row.status == "suspended" and row.wake_at_ns is not None:
+                raise InvariantViolated(
+                    "the clock is watched",
+                    f"{stream} waits for a person until {row.wake_at_ns}, and nobody ends that",
+                )
 
     def _has_told_all_that_hear(self, stream: StreamId) -> bool:
         """Whether all that an entity still owes are messages to those that stand still."""

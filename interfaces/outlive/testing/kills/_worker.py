@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from outlive.actors import Runtime
-from outlive.actors.event_sourced import SUSPENDED
+from outlive.actors.kind import SUSPENDED
 from outlive.actors.seat import Role
 from outlive.events import (
     LmdbLog,
