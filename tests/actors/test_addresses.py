@@ -151,7 +151,8 @@ def memory() -> MemoryLog:
 
 
 def written(log: MemoryLog, stream: StreamId, *events: Event, **row: object) -> None:
-    entry = OpenEntry(kind="tally", status="open", **row) if row else None  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    given = {"status": "open", **row}
+    entry = OpenEntry(kind="tally", **given) if row else None  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     log.append(stream, events, expected_version=log.version(stream), entry=entry).result()
 
 

@@ -12,6 +12,7 @@ from outlive.events import (
     CODEC,
     Codec,
     Event,
+    Refused,
     RunStarted,
     RunUnsuccessful,
     Version,
@@ -64,6 +65,9 @@ def test_a_run_of_a_later_release_stands_still_until_that_release_is_back(
                 assert entry is not None
                 assert (entry.status, entry.owes, entry.try_again) == ("quarantined", True, True)
                 assert reason in entry.reason
+                with pytest.raises(Refused, match=f"cannot be taken up: .*{reason}"):
+                    await rt.release("r")
+                assert rt.log.open_entry(stream) == entry
                 assert rt.log.version(stream) == len(events)
 
     asyncio.run(this_release())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, Turn, tool
-from outlive.actors.loop_actor import MailboxClosed
+from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.replies import check_reply, refusal
 from outlive.actors.run import entity
 from outlive.actors.run.commands import CompleteToolCall, RunCommand
@@ -20,8 +20,9 @@ from outlive.events import (
     InvalidDefinition,
     LogClosed,
     MailboxFull,
+    NotQuarantined,
+    OpenEntry,
     Position,
-    Refused,
     RunEvent,
     RunNotFound,
     RunState,
@@ -31,7 +32,7 @@ from outlive.events import (
 from outlive.projections import RunResult
 from tests.actors.conftest import Logs
 from tests.actors.test_addresses import ONE, TWO, House, events, memory, play, written
-from tests.support import LaggingLog, Machine, ScriptedLog, clock, run_virtual
+from tests.support import SECOND, START_NS, LaggingLog, Machine, ScriptedLog, clock, run_virtual
 from tests.support.tally import (
     Added,
     Command,
@@ -40,6 +41,7 @@ from tests.support.tally import (
     FakeWorld,
     Look,
     Performed,
+    Slept,
     Tally,
     TallyEntity,
     Wanted,
@@ -310,13 +312,15 @@ def test_a_released_entity_is_recovered_and_goes_on() -> None:
     async def body(house: House) -> None:
         entity = house.kind.entity = Moody(99)
         await house.ask(ONE, Do(Wanted(effect="a")))
-        assert not house.all.release(ONE), "it is not quarantined"
+        assert house.all.release(ONE) is None, "it is not quarantined"
         house.at(ONE).actor.tell(UNLUCKY)
         await house.all.outcome(ONE)
         assert house.standing(ONE).status == "quarantined"
 
         entity.times = 0
-        assert house.all.release(ONE)
+        released = house.all.release(ONE)
+        assert isinstance(released, LoopFuture)
+        assert (await released).history[-1] == 1
         assert house.kind.released == [False] * 4 + [True]
         assert (await house.ask(ONE, Look())).history[-1] == 1
         row = house.log.open_entry(ONE)
@@ -332,8 +336,42 @@ def test_what_cannot_be_read_is_quarantined_again_when_it_is_released() -> None:
 
     async def body(house: House) -> None:
         house.all.bring_in_all(log.open_entries())
-        assert house.all.release(ONE)
-        assert house.standing(ONE).status == "quarantined"
+        still = house.all.release(ONE)
+        assert isinstance(still, OpenEntry)
+        assert (still.status, still.reason) == ("quarantined", "cursed")
+        assert house.standing(ONE) == still
+
+    play(body, log)
+
+
+def test_a_release_by_command_is_answered_in_the_commit_that_it_causes() -> None:
+    log = memory()
+    written(log, ONE, Wanted(effect="a"), owes=True, status="quarantined")
+
+    async def body(house: House) -> None:
+        released = house.all.release(ONE, command_id="c1")
+        assert isinstance(released, LoopFuture)
+        await released
+        (recovered,) = log.read(ONE)[1:]
+        assert (recovered.event, recovered.cause) == (Added(by=1), "c1")
+
+    play(body, log)
+
+
+def test_a_released_entity_that_has_nothing_to_recover_from_stands_still_no_more() -> None:
+    log = memory()
+    written(log, ONE, Slept(until_ns=START_NS + 60 * SECOND), owes=False, status="quarantined")
+
+    async def body(house: House) -> None:
+        house.kind.recovery = Look()
+        released = house.all.release(ONE)
+        assert isinstance(released, LoopFuture)
+        await released
+        row = log.open_entry(ONE)
+        assert row is not None
+        assert (row.status, row.wake_at_ns) == ("open", START_NS + 60 * SECOND)
+        await asyncio.sleep(61)
+        assert events(log, ONE)[-1] == Added(by=100)
 
     play(body, log)
 
@@ -448,8 +486,9 @@ def test_a_quarantined_run_is_released_in_another_process(fails: list[BaseExcept
         with pytest.raises(RunNotFound):
             await rt.release("one")
         run = await rt.start("worker", "add", run_id="one")
-        with pytest.raises(Refused, match="is not quarantined"):
+        with pytest.raises(NotQuarantined) as refused:
             await rt.release("one")
+        assert refused.value.status == "running"
         result = await run.result()
         assert result.status == "quarantined"
         assert result.error is not None
@@ -459,9 +498,9 @@ def test_a_quarantined_run_is_released_in_another_process(fails: list[BaseExcept
     async def release(rt: Runtime) -> None:
         await asyncio.sleep(1)
         assert (await rt.result("one")).status == "quarantined"
-        await rt.release("one")
+        assert await rt.release("one")
         assert (await rt.result("one")).output == "done"
-        with pytest.raises(Refused, match="is not quarantined"):
+        with pytest.raises(NotQuarantined, match="it is completed"):
             await rt.release("one")
 
     machine.run(fail, worker)

@@ -280,6 +280,8 @@ def test_a_person_declines_answers_resolves_and_cancels_beside_the_owner(data: P
         (["resolve", "wipe", "0.0", "--retry", "--text"], USAGE, "--text is for --outcome"),
         (["resolve", "publish", "0.1", "--retry"], NOT_FOUND, "has no suspension"),
         (["cancel", "nobody"], NOT_FOUND, "there is no run 'nobody'"),
+        (["release", "nobody"], NOT_FOUND, "there is no run 'nobody'"),
+        (["release", "book"], FAILED, "is not quarantined: it is suspended"),
         (["pending", "--limit", "0"], USAGE, "--limit is 1 to 1,000"),
     ],
 )

@@ -207,19 +207,24 @@ class Addresses(Generic[S, C, X, R]):
         return actor
 
     def _settle_in(
-        self, stream: StreamId, resident: Resident[S, C, X, R], *, released: bool = False
+        self, stream: StreamId, resident: Resident[S, C, X, R], *, recovers: bool = False
     ) -> Resident[S, C, X, R]:
-        """Let an actor that was loaded begin. Raises LogError."""
+        """Let an actor that was loaded begin; `recovers`: that is its first command already.
+
+        Raises:
+            LogError: the log takes no appends.
+        """
         self._goes_on(stream)
         self._residents[stream] = resident
         actor = resident.actor
         for effect in self._effects.in_order(stream):
             if effect not in actor.owed:  # Recorded by the actor before, which broke then.
                 resident.world.give_up(effect)
-        if actor.unsettled or self._kind.outdated(actor.state):
-            self._recover(stream, actor, released=released)
-        else:
-            actor.restore_row()
+        if not recovers:
+            if actor.unsettled or self._kind.outdated(actor.state):
+                self._recover(stream, actor)
+            else:
+                actor.restore_row()
         if actor.owed:
             for outcome in self._effects.outcomes(stream):
                 actor.tell(outcome)
@@ -303,13 +308,19 @@ class Addresses(Generic[S, C, X, R]):
             return None
 
     def _recover(
-        self, stream: StreamId, actor: EventSourcedActor[S, C, X], *, released: bool
-    ) -> None:
+        self,
+        stream: StreamId,
+        actor: EventSourcedActor[S, C, X],
+        *,
+        released: bool = False,
+        command_id: str | None = None,
+    ) -> LoopFuture[S]:
         """Settle what was in flight: the first command of an actor that was loaded."""
         running: frozenset[X] = frozenset(
             effect for effect in self._effects.of(stream) if not isinstance(effect, Deliver)
         )
-        recovered = actor.ask_first(self._kind.recover(actor.state, running, released=released))
+        command = self._kind.recover(actor.state, running, released=released)
+        recovered = actor.ask_first(command, command_id=command_id)
 
         def look() -> None:
             try:
@@ -319,13 +330,14 @@ class Addresses(Generic[S, C, X, R]):
             except WrongExpectedVersion:
                 # Nothing would be done about what was in flight. By now the stream is read anew.
                 if not actor.gone:
-                    self._recover(stream, actor, released=released)
+                    self._recover(stream, actor, released=released, command_id=command_id)
             except (LogError, MailboxClosed):
                 pass  # `_broken` has been told.
             except BaseException as error:  # noqa: BLE001  # one entity's trouble is not the others'
                 self._broken(stream, error)
 
         recovered.when_set(look)
+        return recovered
 
     def send(
         self,
@@ -392,21 +404,30 @@ class Addresses(Generic[S, C, X, R]):
             self._loop.call_soon(turn.set_result, None)
             await turn
 
-    def release(self, stream: StreamId) -> bool:
-        """Try once more with an entity that is quarantined; return False if it is not.
+    def release(
+        self, stream: StreamId, *, command_id: str | None = None
+    ) -> LoopFuture[S] | OpenEntry | None:
+        """Try once more with an entity that is quarantined; None if it is not.
+
+        Returns a future that is set once it is on its way, durably, along with the reply to
+        the command of this id; or the row of one that cannot be taken up now either.
 
         Raises:
             LogError: the log cannot be read now.
         """
         standing = self._standing.get(stream) or self._log.open_entry(stream)
         if stream in self._residents or standing is None or standing.status != "quarantined":
-            return False
+            return None
         self._standing.pop(stream, None)
         world = self._kind.world(stream)
         actor = self._load(stream, world, Mailbox(self._mailbox_limit))
-        if isinstance(actor, EventSourcedActor):
-            self._settle_in(stream, Resident(actor, world), released=True)
-        return True
+        if isinstance(actor, OpenEntry):
+            return actor
+        if command_id is None:
+            actor.restore_row()  # Else it is restored along with the reply.
+        recovered = self._recover(stream, actor, released=True, command_id=command_id)
+        self._settle_in(stream, Resident(actor, world), recovers=True)
+        return recovered
 
     @staticmethod
     def _stop(resident: Resident[S, C, X, R]) -> None:

@@ -216,10 +216,10 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self.mailbox.offer(CommandEnvelope(command, reply, cause, command_id), reply)
         return reply
 
-    def ask_first(self, command: C) -> LoopFuture[S]:
+    def ask_first(self, command: C, *, command_id: str | None = None) -> LoopFuture[S]:
         """Have a command decided ahead of whatever waits. Call it on the loop."""
         reply = LoopFuture[S]()
-        self.mailbox.put_back([CommandEnvelope(command, reply)])
+        self.mailbox.put_back([CommandEnvelope(command, reply, command_id, command_id)])
         return reply
 
     def stop_now(self) -> None:
@@ -351,8 +351,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         command_id: str | None,
         error: BaseException | None = None,
     ) -> None:
-        """Append what a command causes, or just that it was refused. Raises LogError."""
-        entry = self._entity.open_entry(state) if events else self._row
+        """Append what a command causes, or just that it was refused. Raises LogError.
+
+        One that was obeyed, if only by doing nothing, has a row that does not say otherwise.
+        """
+        entry = self._entity.open_entry(state) if error is None else self._row
         version = Version(self._version + len(events))
         grown = version - self._saved_at
         due = grown >= self._save_every and bool(events) and entry is not None
@@ -367,8 +370,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             entry=UNSET if entry == self._row else entry,
         )
         self._state = state
-        if events:
-            self._entry = self._row = entry
+        self._row = entry
+        if error is None:
+            self._entry = entry
         self._version = version
         if due:
             self._saved_at = version

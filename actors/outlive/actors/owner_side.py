@@ -29,6 +29,7 @@ from outlive.actors.run.decide import decide
 from outlive.actors.run.kind import RunKind, RunResident, Runs
 from outlive.actors.run.submitted import (
     CancelRequest,
+    ReleaseRequest,
     Request,
     RunRequest,
     StartRequest,
@@ -47,7 +48,7 @@ from outlive.events import (
     Clock,
     EventLog,
     LogError,
-    MailboxFull,
+    NotQuarantined,
     NotSuspended,
     OpenEntry,
     OutliveError,
@@ -68,6 +69,7 @@ from outlive.projections import (
     run_result,
     standing_result,
 )
+from outlive.projections.run_summary import status_now
 
 _log = structlog.stdlib.get_logger("outlive")
 
@@ -213,23 +215,41 @@ class OwnerSide:
 
     async def _carry_out(self, stream: StreamId, request: Request) -> None:
         while self._ended is None:
-            prepared = self._prepare(stream, request)
-            if prepared is None:
-                return
-            actor, command = prepared
             try:
-                await actor.ask(command)
+                reply = self._ask(stream, request)
+                if reply is not None:
+                    await reply
             except MailboxClosed:
                 continue  # It has come to rest meanwhile, or all was closed.
             except RunExists:
                 raise RunExists(id_of(stream)) from None
-            finally:
-                self._settle(stream, request)
             return
         raise self._ended
 
+    def _ask(
+        self, stream: StreamId, request: Request, *, command_id: str | None = None
+    ) -> LoopFuture[Any] | None:
+        """Have it decided what is asked of a run or a task; None if there is nothing left to do.
+
+        Raises:
+            MailboxClosed: it has come to rest meanwhile; or what the request is refused with.
+        """
+        if isinstance(request, ReleaseRequest):
+            return self._release(stream, command_id)
+        prepared = self._prepare(stream, request)
+        if prepared is None:
+            return None
+        actor, command = prepared
+        try:
+            reply = actor.ask(command, cause=command_id, command_id=command_id)
+        except OutliveError:
+            self._settle(stream, request)
+            raise
+        reply.when_set(lambda: self._settle(stream, request))
+        return reply
+
     def _prepare(
-        self, stream: StreamId, request: Request
+        self, stream: StreamId, request: RunRequest | TaskRequest
     ) -> tuple[EventSourcedActor[Any, Any, Any], object] | None:
         """Return the actor that a request is for, and its command; None if nothing is left to do.
 
@@ -257,8 +277,8 @@ class OwnerSide:
         """
         if isinstance(request, StartRequest):
             start_command(request, self._agents)  # Before anything is brought into memory.
-        elif self._runs.resident(stream) is None and self.log.version(stream) == 0:
-            raise RunNotFound(id_of(stream))
+        else:
+            self._require_known(stream)
         run = self._runs.at(stream)
         if not isinstance(run, OpenEntry):
             return run
@@ -281,12 +301,24 @@ class OwnerSide:
         except RunExists:
             raise RunExists(id_of(stream)) from None
 
-    def release(self, run_id: str, stream: StreamId) -> None:
+    def _release(self, stream: StreamId, command_id: str | None) -> LoopFuture[Any] | None:
         """Try once more with a run that is quarantined. See `Runtime.release`."""
-        if self.log.version(stream) == 0:
-            raise RunNotFound(run_id)
-        if not self._runs.release(stream):
-            raise Refused(f"run {run_id!r} is not quarantined")
+        self._require_known(stream)
+        run_id = id_of(stream)
+        released = self._runs.release(stream, command_id=command_id)
+        if released is None:
+            here = self._runs.resident(stream)
+            status = status_now(self.log, run_id) if here is None else here.actor.state.status
+            raise NotQuarantined(run_id, status)
+        if not isinstance(released, OpenEntry):
+            return released
+        if released.status == "quarantined":
+            raise Refused(f"run {run_id!r} cannot be taken up: {released.reason}")
+        return None
+
+    def _require_known(self, stream: StreamId) -> None:
+        if self._runs.resident(stream) is None and self.log.version(stream) == 0:
+            raise RunNotFound(id_of(stream))
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
@@ -325,29 +357,20 @@ class OwnerSide:
             return
         stream, id = submitted.stream, submitted.command_id
         try:
-            request = decode_request(submitted.data)
-            prepared = self._prepare(stream, request)
-            if prepared is None:
-                self._reply(id, OBEYED)
-                return
-            actor, command = prepared
+            reply = self._ask(stream, decode_request(submitted.data), command_id=id)
+        except MailboxClosed:
+            self._loop.call_soon(self._take, submitted)
         except Exception as error:  # noqa: BLE001  # whatever it is, its sender is told
             _log.info("command_refused", stream=stream, reason=told(error))
             self._reply(id, refusal(error))
-            return
-        try:
-            reply = actor.ask(command, cause=id, command_id=id)
-        except MailboxClosed:
-            self._loop.call_soon(self._take, submitted)
-        except MailboxFull as error:
-            self._settle(stream, request)
-            self._reply(id, refusal(error))
         else:
-            reply.when_set(lambda: self._look(submitted, request, reply))
+            if reply is None:
+                self._reply(id, OBEYED)
+            else:
+                reply.when_set(lambda: self._look(submitted, reply))
 
-    def _look(self, submitted: Submitted, request: Request, reply: LoopFuture[Any]) -> None:
+    def _look(self, submitted: Submitted, reply: LoopFuture[Any]) -> None:
         """The actor has answered, and with it the sender; unless it came to rest before."""
-        self._settle(submitted.stream, request)
         try:
             reply.get()
         except MailboxClosed:

@@ -561,21 +561,6 @@ class Runtime(Steering):
                 except LogError as error:
                     side = await self._open.after(side, error)
 
-    async def release(self, run_id: str) -> None:
-        """Try once more with a run that is quarantined, now that its trouble may be over.
-
-        Returns when the run is on its way; it may end up in quarantine again. Its reason is in
-        `result(run_id).error` before.
-
-        Raises:
-            RunNotFound: at once, when there is no such run.
-            Refused: it is not quarantined, or this process does not own the log.
-        """
-        side, stream = self._open.side, run_stream(run_id)
-        if not isinstance(side, OwnerSide):
-            raise Refused("only the owner releases a run, and this process is a visitor")
-        side.release(run_id, stream)
-
     async def compact(self, *, before: datetime | None = None) -> Compacted:
         """Drop pieces of answers that are recorded in full, while runs go on.
 

@@ -1,4 +1,4 @@
-"""What people can do to a run from outside: answer it, agree, resolve, cancel."""
+"""What people can do to a run from outside: answer it, agree, resolve, cancel, release."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from outlive.actors.run.submitted import (
     AnswerRequest,
     CancelRequest,
     DecisionRequest,
+    ReleaseRequest,
     Request,
     ResolveRequest,
 )
@@ -172,6 +173,22 @@ class Steering(ABC):
         """
         request = CancelRequest(reason=_text("reason", reason), by=_text("by", by))
         return await self._obey(run_stream(run_id), request) is None
+
+    async def release(self, run_id: str) -> bool:
+        """Try once more with a run that is quarantined, now that its trouble may be over.
+
+        It may end up in quarantine again. Its reason is in `result(run_id).error` before.
+
+        Returns:
+            As `resume`.
+
+        Raises:
+            RunNotFound: at once, when there is no such run.
+            NotQuarantined: it is not quarantined; its `status` tells what it is.
+            Refused: it cannot be taken up now either, with the reason; it stays as it is.
+            LogParked: nothing was written.
+        """
+        return await self._obey(run_stream(run_id), ReleaseRequest()) is None
 
 
 def _text(name: str, value: Text) -> Text:

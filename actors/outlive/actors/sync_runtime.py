@@ -354,7 +354,7 @@ class SyncRuntime:
         """Wait until the run is at rest. See `Runtime.result`."""
         return self._await(self._runtime.result(run_id, timeout=timeout))
 
-    def release(self, run_id: str) -> None:
+    def release(self, run_id: str) -> bool:
         """Try once more with a run that is quarantined. See `Runtime.release`."""
         return self._await(self._runtime.release(run_id))
 

@@ -12,7 +12,7 @@ from outlive.actors.run.begun import LOOK_AFTER, has_begun, is_known
 from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import Request, StartRequest, encode_request
+from outlive.actors.run.submitted import ReleaseRequest, Request, StartRequest, encode_request
 from outlive.actors.task.commands import CancelTask, ResumeTask
 from outlive.actors.task.entity import TASK
 from outlive.actors.task.submitted import (
@@ -23,6 +23,7 @@ from outlive.actors.task.submitted import (
 )
 from outlive.events import (
     LmdbVisitor,
+    NotQuarantined,
     OutliveError,
     RunCancelled,
     RunCompleted,
@@ -47,7 +48,7 @@ from outlive.projections import (
     run_result,
     standing_result,
 )
-from outlive.projections.run_summary import STANDING_STILL
+from outlive.projections.run_summary import STANDING_STILL, status_now
 from outlive.projections.tasks import read_task
 
 PATIENCE_S: Final = 5.0
@@ -122,6 +123,11 @@ class VisitorSide:
             self._check_task(stream, request)
             return
         run_id = id_of(stream)
+        if isinstance(request, ReleaseRequest):
+            status = status_now(self.log, run_id)
+            if status != "quarantined":
+                raise NotQuarantined(run_id, status)
+            return
         state = fold_run(recorded.event for recorded in read_run(self.log, run_id))[0]
         if isinstance(request, StartRequest):
             if state.request != request_digest(request):

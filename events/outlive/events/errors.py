@@ -20,6 +20,7 @@ OutliveError
 │   ├── ArgumentsChanged       not the arguments that you have seen
 │   ├── InvalidResumeValue     an answer of the wrong shape
 │   ├── AlreadyOver            the run has come to its end
+│   ├── NotQuarantined         there is nothing to release
 │   ├── AttemptEnded           a tool goes on after its attempt was given up
 │   └── MailboxFull            too many commands wait for one run; try again later
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
@@ -218,6 +219,15 @@ class AlreadyOver(Refused):
         self.run_id = run_id
         self.status = status
         self.kind = kind
+
+
+class NotQuarantined(Refused):
+    """There is nothing to release: the run does not stand still for its failures."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id!r} is not quarantined: it is {status}")
+        self.run_id = run_id
+        self.status = status
 
 
 class InvalidOffset(Refused):

@@ -89,20 +89,21 @@ def commands_for(item: Pending, data: Path) -> list[str]:
     match item.kind:
         case "approval":
             return [
-                _command("approve", call, ["--digest", item.digest], data),
-                _command("decline", call, ["--reason", "WHY"], data),
+                command_line("approve", call, ["--digest", item.digest], data),
+                command_line("decline", call, ["--reason", "WHY"], data),
             ]
         case "suspension":
             name = ["--suspension", item.suspension]
-            return [_command("resume", [item.run_id, "VALUE"], name, data)]
+            return [command_line("resume", [item.run_id, "VALUE"], name, data)]
         case "in_doubt":
             return [
-                _command("resolve", call, options, data)
+                command_line("resolve", call, options, data)
                 for options in (["--outcome", "RESULT"], ["--error", "WHY"], ["--retry"])
             ]
 
 
-def _command(name: str, words: Sequence[str], options: Sequence[str], data: Path) -> str:
+def command_line(name: str, words: Sequence[str], options: Sequence[str], data: Path) -> str:
+    """Return a command of `outlive runs` as it is typed, in one line."""
     options = [*options, "--data", str(data)]
     if words[0].startswith("-"):
         words, options = [*options, "--", *words], []

@@ -119,6 +119,17 @@ def cancel_run(data: Path, run_id: str, *, reason: str, by: str | None, json: bo
     )
 
 
+def release_run(data: Path, run_id: str, *, json: bool) -> int:
+    """Try once more with a run that is quarantined. Raises what `Runtime.release` raises."""
+    return _say(
+        data,
+        lambda rt: rt.release(run_id),
+        f"released: run {run_id!r}",
+        {"run_id": run_id, "said": "released"},
+        json=json,
+    )
+
+
 def value_of(text: str) -> object:
     """Return the value that a text stands for: what it is as JSON, or else the text itself.
 

@@ -19,7 +19,7 @@ _VALUE: Final = "JSON; what is no JSON is taken as text."
 
 def add_to(runs: App) -> None:
     """Make these commands part of `outlive runs`."""
-    for command in (pending, approve, decline, resume, resolve, cancel):
+    for command in (pending, approve, decline, resume, resolve, cancel, release):
         runs.command(command)
 
 
@@ -148,3 +148,19 @@ def cancel(
     from outlive.cli._people import cancel_run
 
     return cancel_run(data, run_id, reason=reason, by=by, json=json)
+
+
+def release(
+    run_id: RunId,
+    /,
+    *,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """Try once more with a run that is quarantined, now that its trouble may be over.
+
+    `runs show` tells the reason. It may end up in quarantine again.
+    """
+    from outlive.cli._people import release_run
+
+    return release_run(data, run_id, json=json)

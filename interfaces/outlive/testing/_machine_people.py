@@ -19,7 +19,6 @@ from outlive.actors.run.submitted import (
     StartRequest,
 )
 from outlive.actors.steering import Steering
-from outlive.actors.task.submitted import TaskRequest
 from outlive.events import LogParked, NotFound, Refused, StreamId, Value, run_stream
 from outlive.events.ids import id_of
 from outlive.projections import Pending
@@ -42,7 +41,7 @@ class Person(Steering):
         self._said = said
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
-        assert not isinstance(request, TaskRequest), "it speaks to runs alone"
+        assert isinstance(request, RunRequest), "it speaks to runs alone"
         await self.say(stream, request)
         return None
 

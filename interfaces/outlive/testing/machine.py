@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError as error:
     raise explained(error, __name__) from None
 
-from outlive.actors.event_sourced import SUSPENDED
+from outlive.actors.kind import SUSPENDED
 from outlive.events import LogParked, RunExists, RunNotFound
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult

@@ -117,6 +117,14 @@ def fold_run(events: Iterable[Event]) -> tuple[RunState, Transcript]:
     return state, transcript
 
 
+def status_now(log: LogReader, run_id: str) -> str:
+    """Return the status of a run, also of one that stands still. Raises RunNotFound."""
+    entry = log.open_entry(run_stream(run_id))
+    if entry is not None:
+        return entry.status
+    return fold_run(recorded.event for recorded in read_run(log, run_id))[0].status
+
+
 def read_run(log: LogReader, run_id: str) -> list[Recorded]:
     """Return all events of a run. Raises RunNotFound."""
     found = read_stream(log, run_stream(run_id))

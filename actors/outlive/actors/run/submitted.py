@@ -61,10 +61,16 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-run")
     by: str = ""
 
 
+class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, tag="release-run"):
+    """The run is quarantined, and is to be tried once more."""
+
+
 RunRequest: TypeAlias = (
     StartRequest | AnswerRequest | DecisionRequest | ResolveRequest | CancelRequest
 )
-Request: TypeAlias = RunRequest | TaskRequest
+"""What a run decides by its state alone."""
+
+Request: TypeAlias = RunRequest | ReleaseRequest | TaskRequest
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final[Callable[[bytes], Request]] = msgspec.msgpack.Decoder(Request).decode

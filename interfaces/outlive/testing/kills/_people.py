@@ -37,6 +37,9 @@ class Noted(Steering):
         self._note = note
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
+        if not isinstance(request, RunRequest):
+            # A release is decided upon the run's row. That is not kept, to hold it against.
+            return await self._runtime._obey(stream, request)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         run_id, data = id_of(stream), encode_request(request).hex()
         since = self._runtime.log.version(stream)
         try:
