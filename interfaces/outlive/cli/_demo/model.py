@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
 
 from outlive.actors import Finish, ModelPart, ModelRequest, TextDelta, ToolCallPart
 from outlive.cli._demo.brief import Source, write_brief
-from outlive.cli._demo.html import Passage
+from outlive.cli._demo.fetch import Page
 from outlive.cli._demo.publishing import PUBLISH
+from outlive.cli._demo.reading import OPEN, READ
+from outlive.cli._demo.rounds import next_round
 from outlive.events import Usage
 from outlive.projections import AssistantMessage, Message, ToolMessage, UserMessage
 
 MODEL_NAME: Final = "built-in-extractive"
 MODEL_SAYS: Final = "built-in extractive model: picks sentences from the pages, no LLM"
 
-_READ: Final = "read_site"
 _SITE_LINE: Final = re.compile(r"^Site: (\S+)$", re.MULTILINE)
 _PUBLISH_LINE: Final = re.compile(r"^Publish: (.+)$", re.MULTILINE)
 _WORD: Final = re.compile(r"\S+\s*")
 _CHUNKS: Final = 100  # pieces that an answer is streamed in, about
 _LONGEST_DELAY: Final = 0.15  # seconds between two of them
-
-
-class _Page(msgspec.Struct):
-    """What the model reads of a page in the tool's answer."""
-
-    title: str
-    url: str
-    passages: tuple[Passage, ...] = ()
-
-
-class _Site(msgspec.Struct):
-    pages: tuple[_Page, ...]
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -48,10 +37,10 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the model says: text, a tool call, or both. A brief is streamed slowly."""
+    """What the model says: text, tool calls, or both. A brief is streamed slowly."""
 
     text: str = ""
-    call: ToolCallPart | None = None
+    calls: tuple[ToolCallPart, ...] = ()
     is_brief: bool = False
 
 
@@ -71,17 +60,23 @@ def wish_of(input: str) -> Wish | None:
 
 
 class ExtractiveModel:
-    """Asks for the site to be read, then answers with a brief made of the site's sentences.
+    """Has the site read, then answers with a brief made of the site's sentences.
+
+    It reads the first page by itself, and asks for the others by the links that it knows: each
+    of these calls is a background task, that reads a few pages. What they find may link to
+    more.
 
     If the brief is to be published, it asks for that along with it, and says at last what came
     of it. The answer depends on the messages alone: a second attempt gives the same text.
     Tokens are counted as words.
 
     Args:
+        max_pages: how many it asks for at most.
         answer_time: seconds over which a brief is streamed; it is only there to be seen.
     """
 
-    def __init__(self, *, answer_time: float = 0.0) -> None:
+    def __init__(self, *, max_pages: int = 40, answer_time: float = 0.0) -> None:
+        self._max_pages = max_pages
         self._answer_time = answer_time
 
     @property
@@ -90,41 +85,69 @@ class ExtractiveModel:
         return MODEL_NAME
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
-        """Stream a text, a tool call, or both."""
-        answer = await asyncio.to_thread(answer_to, request.messages)
+        """Stream a text, tool calls, or both."""
+        answer = await asyncio.to_thread(
+            answer_to, request.messages, max_pages=self._max_pages
+        )
         chunks = chunks_of(answer.text) if answer.is_brief else [answer.text] if answer.text else []
         delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY)
         for chunk in chunks:
             if delay and answer.is_brief:
                 await asyncio.sleep(delay)
             yield TextDelta(chunk)
-        if answer.call is not None:
-            yield answer.call
+        for call in answer.calls:
+            yield call
         heard = sum(_words(message) for message in request.messages)
-        said = len(answer.text.split()) + (answer.call is not None)
+        said = len(answer.text.split()) + len(answer.calls)
         yield Usage(input_tokens=heard, output_tokens=said)
-        yield Finish("stop" if answer.call is None else "tool_calls")
+        yield Finish("tool_calls" if answer.calls else "stop")
 
 
-def answer_to(messages: tuple[Message, ...]) -> Answer:
+def answer_to(messages: Sequence[Message], *, max_pages: int) -> Answer:
     """Return what the model says to these messages. Pure."""
     asked = next((m.text for m in messages if isinstance(m, UserMessage)), "")
     wish = wish_of(asked)
     if wish is None:
         return Answer("Say which site to read, in a line of its own: `Site: http://...`")
     heard = {m.name: m for m in messages if isinstance(m, ToolMessage)}
-    read, published = heard.get(_READ), heard.get(PUBLISH)
+    opened, published = heard.get(OPEN), heard.get(PUBLISH)
     if published is not None:
         return _last_word(published)
-    if read is None:
-        return Answer(call=ToolCallPart(_READ, {"url": wish.site}))
-    if read.error is not None:
-        return Answer(f"The site could not be read, so there is no answer: {read.error.message}")
-    found = msgspec.convert(read.result, _Site)
-    sources = [Source(page.title, page.url, page.passages) for page in found.pages]
-    brief = write_brief(wish.question, sources)
+    if opened is None:
+        return Answer(calls=(ToolCallPart(OPEN, {"url": wish.site}),))
+    if opened.error is not None:
+        return Answer(f"The site could not be read, so there is no answer: {opened.error.message}")
+    first, urls, read = msgspec.convert(opened.result, Page), _asked_for(messages), _read(messages)
+    tasks = next_round(first, urls, read, max_pages=max_pages)
+    if tasks:
+        return Answer(calls=tuple(ToolCallPart(READ, {"urls": list(task)}) for task in tasks))
+    brief = write_brief(wish.question, _sources((first, *read)))
     publish = ToolCallPart(PUBLISH, {"path": wish.publish_to, "text": brief})
-    return Answer(brief, publish if wish.publish_to else None, is_brief=True)
+    return Answer(brief, (publish,) if wish.publish_to else (), is_brief=True)
+
+
+def _asked_for(messages: Sequence[Message]) -> list[str]:
+    """Return the addresses that were to be read, in order."""
+    calls = [c for m in messages if isinstance(m, AssistantMessage) for c in m.tool_calls]
+    wanted = [call.arguments.get("urls") for call in calls if call.name == READ]
+    return [str(url) for urls in wanted if isinstance(urls, list) for url in urls]
+
+
+def _read(messages: Sequence[Message]) -> list[Page]:
+    """Return the pages that were read, in order; those of a task that has failed are missing."""
+    told = [m for m in messages if isinstance(m, ToolMessage) and m.name == READ]
+    found = [msgspec.convert(m.result, list[Page]) for m in told if m.error is None]
+    return [page for pages in found for page in pages]
+
+
+def _sources(pages: Sequence[Page]) -> list[Source]:
+    """Return what there is to cite: a page that is found at two paths once."""
+    found: dict[object, Source] = {}
+    for page in pages:
+        if not page.skipped:
+            source = Source(page.title, page.url, page.passages)
+            found.setdefault((page.title, page.passages), source)
+    return list(found.values())
 
 
 def _last_word(published: ToolMessage) -> Answer:

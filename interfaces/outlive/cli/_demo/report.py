@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from outlive.cli._demo.agent import RULES
+from outlive.cli._demo.reading import RULES
 from outlive.cli._demo.moments import Asked, Check, Killed, KillFacts, Report
 from outlive.cli._demo.report_consent import consent_checks
 from outlive.cli._demo.retelling import BRIEF_STEP

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from outlive.cli._demo.agent import RULES
+from outlive.cli._demo.reading import RULES
 from outlive.cli._demo.moments import (
     AnswerBegun,
     Answered,

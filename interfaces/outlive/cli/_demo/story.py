@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from outlive.actors import Runtime
-from outlive.cli._demo.agent import RULES
+from outlive.cli._demo.reading import RULES
 from outlive.cli._demo.asking import Said
 from outlive.cli._demo.moments import (
     AnswerGrew,
