@@ -12,11 +12,12 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from outlive.cli._demo.aim import AT_WORK
 from outlive.cli._demo.asking import ask_for_consent, somebody_is_there
 from outlive.cli._demo.fetch import NotASite, origin_of
 from outlive.cli._demo.folder import Left, demo_folder, left_asking
@@ -24,7 +25,7 @@ from outlive.cli._demo.model import MODEL_SAYS, Wish, ask
 from outlive.cli._demo.moments import Begun
 from outlive.cli._demo.screens import JsonScreen, PlainScreen, Screen
 from outlive.cli._demo.story import Story
-from outlive.cli._demo.web_server import Counts, SiteServer, is_page
+from outlive.cli._demo.web_server import SiteServer, is_page
 from outlive.cli._demo.worker import Job
 from outlive.cli._exit import FAILED, OK, Wrong
 
@@ -33,9 +34,9 @@ T = TypeVar("T")
 QUESTION: Final = "How does a long job recover from a crash without repeating an effect?"
 HANDBOOK: Final = Path(__file__).parent / "site"
 
-_Source: TypeAlias = tuple[str, str, Callable[[], Counts] | None]
-"""The address of a site, what to call it, and the server's counts if the server is ours."""
-_PAUSE: Final = 0.12  # seconds between two pages: polite, and time to be killed in
+_Source: TypeAlias = tuple[str, str, SiteServer | None]
+"""The address of a site, what to call it, and its server if that is ours."""
+_PAUSE: Final = 0.25  # seconds after each page of a task: polite, and time to be killed in
 _ANSWER_TIME: Final = 2.5  # seconds: time to be killed in, again
 
 
@@ -74,7 +75,7 @@ def play_demo(
         )
         folder = stack.enter_context(demo_folder(data, keep=keep))
         screen = stack.enter_context(_screen(json=json))
-        kills = (2 + approve if kill else 0) if left is None else 0
+        kills = AT_WORK + approve if kill and left is None else 0
         screen.tell(
             Begun(
                 at_ms=0,
@@ -82,7 +83,7 @@ def play_demo(
                 question=plan.wish.question,
                 site=plan.wish.site,
                 title=plan.title,
-                served=plan.counts is not None,
+                served=plan.server is not None,
                 model=MODEL_SAYS,
                 data=str(folder),
                 kept=keep or data is not None,
@@ -105,24 +106,24 @@ def play_demo(
             kills=kills,
             complaints=stack.enter_context(tempfile.TemporaryFile()),
             tell=screen.tell,
-            counts=plan.counts,
+            server=plan.server,
             publish=approve,
             goes_on=left is not None,
             consent=ask_for_consent if not json and somebody_is_there() else None,
         )
-        report, line = asyncio.run(_interruptible(story.play()))
-        screen.finish(report, line)
+        report, course = asyncio.run(_interruptible(story.play()))
+        screen.finish(report, course)
     return OK if report.ok else FAILED
 
 
 class _Plan(NamedTuple):
-    """What is to be played. `counts` are the web server's, if it is ours."""
+    """What is to be played. `server` is that of the site, if it is ours."""
 
     run_id: str
     input: str
     wish: Wish
     title: str
-    counts: Callable[[], Counts] | None
+    server: SiteServer | None
 
 
 @contextmanager
@@ -130,13 +131,13 @@ def _plan(source: str | None, question: str, *, approve: bool) -> Generator[_Pla
     """Yield the plan of a new run; its site is served meanwhile, if it is a folder."""
     run_id = f"demo-{secrets.token_hex(3)}"
     publish_to = str(Path.cwd() / f"{run_id}.md") if approve else ""
-    with _site(source) as (site, title, counts):
+    with _site(source) as (site, title, server):
         yield _Plan(
             run_id,
             ask(question, site, publish_to),
             Wish(question, site, publish_to),
             title,
-            counts,
+            server,
         )
 
 
@@ -163,7 +164,7 @@ def _site(source: str | None) -> Generator[_Source, None, None]:
         raise Wrong(f"there is no HTML page in the folder {source!r}")
     title = "The Long Job Handbook" if source is None else folder.resolve().name
     with SiteServer(folder) as server:
-        yield server.url, title, server.counts
+        yield server.url, title, server
 
 
 def _screen(*, json: bool) -> Screen:

@@ -8,13 +8,13 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.rule import Rule
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from outlive.cli._demo.brief_text import brief_lines
+from outlive.cli._demo.course import Course
 from outlive.cli._demo.moments import (
     AnswerBegun,
     Answered,
@@ -31,14 +31,19 @@ from outlive.cli._demo.moments import (
     Published,
     Recovered,
     Report,
+    TaskBegun,
+    TaskOver,
+    TaskQueuedUp,
     WorkerStarted,
 )
 from outlive.cli._demo.question_text import decision_line, print_question
 from outlive.cli._demo.report_text import report_text
+from outlive.cli._demo.task_rows import TaskRows
+from outlive.cli._demo.words_for import does, taken_up
 from outlive.cli._text import counted, duration, printable
-from outlive.projections.timeline import Timeline
 
 _LABEL: Final = 11  # columns of what stands left
+_MOST_ROWS: Final = 12
 _NO_OWNER: Final = "nobody works; this terminal goes on following the log"
 
 
@@ -48,9 +53,8 @@ class LiveScreen:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
         self._live = self._another_live()
-        self._done = 0
-        self._total = 0
-        self._page = ""
+        self._tasks = TaskRows()
+        self._pages = 0
         self._attempt = 0  # of the answer; 0 while pages are read
         self._answer = ""
         self._waiting = ""  # why nothing goes on
@@ -72,6 +76,7 @@ class LiveScreen:
 
     def tell(self, moment: AnyMoment) -> None:
         """Show a moment."""
+        self._tasks.take(moment)
         match moment:
             case Begun():
                 self._begin(moment)
@@ -79,11 +84,12 @@ class LiveScreen:
                 self._say("worker", f"{moment.number} started, pid {moment.pid}", style="cyan")
                 self._waiting = self._waiting or "the worker opens the log"
             case PageRecorded():
-                self._done, self._total = moment.done, moment.total
-                self._page, self._waiting = printable(moment.title), ""
+                self._pages, self._waiting = moment.done, ""
+            case TaskQueuedUp():
+                self._waiting = ""
             case AnswerBegun():
                 if not self._attempt:
-                    self._say("read", f"{counted(self._done, 'page')}; now the model answers")
+                    self._all_read()
                 self._attempt = moment.attempt
             case AnswerGrew():
                 self._answer += moment.text
@@ -114,11 +120,13 @@ class LiveScreen:
             case Failed():
                 reason = f"{moment.what}: {printable(moment.reason)}"
                 self._say("failed", reason, style="bold red")
+            case TaskBegun() | TaskOver():
+                pass
             case _:
                 return
         self._live.update(self._now())
 
-    def finish(self, report: Report, line: Timeline) -> None:
+    def finish(self, report: Report, course: Course) -> None:
         """Show the brief and the report."""
         self._live.stop()
         out = self._console
@@ -130,7 +138,7 @@ class LiveScreen:
         style = "green" if report.ok else "red"
         title = "finished all the same" if report.kills else "finished"
         panel = Panel(
-            report_text(report, line, width=out.width - 6),
+            report_text(report, course, width=out.width - 6),
             title=f"[bold {style}]{title if report.ok else 'something did not hold'}[/]",
             title_align="left",
             border_style=style,
@@ -142,7 +150,7 @@ class LiveScreen:
         out = self._console
         out.print()
         out.print(Rule("[bold]outlive demo[/]", align="left", style="dim"))
-        out.print(Text(f"A research agent {_does(moment)}.\n", style="dim"))
+        out.print(Text(f"A research agent {does(moment)}.\n", style="dim"))
         self._say("question", printable(moment.question), text_style="bold")
         self._say("site", f"{printable(moment.title)}, {printable(moment.site)}")
         self._say("model", moment.model)
@@ -163,12 +171,15 @@ class LiveScreen:
         silent = duration(moment.silent_ms)
         taken = f"by worker {moment.number}, pid {moment.pid}, {silent} after the last event"
         self._badge(" TAKEN UP ", "bold black on green", taken)
-        if self._attempt:
-            self._say("", "pages and tool result stand; only the answer is asked for again")
-        else:
-            kept = counted(moment.pages_kept, "page")
-            self._say("", f"{kept} come from the log, none of them is fetched again")
+        self._say("", taken_up(moment, answering=bool(self._attempt)))
         self._waiting = ""
+
+    def _all_read(self) -> None:
+        """Have the tasks stay, as they ended; what comes now stands below them."""
+        if self._tasks:
+            rows = self._tasks.table(height=_MOST_ROWS)
+            self._console.print(_row(Text("tasks", style="dim"), rows))
+        self._say("read", f"{counted(self._pages, 'page')}; now the model answers")
 
     def _void(self, moment: AnswerVoid) -> None:
         self._answer = ""
@@ -191,21 +202,13 @@ class LiveScreen:
         parts: list[RenderableType] = []
         if self._attempt:
             parts.append(self._answering())
-        elif self._done:
-            parts.append(_row(Text("reading", style="cyan"), self._reading()))
+        elif self._tasks:
+            rows = self._tasks.table(height=max(self._console.height - 12, 3))
+            parts.append(_row(Text("tasks", style="cyan"), rows))
         if self._waiting:
             self._spinner.update(text=Text(self._waiting, style="dim"))
             parts.append(_row(Text(), self._spinner))
         return Group(*parts)
-
-    def _reading(self) -> RenderableType:
-        columns = Table.grid(padding=(0, 1, 0, 0))
-        columns.add_column(width=24)
-        columns.add_column(no_wrap=True)
-        columns.add_column(no_wrap=True, overflow="ellipsis")
-        bar = ProgressBar(total=self._total, completed=self._done, width=24)
-        columns.add_row(bar, f"{self._done}/{self._total}", Text(self._page, style="dim"))
-        return columns
 
     def _answering(self) -> RenderableType:
         """Return the end of the answer so far, as much as fits on the screen."""
@@ -221,16 +224,6 @@ class LiveScreen:
             border_style="magenta" if alive else "dim",
             padding=(0, 2),
         )
-
-
-def _does(moment: Begun) -> str:
-    if moment.goes_on:
-        return "was left when it asked, and goes on with its question"
-    if moment.publish_to and moment.kills:
-        return "is killed three times, asks before it publishes, and finishes all the same"
-    if moment.publish_to:
-        return "reads a site, and asks before it publishes"
-    return "is killed twice and finishes all the same" if moment.kills else "reads a site"
 
 
 def _row(label: Text, content: RenderableType) -> Table:

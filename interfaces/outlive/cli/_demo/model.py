@@ -86,9 +86,7 @@ class ExtractiveModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
         """Stream a text, tool calls, or both."""
-        answer = await asyncio.to_thread(
-            answer_to, request.messages, max_pages=self._max_pages
-        )
+        answer = await asyncio.to_thread(answer_to, request.messages, max_pages=self._max_pages)
         chunks = chunks_of(answer.text) if answer.is_brief else [answer.text] if answer.text else []
         delay = min(self._answer_time / max(len(chunks), 1), _LONGEST_DELAY)
         for chunk in chunks:

@@ -40,9 +40,13 @@ class WorkerStarted(Moment, frozen=True, kw_only=True, tag="worker-started"):
 
 
 class PageRecorded(Moment, frozen=True, kw_only=True, tag="page-recorded"):
-    """A page is in the log. `done` counts those of all attempts, `total` those known of."""
+    """A page is in the log. `done` counts those of all attempts, `total` those known of.
+
+    `task` is the number of the task that has read it; 0: the model had it read at once.
+    """
 
     version: int
+    task: int
     path: str
     title: str
     skipped: str
@@ -51,13 +55,53 @@ class PageRecorded(Moment, frozen=True, kw_only=True, tag="page-recorded"):
     total: int
 
 
-class ToolTold(Moment, frozen=True, kw_only=True, tag="tool-told"):
-    """The tool told how far it is."""
+class TaskQueuedUp(Moment, frozen=True, kw_only=True, tag="task-queued-up"):
+    """A task waits for its turn. `number` counts from 1, `pages` are those that it is to read."""
 
+    task_id: str
     version: int
+    number: int
+    pages: int
+
+
+class TaskBegun(Moment, frozen=True, kw_only=True, tag="task-begun"):
+    """An attempt at a task began. `kept` are the pages that earlier ones have recorded."""
+
+    task_id: str
+    version: int
+    number: int
+    attempt: int
+    kept: int
+
+
+class TaskTold(Moment, frozen=True, kw_only=True, tag="task-told"):
+    """A task told how far it is."""
+
+    task_id: str
+    version: int
+    number: int
     done: int
     total: int | None
     note: str
+
+
+class TaskOver(Moment, frozen=True, kw_only=True, tag="task-over"):
+    """A task has ended. `error` says why without a result."""
+
+    task_id: str
+    version: int
+    number: int
+    status: str
+    error: str
+
+
+class OutcomeHeard(Moment, frozen=True, kw_only=True, tag="outcome-heard"):
+    """The outcome of a task is in the conversation. `version` is the run's."""
+
+    task_id: str
+    version: int
+    number: int
+    status: str
 
 
 class AnswerBegun(Moment, frozen=True, kw_only=True, tag="answer-begun"):
@@ -138,11 +182,15 @@ class Killed(Moment, frozen=True, kw_only=True, tag="killed"):
     pages: int
     characters: int  # of the answer, so far
     fetched_unrecorded: tuple[str, ...]  # fetched, but not recorded yet: fetched again
+    tasks: tuple[int, ...] = ()  # that ran, by their numbers
     asking: bool = False  # it waited for a person, and nothing was in flight
 
 
 class Recovered(Moment, frozen=True, kw_only=True, tag="recovered"):
-    """The next process took the run up. `silent_ms`: since the last event of the one before."""
+    """The next process took the work up. `silent_ms`: since the last event of the one before.
+
+    `tasks` are those that ran when that one died, by their numbers.
+    """
 
     version: int
     number: int
@@ -150,6 +198,7 @@ class Recovered(Moment, frozen=True, kw_only=True, tag="recovered"):
     owner: int
     silent_ms: int
     pages_kept: int
+    tasks: tuple[int, ...] = ()
 
 
 class Failed(Moment, frozen=True, kw_only=True, tag="failed"):
@@ -174,8 +223,19 @@ class KillFacts(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     signal: str
     in_flight: str
+    tasks: tuple[int, ...]
     next_pid: int | None
     silent_ms: int | None  # None: the run waited for a person, and was not taken up
+
+
+class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A task, in the report."""
+
+    number: int
+    task_id: str
+    status: str
+    pages: int
+    attempts: int
 
 
 class Report(Moment, frozen=True, kw_only=True, tag="report"):
@@ -189,6 +249,7 @@ class Report(Moment, frozen=True, kw_only=True, tag="report"):
     pages: int
     pages_skipped: int
     fetches: dict[str, int] | None  # by path, as the server counted; None: not our server
+    tasks: tuple[TaskFacts, ...]
     tool_attempts: int
     model_answers: int
     model_attempts: int
@@ -196,7 +257,7 @@ class Report(Moment, frozen=True, kw_only=True, tag="report"):
     input_tokens: int
     output_tokens: int
     recoveries: int
-    versions: int
+    events: int
     elapsed_ms: int
 
 
@@ -216,5 +277,9 @@ AnyMoment: TypeAlias = (
     | Recovered
     | Failed
     | Report
-    | ToolTold
+    | TaskQueuedUp
+    | TaskBegun
+    | TaskTold
+    | TaskOver
+    | OutcomeHeard
 )

@@ -5,35 +5,36 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from itertools import takewhile
+from typing import Final, TypeAlias
 
-from outlive.cli._demo.reading import RULES
-from outlive.cli._demo.moments import Asked, Check, Killed, KillFacts, Report
+from outlive.cli._demo.course import Course
+from outlive.cli._demo.moments import Asked, Check, Killed, KillFacts, Report, TaskFacts
 from outlive.cli._demo.report_consent import consent_checks
-from outlive.cli._demo.retelling import BRIEF_STEP
+from outlive.cli._demo.report_tasks import task_checks
 from outlive.cli._demo.web_server import Counts
 from outlive.cli._text import counted
 from outlive.events import (
     ModelCallCompleted,
     Recorded,
+    TaskStepCompleted,
     ToolCallCompleted,
     ToolCallFailed,
     ToolStepCompleted,
 )
 from outlive.projections import fold_run
-from outlive.projections.timeline import Timeline
 
 _CITED: Final = re.compile(r"(?<=\S) \[(\d+)\]")
+_Step: TypeAlias = ToolStepCompleted | TaskStepCompleted
 _SOURCE: Final = re.compile(r"^(\d+)\. .*, (https?://\S+)$", re.MULTILINE)
 
 
 def report_of(
-    events: Sequence[Recorded],
-    line: Timeline,
+    course: Course,
     *,
     at_ms: int,
     run_id: str,
-    seen: Sequence[int],
+    seen: Sequence[Recorded],
     kills: Sequence[Killed],
     planned_kills: int | None,
     next_pids: Sequence[int],
@@ -45,11 +46,10 @@ def report_of(
     """Return the report on a run.
 
     Args:
-        events: all of the run, as the log has them in the end.
-        line: their timeline.
+        course: all of the run and its tasks, as the log has it in the end.
         at_ms: how long the demo took.
         run_id: the run.
-        seen: the versions that the observer was given, in that order.
+        seen: the events that the observer was given, in that order.
         kills: those that were made, and how many were planned.
         planned_kills: see `kills`; None for the rest of a run that others have begun.
         next_pids: the process that followed on each kill.
@@ -58,29 +58,26 @@ def report_of(
         asked: what a person was asked last.
         publish: whether the brief was to be published.
     """
+    events, pages = course.run, course.pages
     state, _ = fold_run(recorded.event for recorded in events)
-    steps = [r.event for r in events if isinstance(r.event, ToolStepCompleted)]
-    pages = [step for step in steps if step.key != RULES]
     skipped = [step for step in pages if isinstance(step.value, dict) and step.value.get("skipped")]
-    models = [span for span in line.spans if span.kind == "model"]
-    tools = [span for span in line.spans if span.kind == "tool"]
+    models = [span for span in course.line.spans if span.kind == "model"]
+    tools = [span for span in course.line.spans if span.kind == "tool"]
     abandoned = sum(span.outcome == "cut_off" for span in models)
     checks = [
         *([] if planned_kills is None else [_killed(kills, planned_kills)]),
         _completed(state.status, [r.event for r in events]),
+        *task_checks(course),
         _recorded_once(pages, served=counts is not None),
         *([] if counts is None else [_fetched_once(pages, counts, kills)]),
-        _called_once(events, len(models), abandoned, len(tools)),
-        *([] if planned_kills is None else [_recovered(line, kills)]),
-        _seen_once(seen, events),
+        _called_once(events, len(models), abandoned),
+        *([] if planned_kills is None else [_recovered(course, kills)]),
+        _seen_once(seen, course),
         _cited(_brief(events), pages),
         *(consent_checks(events, asked, kills) if publish else []),
         _ended(last_status),
     ]
-    silent = [
-        (recovery.recorded_at_ns - recovery.silent_since_ns) // 1_000_000
-        for recovery in line.recoveries
-    ]
+    silent = [taken.silent_ms for taken in course.taken_up]
     return Report(
         at_ms=at_ms,
         run_id=run_id,
@@ -92,6 +89,7 @@ def report_of(
                 pid=kill.pid,
                 signal=kill.signal,
                 in_flight=kill.in_flight,
+                tasks=kill.tasks,
                 next_pid=next_pids[index] if index < len(next_pids) else None,
                 silent_ms=silent[index] if index < len(silent) and not kill.asking else None,
             )
@@ -100,15 +98,25 @@ def report_of(
         pages=len(pages),
         pages_skipped=len(skipped),
         fetches=None if counts is None else counts.started,
+        tasks=tuple(
+            TaskFacts(
+                number=task.number,
+                task_id=task.task_id,
+                status=task.status,
+                pages=len(task.recorded),
+                attempts=len(task.attempts),
+            )
+            for task in course.tasks
+        ),
         tool_attempts=len(tools),
         model_answers=state.step,
         model_attempts=len(models),
         model_abandoned=abandoned,
         input_tokens=state.usage.input_tokens,
         output_tokens=state.usage.output_tokens,
-        recoveries=len(line.recoveries),
-        versions=len(events),
-        elapsed_ms=line.elapsed_ms,
+        recoveries=len(course.taken_up),
+        events=len(course.events),
+        elapsed_ms=course.line.elapsed_ms,
     )
 
 
@@ -132,7 +140,7 @@ def _completed(status: str, events: Sequence[object]) -> Check:
     return Check(name="completed", holds=status == "completed", says=f"the run {status}")
 
 
-def _recorded_once(pages: Sequence[ToolStepCompleted], *, served: bool) -> Check:
+def _recorded_once(pages: Sequence[_Step], *, served: bool) -> Check:
     times = Counter(page.key for page in pages)
     again = sorted(path for path, count in times.items() if count > 1)
     says = f"{counted(len(times), 'page')}, each recorded once in the log"
@@ -143,9 +151,7 @@ def _recorded_once(pages: Sequence[ToolStepCompleted], *, served: bool) -> Check
     return Check(name="recorded once", holds=bool(times) and not again, says=says)
 
 
-def _fetched_once(
-    pages: Sequence[ToolStepCompleted], counts: Counts, kills: Sequence[Killed]
-) -> Check:
+def _fetched_once(pages: Sequence[_Step], counts: Counts, kills: Sequence[Killed]) -> Check:
     """What is recorded is never fetched again. What a kill cut off before that has to be."""
     cut_off = Counter(path for kill in kills for path in kill.fetched_unrecorded)
     times = {page.key: counts.started.get(page.key, 0) for page in pages}
@@ -158,22 +164,21 @@ def _fetched_once(
     return Check(name="fetched once", holds=holds, says=says)
 
 
-def _called_once(events: Sequence[Recorded], models: int, abandoned: int, tools: int) -> Check:
+def _called_once(events: Sequence[Recorded], models: int, abandoned: int) -> Check:
     answers = Counter(r.event.step for r in events if isinstance(r.event, ModelCallCompleted))
     results = Counter(r.event.call_id for r in events if isinstance(r.event, ToolCallCompleted))
     once = set(answers.values()) <= {1} and set(results.values()) <= {1}
     says = (
         f"{counted(len(answers), 'model answer')} in {counted(models, 'attempt')} "
-        f"({abandoned} abandoned), {counted(len(results), 'tool result')} in "
-        f"{counted(tools, 'attempt')}, none recorded twice"
+        f"({abandoned} abandoned), {counted(len(results), 'tool result')}, none recorded twice"
     )
     return Check(name="one result a call", holds=once and bool(answers), says=says)
 
 
-def _recovered(line: Timeline, kills: Sequence[Killed]) -> Check:
+def _recovered(course: Course, kills: Sequence[Killed]) -> Check:
     """Who waits for a person has nothing in flight: that kill is none to recover from."""
     at_work = sum(not kill.asking for kill in kills)
-    owners = [recovery.epoch for recovery in line.recoveries]
+    owners = [taken.owner for taken in course.taken_up]
     in_order = owners == sorted(set(owners))
     while_it_worked = "" if at_work == len(kills) else " while it worked"
     says = f"{counted(len(owners), 'recovery', 'recoveries')} for {counted(at_work, 'kill')}"
@@ -181,21 +186,39 @@ def _recovered(line: Timeline, kills: Sequence[Killed]) -> Check:
     return Check(name="recovered", holds=len(owners) == at_work and in_order, says=says)
 
 
-def _seen_once(seen: Sequence[int], events: Sequence[Recorded]) -> Check:
-    wanted = [recorded.version for recorded in events]
-    holds = list(seen) == wanted == list(range(1, len(wanted) + 1))
-    says = f"this terminal saw versions 1 to {len(wanted)} of the run, each once, in order"
-    if not holds:
-        says = f"the log has versions 1 to {len(wanted)}, this terminal saw {list(seen)}"
-    return Check(name="seen once", holds=holds, says=says)
+def _seen_once(seen: Sequence[Recorded], course: Course) -> Check:
+    wanted = [(recorded.stream, recorded.version) for recorded in course.events]
+    shown = [(recorded.stream, recorded.version) for recorded in seen]
+    tasks = f" and its {counted(len(course.tasks), 'task')}" if course.tasks else ""
+    says = f"this terminal saw all {len(wanted)} events of the run{tasks}, each once, in order"
+    if shown != wanted:
+        same = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(shown, wanted, strict=False))
+        )
+        says = (
+            f"the log has {len(wanted)} events of the run{tasks}, this terminal saw {len(shown)}; "
+            f"the first {same} are the same"
+        )
+    return Check(name="seen once", holds=shown == wanted and _no_gaps(wanted), says=says)
+
+
+def _no_gaps(events: Sequence[tuple[str, int]]) -> bool:
+    """Whether each stream has the versions from 1 on, in order."""
+    last: Counter[str] = Counter()
+    for stream, version in events:
+        last[stream] += 1
+        if version != last[stream]:
+            return False
+    return True
 
 
 def _brief(events: Sequence[Recorded]) -> str:
+    """Return the model's first answer that is a text."""
     answers = [r.event for r in events if isinstance(r.event, ModelCallCompleted)]
-    return next((answer.text for answer in answers if answer.step == BRIEF_STEP), "")
+    return next((answer.text for answer in answers if answer.text), "")
 
 
-def _cited(output: str, pages: Sequence[ToolStepCompleted]) -> Check:
+def _cited(output: str, pages: Sequence[_Step]) -> Check:
     text, _, _ = output.partition("\n## Sources\n")
     numbers = {int(number) for number in _CITED.findall(text)}
     sources = {int(number): url for number, url in _SOURCE.findall(output)}

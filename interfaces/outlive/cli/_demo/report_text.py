@@ -6,19 +6,19 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from outlive.cli._demo.course import Course
+from outlive.cli._demo.course_bars import course_bars
 from outlive.cli._demo.moments import Report
 from outlive.cli._text import duration
-from outlive.cli._timeline import bars
-from outlive.projections.timeline import Timeline
 
 
-def report_text(report: Report, line: Timeline, *, width: int) -> Group:
+def report_text(report: Report, course: Course, *, width: int) -> Group:
     """Return the report, for a terminal `width` columns wide."""
     parts: list[Text | Table] = []
     if report.kills:
         parts += [_title("Killed"), _kills(report), Text()]
     parts += [_title("What survived"), _checks(report), Text()]
-    parts += [_title("Timeline"), bars(line, width), Text(), _figures(report)]
+    parts += [_title("Timeline"), course_bars(course, width), Text(), _figures(report)]
     return Group(*parts)
 
 
@@ -60,6 +60,6 @@ def _checks(report: Report) -> Table:
 def _figures(report: Report) -> Text:
     return Text(
         f"{report.input_tokens:,} tokens in, {report.output_tokens:,} out (the built-in model "
-        f"counts words) · {report.versions:,} events · {duration(report.elapsed_ms)}",
+        f"counts words) · {report.events:,} events · {duration(report.elapsed_ms)}",
         style="dim",
     )

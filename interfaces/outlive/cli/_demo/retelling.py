@@ -1,12 +1,11 @@
-"""Events of the demo's run, told anew as moments."""
+"""Events of the demo's run and its tasks, told anew as moments."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from outlive.cli._demo.reading import RULES
 from outlive.cli._demo.moments import (
     AnswerBegun,
     Answered,
@@ -19,13 +18,16 @@ from outlive.cli._demo.moments import (
     PageRecorded,
     Published,
     Recovered,
-    ToolTold,
 )
 from outlive.cli._demo.publishing import PUBLISH
+from outlive.cli._demo.reading import RULES
+from outlive.cli._demo.retelling_tasks import task_moments
+from outlive.cli._demo.tasks import Tasks
 from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
     CallId,
+    Event,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallFailed,
@@ -33,36 +35,46 @@ from outlive.events import (
     ModelDelta,
     Recorded,
     RunRecovered,
+    TaskRecovered,
+    TaskStepCompleted,
     ToolCallCompleted,
     ToolCallFailed,
-    ToolProgressed,
     ToolStepCompleted,
 )
 
-BRIEF_STEP: Final = 1
-"""The model's call in which it answers with the brief: the one before asks for the site."""
+
+class _Now(NamedTuple):
+    """When an event is told of, and who works then."""
+
+    at_ms: int
+    number: int
+    pid: int
 
 
 class Retelling:
     """Folds events into what the observer knows, and says what is worth telling.
 
-    `pages` are the paths recorded so far, `total` is how many are known of. `deltas` counts
-    the pieces of the brief, `answering_since_s` is when the first of them came.
+    `pages` are the paths recorded so far, `total` is how many are known of, `tasks` what became
+    of the tasks. `deltas` counts the pieces of the brief, `answering_since_s` is when the first
+    of them came.
     """
 
     def __init__(self, *, max_pages: int) -> None:
         self._max_pages: Final = max_pages
         self.pages: set[str] = set()
         self.total = 0
+        self.tasks = Tasks()
         self.deltas = 0
         self.answering_since_s = 0.0
         self._paths: set[str] = set()  # of pages, and what they link to
+        self._brief_step: int | None = None  # the first of the model's answers that has a text
         self._characters = 0
         self._last_at_ns = 0
+        self._owner = 0  # the last one that has taken something up
         self._tools: dict[CallId, str] = {}  # that were asked for, by call
 
     def take(self, recorded: Recorded, *, at_ms: int, number: int, pid: int) -> Iterator[AnyMoment]:
-        """Take one event, in order, and yield the moments it makes.
+        """Take one event, in the order of the log, and yield the moments it makes.
 
         Args:
             recorded: the event.
@@ -70,28 +82,73 @@ class Retelling:
             number: of the worker that works now.
             pid: its process.
         """
-        event, version = recorded.event, recorded.version
-        match event:
-            case ToolStepCompleted() if event.key != RULES:
-                yield self._page(event, at_ms, version)
-            case ToolProgressed():
-                yield ToolTold(
+        now = _Now(at_ms, number, pid)
+        running = tuple(task.number for task in self.tasks.running())
+        task = self.tasks.take(recorded)
+        match recorded.event:
+            case RunRecovered(epoch=owner) | TaskRecovered(epoch=owner) if owner != self._owner:
+                self._owner = owner
+                yield Recovered(
                     at_ms=at_ms,
-                    version=version,
-                    done=int(event.done),
-                    total=None if event.total is None else int(event.total),
-                    note=event.note,
+                    version=recorded.version,
+                    number=number,
+                    pid=pid,
+                    owner=owner,
+                    silent_ms=(recorded.recorded_at_ns - self._last_at_ns) // 1_000_000,
+                    pages_kept=len(self.pages),
+                    tasks=running,
                 )
-            case ModelCallStarted() if event.step == BRIEF_STEP:
+            case ToolStepCompleted(key=key, attempt=attempt, value=value) if key != RULES:
+                yield self._page(key, value, attempt, 0, recorded, now)
+            case TaskStepCompleted(key=key, attempt=attempt, value=value) if key != RULES:
+                if task is not None:
+                    yield self._page(key, value, attempt, task.number, recorded, now)
+            case _ if task is not None:
+                yield from task_moments(task, recorded, at_ms=at_ms)
+            case _:
+                yield from self._of_run(recorded.event, recorded.version, now)
+        self._last_at_ns = recorded.recorded_at_ns
+
+    def _page(
+        self,
+        path: str,
+        value: object,
+        attempt: int,
+        task: int,
+        recorded: Recorded,
+        now: _Now,
+    ) -> PageRecorded:
+        page: dict[str, object] = value if isinstance(value, dict) else {}
+        links = page.get("links")
+        self.pages.add(path)
+        self._paths |= {path, *map(str, links if isinstance(links, list) else ())}
+        self.total = min(len(self._paths), self._max_pages)
+        return PageRecorded(
+            at_ms=now.at_ms,
+            version=recorded.version,
+            task=task,
+            path=path,
+            title=str(page.get("title") or path),
+            skipped=str(page.get("skipped") or ""),
+            attempt=attempt,
+            done=len(self.pages),
+            total=self.total,
+        )
+
+    def _of_run(self, event: Event, version: int, now: _Now) -> Iterator[AnyMoment]:
+        at_ms = now.at_ms
+        match event:
+            case ModelCallStarted() if event.step == self._brief_step:
                 yield AnswerBegun(at_ms=at_ms, version=version, attempt=event.attempt)
-            case ModelDelta() if event.step == BRIEF_STEP:
+            case ModelDelta() if self._brief_step in (None, event.step):
+                yield from self._brief_begins(event.step, event.attempt, version, now)
                 self.answering_since_s = self.answering_since_s or time.monotonic()
                 self.deltas += 1
                 self._characters += len(event.text)
                 yield AnswerGrew(
                     at_ms=at_ms, version=version, attempt=event.attempt, text=event.text
                 )
-            case ModelAttemptAbandoned() if event.step == BRIEF_STEP:
+            case ModelAttemptAbandoned() if event.step == self._brief_step:
                 characters, self._characters = self._characters, 0
                 self.deltas, self.answering_since_s = 0, 0.0
                 yield AnswerVoid(
@@ -100,7 +157,9 @@ class Retelling:
             case ModelCallCompleted():
                 self._tools |= {call.call_id: call.name for call in event.tool_calls}
                 text = event.text
-                if event.step == BRIEF_STEP:
+                if text:
+                    yield from self._brief_begins(event.step, event.attempt, version, now)
+                if event.step == self._brief_step:
                     yield Answered(at_ms=at_ms, version=version, attempt=event.attempt, text=text)
                 elif text:
                     yield Concluded(at_ms=at_ms, version=version, text=text)
@@ -119,16 +178,6 @@ class Retelling:
                 )
             case ToolCallCompleted() if self._tools.get(event.call_id) == PUBLISH:
                 yield Published(at_ms=at_ms, version=version, path=str(event.result))
-            case RunRecovered():
-                yield Recovered(
-                    at_ms=at_ms,
-                    version=version,
-                    number=number,
-                    pid=pid,
-                    owner=event.epoch,
-                    silent_ms=(recorded.recorded_at_ns - self._last_at_ns) // 1_000_000,
-                    pages_kept=len(self.pages),
-                )
             case ToolCallFailed() if event.error.kind != "denied":
                 what = self._tools.get(event.call_id, "a tool")
                 yield Failed(at_ms=at_ms, version=version, what=what, reason=event.error.message)
@@ -136,21 +185,10 @@ class Retelling:
                 yield Failed(at_ms=at_ms, version=version, what="model", reason=event.error.message)
             case _:
                 pass
-        self._last_at_ns = recorded.recorded_at_ns
 
-    def _page(self, event: ToolStepCompleted, at_ms: int, version: int) -> PageRecorded:
-        value = event.value if isinstance(event.value, dict) else {}
-        links = value.get("links")
-        self.pages.add(event.key)
-        self._paths |= {event.key, *map(str, links if isinstance(links, list) else ())}
-        self.total = min(len(self._paths), self._max_pages)
-        return PageRecorded(
-            at_ms=at_ms,
-            version=version,
-            path=event.key,
-            title=str(value.get("title") or event.key),
-            skipped=str(value.get("skipped") or ""),
-            attempt=event.attempt,
-            done=len(self.pages),
-            total=self.total,
-        )
+    def _brief_begins(
+        self, step: int, attempt: int, version: int, now: _Now
+    ) -> Iterator[AnswerBegun]:
+        if self._brief_step is None:
+            self._brief_step = step
+            yield AnswerBegun(at_ms=now.at_ms, version=version, attempt=attempt)

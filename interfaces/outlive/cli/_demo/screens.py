@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
+from outlive.cli._demo.course import Course
 from outlive.cli._demo.moments import (
+    AnswerBegun,
     Answered,
     AnswerVoid,
     AnyMoment,
@@ -19,13 +21,16 @@ from outlive.cli._demo.moments import (
     Published,
     Recovered,
     Report,
+    TaskBegun,
+    TaskOver,
+    TaskQueuedUp,
     WorkerStarted,
 )
 from outlive.cli._demo.question_text import decision_line, print_question
 from outlive.cli._demo.report_text import report_text
+from outlive.cli._demo.words_for import taken_up
 from outlive.cli._json import plain, print_json
 from outlive.cli._text import console, counted, duration, printable, printable_lines, put
-from outlive.projections.timeline import Timeline
 
 
 class Screen(Protocol):
@@ -43,7 +48,7 @@ class Screen(Protocol):
         """Show a moment."""
         ...
 
-    def finish(self, report: Report, line: Timeline) -> None:
+    def finish(self, report: Report, course: Course) -> None:
         """Show what came of it."""
         ...
 
@@ -62,7 +67,7 @@ class JsonScreen:
         """Print the moment."""
         print_json(plain(moment))
 
-    def finish(self, report: Report, line: Timeline) -> None:
+    def finish(self, report: Report, course: Course) -> None:
         """The report was the last moment."""
 
 
@@ -71,6 +76,7 @@ class PlainScreen:
 
     def __init__(self) -> None:
         self._brief = ""
+        self._answering = False
         self._asked = False  # then the brief has been shown
 
     def __enter__(self) -> PlainScreen:
@@ -101,9 +107,10 @@ class PlainScreen:
             case WorkerStarted():
                 return [f"worker {moment.number} started, pid {moment.pid}"]
             case PageRecorded():
+                by = f"task {moment.task}  " if moment.task else ""
                 skipped = f"  (skipped: {printable(moment.skipped)})" if moment.skipped else ""
                 return [
-                    f"page {moment.done}/{moment.total}  {printable(moment.path)}  "
+                    f"page {moment.done}/{moment.total}  {by}{printable(moment.path)}  "
                     f"{printable(moment.title)}{skipped}"
                 ]
             case Killed():
@@ -112,11 +119,22 @@ class PlainScreen:
                     f"in flight: {moment.in_flight}"
                 ]
             case Recovered():
-                kept = counted(moment.pages_kept, "page")
                 return [
-                    f"worker {moment.number}, pid {moment.pid}, took the run up after "
-                    f"{duration(moment.silent_ms)} of silence; {kept} kept"
+                    f"worker {moment.number}, pid {moment.pid}, took over after "
+                    f"{duration(moment.silent_ms)} of silence",
+                    taken_up(moment, answering=self._answering),
                 ]
+            case TaskQueuedUp():
+                return [f"task {moment.number} queued, {counted(moment.pages, 'page')}"]
+            case TaskBegun():
+                again = f", attempt {moment.attempt}: {moment.kept} pages of it are kept"
+                return [f"task {moment.number} runs{again if moment.attempt > 1 else ''}"]
+            case TaskOver():
+                why = f": {printable(moment.error)}" if moment.error else ""
+                return [f"task {moment.number} {moment.status}{why}"]
+            case AnswerBegun():
+                self._answering = True
+                return [f"the model answers, attempt {moment.attempt}"]
             case AnswerVoid():
                 characters = counted(moment.characters, "character")
                 return [f"void: {characters} of attempt {moment.attempt}; the answer starts anew"]
@@ -136,9 +154,9 @@ class PlainScreen:
             case _:
                 return []
 
-    def finish(self, report: Report, line: Timeline) -> None:
+    def finish(self, report: Report, course: Course) -> None:
         """Print the brief and the report."""
         brief = "" if self._asked else f"{printable_lines(self._brief)}\n\n"
         sys.stdout.write(f"\n{brief}")
         out = console()
-        put(out, report_text(report, line, width=out.width))
+        put(out, report_text(report, course, width=out.width))

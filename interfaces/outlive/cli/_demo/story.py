@@ -1,57 +1,70 @@
-"""The demo's course: a worker works, this process looks on, and kills it at two moments.
+"""The demo's course: a worker works, this process looks on, and kills it at some moments.
 
-All that is known of the run comes from its log, read beside whoever owns it: `observe` follows
-it through every death, and is asked in the end whether it has seen each event once. Where the
-brief is to be published, a third worker is killed while the run waits for consent. The question
-is then read from the log, by this process, and whoever answers it does so through the inbox.
+All that is known of the run and its tasks comes from the log, read beside whoever owns it: it is
+followed through every death, and in the end it is asked whether each event was seen once. Where
+the brief is to be published, a worker is killed while the run waits for consent. The question is
+then read from the log, by this process, and whoever answers it does so through the inbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, Final
 
 from outlive.actors import Runtime
-from outlive.cli._demo.reading import RULES
+from outlive.cli._demo.aim import Aim, what_survived
 from outlive.cli._demo.asking import Said
+from outlive.cli._demo.course import Course, course_of
+from outlive.cli._demo.following import Upcoming, follow_family, read_family
 from outlive.cli._demo.moments import (
     AnswerGrew,
     AnswerVoid,
     AnyMoment,
     Killed,
+    OutcomeHeard,
     Recovered,
     Report,
+    TaskBegun,
+    TaskOver,
+    TaskTold,
     WorkerStarted,
 )
 from outlive.cli._demo.question import Question
 from outlive.cli._demo.report import report_of
 from outlive.cli._demo.retelling import Retelling
-from outlive.cli._demo.web_server import Counts
+from outlive.cli._demo.web_server import SiteServer
 from outlive.cli._demo.worker import Job
 from outlive.cli._demo.worker_process import WorkerProcess
 from outlive.cli._exit import FAILED, Wrong
-from outlive.cli._text import counted
 from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
     LogReader,
-    ModelDelta,
+    Position,
     Recorded,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
     RunSuspended,
-    ToolStepCompleted,
-    run_stream,
 )
-from outlive.projections import pending_of, read_run
-from outlive.projections.timeline import Timeline, timeline
+from outlive.events.ids import NO_POSITION
 
-_AT_WORK: Final = 2  # workers are killed while they work: one reads, the next one answers
 _SILENCE: Final = 60.0  # seconds without an event after which something is wrong
-_DELTAS: Final = 30  # pieces of the answer after which the worker is killed, or
-_ANSWERING: Final = 1.0  # seconds of answering, if the pieces are few
-_FEWEST_DELTAS: Final = 3
+_ON_ITS_WAY: Final = 2.0  # seconds that an event which is in the log may take to us
+_ENDS: Final = (RunCompleted, RunFailed, RunCancelled)
+_PASSED: Final = (
+    Recovered,
+    TaskBegun,
+    TaskTold,
+    TaskOver,
+    OutcomeHeard,
+    AnswerGrew,
+    AnswerVoid,
+)
+"""What is of no interest in a run that was left, and is gone on with."""
 
 
 class Story:
@@ -59,10 +72,10 @@ class Story:
 
     Args:
         job: what the workers are to do.
-        kills: how many of them to kill: two while they work, a third while the run asks.
+        kills: how many of them to kill: see `Aim`.
         complaints: where the workers' stderr goes.
         tell: is given every moment as it comes.
-        counts: what the server has counted; None if the site is not ours.
+        server: the site's, which counts; None if it is not ours.
         publish: whether the brief is to be published, if a person agrees.
         goes_on: whether this is the rest of a run that was left before.
         consent: asks the person at the terminal; None if there is nobody.
@@ -75,7 +88,7 @@ class Story:
         kills: int,
         complaints: IO[bytes],
         tell: Callable[[AnyMoment], None],
-        counts: Callable[[], Counts] | None,
+        server: SiteServer | None,
         publish: bool = False,
         goes_on: bool = False,
         consent: Callable[[], Awaitable[Said | None]] | None = None,
@@ -83,18 +96,19 @@ class Story:
         self._job = job
         self._complaints = complaints
         self._tell = tell
-        self._counts = counts
+        self._server = server
         self._publish = publish
         self._goes_on = goes_on
         self._began_s = time.monotonic()
-        self._seen: list[int] = []
+        self._seen: list[Recorded] = []
         self._kills: list[Killed] = []
         self._planned = kills
+        self._aim = Aim(kills, None if server is None else server.counts)
         self._workers: list[WorkerProcess] = []
         self._retelling = Retelling(max_pages=job.max_pages)
         self._question = Question(job.run_id, Path(job.data), consent=consent)
 
-    async def play(self) -> tuple[Report, Timeline]:
+    async def play(self) -> tuple[Report, Course]:
         """Let it happen, and return what came of it. No worker is left when this ends.
 
         Raises:
@@ -105,10 +119,10 @@ class Story:
             worker = await self._start_worker()
             await worker.ready()
             async with Runtime(Path(self._job.data), role="visitor") as rt:
-                before = rt.log.version(run_stream(self._job.run_id)) if self._goes_on else 0
-                async for recorded in self._followed(rt):
+                before = rt.log.head if self._goes_on else NO_POSITION
+                async for recorded in self._followed(rt.log):
                     self._retell(recorded, before=before)
-                    if self._is_time_to_kill(recorded):
+                    if self._aim.is_now(recorded, self._retelling, self._kills):
                         await self._kill(rt.log)
                     if isinstance(recorded.event, RunSuspended):
                         await self._workers[-1].ready()
@@ -122,17 +136,16 @@ class Story:
             for worker in self._workers:
                 await worker.end()
 
-    def _retell(self, recorded: Recorded, *, before: int) -> None:
+    def _retell(self, recorded: Recorded, *, before: Position) -> None:
         """Tell of an event; of one that is from `before` this performance, only what came of it."""
-        self._seen.append(recorded.version)
+        self._seen.append(recorded)
         for moment in self._retelling.take(
             recorded,
             at_ms=self._now_ms(),
             number=len(self._workers),
             pid=self._workers[-1].pid,
         ):
-            passed = isinstance(moment, Recovered | AnswerGrew | AnswerVoid)
-            if recorded.version > before or not passed:
+            if recorded.position > before or not isinstance(moment, _PASSED):
                 self._tell(moment)
 
     async def _start_worker(self) -> WorkerProcess:
@@ -141,101 +154,69 @@ class Story:
         self._tell(WorkerStarted(at_ms=self._now_ms(), number=len(self._workers), pid=worker.pid))
         return worker
 
-    async def _followed(self, rt: Runtime) -> AsyncIterator[Recorded]:
-        """Yield the run's events. Raises Wrong when nobody is left to add to them."""
-        events = rt.observe(self._job.run_id)
-        upcoming = asyncio.ensure_future(_next(events))
+    async def _followed(self, log: LogReader) -> AsyncIterator[Recorded]:
+        """Yield the events of the run and its tasks, until the last worker has ended.
+
+        Raises Wrong when nobody is left to add to them, though the run is not over.
+        """
+        events = Upcoming(follow_family(log, self._job.run_id))
         try:
-            while True:
-                worker = self._workers[-1]
-                await asyncio.wait(
-                    {upcoming, worker.ended, *self._question.asking},
-                    timeout=None if self._question.is_open else _SILENCE,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                self._question.look()
-                if not upcoming.done() and not worker.ended.done() and self._question.is_open:
-                    continue
-                if not upcoming.done():
-                    # What it has written last may still be on its way to us.
-                    await asyncio.wait({upcoming}, timeout=2.0)
-                if not upcoming.done() and worker.ended.done():
-                    await worker.ready()  # It may have said why.
-                    raise worker.gone()
-                if not upcoming.done():
-                    raise Wrong(f"nothing happened for {_SILENCE:.0f} s", code=FAILED)
-                recorded = upcoming.result()
-                if recorded is None:
-                    return
+            while not isinstance((recorded := await self._next(events)).event, _ENDS):
                 yield recorded
-                upcoming = asyncio.ensure_future(_next(events))
+            yield recorded
+            # A task learns after that that its run has heard of its end.
+            await self._workers[-1].finish()
+            for _ in range(len(read_family(log, self._job.run_id)) - len(self._seen)):
+                if not await events.is_there(within=_ON_ITS_WAY):
+                    return
+                yield events.take()
         finally:
-            upcoming.cancel()
+            await events.aclose()
 
-    def _is_time_to_kill(self, recorded: Recorded) -> bool:
-        known = self._retelling
-        match recorded.event:
-            case ToolStepCompleted() if self._planned and not self._kills:
-                if 2 * len(known.pages) < known.total:
-                    return False
-                # In the pause after a page nothing is being fetched. If this process learnt of
-                # the page too late for that, it aims at the next pause, up to a last chance.
-                return self._is_resting() or 4 * len(known.pages) >= 3 * known.total
-            case ModelDelta() if len(self._kills) < min(self._planned, _AT_WORK):
-                if known.deltas >= _DELTAS:
-                    return True
-                answering_s = time.monotonic() - known.answering_since_s
-                return known.deltas >= _FEWEST_DELTAS and answering_s >= _ANSWERING
-            case RunSuspended():
-                return self._planned > _AT_WORK and not any(kill.asking for kill in self._kills)
-            case _:
-                return False
-
-    def _is_resting(self) -> bool:
-        if self._counts is None:
-            return True
-        counts = self._counts()
-        return counts.in_flight == 0 and counts.started.keys() <= self._retelling.pages
+    async def _next(self, events: Upcoming) -> Recorded:
+        """Wait for the next event."""
+        while True:
+            worker, upcoming = self._workers[-1], events.awaited()
+            await asyncio.wait(
+                {upcoming, worker.ended, *self._question.asking},
+                timeout=None if self._question.is_open else _SILENCE,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            self._question.look()
+            if not upcoming.done() and not worker.ended.done() and self._question.is_open:
+                continue
+            if await events.is_there(within=_ON_ITS_WAY):
+                return events.take()
+            if worker.ended.done():
+                await worker.ready()  # It may have said why.
+                raise worker.gone()
+            raise Wrong(f"nothing happened for {_SILENCE:.0f} s", code=FAILED)
 
     async def _kill(self, log: LogReader) -> None:
         """Kill the worker, look what survived, and start the next one."""
         worker = self._workers[-1]
         signal = await worker.kill()
-        events = read_run(log, self._job.run_id)
-        line = timeline(events)
-        recorded = {
-            r.event.key
-            for r in events
-            if isinstance(r.event, ToolStepCompleted) and r.event.key != RULES
-        }
-        fetched = set[str]() if self._counts is None else self._counts().started.keys()
-        unrecorded = tuple(sorted(fetched - recorded))
-        answering = [span for span in line.spans if span.kind == "model" and span.outcome == "open"]
-        asking = bool(pending_of(self._job.run_id, events))
-        killed = Killed(
+        server = self._server
+        counts = None if server is None else await asyncio.to_thread(server.settled)
+        killed = what_survived(
+            read_family(log, self._job.run_id),
+            self._job.run_id,
+            before=self._kills,
+            counts=counts,
+            total=self._retelling.total,
             at_ms=self._now_ms(),
             number=len(self._workers),
             pid=worker.pid,
             signal=signal,
-            in_flight="nothing: the run waits for a person"
-            if asking
-            else _in_flight(line, len(recorded), self._retelling.total, unrecorded),
-            version=line.head,
-            pages=len(recorded),
-            characters=sum(span.characters for span in answering),
-            fetched_unrecorded=unrecorded,
-            asking=asking,
         )
         self._kills.append(killed)
         self._tell(killed)
         await self._start_worker()
 
-    def _report(self, log: LogReader, *, last_status: int) -> tuple[Report, Timeline]:
-        events = read_run(log, self._job.run_id)
-        line = timeline(events)
+    def _report(self, log: LogReader, *, last_status: int) -> tuple[Report, Course]:
+        course = course_of(read_family(log, self._job.run_id))
         report = report_of(
-            events,
-            line,
+            course,
             at_ms=self._now_ms(),
             run_id=self._job.run_id,
             seen=self._seen,
@@ -243,32 +224,12 @@ class Story:
             planned_kills=None if self._goes_on else self._planned,
             last_status=last_status,
             next_pids=[worker.pid for worker in self._workers[1:]],
-            counts=None if self._counts is None else self._counts(),
+            counts=None if self._server is None else self._server.counts(),
             asked=self._question.told,
             publish=self._publish,
         )
         self._tell(report)
-        return report, line
+        return report, course
 
     def _now_ms(self) -> int:
         return round((time.monotonic() - self._began_s) * 1_000)
-
-
-def _in_flight(line: Timeline, pages: int, total: int, fetched: Sequence[str]) -> str:
-    """Return what was under way when a worker died, from the log and the server's counts."""
-    parts: list[str] = []
-    for span in line.spans:
-        if span.outcome != "open":
-            continue
-        if span.kind == "tool":
-            lost = f", {', '.join(fetched)} fetched and not recorded" if fetched else ""
-            parts.append(f"tool {span.name}, {pages} of {total} pages recorded{lost}")
-        elif span.characters:
-            parts.append(f"the answer, {counted(span.characters, 'character')} streamed")
-        else:
-            parts.append(f"model call {span.step}, nothing streamed yet")
-    return "; ".join(parts) or "nothing"
-
-
-async def _next(events: AsyncIterator[Recorded]) -> Recorded | None:
-    return await anext(events, None)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import html
 import mimetypes
+import socket
 import threading
 from collections import Counter
 from http import HTTPStatus
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
 _INDEX: Final = "index.html"
+_PATIENCE: Final = 2.0  # seconds
+_Socket: TypeAlias = socket.socket | tuple[bytes, socket.socket]
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -54,6 +58,24 @@ class SiteServer:
         """Return the counts as they are now."""
         return self._tally.counts()
 
+    def settled(self) -> Counts:
+        """Return the counts once all that was sent before this call is counted.
+
+        A client that is dead may have left a request behind that nobody has read yet. Blocks,
+        for some seconds at most; for use in a thread.
+        """
+        marker = HTTPConnection("127.0.0.1", self._server.server_port, timeout=_PATIENCE)
+        try:
+            # Connections are accepted in order: with the answer to this one, which is of no
+            # page and not counted, those before it have been accepted.
+            marker.request("HEAD", "/")
+            marker.getresponse()
+        except OSError:
+            pass
+        finally:
+            marker.close()
+        return self._tally.when_idle()
+
     def __enter__(self) -> Self:
         """Begin to serve."""
         self._thread.start()
@@ -85,9 +107,24 @@ class _Tally:
     """Counts, kept from the threads of the server."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._connections = 0
         self._started: Counter[str] = Counter()
         self._completed: Counter[str] = Counter()
+
+    def connected(self) -> None:
+        with self._lock:
+            self._connections += 1
+
+    def disconnected(self) -> None:
+        with self._lock:
+            self._connections -= 1
+            self._lock.notify_all()
+
+    def when_idle(self) -> Counts:
+        with self._lock:
+            self._lock.wait_for(lambda: not self._connections, _PATIENCE)
+            return self._counts()
 
     def began(self, path: str) -> None:
         with self._lock:
@@ -99,7 +136,10 @@ class _Tally:
 
     def counts(self) -> Counts:
         with self._lock:
-            return Counts(dict(self._started), dict(self._completed))
+            return self._counts()
+
+    def _counts(self) -> Counts:
+        return Counts(dict(self._started), dict(self._completed))
 
 
 class _Files:
@@ -146,6 +186,16 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: Final = files
         self.tally: Final = tally
+
+    def process_request(self, request: _Socket, client_address: object) -> None:
+        """Answer in a thread; a connection is one from here on."""
+        self.tally.connected()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: _Socket) -> None:
+        """Close a connection."""
+        super().shutdown_request(request)
+        self.tally.disconnected()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a client that was killed in the middle of a fetch is no news here."""

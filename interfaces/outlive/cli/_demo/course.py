@@ -1,0 +1,65 @@
+"""What the log says of the demo's course: the run on its time axis, its tasks, its recoveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from outlive.cli._demo.reading import RULES
+from outlive.cli._demo.tasks import Task, Tasks
+from outlive.events import (
+    Recorded,
+    RunRecovered,
+    TaskRecovered,
+    TaskStepCompleted,
+    ToolStepCompleted,
+)
+from outlive.projections.timeline import Timeline, timeline
+
+
+class TakenUp(NamedTuple):
+    """A process took the work up, some time after the last event of the one before."""
+
+    owner: int
+    silent_ms: int
+
+
+class Course(NamedTuple):
+    """A run and its tasks. `events` are those of all, in the order of the log, `run` the run's."""
+
+    events: Sequence[Recorded]
+    run: Sequence[Recorded]
+    line: Timeline
+    tasks: Sequence[Task]
+    taken_up: Sequence[TakenUp]
+
+    @property
+    def pages(self) -> list[ToolStepCompleted | TaskStepCompleted]:
+        """The pages that were recorded, in order, repeats included."""
+        steps = [
+            r.event
+            for r in self.events
+            if isinstance(r.event, ToolStepCompleted | TaskStepCompleted)
+        ]
+        return [step for step in steps if step.key != RULES]
+
+
+def course_of(events: Sequence[Recorded]) -> Course:
+    """Fold the events of a run and its tasks, in the order of the log. Pure."""
+    tasks = Tasks(events)
+    run = [recorded for recorded in events if recorded.stream not in tasks]
+    return Course(events, run, timeline(run), tasks.all(), _taken_up(events))
+
+
+def _taken_up(events: Sequence[Recorded]) -> list[TakenUp]:
+    """Return who took the work up, once each: the first of its events about that."""
+    found: list[TakenUp] = []
+    for before, recorded in zip(events, events[1:], strict=False):
+        match recorded.event:
+            case RunRecovered(epoch=owner) | TaskRecovered(epoch=owner):
+                if not found or found[-1].owner != owner:
+                    silent_ns = recorded.recorded_at_ns - before.recorded_at_ns
+                    found.append(TakenUp(owner, silent_ns // 1_000_000))
+            case _:
+                pass
+    return found

@@ -1,0 +1,37 @@
+"""What the demo's moments are called on all screens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outlive.cli._demo.moments import Begun, Recovered
+from outlive.cli._text import counted
+
+
+def does(moment: Begun) -> str:
+    """Return what the agent will do."""
+    if moment.goes_on:
+        return "was left when it asked, and goes on with its question"
+    reads = "reads a site in background tasks"
+    if moment.publish_to and moment.kills:
+        return f"{reads}, asks before it publishes, and is killed four times meanwhile"
+    if moment.publish_to:
+        return f"{reads}, and asks before it publishes"
+    return f"{reads}, is killed three times, and finishes all the same" if moment.kills else reads
+
+
+def taken_up(moment: Recovered, *, answering: bool) -> str:
+    """Return what goes on, and what is kept."""
+    if answering:
+        return "pages and results stand; only the answer is asked for again"
+    kept = counted(moment.pages_kept, "page")
+    on = f"{numbered(moment.tasks)} on; " if moment.tasks else ""
+    return f"{on}{kept} come from the log, and none of them is fetched again"
+
+
+def numbered(tasks: Sequence[int]) -> str:
+    """Return which tasks go: `task 2 goes`, `tasks 1, 2 and 3 go`."""
+    if len(tasks) == 1:
+        return f"task {tasks[0]} goes"
+    *first, last = map(str, tasks)
+    return f"tasks {', '.join(first)} and {last} go"
