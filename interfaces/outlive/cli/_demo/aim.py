@@ -12,6 +12,7 @@ from outlive.cli._demo.moments import Killed
 from outlive.cli._demo.reading import READ
 from outlive.cli._demo.retelling import Retelling
 from outlive.cli._demo.web_server import Counts
+from outlive.cli._demo.words_for import named
 from outlive.cli._text import counted
 from outlive.events import (
     ModelDelta,
@@ -148,8 +149,7 @@ def _in_flight(line: Timeline, tasks: Sequence[int], pages: str, unrecorded: Seq
     parts: list[str] = []
     lost = f", {', '.join(unrecorded)} fetched and not recorded" if unrecorded else ""
     if tasks:
-        which = ", ".join(map(str, tasks))
-        parts.append(f"{'tasks' if len(tasks) > 1 else 'task'} {which}, {pages}{lost}")
+        parts.append(f"{named(tasks)}, with {pages}{lost}")
     for span in line.spans:
         if span.outcome != "open" or span.kind not in ("model", "tool"):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from outlive.cli._demo.reading import RULES
@@ -36,12 +37,12 @@ class Course(NamedTuple):
     @property
     def pages(self) -> list[ToolStepCompleted | TaskStepCompleted]:
         """The pages that were recorded, in order, repeats included."""
-        steps = [
-            r.event
-            for r in self.events
-            if isinstance(r.event, ToolStepCompleted | TaskStepCompleted)
+        steps = [recorded.event for recorded in self.events]
+        return [
+            step
+            for step in steps
+            if isinstance(step, ToolStepCompleted | TaskStepCompleted) and step.key != RULES
         ]
-        return [step for step in steps if step.key != RULES]
 
 
 def course_of(events: Sequence[Recorded]) -> Course:
@@ -54,7 +55,7 @@ def course_of(events: Sequence[Recorded]) -> Course:
 def _taken_up(events: Sequence[Recorded]) -> list[TakenUp]:
     """Return who took the work up, once each: the first of its events about that."""
     found: list[TakenUp] = []
-    for before, recorded in zip(events, events[1:], strict=False):
+    for before, recorded in pairwise(events):
         match recorded.event:
             case RunRecovered(epoch=owner) | TaskRecovered(epoch=owner):
                 if not found or found[-1].owner != owner:

@@ -22,9 +22,8 @@ def course_bars(course: Course, width: int) -> Table:
         for span in course.line.spans
         if span.kind in ("model", "tool")
     ]
-    rows += [
-        (task.attempts[0].started_at_ns, _bar_of(task)) for task in course.tasks if task.attempts
-    ]
+    begun = [task for task in course.tasks if task.attempts]
+    rows += [(task.attempts[0].started_at_ns, _bar_of(task)) for task in begun]
     ordered = sorted(rows, key=lambda row: row[0])
     return drawn([bar for _, bar in ordered], course.line, width)
 

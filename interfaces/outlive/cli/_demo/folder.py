@@ -58,7 +58,7 @@ def left_asking(data: Path) -> Left | None:
         return None
     try:
         for stream, entry in log.open_entries():
-            if entry.summary.get("agent_id") != AGENT_ID:
+            if entry.kind != "run" or entry.summary.get("agent_id") != AGENT_ID:
                 continue
             events = [recorded.event for recorded in read_run(log, id_of(stream))]
             inputs = [event.input for event in events if isinstance(event, RunStarted)]
@@ -84,7 +84,8 @@ def _refuse_runs_of_others(data: Path) -> None:
     except LogNotFound:
         return
     try:
-        agents = {entry.summary.get("agent_id", "") for _, entry in log.open_entries()}
+        rows = [entry for _, entry in log.open_entries() if entry.kind in ("run", "task")]
+        agents = {entry.summary.get("agent_id", "") for entry in rows}
     finally:
         log.close()
     if agents - {AGENT_ID}:

@@ -177,8 +177,7 @@ class LiveScreen:
     def _all_read(self) -> None:
         """Have the tasks stay, as they ended; what comes now stands below them."""
         if self._tasks:
-            rows = self._tasks.table(height=_MOST_ROWS)
-            self._console.print(_row(Text("tasks", style="dim"), rows))
+            self._console.print(self._task_rows("dim", height=_MOST_ROWS))
         self._say("read", f"{counted(self._pages, 'page')}; now the model answers")
 
     def _void(self, moment: AnswerVoid) -> None:
@@ -203,12 +202,15 @@ class LiveScreen:
         if self._attempt:
             parts.append(self._answering())
         elif self._tasks:
-            rows = self._tasks.table(height=max(self._console.height - 12, 3))
-            parts.append(_row(Text("tasks", style="cyan"), rows))
+            parts.append(self._task_rows("cyan", height=max(self._console.height - 12, 3)))
         if self._waiting:
             self._spinner.update(text=Text(self._waiting, style="dim"))
             parts.append(_row(Text(), self._spinner))
         return Group(*parts)
+
+    def _task_rows(self, style: str, *, height: int) -> RenderableType:
+        width = self._console.width - _LABEL - 1
+        return _row(Text("tasks", style=style), self._tasks.table(width=width, height=height))
 
     def _answering(self) -> RenderableType:
         """Return the end of the answer so far, as much as fits on the screen."""

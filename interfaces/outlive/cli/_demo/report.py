@@ -192,9 +192,8 @@ def _seen_once(seen: Sequence[Recorded], course: Course) -> Check:
     tasks = f" and its {counted(len(course.tasks), 'task')}" if course.tasks else ""
     says = f"this terminal saw all {len(wanted)} events of the run{tasks}, each once, in order"
     if shown != wanted:
-        same = sum(
-            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(shown, wanted, strict=False))
-        )
+        pairs = zip(shown, wanted, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         says = (
             f"the log has {len(wanted)} events of the run{tasks}, this terminal saw {len(shown)}; "
             f"the first {same} are the same"

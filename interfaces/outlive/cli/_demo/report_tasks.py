@@ -48,7 +48,7 @@ def _at_once(tasks: Sequence[Task]) -> Check:
     for _, change in sorted(changes):
         running += change
         most = max(most, running)
-    says = f"up to {most} of them ran at the same time, and {AT_ONCE} may"
+    says = f"at most {most} of them ran at the same time; the tool allows {AT_ONCE}"
     return Check(name="slots", holds=0 < most <= AT_ONCE, says=says)
 
 

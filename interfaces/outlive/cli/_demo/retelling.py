@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from outlive.cli._demo.moments import (
     AnswerBegun,
@@ -43,14 +43,6 @@ from outlive.events import (
 )
 
 
-class _Now(NamedTuple):
-    """When an event is told of, and who works then."""
-
-    at_ms: int
-    number: int
-    pid: int
-
-
 class Retelling:
     """Folds events into what the observer knows, and says what is worth telling.
 
@@ -82,7 +74,6 @@ class Retelling:
             number: of the worker that works now.
             pid: its process.
         """
-        now = _Now(at_ms, number, pid)
         running = tuple(task.number for task in self.tasks.running())
         task = self.tasks.take(recorded)
         match recorded.event:
@@ -98,50 +89,42 @@ class Retelling:
                     pages_kept=len(self.pages),
                     tasks=running,
                 )
-            case ToolStepCompleted(key=key, attempt=attempt, value=value) if key != RULES:
-                yield self._page(key, value, attempt, 0, recorded, now)
-            case TaskStepCompleted(key=key, attempt=attempt, value=value) if key != RULES:
-                if task is not None:
-                    yield self._page(key, value, attempt, task.number, recorded, now)
+            case ToolStepCompleted() | TaskStepCompleted() as step:
+                if step.key != RULES:
+                    by = 0 if task is None else task.number
+                    yield self._page(step, recorded.version, at_ms=at_ms, task=by)
             case _ if task is not None:
                 yield from task_moments(task, recorded, at_ms=at_ms)
             case _:
-                yield from self._of_run(recorded.event, recorded.version, now)
+                yield from self._of_run(recorded.event, recorded.version, at_ms)
         self._last_at_ns = recorded.recorded_at_ns
 
     def _page(
-        self,
-        path: str,
-        value: object,
-        attempt: int,
-        task: int,
-        recorded: Recorded,
-        now: _Now,
+        self, step: ToolStepCompleted | TaskStepCompleted, version: int, *, at_ms: int, task: int
     ) -> PageRecorded:
-        page: dict[str, object] = value if isinstance(value, dict) else {}
+        page = step.value if isinstance(step.value, dict) else {}
         links = page.get("links")
-        self.pages.add(path)
-        self._paths |= {path, *map(str, links if isinstance(links, list) else ())}
+        self.pages.add(step.key)
+        self._paths |= {step.key, *map(str, links if isinstance(links, list) else ())}
         self.total = min(len(self._paths), self._max_pages)
         return PageRecorded(
-            at_ms=now.at_ms,
-            version=recorded.version,
+            at_ms=at_ms,
+            version=version,
             task=task,
-            path=path,
-            title=str(page.get("title") or path),
+            path=step.key,
+            title=str(page.get("title") or step.key),
             skipped=str(page.get("skipped") or ""),
-            attempt=attempt,
+            attempt=step.attempt,
             done=len(self.pages),
             total=self.total,
         )
 
-    def _of_run(self, event: Event, version: int, now: _Now) -> Iterator[AnyMoment]:
-        at_ms = now.at_ms
+    def _of_run(self, event: Event, version: int, at_ms: int) -> Iterator[AnyMoment]:
         match event:
             case ModelCallStarted() if event.step == self._brief_step:
                 yield AnswerBegun(at_ms=at_ms, version=version, attempt=event.attempt)
             case ModelDelta() if self._brief_step in (None, event.step):
-                yield from self._brief_begins(event.step, event.attempt, version, now)
+                yield from self._brief_begins(event.step, event.attempt, version, at_ms)
                 self.answering_since_s = self.answering_since_s or time.monotonic()
                 self.deltas += 1
                 self._characters += len(event.text)
@@ -158,7 +141,7 @@ class Retelling:
                 self._tools |= {call.call_id: call.name for call in event.tool_calls}
                 text = event.text
                 if text:
-                    yield from self._brief_begins(event.step, event.attempt, version, now)
+                    yield from self._brief_begins(event.step, event.attempt, version, at_ms)
                 if event.step == self._brief_step:
                     yield Answered(at_ms=at_ms, version=version, attempt=event.attempt, text=text)
                 elif text:
@@ -187,8 +170,8 @@ class Retelling:
                 pass
 
     def _brief_begins(
-        self, step: int, attempt: int, version: int, now: _Now
+        self, step: int, attempt: int, version: int, at_ms: int
     ) -> Iterator[AnswerBegun]:
         if self._brief_step is None:
             self._brief_step = step
-            yield AnswerBegun(at_ms=now.at_ms, version=version, attempt=attempt)
+            yield AnswerBegun(at_ms=at_ms, version=version, attempt=attempt)

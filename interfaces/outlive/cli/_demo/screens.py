@@ -127,7 +127,7 @@ class PlainScreen:
             case TaskQueuedUp():
                 return [f"task {moment.number} queued, {counted(moment.pages, 'page')}"]
             case TaskBegun():
-                again = f", attempt {moment.attempt}: {moment.kept} pages of it are kept"
+                again = f", attempt {moment.attempt}; {counted(moment.kept, 'page')} of it kept"
                 return [f"task {moment.number} runs{again if moment.attempt > 1 else ''}"]
             case TaskOver():
                 why = f": {printable(moment.error)}" if moment.error else ""

@@ -21,6 +21,7 @@ from outlive.cli._demo.moments import (
 from outlive.cli._progress_bar import BAR_COLUMNS, progress_bar
 from outlive.cli._text import printable
 
+_SAYS: Final = len("succeeded")
 _STYLES: Final = {"queued": "dim", "running": "cyan", "cut off": "bold red", "succeeded": "green"}
 
 
@@ -74,33 +75,38 @@ class TaskRows:
         if number in self._rows:  # Who comes late has not seen how it began.
             self._rows[number] = replace(self._rows[number], **changed)
 
-    def table(self, *, height: int) -> Table:
-        """Return the rows, in at most `height` lines; then those that go on come first."""
-        columns = Table.grid(padding=(0, 1, 0, 0))
-        columns.add_column(no_wrap=True, justify="right")
-        columns.add_column(width=BAR_COLUMNS)
-        columns.add_column(no_wrap=True)
-        columns.add_column(no_wrap=True)
-        columns.add_column(no_wrap=True, overflow="ellipsis")
+    def table(self, *, width: int, height: int) -> Table:
+        """Return the rows, in at most `height` lines: if there are more, those that go on first."""
+        bar = max(min(BAR_COLUMNS, width - _SAYS - 12), 4)
+        columns = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        columns.add_column(width=len(str(len(self._rows))), justify="right")
+        columns.add_column(width=bar)
+        columns.add_column(width=3)
+        columns.add_column(width=_SAYS)
+        columns.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         rows = list(self._rows.values())
         if len(rows) > height:
             rows = sorted(rows, key=lambda row: (row.over, row.says == "queued", row.number))
         shown = rows if len(rows) <= height else rows[: max(height - 1, 1)]
         for row in shown:
-            columns.add_row(*_cells(row))
+            columns.add_row(*_cells(row, bar))
         if left := rows[len(shown) :]:
             over = sum(row.over for row in left)
             says = f"{len(left) - over} more queued, {over} ended"
-            columns.add_row("", Text(says, style="dim"))
+            columns.add_row("", "", "", "", Text(says, style="dim"))
         return columns
 
 
-def _cells(row: _Row) -> tuple[RenderableType, ...]:
-    again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+def _cells(row: _Row, bar: int) -> tuple[RenderableType, ...]:
+    note = printable(row.page)
+    if row.says == "succeeded":
+        note = f"in {row.attempt} attempts" if row.attempt > 1 else ""
+    elif row.attempt > 1:
+        note = f"attempt {row.attempt}: {note}"
     return (
         Text(str(row.number), style="bold"),
-        progress_bar(row.done, row.pages, alive=row.says != "cut off"),
+        progress_bar(row.done, row.pages, width=bar, alive=row.says != "cut off"),
         f"{row.done}/{row.pages}",
-        Text(f"{row.says}{again}", style=_STYLES.get(row.says, "bold red")),
-        Text(printable(row.page), style="dim"),
+        Text(row.says, style=_STYLES.get(row.says, "bold red")),
+        Text(note, style="dim"),
     )

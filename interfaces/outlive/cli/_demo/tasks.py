@@ -14,6 +14,7 @@ from outlive.events import (
     BackgroundResultReceived,
     Event,
     Recorded,
+    RunRecovered,
     StreamId,
     TaskCancelled,
     TaskFailed,
@@ -78,6 +79,8 @@ class Tasks:
     def __init__(self, events: Iterable[Recorded] = ()) -> None:
         self._by_stream: dict[StreamId, Task] = {}
         self._last_at_ns = 0
+        self._owner = 0  # the last one that has taken a task up, and
+        self._silent_since_ns = 0
         for recorded in events:
             self.take(recorded)
 
@@ -104,14 +107,16 @@ class Tasks:
             self._by_stream[stream] = task
         elif isinstance(event, BackgroundResultReceived):
             stream = task_stream(event.task_id)
+        elif isinstance(event, RunRecovered | TaskRecovered) and event.epoch != self._owner:
+            self._owner, self._silent_since_ns = event.epoch, self._last_at_ns
         before = self._by_stream.get(stream)
         if before is not None:
-            self._by_stream[stream] = _after(before, recorded, self._last_at_ns)
+            self._by_stream[stream] = _after(before, recorded, self._silent_since_ns)
         self._last_at_ns = recorded.recorded_at_ns
         return self._by_stream.get(stream)
 
 
-def _after(task: Task, recorded: Recorded, last_at_ns: int) -> Task:
+def _after(task: Task, recorded: Recorded, silent_since_ns: int) -> Task:
     event, at_ns = recorded.event, recorded.recorded_at_ns
     match event:
         case TaskQueued():
@@ -125,7 +130,7 @@ def _after(task: Task, recorded: Recorded, last_at_ns: int) -> Task:
             read = replace(task, recorded=(*task.recorded, event.key))
             return _with_last(read, pages=task.attempts[-1].pages + 1)
         case TaskRecovered():
-            return _with_last(task, outcome="cut_off", ended_at_ns=last_at_ns)
+            return _with_last(task, outcome="cut_off", ended_at_ns=silent_since_ns)
         case TaskRetryScheduled():
             failed = _with_last(task, outcome="failed", ended_at_ns=at_ns)
             return replace(failed, status="queued", error=event.reason.message)

@@ -25,13 +25,12 @@ def taken_up(moment: Recovered, *, answering: bool) -> str:
     if answering:
         return "pages and results stand; only the answer is asked for again"
     kept = counted(moment.pages_kept, "page")
-    on = f"{numbered(moment.tasks)} on; " if moment.tasks else ""
+    goes = "goes" if len(moment.tasks) == 1 else "go"
+    on = f"{named(moment.tasks)} {goes} on; " if moment.tasks else ""
     return f"{on}{kept} come from the log, and none of them is fetched again"
 
 
-def numbered(tasks: Sequence[int]) -> str:
-    """Return which tasks go: `task 2 goes`, `tasks 1, 2 and 3 go`."""
-    if len(tasks) == 1:
-        return f"task {tasks[0]} goes"
+def named(tasks: Sequence[int]) -> str:
+    """Return which tasks these are: `task 2`, `tasks 1, 2 and 3`."""
     *first, last = map(str, tasks)
-    return f"tasks {', '.join(first)} and {last} go"
+    return f"tasks {', '.join(first)} and {last}" if first else f"task {last}"
