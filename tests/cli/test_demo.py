@@ -6,15 +6,16 @@ import os
 import select
 import signal
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, Runtime
+from outlive.actors import Agent, Background, Runtime, ScriptedModel, ToolCall, Turn, tool
 from outlive.cli._app import run
 from outlive.cli._exit import USAGE
-from outlive.events import LmdbReader
+from outlive.events import LmdbReader, task_stream
 from outlive.projections import read_run
 from tests.cli.support import Gated, closed_port, objects, page, start, write_site
 
@@ -48,7 +49,7 @@ def tea(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_handbook_is_read_once_by_an_agent_that_is_killed_twice(tmp_path: Path) -> None:
+def test_the_handbook_is_read_once_in_tasks_by_workers_that_are_killed(tmp_path: Path) -> None:
     process = start("demo", "--data", str(tmp_path / "log"), "--json")
     out, err = process.communicate(timeout=60)
 
@@ -59,24 +60,32 @@ def test_the_handbook_is_read_once_by_an_agent_that_is_killed_twice(tmp_path: Pa
 
     workers = of_type(moments, "worker-started")
     kills = of_type(moments, "killed")
-    assert [kill["signal"] for kill in kills] == ["SIGKILL", "SIGKILL"]
-    assert [kill["pid"] for kill in kills] == [worker["pid"] for worker in workers[:2]]
-    assert len({worker["pid"] for worker in workers}) == 3
-    assert "tool read_site" in kills[0]["in_flight"]
-    assert 0 < kills[0]["pages"] < 24
-    assert "the answer" in kills[1]["in_flight"]
-    assert kills[1]["characters"] > 0
+    assert [kill["signal"] for kill in kills] == ["SIGKILL"] * 3
+    assert [kill["pid"] for kill in kills] == [worker["pid"] for worker in workers[:3]]
+    assert len({worker["pid"] for worker in workers}) == 4
+    reading, more, answering = kills
+    assert len(reading["tasks"]) > 1  # several were at work
+    assert 0 < reading["pages"] < more["pages"] <= 24
+    assert "the answer" in answering["in_flight"]
+    assert answering["characters"] > 0
 
     pages = of_type(moments, "page-recorded")
     assert len({recorded["path"] for recorded in pages}) == len(pages) == 24
-    assert {recorded["attempt"] for recorded in pages} == {1, 2}
+    assert {recorded["task"] for recorded in pages} == set(range(7))
 
-    assert [taken["number"] for taken in of_type(moments, "recovered")] == [2, 3]
+    recovered = of_type(moments, "recovered")
+    assert [taken["number"] for taken in recovered] == [2, 3, 4]
+    assert [taken["tasks"] for taken in recovered] == [kill["tasks"] for kill in kills]
+    again = [task["number"] for task in of_type(moments, "task-begun") if task["attempt"] > 1]
+    assert sorted(again) == sorted([*reading["tasks"], *more["tasks"]])
+    for kind in ("task-queued-up", "task-over", "outcome-heard"):
+        assert sorted(task["number"] for task in of_type(moments, kind)) == [1, 2, 3, 4, 5, 6]
+
     (void,) = of_type(moments, "answer-void")
     (answered,) = of_type(moments, "answered")
     pieces = of_type(moments, "answer-grew")
     begun_text = "".join(piece["text"] for piece in pieces if piece["attempt"] == 1)
-    assert len(begun_text) == void["characters"] == kills[1]["characters"]
+    assert len(begun_text) == void["characters"] == answering["characters"]
     assert answered["text"].startswith(begun_text)
     assert answered["attempt"] == 2
 
@@ -84,20 +93,23 @@ def test_the_handbook_is_read_once_by_an_agent_that_is_killed_twice(tmp_path: Pa
     assert report["type"] == "report"
     assert report["ok"], report["checks"]
     assert report["status"] == "completed"
-    assert set(report["fetches"].values()) == {1}
+    cut_off = Counter(path for kill in kills for path in kill["fetched_unrecorded"])
+    assert report["fetches"] == {page["path"]: 1 + cut_off[page["path"]] for page in pages}
     assert len(report["fetches"]) == report["pages"] == 24
-    assert (report["model_answers"], report["model_attempts"]) == (2, 3)
-    assert (report["model_abandoned"], report["tool_attempts"], report["recoveries"]) == (1, 2, 2)
+    assert [task["status"] for task in report["tasks"]] == ["succeeded"] * 6
+    assert (report["model_answers"], report["model_attempts"]) == (3, 4)
+    assert (report["model_abandoned"], report["tool_attempts"], report["recoveries"]) == (1, 1, 3)
 
     log = LmdbReader(tmp_path / "log")
     try:
         events = read_run(log, begun["run_id"])
+        tasks = [log.read(task_stream(task["task_id"])) for task in report["tasks"]]
     finally:
         log.close()
-    assert report["versions"] == len(events) == events[-1].version
+    assert report["events"] == len(events) + sum(map(len, tasks))
     (seen,) = [check for check in report["checks"] if check["name"] == "seen once"]
     assert seen["holds"]
-    assert f"versions 1 to {len(events)}" in seen["says"]
+    assert f"all {report['events']} events of the run and its 6 tasks" in seen["says"]
 
 
 @pytest.mark.slow
@@ -117,11 +129,12 @@ def test_a_folder_of_ones_own_is_read_and_the_text_output_says_what_happened(
     out, err = process.communicate(timeout=60)
 
     assert (process.returncode, err) == (0, ""), out
-    assert out.count("SIGKILL to worker") == 2
+    assert out.count("SIGKILL to worker") == 3
     assert "lost.html  (skipped: the site answered 404)" in out
     assert "the answer starts anew" in out
     assert "Green tea should be brewed with water at seventy degrees. [1]" in out
-    assert "5 pages, each fetched once, as the web server counted" in out
+    assert "✓ 5 pages, " in out
+    assert "✗" not in out
     assert "\x1b" not in out
     assert list(temporary.iterdir()) == []
 
@@ -221,6 +234,28 @@ def test_the_unfinished_runs_of_others_are_left_alone(
 
     assert run(["demo", "--data", str(tmp_path)]) == USAGE
     assert "holds unfinished runs of other agents" in capsys.readouterr().err
+
+
+def test_the_finished_tasks_of_others_are_no_hindrance(tmp_path: Path) -> None:
+    @tool(read_only=True, background=Background(mode="awaited"))
+    async def wait() -> str:
+        """Wait."""
+        return "waited"
+
+    async def finish_one() -> None:
+        turns = [Turn(tool_calls=[ToolCall("wait", {})]), Turn("done")]
+        other = Agent("other", model=ScriptedModel(turns), tools=[wait])
+        async with Runtime(tmp_path / "log", agents=[other]) as rt:
+            (await rt.run(other, "Wait.")).unwrap()
+
+    asyncio.run(finish_one())
+    site = write_site(tmp_path / "site", {"index.html": page("Tea", "Tea is hot.")})
+    arguments = ["--no-kill", "--source", str(site), "--question", "Is tea hot?"]
+    process = start("demo", "--data", str(tmp_path / "log"), *arguments, "--json")
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, "")
+    assert objects(out)[-1]["ok"]
 
 
 def test_a_folder_that_has_an_owner_cannot_be_opened(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_process_that_waits_for_the_answer_is_killed_and_the_question_stays(
     moments += objects(out)
 
     assert (process.returncode, err) == (0, "")
-    assert [kill["asking"] for kill in of_type(moments, "killed")] == [False, False, True]
+    assert [kill["asking"] for kill in of_type(moments, "killed")] == [False, False, False, True]
     assert {kill["signal"] for kill in of_type(moments, "killed")} == {"SIGKILL"}
     assert question["here"] is False
     assert question["digest"] == digest(canonical(question["arguments"]))
@@ -91,8 +91,8 @@ def test_a_process_that_waits_for_the_answer_is_killed_and_the_question_stays(
     assert "Green tea wants water of seventy degrees." in file.read_text()
     report = moments[-1]
     assert report["ok"], report["checks"]
-    assert len(report["kills"]) == 3
-    assert [taken["number"] for taken in of_type(moments, "recovered")] == [2, 3]
+    assert len(report["kills"]) == 4
+    assert [taken["number"] for taken in of_type(moments, "recovered")] == [2, 3, 4]
     assert {"one question", "asked first", "published"} <= {c["name"] for c in report["checks"]}
 
 
@@ -141,10 +141,10 @@ def test_an_answer_from_another_terminal_takes_the_prompt_away(
 ) -> None:
     data = tmp_path / "log"
     with asking(tea, data, here) as demo:
-        demo.until("call 1.0")
+        demo.until("call 2.0")
         run_id = demo.shown.rsplit("demo-", 1)[1][:6]
         demo.until("Type yes or no:")
-        decline = ["runs", "decline", f"demo-{run_id}", "1.0", "--reason", "no", "--by", "bob"]
+        decline = ["runs", "decline", f"demo-{run_id}", "2.0", "--reason", "no", "--by", "bob"]
         assert run([*decline, "--data", str(data)]) == OK
         demo.until("bob said no: no")
         assert demo.end() == 0
@@ -196,7 +196,7 @@ def test_a_demo_that_is_left_with_its_question_says_how_to_go_on(
     with opened(data) as log:
         events = [recorded.event for recorded in read_run(log, item["run_id"])]
     started = [event.name for event in events if isinstance(event, ToolCallStarted)]
-    assert started == ["read_site", "publish"]
+    assert started == ["open_site", "publish"]
     assert not any(isinstance(event, ToolCallFailed) for event in events)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,14 +11,15 @@ import pytest
 from outlive.actors import Finish, ModelPart, ModelRequest, TextDelta, ToolCallPart
 from outlive.cli._demo.brief import Source, write_brief
 from outlive.cli._demo.command import QUESTION
+from outlive.cli._demo.fetch import Page, path_of
 from outlive.cli._demo.html import Passage
-from outlive.cli._demo.model import ExtractiveModel, Wish, ask, wish_of
+from outlive.cli._demo.model import ExtractiveModel, Wish, answer_to, ask, wish_of
 from outlive.cli._demo.words import split_sentences, stem, terms_of
-from outlive.events import CallId, Failure, RequestedToolCall, Usage, to_plain
+from outlive.events import CallId, Failure, RequestedToolCall, Usage, Value, to_plain
 from outlive.projections import AssistantMessage, Message, ToolMessage, UserMessage
 from tests.cli.support import handbook
 
-CALL = RequestedToolCall(call_id=CallId("0.0"), name="read_site", arguments={})
+OPEN = RequestedToolCall(call_id=CallId("0.0"), name="open_site", arguments={"url": "http://site/"})
 PAGES = handbook()
 
 
@@ -38,13 +40,41 @@ def parts_of(*messages: Message) -> list[ModelPart]:
     return asyncio.run(collect())
 
 
-def read(question: str, pages: list[Source]) -> list[Message]:
-    """Return the messages of a run that has read the pages."""
-    result = to_plain({"pages": pages})
+def as_page(source: Source, *links: str) -> Page:
+    return Page(
+        path=path_of(source.url),
+        url=source.url,
+        title=source.title,
+        passages=source.passages,
+        links=links,
+    )
+
+
+def opened(question: str, first: Page) -> list[Message]:
+    """Return the messages of a run that has read the first page."""
     return [
         UserMessage(text=ask(question, "http://site/")),
-        AssistantMessage(tool_calls=(CALL,)),
-        ToolMessage(call_id=CALL.call_id, name=CALL.name, result=result),
+        AssistantMessage(tool_calls=(OPEN,)),
+        ToolMessage(call_id=OPEN.call_id, name=OPEN.name, result=to_plain(first)),
+    ]
+
+
+def reading(number: int, pages: Sequence[Page]) -> tuple[RequestedToolCall, ToolMessage]:
+    """Return a call for some pages, and its answer."""
+    call_id = CallId(f"1.{number}")
+    urls: list[Value] = [page.url for page in pages]
+    call = RequestedToolCall(call_id=call_id, name="read_pages", arguments={"urls": urls})
+    return call, ToolMessage(call_id=call_id, name=call.name, result=to_plain(list(pages)))
+
+
+def read(question: str, pages: list[Source]) -> list[Message]:
+    """Return the messages of a run that has read the pages, in two tasks."""
+    first, *others = [as_page(page) for page in pages]
+    told = [reading(0, others[:9]), reading(1, others[9:])]
+    return [
+        *opened(question, first),
+        AssistantMessage(tool_calls=tuple(call for call, _ in told)),
+        *(answer for _, answer in told),
     ]
 
 
@@ -64,14 +94,88 @@ def sources(brief: str) -> dict[int, str]:
     return {int(n): url for n, url in re.findall(r"^(\d+)\. .*, (\S+)$", listed, re.MULTILINE)}
 
 
-def test_it_first_asks_for_the_site_to_be_read() -> None:
+def test_it_first_asks_for_the_first_page() -> None:
     parts = parts_of(UserMessage(text=ask("Why?", "http://site/index.html")))
 
     assert parts == [
-        ToolCallPart("read_site", {"url": "http://site/index.html"}),
+        ToolCallPart("open_site", {"url": "http://site/index.html"}),
         Usage(input_tokens=3, output_tokens=1),
         Finish("tool_calls"),
     ]
+
+
+def urls_of(*names: str) -> dict[str, Value]:
+    return {"urls": [f"http://site/{name}" for name in names]}
+
+
+def test_it_then_asks_for_all_pages_that_are_linked_to_a_few_in_each_call() -> None:
+    links = [f"/{number}.html" for number in range(13)]
+    first = Page(path="/", url="http://site/index.html", links=("/index.html", "/", *links))
+
+    parts = parts_of(*opened(QUESTION, first))
+
+    names = [link[1:] for link in links]
+    assert parts[:4] == [
+        ToolCallPart("read_pages", urls_of(*names[:4])),
+        ToolCallPart("read_pages", urls_of(*names[4:8])),
+        ToolCallPart("read_pages", urls_of(*names[8:12])),
+        ToolCallPart("read_pages", urls_of(*names[12:])),
+    ]
+    assert parts[-1] == Finish("tool_calls")
+
+
+def test_few_pages_are_shared_out_too() -> None:
+    first = Page(path="/", url="http://site/", links=("/a", "/b", "/c"))
+
+    assert parts_of(*opened(QUESTION, first))[:3] == [
+        ToolCallPart("read_pages", urls_of(name)) for name in "abc"
+    ]
+
+
+def test_pages_that_were_found_by_reading_are_read_in_another_round() -> None:
+    first = Page(path="/", url="http://site/", links=("/a",))
+    moved = Page(path="/a", url="http://site/b", links=("/", "/a", "/b", "/deep/c", "/deep/d"))
+    call, answer = reading(0, [moved])
+    asked = msgspec.structs.replace(call, arguments=urls_of("a"))
+
+    parts = parts_of(*opened(QUESTION, first), AssistantMessage(tool_calls=(asked,)), answer)
+
+    assert parts[:2] == [
+        ToolCallPart("read_pages", urls_of("deep/c")),
+        ToolCallPart("read_pages", urls_of("deep/d")),
+    ]
+
+
+def test_it_asks_for_no_more_pages_than_it_may() -> None:
+    first = Page(path="/", url="http://site/", links=tuple(f"/{name}" for name in "abcdefgh"))
+
+    calls = answer_to(opened(QUESTION, first), max_pages=5).calls
+    none = answer_to(opened(QUESTION, first), max_pages=1)
+
+    assert [call.arguments for call in calls] == [urls_of("a", "b"), urls_of("c", "d")]
+    assert none.is_brief
+
+
+def test_pages_of_a_task_that_has_failed_are_missing_and_are_not_asked_for_again() -> None:
+    question, pages = "How hot should water for tea be?", ["Green tea wants water of 70 degrees."]
+    first = as_page(Source("Tea", "http://site/", (Passage("Tea", pages[0]),)), "/a")
+    call, _ = reading(0, [Page(path="/a", url="http://site/a")])
+    failed = ToolMessage(
+        call_id=call.call_id, name=call.name, error=Failure(kind="error", message="no route")
+    )
+
+    answer = answer_to(
+        [*opened(question, first), AssistantMessage(tool_calls=(call,)), failed], max_pages=9
+    )
+
+    assert answer.is_brief
+    assert quotes(answer.text) == [(pages[0], 1)]
+
+
+def test_a_page_at_two_addresses_is_one_source() -> None:
+    pages = [PAGES[0], msgspec.structs.replace(PAGES[0], url="http://site/again"), *PAGES[1:]]
+
+    assert text_of(parts_of(*read(QUESTION, pages))) == write_brief(QUESTION, PAGES)
 
 
 def test_it_streams_the_brief_in_many_pieces_and_counts_words() -> None:
@@ -159,9 +263,9 @@ def test_no_pages_are_no_error() -> None:
 
 
 def test_a_site_that_could_not_be_read_is_said() -> None:
-    *before, _ = read("Why?", [])
+    *before, _ = opened("Why?", Page(path="/", url="http://site/"))
     failed = ToolMessage(
-        call_id=CALL.call_id, name=CALL.name, error=Failure(kind="error", message="no route")
+        call_id=OPEN.call_id, name=OPEN.name, error=Failure(kind="error", message="no route")
     )
 
     assert "could not be read" in text_of(parts_of(*before, failed))
@@ -191,7 +295,7 @@ def test_a_brief_that_is_to_be_published_comes_with_the_wish_to_do_so() -> None:
     ],
 )
 def test_it_says_at_last_what_came_of_publishing(outcome: dict[str, Any], says: str) -> None:
-    published = ToolMessage(call_id=CallId("1.0"), name="publish", **outcome)
+    published = ToolMessage(call_id=CallId("2.0"), name="publish", **outcome)
 
     parts = parts_of(*to_publish(QUESTION), AssistantMessage(text="# Brief"), published)
 

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, Turn
-from outlive.cli._demo.agent import Site, research_agent, site_reader
+from outlive.actors import Runtime
+from outlive.cli._demo.agent import research_agent
 from outlive.cli._demo.fetch import (
     NotASite,
+    Page,
     SiteUnreachable,
     allowed,
     fetch_page,
@@ -22,35 +24,31 @@ from outlive.cli._demo.fetch import (
 )
 from outlive.cli._demo.html import Passage, read_html
 from outlive.cli._demo.model import ask
+from outlive.cli._demo.reading import AT_ONCE, fetch_allowed
 from outlive.cli._demo.web_server import SiteServer
-from outlive.events import ToolProgressed, from_plain
+from outlive.events import Record, TaskProgressed, TaskStarted, TaskSucceeded
 from outlive.projections import ToolMessage
 from tests.cli.support import closed_port, page, write_site
 
 
-def crawl(url: str, *, max_pages: int = 40) -> ToolMessage:
-    """Let an agent read a site, and return what its tool answered."""
-    turns = [Turn(tool_calls=[ToolCall("read_site", {"url": url})]), Turn("read")]
-    reader = Agent(
-        "reader",
-        model=ScriptedModel(turns),
-        tools=[site_reader(max_pages=max_pages, pause=0.0)],
-    )
+def crawl(url: str, *, max_pages: int = 40) -> list[ToolMessage]:
+    """Let the demo's agent read a site, and return what its tools answered."""
+    agent = research_agent(max_pages=max_pages, pause=0.0, answer_time=0.0)
 
-    async def read() -> ToolMessage:
-        async with Runtime(None, agents=[reader]) as rt:
-            result = await rt.run(reader, "read")
-        (answer,) = [m for m in result.messages if isinstance(m, ToolMessage)]
-        return answer
+    async def read() -> list[ToolMessage]:
+        async with Runtime(None, agents=[agent]) as rt:
+            result = await rt.run(agent, ask("What is here?", url))
+        return [message for message in result.messages if isinstance(message, ToolMessage)]
 
     return asyncio.run(read())
 
 
-def site(answer: ToolMessage) -> Site:
-    assert answer.error is None
-    found = from_plain(answer.result, Site)
-    assert isinstance(found, Site)
-    return found
+def pages_of(answers: list[ToolMessage]) -> list[Page]:
+    """Return the pages that were read, in the order in which they were asked for."""
+    assert [answer.error for answer in answers] == [None] * len(answers)
+    first, *others = answers
+    found = [msgspec.convert(answer.result, list[Page]) for answer in others]
+    return [msgspec.convert(first.result, Page), *(page for pages in found for page in pages)]
 
 
 @contextmanager
@@ -91,36 +89,28 @@ def test_a_site_is_read_breadth_first_and_each_page_fetched_once(tmp_path: Path)
         },
     )
     with SiteServer(tmp_path) as server:
-        found = site(crawl(server.url))
+        found = pages_of(crawl(server.url))
         counts = server.counts()
 
-    assert [p.path for p in found.pages] == ["/index.html", "/a.html", "/b.html", "/deep/c.html"]
-    assert [p.title for p in found.pages] == ["Start", "A", "B", "C"]
-    assert found.pages[3].passages[0] == Passage("C", "About c.")
-    assert found.skipped == ()
-    assert counts.started == counts.completed == dict.fromkeys([p.path for p in found.pages], 1)
+    assert [p.path for p in found] == ["/index.html", "/a.html", "/b.html", "/deep/c.html"]
+    assert [p.title for p in found] == ["Start", "A", "B", "C"]
+    assert found[3].passages[0] == Passage("C", "About c.")
+    assert counts.started == counts.completed == dict.fromkeys([p.path for p in found], 1)
     assert counts.in_flight == 0
 
 
 def test_missing_pages_and_other_files_are_skipped_with_the_reason(tmp_path: Path) -> None:
-    links = ["missing.html", "picture.png", "same.html"]
-    write_site(
-        tmp_path,
-        {
-            "index.html": page("Start", "Welcome.", links=links),
-            "picture.png": "not really",
-            "same.html": page("Start", "Welcome.", links=links),
-        },
-    )
+    links = ["missing.html", "picture.png"]
+    index = page("Start", "Welcome.", links=links)
+    write_site(tmp_path, {"index.html": index, "picture.png": "not really"})
     with SiteServer(tmp_path) as server:
-        found = site(crawl(server.url))
+        found = pages_of(crawl(server.url))
         counts = server.counts()
 
-    assert [p.path for p in found.pages] == ["/index.html"]
-    assert {skipped.path: skipped.reason for skipped in found.skipped} == {
+    assert {page.path: page.skipped for page in found} == {
+        "/index.html": "",
         "/missing.html": "the site answered 404",
         "/picture.png": "image/png, not HTML",
-        "/same.html": "the same page as /index.html",
     }
     assert counts.started["/missing.html"] == 1
 
@@ -130,10 +120,10 @@ def test_no_more_pages_are_fetched_than_allowed(tmp_path: Path) -> None:
     pages = {name: page(name, f"This is {name}.", links=names) for name in names}
     write_site(tmp_path, {"index.html": page("Start", "Welcome.", links=names), **pages})
     with SiteServer(tmp_path) as server:
-        found = site(crawl(server.url, max_pages=4))
+        found = pages_of(crawl(server.url, max_pages=4))
         counts = server.counts()
 
-    assert len(found.pages) == 4
+    assert len(found) == 4
     assert sum(counts.started.values()) == 4
 
 
@@ -148,9 +138,9 @@ def test_a_folder_without_index_shows_a_list_of_its_pages(tmp_path: Path) -> Non
         },
     )
     with SiteServer(tmp_path) as server:
-        found = site(crawl(server.url))
+        found = pages_of(crawl(server.url))
 
-    assert {p.path for p in found.pages if p.passages} == {"/one.html", "/sub%20folder/two.html"}
+    assert {p.path for p in found if p.passages} == {"/one.html", "/sub%20folder/two.html"}
 
 
 @pytest.mark.parametrize("path", ["/../secret.html", "/%2e%2e/secret.html", "/%00", "//etc/passwd"])
@@ -162,20 +152,63 @@ def test_nothing_outside_of_the_folder_is_served(tmp_path: Path, path: str) -> N
     assert found.skipped == "the site answered 404"
 
 
-def test_progress_is_told_to_observers(tmp_path: Path) -> None:
-    write_site(tmp_path, {"index.html": page("Start", "Tea is hot.", links=["missing.html"])})
-    agent = research_agent(max_pages=5, pause=0.0, answer_time=0.0)
+def test_several_tasks_read_at_once_and_each_tells_how_far_it_is(tmp_path: Path) -> None:
+    names = [f"{number}.html" for number in range(14)]
+    pages = {name: page(f"Page {name}", "Tea is hot.") for name in names}
+    write_site(tmp_path, {"index.html": page("Start", "Tea is hot.", links=names), **pages})
+    agent = research_agent(max_pages=40, pause=0.0, answer_time=0.0)
 
-    async def told(url: str) -> list[ToolProgressed]:
+    async def read(url: str) -> list[Record]:
         async with Runtime(None, agents=[agent]) as rt:
-            run = await rt.start(agent, ask("Is tea hot?", url))
-            return [r.event async for r in run.events() if isinstance(r.event, ToolProgressed)]
+            await rt.run(agent, ask("Is tea hot?", url))
+            return rt.log.read_all()
 
     with SiteServer(tmp_path) as server:
-        events = asyncio.run(told(server.url))
+        records = asyncio.run(read(server.url))
 
-    assert (events[0].done, events[0].total, events[0].note) == (1, 2, "/index.html")
-    assert (events[-1].done, events[-1].total, events[-1].note) == (2, 2, "/missing.html")
+    running: set[str] = set()
+    at_once: list[int] = []
+    last: dict[str, TaskProgressed] = {}
+    for record in records:
+        for event in record.events:
+            match event:
+                case TaskStarted():
+                    running.add(record.stream)
+                    at_once.append(len(running))
+                case TaskSucceeded():
+                    running.discard(record.stream)
+                case TaskProgressed():
+                    last[record.stream] = event
+                case _:
+                    pass
+    assert at_once[:3] == [1, 2, 3]
+    assert max(at_once) == AT_ONCE == 3
+    assert [(told.done, told.total) for told in last.values()] == [(4, 4), (4, 4), (4, 4), (2, 2)]
+    assert {told.note for told in last.values()} <= {f"Page {name}" for name in names}
+
+
+def test_pages_that_a_site_wants_no_crawler_to_read_are_not_fetched() -> None:
+    rules = "User-agent: *\nDisallow: /private/\n"
+    with answering(200, {"Content-Type": "text/html"}, b"<p>Open.") as url:
+        fetched: list[str] = []
+        hidden = fetch_allowed(f"{url}/private/a.html", rules, fetched)
+        open_ = fetch_allowed(f"{url}/open.html", rules, fetched)
+
+    assert hidden.skipped == "the site's robots.txt says so"
+    assert open_.passages == (Passage("", "Open."),)
+    assert fetched == [f"{url}/open.html"]
+
+
+def test_a_server_is_settled_when_what_was_sent_to_it_is_counted(tmp_path: Path) -> None:
+    write_site(tmp_path, {"index.html": page("Start", "Tea is hot.")})
+    with SiteServer(tmp_path) as server:
+        port = int(origin_of(server.url).rpartition(":")[2])
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")  # and hang up
+        counts = server.settled()
+
+    assert counts.started == {"/index.html": 5}
 
 
 def test_a_host_that_does_not_answer_is_a_clear_failure() -> None:
@@ -187,7 +220,7 @@ def test_a_host_that_does_not_answer_is_a_clear_failure() -> None:
 def test_a_first_page_that_is_none_is_told_to_the_model(tmp_path: Path) -> None:
     write_site(tmp_path, {"a.html": page("A", "About a.")})
     with SiteServer(tmp_path) as server:
-        answer = crawl(origin_of(server.url) + "/missing.html")
+        (answer,) = crawl(origin_of(server.url) + "/missing.html")
 
     assert answer.error is not None
     assert "holds no page: the site answered 404" in answer.error.message

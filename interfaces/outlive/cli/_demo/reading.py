@@ -69,7 +69,7 @@ def page_reader(*, pause: float) -> Tool[..., Any]:
         pages: list[Page] = []
         for url in urls:
             fetched: list[str] = []
-            page = await ctx.step(path_of(url), _fetch, url, rules, fetched)
+            page = await ctx.step(path_of(url), fetch_allowed, url, rules, fetched)
             pages.append(page)
             await ctx.progress(done=len(pages), total=len(urls), note=page.title or page.path)
             if fetched:
@@ -83,8 +83,11 @@ def _fetch_first(url: str) -> Page:
     return fetch_page(url, anywhere=True)
 
 
-def _fetch(url: str, rules: str, fetched: list[str]) -> Page:
-    """Fetch a page, and note that; the site of one that comes from the log needs no rest."""
+def fetch_allowed(url: str, rules: str, fetched: list[str]) -> Page:
+    """Fetch a page, and note that it was; one that the site's rules forbid is skipped.
+
+    After a page that comes from the log nothing is noted, and its site needs no rest.
+    """
     if not allowed(rules, url):
         return Page(path=path_of(url), url=url, skipped=f"the site's {RULES} says so")
     fetched.append(url)
