@@ -134,6 +134,7 @@ def run_of(
     written.of_task(TaskStarted())
     written.of_task(step("/b"))
     written.clock.advance(2)
+    written.log = written.log.reopened()
     written.of_task(TaskRecovered(epoch=2), TaskStarted(attempt=2))
     for event in (*steps, *end):
         written.of_task(event)
@@ -158,7 +159,7 @@ KILL = Killed(
     version=9,
     pages=2,
     characters=0,
-    fetched_unrecorded=(),
+    owner=1,
     tasks=(1,),
 )
 
@@ -172,15 +173,18 @@ def report(events: list[Recorded], **changed: Any) -> Report:
         "planned_kills": 1,
         "next_pids": [42],
         "last_status": 0,
-        "counts": counts(),
+        "fetches": [AT_THE_KILL, fetched()],
     }
     return report_of(course_of(events), **{**facts, **changed})
 
 
-def counts(**more: int) -> Counts:
+def fetched(**more: int) -> Counts:
     """Return what the server counts of three pages, each fetched once but for `more`."""
     times = {f"/{name}": more.get(name, 1) for name in "abc"}
     return Counts(times, dict.fromkeys(times, 1))
+
+
+AT_THE_KILL = Counts({"/a": 1, "/b": 1}, {"/a": 1, "/b": 1})
 
 
 def failed(made: Report) -> list[str]:
@@ -215,20 +219,27 @@ def test_all_holds_when_each_thing_happened_once() -> None:
 
 
 def test_a_page_that_was_fetched_again_though_it_was_recorded_is_a_failure() -> None:
-    made = report(run_of(C2), counts=counts(a=2))
+    made = report(run_of(C2), fetches=[AT_THE_KILL, fetched(a=2)])
 
     assert failed(made) == ["fetched once"]
     assert says(made, "fetched once") == "3 pages, fetched once but for /a 2 times"
 
 
 def test_a_page_that_a_kill_cut_off_may_be_fetched_again_and_that_is_said() -> None:
-    kill = msgspec.structs.replace(KILL, fetched_unrecorded=("/c",))
-    made = report(run_of(C2), counts=counts(c=2), kills=[kill])
+    made = report(run_of(C2), fetches=[fetched(), fetched(c=2)])
 
     assert failed(made) == []
     assert says(made, "fetched once") == (
         "3 pages, fetched once but for /c 2 times, which a kill cut off before it was recorded"
     )
+    assert made.kills[0].fetched_again == ("/c",)
+
+
+def test_a_page_that_is_recorded_by_who_died_is_not_cut_off_though_it_was_seen_late() -> None:
+    made = report(run_of(C2), fetches=[AT_THE_KILL, fetched(b=2)])
+
+    assert failed(made) == ["fetched once"]
+    assert made.kills[0].fetched_again == ()
 
 
 def test_a_step_that_is_recorded_twice_is_a_failure() -> None:
@@ -321,7 +332,7 @@ def test_a_worker_that_had_to_be_ended_is_a_failure() -> None:
 
 
 def test_a_site_that_is_not_ours_is_not_counted_and_that_is_said() -> None:
-    made = report(run_of(C2), counts=None)
+    made = report(run_of(C2), fetches=None)
 
     assert failed(made) == []
     assert made.fetches is None
@@ -399,7 +410,7 @@ def test_who_was_not_asked_at_all_is_a_failure() -> None:
 
 
 def test_no_recovery_is_expected_of_a_kill_that_met_a_run_that_waits() -> None:
-    waiting = msgspec.structs.replace(KILL, pid=42, asking=True)
+    waiting = msgspec.structs.replace(KILL, pid=42, owner=2, asking=True)
     events = run_of(C2)
     made = report(events, kills=[KILL, waiting], planned_kills=2, next_pids=[42, 43])
 

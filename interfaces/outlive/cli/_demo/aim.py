@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -48,8 +47,8 @@ class Aim:
 
     def is_now(self, recorded: Recorded, known: Retelling, made: Sequence[Killed]) -> bool:
         """Whether the worker is to be killed now that it has recorded this."""
-        if len(made) >= self._planned:
-            return False
+        if len(made) >= self._planned or (made and recorded.epoch <= made[-1].owner):
+            return False  # The dead may have left more than was seen of them.
         match recorded.event:
             case ToolStepCompleted() | TaskStepCompleted() if len(made) < WHILE_READING:
                 return self._in_the_reading(known, len(made))
@@ -90,32 +89,28 @@ def what_survived(
     events: Sequence[Recorded],
     run_id: str,
     *,
-    before: Sequence[Killed],
-    counts: Counts | None,
     total: int,
     at_ms: int,
     number: int,
     pid: int,
     signal: str,
+    owner: int,
 ) -> Killed:
     """Return what is to be told of a kill.
 
     Args:
-        events: those of the run and its tasks, read after the death.
+        events: those of the run and its tasks, read after the death. What was being written
+            then may be missing: it is seen once the next process has opened the log.
         run_id: the run.
-        before: the kills that were made before.
-        counts: the server's, also after the death; None if it is not ours.
         total: pages that are known of.
-        at_ms, number, pid, signal: see `Killed`.
+        at_ms, number, pid, signal, owner: see `Killed`.
     """
     course = course_of(events)
-    recorded = {page.key for page in course.pages}
-    unrecorded = _unrecorded(counts, recorded, before)
+    pages = len({page.key for page in course.pages})
     models = [span for span in course.line.spans if span.kind == "model"]
     asking = bool(pending_of(run_id, course.run))
     tasks = tuple(task.number for task in course.tasks if task.status == "running")
-    pages = f"{len(recorded)} of {total} pages recorded"
-    says = _in_flight(course.line, tasks, pages, unrecorded)
+    says = _in_flight(course.line, tasks, f"{pages} of {total} pages recorded")
     return Killed(
         at_ms=at_ms,
         number=number,
@@ -123,38 +118,24 @@ def what_survived(
         signal=signal,
         in_flight="nothing: the run waits for a person" if asking else says,
         version=course.line.head,
-        pages=len(recorded),
+        pages=pages,
         characters=sum(span.characters for span in models if span.outcome == "open"),
-        fetched_unrecorded=unrecorded,
+        owner=owner,
         tasks=tasks,
         asking=asking,
     )
 
 
-def _unrecorded(
-    counts: Counts | None, recorded: set[str], before: Sequence[Killed]
-) -> tuple[str, ...]:
-    """Return the pages whose last fetch is not recorded; what other kills cut off is theirs."""
-    if counts is None:
-        return ()
-    theirs = Counter(path for kill in before for path in kill.fetched_unrecorded)
-    lost = (
-        path for path, times in counts.started.items() if times > theirs[path] + (path in recorded)
-    )
-    return tuple(sorted(lost))
-
-
-def _in_flight(line: Timeline, tasks: Sequence[int], pages: str, unrecorded: Sequence[str]) -> str:
-    """Return what was under way when a worker died, from the log and the server's counts."""
+def _in_flight(line: Timeline, tasks: Sequence[int], pages: str) -> str:
+    """Return what was under way when a worker died."""
     parts: list[str] = []
-    lost = f", {', '.join(unrecorded)} fetched and not recorded" if unrecorded else ""
     if tasks:
-        parts.append(f"{named(tasks)}, with {pages}{lost}")
+        parts.append(f"{named(tasks)}, with {pages}")
     for span in line.spans:
         if span.outcome != "open" or span.kind not in ("model", "tool"):
             continue
         if span.kind == "tool" and span.name != READ:
-            parts.append(f"tool {span.name}, {pages}{lost}")
+            parts.append(f"tool {span.name}, {pages}")
         elif span.characters:
             parts.append(f"the answer, {counted(span.characters, 'character')} streamed")
         elif span.kind == "model":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from outlive.cli._demo.reading import RULES
 from outlive.cli._demo.tasks import Task, Tasks
@@ -16,6 +16,8 @@ from outlive.events import (
     ToolStepCompleted,
 )
 from outlive.projections.timeline import Timeline, timeline
+
+Page: TypeAlias = ToolStepCompleted | TaskStepCompleted
 
 
 class TakenUp(NamedTuple):
@@ -35,14 +37,23 @@ class Course(NamedTuple):
     taken_up: Sequence[TakenUp]
 
     @property
-    def pages(self) -> list[ToolStepCompleted | TaskStepCompleted]:
+    def pages(self) -> list[Page]:
         """The pages that were recorded, in order, repeats included."""
-        steps = [recorded.event for recorded in self.events]
-        return [
-            step
-            for step in steps
-            if isinstance(step, ToolStepCompleted | TaskStepCompleted) and step.key != RULES
-        ]
+        return [page for page, _ in self._pages()]
+
+    @property
+    def recorded_by(self) -> dict[str, int]:
+        """The owner of the log that has recorded each page first, by path."""
+        found: dict[str, int] = {}
+        for page, owner in self._pages():
+            found.setdefault(page.key, owner)
+        return found
+
+    def _pages(self) -> Iterator[tuple[Page, int]]:
+        for recorded in self.events:
+            step = recorded.event
+            if isinstance(step, ToolStepCompleted | TaskStepCompleted) and step.key != RULES:
+                yield step, recorded.epoch
 
 
 def course_of(events: Sequence[Recorded]) -> Course:

@@ -172,7 +172,10 @@ class Concluded(Moment, frozen=True, kw_only=True, tag="concluded"):
 
 
 class Killed(Moment, frozen=True, kw_only=True, tag="killed"):
-    """A worker was killed. What was in flight is read from the log after its death."""
+    """A worker was killed. What was in flight is read from the log after its death.
+
+    `owner` is the epoch of the log in which it worked.
+    """
 
     number: int
     pid: int
@@ -181,7 +184,7 @@ class Killed(Moment, frozen=True, kw_only=True, tag="killed"):
     version: int  # the last that survived
     pages: int
     characters: int  # of the answer, so far
-    fetched_unrecorded: tuple[str, ...]  # fetched, but not recorded yet: fetched again
+    owner: int
     tasks: tuple[int, ...] = ()  # that ran, by their numbers
     asking: bool = False  # it waited for a person, and nothing was in flight
 
@@ -224,6 +227,7 @@ class KillFacts(msgspec.Struct, frozen=True, kw_only=True):
     signal: str
     in_flight: str
     tasks: tuple[int, ...]
+    fetched_again: tuple[str, ...]  # pages that were fetched, and not recorded when it died
     next_pid: int | None
     silent_ms: int | None  # None: the run waited for a person, and was not taken up
 

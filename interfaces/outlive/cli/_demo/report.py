@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from outlive.cli._demo.course import Course
 from outlive.cli._demo.moments import Asked, Check, Killed, KillFacts, Report, TaskFacts
 from outlive.cli._demo.report_consent import consent_checks
+from outlive.cli._demo.report_fetches import fetched_again, fetched_once
 from outlive.cli._demo.report_tasks import task_checks
 from outlive.cli._demo.web_server import Counts
 from outlive.cli._text import counted
@@ -39,7 +40,7 @@ def report_of(
     planned_kills: int | None,
     next_pids: Sequence[int],
     last_status: int,
-    counts: Counts | None,
+    fetches: Sequence[Counts] | None,
     asked: Asked | None = None,
     publish: bool = False,
 ) -> Report:
@@ -54,7 +55,8 @@ def report_of(
         planned_kills: see `kills`; None for the rest of a run that others have begun.
         next_pids: the process that followed on each kill.
         last_status: how the last process ended.
-        counts: what the server counted; None if it was not ours.
+        fetches: what the server had counted at each kill, and in the end; None if it was not
+            ours.
         asked: what a person was asked last.
         publish: whether the brief was to be published.
     """
@@ -64,12 +66,13 @@ def report_of(
     models = [span for span in course.line.spans if span.kind == "model"]
     tools = [span for span in course.line.spans if span.kind == "tool"]
     abandoned = sum(span.outcome == "cut_off" for span in models)
+    again = fetched_again(course, kills, fetches)
     checks = [
         *([] if planned_kills is None else [_killed(kills, planned_kills)]),
         _completed(state.status, [r.event for r in events]),
         *task_checks(course),
-        _recorded_once(pages, served=counts is not None),
-        *([] if counts is None else [_fetched_once(pages, counts, kills)]),
+        _recorded_once(pages, served=fetches is not None),
+        *([] if fetches is None else [fetched_once(course, again, fetches[-1])]),
         _called_once(events, len(models), abandoned),
         *([] if planned_kills is None else [_recovered(course, kills)]),
         _seen_once(seen, course),
@@ -90,6 +93,7 @@ def report_of(
                 signal=kill.signal,
                 in_flight=kill.in_flight,
                 tasks=kill.tasks,
+                fetched_again=again[index],
                 next_pid=next_pids[index] if index < len(next_pids) else None,
                 silent_ms=silent[index] if index < len(silent) and not kill.asking else None,
             )
@@ -97,7 +101,7 @@ def report_of(
         ),
         pages=len(pages),
         pages_skipped=len(skipped),
-        fetches=None if counts is None else counts.started,
+        fetches=None if fetches is None else fetches[-1].started,
         tasks=tuple(
             TaskFacts(
                 number=task.number,
@@ -149,19 +153,6 @@ def _recorded_once(pages: Sequence[_Step], *, served: bool) -> Check:
     if again:
         says = f"recorded more than once: {', '.join(again)}"
     return Check(name="recorded once", holds=bool(times) and not again, says=says)
-
-
-def _fetched_once(pages: Sequence[_Step], counts: Counts, kills: Sequence[Killed]) -> Check:
-    """What is recorded is never fetched again. What a kill cut off before that has to be."""
-    cut_off = Counter(path for kill in kills for path in kill.fetched_unrecorded)
-    times = {page.key: counts.started.get(page.key, 0) for page in pages}
-    holds = bool(times) and all(times[path] == 1 + cut_off[path] for path in times)
-    again = [f"{path} {count} times" for path, count in sorted(times.items()) if count != 1]
-    says = f"{counted(len(times), 'page')}, each fetched once, as the web server counted"
-    if again:
-        says = f"{counted(len(times), 'page')}, fetched once but for {', '.join(again)}"
-        says += ", which a kill cut off before it was recorded" if holds else ""
-    return Check(name="fetched once", holds=holds, says=says)
 
 
 def _called_once(events: Sequence[Recorded], models: int, abandoned: int) -> Check:

@@ -9,7 +9,7 @@ from rich.text import Text
 from outlive.cli._demo.course import Course
 from outlive.cli._demo.course_bars import course_bars
 from outlive.cli._demo.moments import Report
-from outlive.cli._text import duration
+from outlive.cli._text import duration, printable
 
 
 def report_text(report: Report, course: Course, *, width: int) -> Group:
@@ -32,10 +32,11 @@ def _kills(report: Report) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for kill in report.kills:
+        lost = f"; {', '.join(kill.fetched_again)} fetched and not recorded"
         table.add_row(
             Text(kill.signal, style="bold red"),
             f"pid {kill.pid}",
-            f"in flight: {kill.in_flight}",
+            printable(f"in flight: {kill.in_flight}{lost if kill.fetched_again else ''}"),
         )
         if kill.next_pid is not None:
             then = f"pid {kill.next_pid} took over"

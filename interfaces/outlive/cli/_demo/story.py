@@ -35,7 +35,7 @@ from outlive.cli._demo.moments import (
 from outlive.cli._demo.question import Question
 from outlive.cli._demo.report import report_of
 from outlive.cli._demo.retelling import Retelling
-from outlive.cli._demo.web_server import SiteServer
+from outlive.cli._demo.web_server import Counts, SiteServer
 from outlive.cli._demo.worker import Job
 from outlive.cli._demo.worker_process import WorkerProcess
 from outlive.cli._exit import FAILED, Wrong
@@ -102,6 +102,7 @@ class Story:
         self._began_s = time.monotonic()
         self._seen: list[Recorded] = []
         self._kills: list[Killed] = []
+        self._fetched: list[Counts] = []  # at each kill
         self._planned = kills
         self._aim = Aim(kills, None if server is None else server.counts)
         self._workers: list[WorkerProcess] = []
@@ -123,7 +124,7 @@ class Story:
                 async for recorded in self._followed(rt.log):
                     self._retell(recorded, before=before)
                     if self._aim.is_now(recorded, self._retelling, self._kills):
-                        await self._kill(rt.log)
+                        await self._kill(rt.log, recorded.epoch)
                     if isinstance(recorded.event, RunSuspended):
                         await self._workers[-1].ready()
                         self._question.put(rt, self._tell, at_ms=self._now_ms())
@@ -192,22 +193,21 @@ class Story:
                 raise worker.gone()
             raise Wrong(f"nothing happened for {_SILENCE:.0f} s", code=FAILED)
 
-    async def _kill(self, log: LogReader) -> None:
+    async def _kill(self, log: LogReader, owner: int) -> None:
         """Kill the worker, look what survived, and start the next one."""
         worker = self._workers[-1]
         signal = await worker.kill()
-        server = self._server
-        counts = None if server is None else await asyncio.to_thread(server.settled)
+        if self._server is not None:
+            self._fetched.append(await asyncio.to_thread(self._server.settled))
         killed = what_survived(
             read_family(log, self._job.run_id),
             self._job.run_id,
-            before=self._kills,
-            counts=counts,
             total=self._retelling.total,
             at_ms=self._now_ms(),
             number=len(self._workers),
             pid=worker.pid,
             signal=signal,
+            owner=owner,
         )
         self._kills.append(killed)
         self._tell(killed)
@@ -224,7 +224,7 @@ class Story:
             planned_kills=None if self._goes_on else self._planned,
             last_status=last_status,
             next_pids=[worker.pid for worker in self._workers[1:]],
-            counts=None if self._server is None else self._server.counts(),
+            fetches=None if self._server is None else [*self._fetched, self._server.counts()],
             asked=self._question.told,
             publish=self._publish,
         )
