@@ -33,7 +33,7 @@ from outlive.events import (
 
 Outcome: TypeAlias = Literal["running", "completed", "failed", "cut_off"]
 
-ENDS: Final = {
+ENDS: Final[dict[type[Event], str]] = {
     TaskSucceeded: "succeeded",
     TaskFailed: "failed",
     TaskTimedOut: "timed_out",
