@@ -12,8 +12,8 @@ BAR_COLUMNS: Final = 24
 def progress_bar(
     done: float, total: float | None, *, width: int = BAR_COLUMNS, alive: bool = True
 ) -> ProgressBar:
-    """Return a bar. Without a total it moves to and fro; one that is not `alive` stands still."""
-    if total is None or total <= 0:
-        return ProgressBar(total=None if alive else 1, pulse=alive, width=width)
-    complete = "bar.complete" if alive else "red"
-    return ProgressBar(total=total, completed=done, width=width, complete_style=complete)
+    """Return a bar, that moves to and fro without a total. What is not `alive` stands out."""
+    if total is None:
+        return ProgressBar(total=None, pulse=True, width=width)
+    style = "bar.complete" if alive else "red"
+    return ProgressBar(total=total, completed=done, width=width, complete_style=style)

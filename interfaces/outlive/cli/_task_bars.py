@@ -8,11 +8,11 @@ from typing import Final, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from outlive.cli._listing import now, short_span
+from outlive.cli._progress_bar import progress_bar
 from outlive.cli._render import task_event_line
 from outlive.cli._task_list import how_far, style_of
 from outlive.cli._text import counted, printable
@@ -22,7 +22,6 @@ from outlive.projections.tasks import TaskFold
 from outlive.projections.tasks.observe import ENDS
 from outlive.projections.to_the_end import read_stream
 
-_BAR_COLUMNS: Final = 24
 _NAME_CHARS: Final = 24
 _ROWS_BESIDE: Final = 4  # of a terminal: what is left for lines above the bars
 _A_SECOND: Final = 5
@@ -108,7 +107,7 @@ def _bar(task: TaskInfo) -> RenderableType:
     """Return how far it is; one that does not tell of how much it is, just moves."""
     last = task.progress
     if last is not None and last.total is not None and last.total > 0:
-        return ProgressBar(total=last.total, completed=last.done, width=_BAR_COLUMNS)
+        return progress_bar(last.done, last.total)
     if task.status == "running":
-        return ProgressBar(total=None, pulse=True, width=_BAR_COLUMNS)
+        return progress_bar(0, None)
     return Text("")

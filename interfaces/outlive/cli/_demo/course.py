@@ -11,9 +11,11 @@ from outlive.cli._demo.tasks import Task, Tasks
 from outlive.events import (
     Recorded,
     RunRecovered,
+    StreamId,
     TaskRecovered,
     TaskStepCompleted,
     ToolStepCompleted,
+    task_stream,
 )
 from outlive.projections.timeline import Timeline, timeline
 
@@ -28,12 +30,16 @@ class TakenUp(NamedTuple):
 
 
 class Course(NamedTuple):
-    """A run and its tasks. `events` are those of all, in the order of the log, `run` the run's."""
+    """A run and its tasks. `events` are those of all, in the order of the log, `run` the run's.
+
+    `lines` are the timelines of the tasks, with a span for each attempt.
+    """
 
     events: Sequence[Recorded]
     run: Sequence[Recorded]
     line: Timeline
     tasks: Sequence[Task]
+    lines: Sequence[Timeline]
     taken_up: Sequence[TakenUp]
 
     @property
@@ -60,7 +66,12 @@ def course_of(events: Sequence[Recorded]) -> Course:
     """Fold the events of a run and its tasks, in the order of the log. Pure."""
     tasks = Tasks(events)
     run = [recorded for recorded in events if recorded.stream not in tasks]
-    return Course(events, run, timeline(run), tasks.all(), _taken_up(events))
+    of_task: dict[StreamId, list[Recorded]] = {task_stream(t.task_id): [] for t in tasks.all()}
+    for recorded in events:
+        if recorded.stream in of_task:
+            of_task[recorded.stream].append(recorded)
+    lines = [timeline(recorded) for recorded in of_task.values()]
+    return Course(events, run, timeline(run), tasks.all(), lines, _taken_up(events))
 
 
 def _taken_up(events: Sequence[Recorded]) -> list[TakenUp]:

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Final
 
 from outlive.events import (
     LogReader,
     Recorded,
-    StreamId,
     TaskRequested,
-    Version,
     run_stream,
     task_stream,
 )
 from outlive.projections import read_run
-
-_PAGE: Final = 1_000
+from outlive.projections.to_the_end import read_stream
 
 
 def read_family(log: LogReader, run_id: str) -> list[Recorded]:
     """Return the events of a run and of its tasks, in the order of the log."""
     events = read_run(log, run_id)
     for task_id in [r.event.task_id for r in events if isinstance(r.event, TaskRequested)]:
-        events.extend(_read(log, task_stream(task_id)))
+        events += read_stream(log, task_stream(task_id))
     return sorted(events, key=lambda recorded: (recorded.position, recorded.index))
-
-
-def _read(log: LogReader, stream: StreamId) -> list[Recorded]:
-    found: list[Recorded] = []
-    while page := log.read(stream, after=Version(len(found)), limit=_PAGE):
-        found.extend(page)
-    return found
 
 
 async def follow_family(log: LogReader, run_id: str) -> AsyncGenerator[Recorded, None]:

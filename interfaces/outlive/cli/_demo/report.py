@@ -108,9 +108,9 @@ def report_of(
                 task_id=task.task_id,
                 status=task.status,
                 pages=len(task.recorded),
-                attempts=len(task.attempts),
+                attempts=len(line.spans),
             )
-            for task in course.tasks
+            for task, line in zip(course.tasks, course.lines, strict=True)
         ),
         tool_attempts=len(tools),
         model_answers=state.step,

@@ -8,27 +8,27 @@ from collections.abc import Sequence
 from outlive.cli._demo.course import Course
 from outlive.cli._demo.moments import Check
 from outlive.cli._demo.reading import AT_ONCE
-from outlive.cli._demo.tasks import Task
 from outlive.cli._text import counted
 from outlive.projections import ToolMessage, fold_run
+from outlive.projections.timeline import Timeline
 
 
 def task_checks(course: Course) -> list[Check]:
     """Return what was to hold of the tasks of a run; nothing if it had none."""
     if not course.tasks:
         return []
-    return [_ended_once(course.tasks), _at_once(course.tasks), _told_once(course)]
+    return [_ended_once(course), _at_once(course.lines), _told_once(course)]
 
 
-def _ended_once(tasks: Sequence[Task]) -> Check:
+def _ended_once(course: Course) -> Check:
+    tasks, spans = course.tasks, [span for line in course.lines for span in line.spans]
     ends = Counter(end for task in tasks for end in task.ends)
-    attempts = [attempt for task in tasks for attempt in task.attempts]
-    cut_off = sum(attempt.outcome == "cut_off" for attempt in attempts)
+    cut_off = sum(span.outcome == "cut_off" for span in spans)
     holds = all(task.ends == ("succeeded",) for task in tasks)
     how = ", ".join(f"{count} {end}" for end, count in sorted(ends.items())) or "none"
     says = (
         f"{counted(len(tasks), 'background task')}, each ended once ({how}), "
-        f"in {counted(len(attempts), 'attempt')}, {cut_off} of them cut off"
+        f"in {counted(len(spans), 'attempt')}, {cut_off} of them cut off"
     )
     if not holds:
         wrong = [f"task {t.number} {' and '.join(t.ends) or t.status}" for t in tasks]
@@ -36,14 +36,13 @@ def _ended_once(tasks: Sequence[Task]) -> Check:
     return Check(name="tasks ended once", holds=holds, says=says)
 
 
-def _at_once(tasks: Sequence[Task]) -> Check:
+def _at_once(lines: Sequence[Timeline]) -> Check:
     """Attempts that end in an instant free their slot for those that begin then."""
     changes: list[tuple[int, int]] = []
-    for task in tasks:
-        for attempt in task.attempts:
-            changes.append((attempt.started_at_ns, 1))
-            if attempt.ended_at_ns is not None:
-                changes.append((attempt.ended_at_ns, -1))
+    for span in (span for line in lines for span in line.spans):
+        changes.append((span.started_at_ns, 1))
+        if span.ended_at_ns is not None:
+            changes.append((span.ended_at_ns, -1))
     most = running = 0
     for _, change in sorted(changes):
         running += change

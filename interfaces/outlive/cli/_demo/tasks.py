@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -14,12 +14,10 @@ from outlive.events import (
     BackgroundResultReceived,
     Event,
     Recorded,
-    RunRecovered,
     StreamId,
     TaskCancelled,
     TaskFailed,
     TaskQueued,
-    TaskRecovered,
     TaskRejected,
     TaskRequested,
     TaskRetryScheduled,
@@ -31,8 +29,6 @@ from outlive.events import (
     task_stream,
 )
 
-Outcome: TypeAlias = Literal["running", "completed", "failed", "cut_off"]
-
 ENDS: Final[dict[type[Event], str]] = {
     TaskSucceeded: "succeeded",
     TaskFailed: "failed",
@@ -41,16 +37,6 @@ ENDS: Final[dict[type[Event], str]] = {
     TaskRejected: "rejected",
 }
 """How a task has ended, by the event that says so."""
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a task. That of a dead process ended with the last event of the log then."""
-
-    number: int
-    outcome: Outcome = "running"
-    started_at_ns: int
-    ended_at_ns: int | None = None
-    pages: int = 0  # that it has recorded
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +52,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "requested"
     pages: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
     ends: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
     result: Value = None
@@ -78,9 +63,6 @@ class Tasks:
 
     def __init__(self, events: Iterable[Recorded] = ()) -> None:
         self._by_stream: dict[StreamId, Task] = {}
-        self._last_at_ns = 0
-        self._owner = 0  # the last one that has taken a task up, and
-        self._silent_since_ns = 0
         for recorded in events:
             self.take(recorded)
 
@@ -107,51 +89,31 @@ class Tasks:
             self._by_stream[stream] = task
         elif isinstance(event, BackgroundResultReceived):
             stream = task_stream(event.task_id)
-        elif isinstance(event, RunRecovered | TaskRecovered) and event.epoch != self._owner:
-            self._owner, self._silent_since_ns = event.epoch, self._last_at_ns
         before = self._by_stream.get(stream)
         if before is not None:
-            self._by_stream[stream] = _after(before, recorded, self._silent_since_ns)
-        self._last_at_ns = recorded.recorded_at_ns
+            self._by_stream[stream] = _after(before, event)
         return self._by_stream.get(stream)
 
 
-def _after(task: Task, recorded: Recorded, silent_since_ns: int) -> Task:
-    event, at_ns = recorded.event, recorded.recorded_at_ns
+def _after(task: Task, event: Event) -> Task:
     match event:
         case TaskQueued():
             urls = event.arguments.get("urls")
             paths = map(path_of, map(str, urls if isinstance(urls, list) else ()))
             return replace(task, status="queued", pages=tuple(paths))
         case TaskStarted():
-            attempt = Attempt(number=event.attempt, started_at_ns=at_ns)
-            return replace(task, status="running", attempts=(*task.attempts, attempt))
+            return replace(task, status="running")
         case TaskStepCompleted() if event.key != RULES:
-            read = replace(task, recorded=(*task.recorded, event.key))
-            return _with_last(read, pages=task.attempts[-1].pages + 1)
-        case TaskRecovered():
-            return _with_last(task, outcome="cut_off", ended_at_ns=silent_since_ns)
+            return replace(task, recorded=(*task.recorded, event.key))
         case TaskRetryScheduled():
-            failed = _with_last(task, outcome="failed", ended_at_ns=at_ns)
-            return replace(failed, status="queued", error=event.reason.message)
+            return replace(task, status="queued", error=event.reason.message)
         case BackgroundResultReceived():
             return replace(task, heard=(*task.heard, event.status))
         case _ if type(event) in ENDS:
-            return _ended(task, event, ENDS[type(event)], at_ns)
+            status = ENDS[type(event)]
+            result = event.result if isinstance(event, TaskSucceeded) else None
+            error = event.error.message if isinstance(event, TaskFailed | TaskTimedOut) else ""
+            ends = (*task.ends, status)
+            return replace(task, status=status, ends=ends, result=result, error=error)
         case _:
             return task
-
-
-def _ended(task: Task, event: Event, status: str, at_ns: int) -> Task:
-    result = event.result if isinstance(event, TaskSucceeded) else None
-    error = event.error.message if isinstance(event, TaskFailed | TaskTimedOut) else ""
-    over = replace(task, status=status, ends=(*task.ends, status), result=result, error=error)
-    outcome = "completed" if status == "succeeded" else "failed"
-    return _with_last(over, outcome=outcome, ended_at_ns=at_ns)
-
-
-def _with_last(task: Task, **changed: object) -> Task:
-    """Return the task with a change to its last attempt, if that has not ended before."""
-    if not task.attempts or task.attempts[-1].outcome != "running":
-        return task
-    return replace(task, attempts=(*task.attempts[:-1], replace(task.attempts[-1], **changed)))
