@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from outlive.actors import Agent, Background, Runtime, ScriptedModel, ToolCall, Turn, tool
 from outlive.cli._app import run
-from outlive.cli._exit import USAGE
+from outlive.cli._exit import INTERRUPTED, USAGE
 from outlive.events import LmdbReader, task_stream
 from outlive.projections import read_run
 from tests.cli.support import Gated, closed_port, objects, page, start, write_site
@@ -197,6 +198,55 @@ def test_no_worker_outlives_the_terminal(tmp_path: Path, end: signal.Signals) ->
     else:
         assert process.returncode == 130
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_was_left_while_it_read_goes_on_with_the_pages_it_has(tmp_path: Path) -> None:
+    data = str(tmp_path / "log")
+    with start("demo", "--json", "--no-kill", "--data", data) as process:
+        run_id = first(process, "begun")["run_id"]
+        while first(process, "page-recorded")["done"] < 6:
+            pass
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == INTERRUPTED
+    assert f"run {run_id} is left in {data}: nothing is lost" in err
+    assert f"to go on with it: outlive demo --data {data}" in err
+
+    process = start("demo", "--json", "--data", data)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, ""), out
+    moments = objects(out)
+    assert (moments[0]["run_id"], moments[0]["goes_on"]) == (run_id, True)
+    assert of_type(moments, "killed") == []
+    (taken,) = of_type(moments, "recovered")
+    assert len(taken["tasks"]) > 0
+    report = moments[-1]
+    assert report["ok"], report["checks"]
+    assert report["pages"] == 24
+    kept = 24 - len(report["fetches"])  # as the second server counted
+    assert kept >= 6
+    (fetched,) = [check for check in report["checks"] if check["name"] == "fetched once"]
+    assert f"{kept} pages kept and not fetched again; {24 - kept} pages" in fetched["says"]
+
+
+def test_a_demo_whose_site_cannot_be_served_again_says_so(tmp_path: Path) -> None:
+    data = str(tmp_path / "log")
+    with start("demo", "--json", "--no-kill", "--data", data) as process:
+        site = first(process, "begun")["site"]
+        first(process, "page-recorded")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", int(site.split(":")[2].partition("/")[0])))
+        taken.listen()
+        process = start("demo", "--data", data)
+        _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert f"cannot be served again at {site}: Address already in use" in err
 
 
 @pytest.mark.parametrize(

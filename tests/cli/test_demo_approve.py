@@ -210,4 +210,4 @@ def test_a_run_that_waits_is_not_mixed_up_with_another_question(
         assert demo.end() == INTERRUPTED
 
     assert run(["demo", "--approve", "--data", str(data), "--question", "Why?"]) == USAGE
-    assert "waits for its answer: it goes on without --source" in capsys.readouterr().err
+    assert "is not over: it goes on without --source" in capsys.readouterr().err

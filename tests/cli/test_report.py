@@ -242,6 +242,18 @@ def test_a_page_that_is_recorded_by_who_died_is_not_cut_off_though_it_was_seen_l
     assert made.kills[0].fetched_again == ()
 
 
+def test_pages_that_were_recorded_before_are_not_to_be_fetched_at_all() -> None:
+    rest: dict[str, Any] = {"before": 1, "kills": [], "planned_kills": None}
+    made = report(run_of(C2), fetches=[Counts({"/c": 1}, {"/c": 1})], **rest)
+    again = report(run_of(C2), fetches=[Counts({"/c": 1, "/a": 1}, {"/c": 1, "/a": 1})], **rest)
+
+    assert failed(made) == []
+    assert says(made, "fetched once") == (
+        "2 pages kept and not fetched again; 1 page, each fetched once, as the web server counted"
+    )
+    assert failed(again) == ["fetched once"]
+
+
 def test_a_step_that_is_recorded_twice_is_a_failure() -> None:
     assert failed(report(run_of(C2, step("/b", attempt=2)))) == ["recorded once"]
 

@@ -48,29 +48,32 @@ def demo(
     ] = None,
     question: Annotated[str | None, Parameter(help="What the brief is to answer.")] = None,
     data: Annotated[
-        Path | None, Parameter(help="Keep the log in this folder. Default: a temporary one.")
+        Path | None,
+        Parameter(
+            help="Keep the log in this folder, and go on with a demo that was left there before "
+            "it was done. Default: a temporary one."
+        ),
     ] = None,
     keep: Annotated[
         bool, Parameter(negative=(), help="Keep the temporary folder, to look at the run.")
     ] = False,
-    kill: Annotated[bool, Parameter(help="Kill the worker twice with SIGKILL.")] = True,
+    kill: Annotated[bool, Parameter(help="Kill the worker with SIGKILL, three times.")] = True,
     max_pages: Annotated[int, Parameter(help="Pages that are fetched at most.")] = 40,
     approve: Annotated[
         bool,
         Parameter(
             negative=(),
-            help="Have the brief published as a file in this directory, and be asked before. With "
-            "the --data of a demo that was left with its question, go on with that one.",
+            help="Have the brief published as a file in this directory, and be asked before.",
         ),
     ] = False,
     json: Json = False,
 ) -> int:
-    """A research agent reads a site, is killed with SIGKILL twice, and finishes all the same.
+    """A research agent reads a site in background tasks, is killed with SIGKILL, and finishes.
 
     Offline and without a key: the site is served on loopback, the model is built in (it picks
     sentences from the pages, it is no LLM). This terminal only observes; a worker process does
-    the work, and is really killed, once while it reads and once while it answers; with --approve
-    once more, while it waits for your answer.
+    the work, and is really killed: twice while several tasks read, once while it answers; with
+    --approve once more, while it waits for your answer.
     """
     from outlive.cli._demo.command import play_demo
 

@@ -1,7 +1,7 @@
 """`outlive demo`: puts the site, the folder, the story and the screen together.
 
-With `--approve` it may end while its question is open: then the folder stays, and the same
-command with `--data` goes on there.
+A run that was left unfinished in the folder of `--data`, its question perhaps open, is gone on
+with.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from outlive.cli._demo.aim import AT_WORK
 from outlive.cli._demo.asking import ask_for_consent, somebody_is_there
 from outlive.cli._demo.fetch import NotASite, origin_of
-from outlive.cli._demo.folder import Left, demo_folder, left_asking
+from outlive.cli._demo.folder import Left, demo_folder, left_in
 from outlive.cli._demo.model import MODEL_SAYS, Wish, ask
 from outlive.cli._demo.moments import Begun
 from outlive.cli._demo.screens import JsonScreen, PlainScreen, Screen
 from outlive.cli._demo.story import Story
 from outlive.cli._demo.web_server import SiteServer, is_page
-from outlive.cli._demo.worker import Job
+from outlive.cli._demo.worker import Job, Setting
 from outlive.cli._exit import FAILED, OK, Wrong
 
 T = TypeVar("T")
@@ -63,15 +63,19 @@ def play_demo(
         raise Wrong(f"--max-pages is 1 or more, not {max_pages}")
     if keep and data is not None:
         raise Wrong("--keep is for the temporary folder; the one in --data is kept anyway")
-    left = left_asking(data) if approve and data is not None else None
+    left = left_in(data) if data is not None else None
     if left is not None and (source is not None or question is not None):
         raise Wrong(
-            f"in {str(data)!r} run {left.run_id!r} waits for its answer: it goes on without "
-            "--source and --question"
+            f"in {str(data)!r} run {left.run_id!r} is not over: it goes on without --source and "
+            "--question"
         )
+    if left is not None and approve and not left.wish.publish_to:
+        raise Wrong(f"in {str(data)!r} run {left.run_id!r} is not over, and not to publish")
     with ExitStack() as stack:
         plan = stack.enter_context(
-            _rest(left) if left is not None else _plan(source, asked_for, approve=approve)
+            _rest(left)
+            if left is not None
+            else _plan(source, asked_for, approve=approve, max_pages=max_pages)
         )
         folder = stack.enter_context(demo_folder(data, keep=keep))
         screen = stack.enter_context(_screen(json=json))
@@ -88,7 +92,7 @@ def play_demo(
                 data=str(folder),
                 kept=keep or data is not None,
                 kills=kills,
-                max_pages=max_pages,
+                max_pages=plan.setting.max_pages,
                 publish_to=plan.wish.publish_to,
                 goes_on=left is not None,
             )
@@ -97,7 +101,7 @@ def play_demo(
             data=str(folder),
             run_id=plan.run_id,
             input=plan.input,
-            max_pages=max_pages,
+            setting=plan.setting,
             pause=_PAUSE,
             answer_time=_ANSWER_TIME,
         )
@@ -107,8 +111,8 @@ def play_demo(
             complaints=stack.enter_context(tempfile.TemporaryFile()),
             tell=screen.tell,
             server=plan.server,
-            publish=approve,
-            goes_on=left is not None,
+            publish=bool(plan.wish.publish_to),
+            before=None if left is None else left.owner,
             consent=ask_for_consent if not json and somebody_is_there() else None,
         )
         report, course = asyncio.run(_interruptible(story.play()))
@@ -122,20 +126,25 @@ class _Plan(NamedTuple):
     run_id: str
     input: str
     wish: Wish
+    setting: Setting
     title: str
     server: SiteServer | None
 
 
 @contextmanager
-def _plan(source: str | None, question: str, *, approve: bool) -> Generator[_Plan, None, None]:
+def _plan(
+    source: str | None, question: str, *, approve: bool, max_pages: int
+) -> Generator[_Plan, None, None]:
     """Yield the plan of a new run; its site is served meanwhile, if it is a folder."""
     run_id = f"demo-{secrets.token_hex(3)}"
     publish_to = str(Path.cwd() / f"{run_id}.md") if approve else ""
     with _site(source) as (site, title, server):
+        served = None if server is None else str(server.folder)
         yield _Plan(
             run_id,
             ask(question, site, publish_to),
             Wish(question, site, publish_to),
+            Setting(max_pages=max_pages, served=served),
             title,
             server,
         )
@@ -143,8 +152,22 @@ def _plan(source: str | None, question: str, *, approve: bool) -> Generator[_Pla
 
 @contextmanager
 def _rest(left: Left) -> Generator[_Plan, None, None]:
-    """Yield the plan for the rest of a run: all pages are read."""
-    yield _Plan(left.run_id, left.input, left.wish, "read before", None)
+    """Yield the plan for the rest of a run; its site is served again, if there is more to read."""
+    folder, site = left.setting.served, left.wish.site
+    with ExitStack() as stack:
+        server: SiteServer | None = None
+        if folder is not None and not left.asked:
+            port = int(origin_of(site).rpartition(":")[2])
+            try:
+                server = stack.enter_context(SiteServer(Path(folder), port=port))
+            except OSError as error:
+                raise Wrong(
+                    f"the site of run {left.run_id!r} cannot be served again at {site}: "
+                    f"{error.strerror}",
+                    code=FAILED,
+                ) from None
+        title = "read before" if left.asked else "read in part"
+        yield _Plan(left.run_id, left.input, left.wish, left.setting, title, server)
 
 
 @contextmanager

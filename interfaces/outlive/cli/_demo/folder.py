@@ -1,30 +1,40 @@
-"""The folder of the demo's log: a temporary one is removed, unless a question in it is open."""
+"""The folder of the demo's log: what is left in it unfinished, and how to go on with that.
+
+A temporary one is removed, unless a question in it is open.
+"""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from outlive.cli._demo.agent import AGENT_ID
+from outlive.cli._demo.following import read_family
 from outlive.cli._demo.model import Wish, wish_of
+from outlive.cli._demo.worker import Setting
 from outlive.cli._exit import Wrong, complain
-from outlive.events import ApprovalRequested, LmdbReader, LogNotFound, RunStarted
+from outlive.events import ApprovalRequested, LmdbReader, LogNotFound, Recorded, RunStarted
 from outlive.events.ids import id_of
-from outlive.projections import read_run
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A run that was left after its question was asked: what is left of it needs no site."""
+    """A run that was left before it was done. With `asked`, its question waits for an answer.
+
+    `owner` is the last epoch of the log in which it was worked on.
+    """
 
     run_id: str
     input: str
     wish: Wish
+    setting: Setting
+    asked: bool
+    owner: int
 
 
 @contextmanager
@@ -42,39 +52,52 @@ def demo_folder(data: Path | None, *, keep: bool) -> Generator[Path, None, None]
         try:
             yield folder
         finally:
-            left = left_asking(folder)
+            left = left_in(folder)
     finally:
-        if left is not None:
-            _tell_how_to_go_on(left, folder)
-        elif data is None and not keep:
+        if data is None and not keep and (left is None or not left.asked):
             shutil.rmtree(folder, ignore_errors=True)
+        elif left is not None:
+            _tell_how_to_go_on(left, folder)
 
 
-def left_asking(data: Path) -> Left | None:
-    """Return the first run in a log that was left after its question was asked, if there is one."""
+def left_in(data: Path) -> Left | None:
+    """Return the first run of the demo in a log that is not over, if there is one."""
     try:
         log = LmdbReader(data)
     except LogNotFound:
         return None
     try:
         for stream, entry in log.open_entries():
-            if entry.kind != "run" or entry.summary.get("agent_id") != AGENT_ID:
-                continue
-            events = [recorded.event for recorded in read_run(log, id_of(stream))]
-            inputs = [event.input for event in events if isinstance(event, RunStarted)]
-            wish = wish_of(inputs[0])
-            if wish is not None and any(isinstance(event, ApprovalRequested) for event in events):
-                return Left(id_of(stream), inputs[0], wish)
+            if entry.kind == "run" and entry.summary.get("agent_id") == AGENT_ID:
+                return _left(read_family(log, id_of(stream)), id_of(stream))
     finally:
         log.close()
     return None
 
 
+def _left(events: Sequence[Recorded], run_id: str) -> Left | None:
+    started = next((r.event for r in events if isinstance(r.event, RunStarted)), None)
+    wish = None if started is None else wish_of(started.input)
+    if started is None or wish is None:
+        return None
+    return Left(
+        run_id,
+        started.input,
+        wish,
+        setting=msgspec.convert(started.request_context, Setting),
+        asked=any(isinstance(recorded.event, ApprovalRequested) for recorded in events),
+        owner=max(recorded.epoch for recorded in events),
+    )
+
+
 def _tell_how_to_go_on(left: Left, folder: Path) -> None:
     data = shlex.quote(str(folder))
-    complain(f"run {left.run_id} is left in {data}, with its question: nothing is lost")
-    complain(f"how to answer: outlive runs pending --data {data}")
-    complain(f"to go on with it: outlive demo --approve --data {data}")
+    question = ", with its question" if left.asked else ""
+    complain(f"run {left.run_id} is left in {data}{question}: nothing is lost")
+    if left.asked:
+        complain(f"how to answer: outlive runs pending --data {data}")
+    approve = "--approve " if left.wish.publish_to else ""
+    complain(f"to go on with it: outlive demo {approve}--data {data}")
 
 
 def _refuse_runs_of_others(data: Path) -> None:

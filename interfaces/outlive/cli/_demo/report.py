@@ -41,6 +41,7 @@ def report_of(
     next_pids: Sequence[int],
     last_status: int,
     fetches: Sequence[Counts] | None,
+    before: int = 0,
     asked: Asked | None = None,
     publish: bool = False,
 ) -> Report:
@@ -57,6 +58,7 @@ def report_of(
         last_status: how the last process ended.
         fetches: what the server had counted at each kill, and in the end; None if it was not
             ours.
+        before: the last owner of the log that has worked on the run before this performance.
         asked: what a person was asked last.
         publish: whether the brief was to be published.
     """
@@ -72,7 +74,7 @@ def report_of(
         _completed(state.status, [r.event for r in events]),
         *task_checks(course),
         _recorded_once(pages, served=fetches is not None),
-        *([] if fetches is None else [fetched_once(course, again, fetches[-1])]),
+        *([] if fetches is None else [fetched_once(course, again, fetches[-1], before=before)]),
         _called_once(events, len(models), abandoned),
         *([] if planned_kills is None else [_recovered(course, kills)]),
         _seen_once(seen, course),

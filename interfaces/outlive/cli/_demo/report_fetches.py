@@ -37,14 +37,30 @@ def fetched_again(
     return found
 
 
-def fetched_once(course: Course, again: Sequence[Sequence[str]], counts: Counts) -> Check:
-    """Return whether each page was fetched once, and once more for each kill that cut it off."""
+def fetched_once(
+    course: Course, again: Sequence[Sequence[str]], counts: Counts, *, before: int = 0
+) -> Check:
+    """Return whether each page was fetched once, and once more for each kill that cut it off.
+
+    And those not at all that an owner up to `before` has recorded: the server knows nothing of
+    what was fetched then.
+    """
     cut_off = Counter(path for paths in again for path in paths)
     times = {path: counts.started.get(path, 0) for path in course.recorded_by}
-    holds = bool(times) and all(times[path] == 1 + cut_off[path] for path in times)
-    more = [f"{path} {count} times" for path, count in sorted(times.items()) if count != 1]
-    says = f"{counted(len(times), 'page')}, each fetched once, as the web server counted"
+    fresh = {path: times[path] for path, owner in course.recorded_by.items() if owner > before}
+    kept = len(times) - len(fresh)
+    holds = bool(times) and all(
+        count == (1 + cut_off[path] if path in fresh else 0) for path, count in times.items()
+    )
+    more = [
+        f"{path} {count} times"
+        for path, count in sorted(times.items())
+        if count != (1 if path in fresh else 0)
+    ]
+    which = f"{counted(kept, 'page')} kept and not fetched again; " if kept else ""
+    which += counted(len(fresh), "page")
+    says = f"{which}, each fetched once, as the web server counted"
     if more:
-        says = f"{counted(len(times), 'page')}, fetched once but for {', '.join(more)}"
+        says = f"{which}, fetched once but for {', '.join(more)}"
         says += ", which a kill cut off before it was recorded" if holds else ""
     return Check(name="fetched once", holds=holds, says=says)

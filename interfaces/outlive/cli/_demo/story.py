@@ -28,7 +28,6 @@ from outlive.cli._demo.moments import (
     Recovered,
     Report,
     TaskBegun,
-    TaskOver,
     TaskTold,
     WorkerStarted,
 )
@@ -43,14 +42,12 @@ from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
     LogReader,
-    Position,
     Recorded,
     RunCancelled,
     RunCompleted,
     RunFailed,
     RunSuspended,
 )
-from outlive.events.ids import NO_POSITION
 
 _SILENCE: Final = 60.0  # seconds without an event after which something is wrong
 _ON_ITS_WAY: Final = 2.0  # seconds that an event which is in the log may take to us
@@ -59,7 +56,6 @@ _PASSED: Final = (
     Recovered,
     TaskBegun,
     TaskTold,
-    TaskOver,
     OutcomeHeard,
     AnswerGrew,
     AnswerVoid,
@@ -77,7 +73,7 @@ class Story:
         tell: is given every moment as it comes.
         server: the site's, which counts; None if it is not ours.
         publish: whether the brief is to be published, if a person agrees.
-        goes_on: whether this is the rest of a run that was left before.
+        before: the last owner of the log that has worked on the run, if this is its rest.
         consent: asks the person at the terminal; None if there is nobody.
     """
 
@@ -90,7 +86,7 @@ class Story:
         tell: Callable[[AnyMoment], None],
         server: SiteServer | None,
         publish: bool = False,
-        goes_on: bool = False,
+        before: int | None = None,
         consent: Callable[[], Awaitable[Said | None]] | None = None,
     ) -> None:
         self._job = job
@@ -98,7 +94,7 @@ class Story:
         self._tell = tell
         self._server = server
         self._publish = publish
-        self._goes_on = goes_on
+        self._before = before
         self._began_s = time.monotonic()
         self._seen: list[Recorded] = []
         self._kills: list[Killed] = []
@@ -106,7 +102,7 @@ class Story:
         self._planned = kills
         self._aim = Aim(kills, None if server is None else server.counts)
         self._workers: list[WorkerProcess] = []
-        self._retelling = Retelling(max_pages=job.max_pages)
+        self._retelling = Retelling(max_pages=job.setting.max_pages)
         self._question = Question(job.run_id, Path(job.data), consent=consent)
 
     async def play(self) -> tuple[Report, Course]:
@@ -120,9 +116,8 @@ class Story:
             worker = await self._start_worker()
             await worker.ready()
             async with Runtime(Path(self._job.data), role="visitor") as rt:
-                before = rt.log.head if self._goes_on else NO_POSITION
                 async for recorded in self._followed(rt.log):
-                    self._retell(recorded, before=before)
+                    self._retell(recorded)
                     if self._aim.is_now(recorded, self._retelling, self._kills):
                         await self._kill(rt.log, recorded.epoch)
                     if isinstance(recorded.event, RunSuspended):
@@ -137,8 +132,8 @@ class Story:
             for worker in self._workers:
                 await worker.end()
 
-    def _retell(self, recorded: Recorded, *, before: Position) -> None:
-        """Tell of an event; of one that is from `before` this performance, only what came of it."""
+    def _retell(self, recorded: Recorded) -> None:
+        """Tell of an event; of one from before this performance, only what came of it."""
         self._seen.append(recorded)
         for moment in self._retelling.take(
             recorded,
@@ -146,7 +141,7 @@ class Story:
             number=len(self._workers),
             pid=self._workers[-1].pid,
         ):
-            if recorded.position > before or not isinstance(moment, _PASSED):
+            if recorded.epoch > (self._before or 0) or not isinstance(moment, _PASSED):
                 self._tell(moment)
 
     async def _start_worker(self) -> WorkerProcess:
@@ -221,7 +216,8 @@ class Story:
             run_id=self._job.run_id,
             seen=self._seen,
             kills=self._kills,
-            planned_kills=None if self._goes_on else self._planned,
+            planned_kills=None if self._before is not None else self._planned,
+            before=self._before or 0,
             last_status=last_status,
             next_pids=[worker.pid for worker in self._workers[1:]],
             fetches=None if self._server is None else [*self._fetched, self._server.counts()],

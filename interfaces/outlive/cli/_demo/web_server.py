@@ -35,16 +35,20 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class SiteServer:
-    """Serves a folder at a port chosen by the system, from threads of its own.
+    """Serves a folder at a port, 0 for one chosen by the system, from threads of its own.
 
     A folder without `index.html` shows a list of its pages. Nothing outside of the folder is
     served. Use it in `with`.
+
+    Raises:
+        OSError: the port is taken.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._files = _Files(folder.resolve())
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        self.folder: Final = folder.resolve()
+        self._files = _Files(self.folder)
         self._tally = _Tally()
-        self._server = _Server(self._files, self._tally)
+        self._server = _Server(self._files, self._tally, port)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="demo-site", daemon=True
         )
@@ -182,8 +186,8 @@ class _Files:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, files: _Files, tally: _Tally) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, files: _Files, tally: _Tally, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.files: Final = files
         self.tally: Final = tally
 

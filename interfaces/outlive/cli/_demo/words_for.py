@@ -11,7 +11,7 @@ from outlive.cli._text import counted
 def does(moment: Begun) -> str:
     """Return what the agent will do."""
     if moment.goes_on:
-        return "was left when it asked, and goes on with its question"
+        return "was left before it was done, and goes on from there"
     reads = "reads a site in background tasks"
     if moment.publish_to and moment.kills:
         return f"{reads}, asks before it publishes, and is killed four times meanwhile"

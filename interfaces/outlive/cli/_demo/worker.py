@@ -24,13 +24,20 @@ from outlive.cli._exit import code_of
 from outlive.events import OutliveError
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run needs to be gone on with. Stored with it, as its request context."""
+
+    max_pages: int
+    served: str | None = None  # the folder, if the demo serves the site
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is to do. Handed over as JSON, in its one argument."""
 
     data: str
     run_id: str
     input: str
-    max_pages: int
+    setting: Setting
     pause: float
     answer_time: float
 
@@ -52,9 +59,12 @@ async def work(job: Job) -> None:
     Raises:
         LogError: the log cannot be opened.
     """
-    agent = research_agent(max_pages=job.max_pages, pause=job.pause, answer_time=job.answer_time)
+    agent = research_agent(
+        max_pages=job.setting.max_pages, pause=job.pause, answer_time=job.answer_time
+    )
     async with Runtime(Path(job.data), agents=[agent], role="owner") as rt:
-        run = await rt.start(AGENT_ID, job.input, run_id=job.run_id)
+        context = msgspec.structs.asdict(job.setting)
+        run = await rt.start(AGENT_ID, job.input, run_id=job.run_id, request_context=context)
         _tell(Ready())
         if (await run.result()).status == "suspended":
             async for _ in run.events():
