@@ -9,7 +9,8 @@ from itertools import takewhile
 from typing import Final, TypeAlias
 
 from outlive.cli._demo.course import Course
-from outlive.cli._demo.moments import Asked, Check, Killed, KillFacts, Report, TaskFacts
+from outlive.cli._demo.facts import Check, KillFacts, TaskFacts
+from outlive.cli._demo.moments import Asked, Killed, Report
 from outlive.cli._demo.report_consent import consent_checks
 from outlive.cli._demo.report_fetches import fetched_again, fetched_once
 from outlive.cli._demo.report_tasks import task_checks

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from outlive.cli._demo.moments import Asked, Check, Killed
+from outlive.cli._demo.facts import Check
+from outlive.cli._demo.moments import Asked, Killed
 from outlive.cli._demo.publishing import PUBLISH
 from outlive.cli._text import printable
 from outlive.events import (

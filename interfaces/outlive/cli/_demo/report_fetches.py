@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from outlive.cli._demo.course import Course
-from outlive.cli._demo.moments import Check, Killed
+from outlive.cli._demo.facts import Check
+from outlive.cli._demo.moments import Killed
 from outlive.cli._demo.web_server import Counts
 from outlive.cli._text import counted
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from outlive.cli._demo.course import Course
-from outlive.cli._demo.moments import Check
+from outlive.cli._demo.facts import Check
 from outlive.cli._demo.reading import AT_ONCE
 from outlive.cli._text import counted
 from outlive.projections import ToolMessage, fold_run
