@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from outlive.actors.sub_agents import with_sub_agents
 from outlive.events import InvalidDefinition, LmdbLog, LmdbVisitor, verify
 from outlive.testing.kills._account import Account, Ledger
 from outlive.testing.kills._campaign import Campaign
@@ -175,7 +176,7 @@ def _check(
         problems, counted = check_all(
             visitor,
             evidence,
-            agents={agent.id: agent for agent in setup.agents},
+            agents=with_sub_agents(setup.agents),
             start_of=lambda run_id: plan.start_of(run_id, setup),
             taken=ledger.taken,
             observed=observed.lines(),
