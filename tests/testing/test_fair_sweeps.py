@@ -20,7 +20,14 @@ from outlive.actors import (
 )
 from outlive.actors import tool as make_tool
 from outlive.projections.messages import ToolMessage
-from outlive.testing import Client, Outcome, Scenario, World, assert_survives_crashes
+from outlive.testing import (
+    Client,
+    Outcome,
+    Scenario,
+    Simulation,
+    World,
+    assert_survives_crashes,
+)
 
 
 def with_tools(*tools: Tool[..., Any]) -> Callable[[World], Sequence[Agent]]:
@@ -119,3 +126,28 @@ def test_what_is_done_about_a_doubt_is_left_to_the_promise() -> None:
         promise=launched_or_noted,
         second_crashes=1,
     )
+
+
+@make_tool(read_only=True)
+async def ask(ctx: ToolContext) -> str:
+    """Ask a person."""
+    return await ctx.suspend("what", answer_type=str)
+
+
+def test_who_looks_on_from_a_process_that_froze_idle_is_served_by_the_next_one() -> None:
+    """It has nothing to write that would tell it that another one owns the log."""
+    with Simulation(with_tools(ask)) as sim:
+        run_id = sim.start("agent", "go")
+
+        async def look_on() -> list[str]:
+            return [type(event).__name__ async for event in sim.client.observe(run_id)]
+
+        looking = sim.spawn(look_on())
+        assert sim.result(run_id).status == "suspended"
+        sim.advance("1s")
+        sim.freeze()
+        sim.run(lambda rt: rt.resume(run_id, "that"))
+        assert sim.result(run_id).output == "done"
+        sim.thaw()
+        sim.advance("5s")
+        assert looking.result()[-1] == "RunCompleted"
