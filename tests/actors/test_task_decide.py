@@ -18,7 +18,9 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
 )
 from outlive.actors.task.commands import (
+    CallHooks,
     CancelTask,
+    ConcludeHooks,
     QueueTask,
     RecoverTask,
     ResumeTask,
@@ -44,6 +46,7 @@ from outlive.events import (
     TaskEvent,
     TaskExists,
     TaskFailed,
+    TaskHooksCalled,
     TaskInDoubt,
     TaskNotFound,
     TaskProgressed,
@@ -152,6 +155,7 @@ COMMANDS: Final[dict[str, TaskCommand]] = {
     "resume": ResumeTask(task_id="x", value=4),
     "cancel": CancelTask(task_id="x", reason="enough"),
     "acknowledge": Acknowledge(sequence=1),
+    "conclude hooks": ConcludeHooks(number=1),
 }
 NOTHING: Final[tuple[TaskEvent, ...]] = ()
 Follows = tuple[TaskEvent, ...] | type[OutliveError]
@@ -171,6 +175,7 @@ FROM_ELSEWHERE: Final[dict[str, Follows]] = {
     "resume": NOTHING,
     "cancel": (TaskCancelled(reason="enough"),),
     "acknowledge": NOTHING,
+    "conclude hooks": NOTHING,
 }
 AFTER_THE_END: Final[dict[str, Follows]] = {
     **FROM_ELSEWHERE,
@@ -504,3 +509,47 @@ def test_an_attempt_that_was_replaced_says_nothing_any_more() -> None:
     later.when(failed(attempt=1)).then()
     later.when(CompleteStep(call_id=C, attempt=1, key="s", value=1)).then_refused(AttemptEnded)
     later.when(SuspendToolCall(call_id=C, attempt=1, key="k")).then_refused(AttemptEnded)
+
+
+# -- hooks --
+
+HOOKED: Final = TaskQueued(tool="t", agent_id="a", hooked=True)
+TOLD: Final = (HOOKED, STARTED, TaskSucceeded(result=5))
+
+
+def test_who_wants_to_know_is_told_once_when_the_task_is_over() -> None:
+    ended = given(HOOKED, STARTED).when(done()).after
+    assert list(outstanding(ended.state)) == [CallHooks(1)]
+    row = open_entry(ended.state)
+    assert row is not None
+    assert (row.over, row.owes) == (True, True)
+    told = ended.when(ConcludeHooks(number=1, failures=(BOOM,))).then(
+        TaskHooksCalled(failures=(BOOM,))
+    )
+    assert (outstanding(told.state), open_entry(told.state)) == ({}, None)
+    told.when(ConcludeHooks(number=1)).then()
+
+
+def test_a_task_that_ends_before_it_starts_tells_as_well() -> None:
+    assert list(outstanding(given(HOOKED, TaskCancelled()).state)) == [CallHooks(1)]
+    assert list(outstanding(given(HOOKED, TaskRejected()).state)) == [CallHooks(1)]
+
+
+def test_after_a_crash_in_the_middle_they_are_told_once_more() -> None:
+    again = given(*TOLD).when(RECOVER).then(TaskRecovered(epoch=2))
+    assert list(outstanding(again.state)) == [CallHooks(2)]
+    again.when(ConcludeHooks(number=1)).then()
+    again.when(ConcludeHooks(number=2)).then(TaskHooksCalled())
+    still = RecoverTask(epoch=2, running=frozenset([CallHooks(1)]))
+    given(*TOLD).when(still).then()
+
+
+def test_hooks_that_kill_their_process_do_so_a_bounded_number_of_times() -> None:
+    history, calls = given(*TOLD), 1
+    while history.state.hooks:
+        history = history.when(RecoverTask(epoch=2, max_recoveries=3)).after
+        calls += history.state.hooks > 0
+    assert calls == 4
+    last = history.events[-1]
+    assert isinstance(last, TaskHooksCalled)
+    assert [one.kind for one in last.failures] == ["in_doubt"]

@@ -17,6 +17,7 @@ from outlive.actors import (
     Retry,
     Runtime,
     ScriptedModel,
+    TaskHooks,
     Tool,
     ToolCall,
     ToolContext,
@@ -33,6 +34,7 @@ from outlive.events import (
     Refused,
     StreamId,
     TaskExists,
+    TaskHooksCalled,
     TaskNotFound,
     TaskStarted,
     Version,
@@ -745,3 +747,94 @@ def test_a_queued_task_takes_no_memory() -> None:
         return sum(one.stream.startswith("task-") for one in rt.live())
 
     assert machine.run(work, agent(tools=[crawl]), background_tasks=ONE) == 1
+
+
+# -- hooks --
+
+
+def test_all_who_want_to_know_are_told_once_and_their_trouble_is_theirs() -> None:
+    machine = Machine()
+    heard: list[tuple[str, str, object]] = []
+
+    def tells(who: str) -> TaskHooks:
+        async def completed(info: TaskInfo) -> None:
+            await asyncio.sleep(1)
+            heard.append((who, info.status, info.result))
+
+        def others(info: TaskInfo) -> None:
+            heard.append((who, info.status, info.error and info.error.kind))
+
+        return TaskHooks(
+            on_task_complete=completed, on_task_failed=others, on_task_cancelled=others
+        )
+
+    def raises(_: TaskInfo) -> None:
+        raise ValueError("no mail today")
+
+    @tool(read_only=True, background=True, task_hooks=tells("tool"))
+    async def work(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        if seconds == 3:
+            raise ValueError("no")
+        return "done"
+
+    worker = agent(
+        calls(*(("work", {"seconds": seconds}) for seconds in (1, 3, 99))),
+        Turn("fine"),
+        tools=[work],
+        task_hooks=TaskHooks(on_task_complete=raises, on_task_failed=raises),
+    )
+
+    async def play(rt: Runtime) -> None:
+        await rt.run("a", "go", run_id="r")
+        await asyncio.sleep(10)
+        await rt.tasks.cancel("r:0.2")
+        await rt.tasks.wait(["r:0.0", "r:0.1", "r:0.2"])
+        await asyncio.sleep(5)
+
+    machine.run(play, worker, task_hooks=tells("runtime"))
+    assert heard == [
+        ("runtime", "succeeded", "done"),
+        ("tool", "succeeded", "done"),
+        ("runtime", "failed", "error"),
+        ("tool", "failed", "error"),
+        ("runtime", "cancelled", "cancelled"),
+        ("tool", "cancelled", "cancelled"),
+    ]
+    [called] = [
+        each.event
+        for each in machine.log.read(StreamId("task-r:0.0"), after=Version(0))
+        if isinstance(each.event, TaskHooksCalled)
+    ]
+    assert [failure.message for failure in called.failures] == ["ValueError: no mail today"]
+
+
+def test_hooks_that_a_crash_has_cut_off_are_called_again() -> None:
+    machine = Machine()
+    heard: list[str] = []
+
+    async def slowly(info: TaskInfo) -> None:
+        heard.append(info.task_id)
+        await asyncio.sleep(5)
+
+    hooks = TaskHooks(on_task_complete=slowly)
+    found: list[str] = []
+
+    async def begin(rt: Runtime) -> None:
+        found.append(await rt.tasks.enqueue("crawl", {"seconds": 1}, agent="a"))
+        await asyncio.sleep(3)
+
+    async def go_on(rt: Runtime) -> None:
+        await asyncio.sleep(20)
+
+    machine.crash(begin, agent(tools=[crawl]), task_hooks=hooks)
+    machine.run(go_on, agent(tools=[crawl]), task_hooks=hooks)
+    assert heard == found * 2
+    assert task_events(machine, found[0])[-2:] == ["task-recovered", "task-hooks-called"]
+
+
+def test_hooks_are_functions() -> None:
+    with pytest.raises(InvalidDefinition):
+        TaskHooks(on_task_complete=5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDefinition):
+        Runtime(None, task_hooks=print)  # type: ignore[arg-type]

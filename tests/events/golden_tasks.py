@@ -20,6 +20,7 @@ from outlive.actors.run.commands import (
 )
 from outlive.actors.task.commands import (
     CancelTask,
+    ConcludeHooks,
     QueueTask,
     RecoverTask,
     ResumeTask,
@@ -114,6 +115,14 @@ HISTORIES: dict[str, list[TaskCommand]] = {
     "retrying": [queue(), start(6), fails(1, BOOM, Retry(1, delay=90.0, jitter=0))],
     "suspended": [queue(), start(7), SuspendToolCall(call_id=C, attempt=1, key="which")],
     "in-doubt": [queue(), start(8), fails(1, LATE, Retry(0), ask=True)],
+    "hooked": [
+        queue(hooked=True),
+        start(9),
+        CompleteToolCall(call_id=C, attempt=1, result=1),
+        RecoverTask(epoch=2, worker="owner-2"),
+        ConcludeHooks(number=2, failures=(BOOM,)),
+    ],
+    "hooking": [queue("r", hooked=True), CancelTask()],
     "queued": [queue("r")],
 }
 

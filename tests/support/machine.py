@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from outlive.actors import Agent, BackgroundTasks, Runtime
+from outlive.actors import Agent, BackgroundTasks, Runtime, TaskHooks
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, EventLog, MemoryLog, RunId, run_stream
 from tests.support.logs import LaggingLog, MortalLog, events_of
@@ -37,6 +37,7 @@ def open_runtime(
     functions: Functions = EMPTY,
     max_recoveries: int | None = 5,
     background_tasks: BackgroundTasks | None = None,
+    task_hooks: TaskHooks | None = None,
 ) -> Runtime:
     """Return a runtime on the running loop's clock."""
     return Runtime(
@@ -46,6 +47,7 @@ def open_runtime(
         deps=deps,
         max_recoveries=max_recoveries,
         background_tasks=background_tasks,
+        task_hooks=task_hooks,
         clock=clock(),
         ids=CountedIds(),
         log=log,
@@ -67,6 +69,7 @@ class Machine:
         deps: object = None,
         functions: Functions = EMPTY,
         background_tasks: BackgroundTasks | None = None,
+        task_hooks: TaskHooks | None = None,
         lag: float = 0.0,
     ) -> T:
         """Run a process that opens the runtime, does `body`, and closes in good order.
@@ -83,6 +86,7 @@ class Machine:
                 deps=deps,
                 functions=functions,
                 background_tasks=background_tasks,
+                task_hooks=task_hooks,
             ) as runtime:
                 result = await body(runtime)
             await asyncio.sleep(lag)
@@ -101,6 +105,7 @@ class Machine:
         max_recoveries: int | None = 5,
         functions: Functions = EMPTY,
         background_tasks: BackgroundTasks | None = None,
+        task_hooks: TaskHooks | None = None,
         lag: float = 0.0,
     ) -> bool:
         """Run a process that dies: when `body` returns, or after so many commits.
@@ -122,6 +127,7 @@ class Machine:
                 max_recoveries=max_recoveries,
                 functions=functions,
                 background_tasks=background_tasks,
+                task_hooks=task_hooks,
             )
             await runtime.__aenter__()
             done = asyncio.ensure_future(body(runtime))

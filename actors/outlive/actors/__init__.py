@@ -25,6 +25,7 @@ from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, T
 from outlive.actors.steering import Steering
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
+from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
 from outlive.actors.until_idle import UntilIdle
 from outlive.events import FilePart, ImagePart, StopAfterSteps, StopOnText, StopOnTool, TextPart
@@ -62,6 +63,7 @@ __all__ = [
     "SyncRuntime",
     "SyncSubscription",
     "SyncToolContext",
+    "TaskHooks",
     "TextDelta",
     "TextPart",
     "Tool",

@@ -13,6 +13,7 @@ from outlive.actors.retry import Retry, as_retry
 from outlive.actors.run_context import RunContext, ask
 from outlive.actors.stopping import StopWhen, stop_conditions
 from outlive.actors.sub_agents import schema_of, sub_agents
+from outlive.actors.task.hooks import TaskHooks, check_hooks
 from outlive.actors.tool import AnyTool, Tool, as_tool
 from outlive.events import (
     InvalidDefinition,
@@ -62,6 +63,7 @@ class Agent:
             retries. The run stays with the one that has answered.
         background: which tools are called in the background, and how: `"all"`, or by the tool's
             name `True`, `False` or `Background(...)`. What is not in it is as the tool says.
+        task_hooks: called when one of its background tasks is over.
 
     Raises:
         InvalidDefinition: something that cannot work, with the reason.
@@ -86,6 +88,7 @@ class Agent:
         output_repairs: int = 1,
         model_settings: Mapping[str, object] | None = None,
         background: Mapping[str, Entry] | Literal["all"] | None = None,
+        task_hooks: TaskHooks | None = None,
     ) -> None:
         try:
             stream_id("agent", id)
@@ -139,6 +142,7 @@ class Agent:
             self.tools[made.name] = made
         own = {name: made.background for name, made in self.tools.items()}
         self.background: Final = check_entries(background, own, id)
+        self.task_hooks: Final = check_hooks(f"agent {id!r}", task_hooks)
         self.agents: Final[dict[str, Agent]] = sub_agents(agents, id, self.tools)
         self.tool_schemas: Final[tuple[ToolSchema, ...]] = (
             *(made.schema for made in self.tools.values()),
@@ -195,6 +199,7 @@ class Agent:
             output_repairs=self.output_repairs,
             model_settings=self.model_settings,
             background=self.background,
+            task_hooks=self.task_hooks,
             fallback_models=self.fallback_models if fallback_models is None else fallback_models,
             stop_when=[
                 one.name if isinstance(one, StopFunction) else one for one in self.stop_when

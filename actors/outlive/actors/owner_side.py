@@ -39,6 +39,7 @@ from outlive.actors.run_context import Functions
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.carrying_out import TaskDoor
 from outlive.actors.task.desk import Desk
+from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.task.kind import TaskKind, Tasks
 from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
 from outlive.actors.timers import Timers
@@ -96,6 +97,7 @@ class OwnerSide:
         mailbox_limit: int,
         views: ViewRunner,
         background_tasks: BackgroundTasks,
+        task_hooks: TaskHooks | None = None,
     ) -> None:
         self.log = log
         self.views = views
@@ -123,6 +125,7 @@ class OwnerSide:
             functions=functions,
             plans={id: plans_of(agent, background_tasks) for id, agent in agents.items()},
             desk=self._desk,
+            task_hooks=task_hooks,
         )
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
@@ -148,7 +151,7 @@ class OwnerSide:
             row_changed=self._desk.row,
         )
         self._task_door = TaskDoor(
-            self._tasks, log=log, desk=self._desk, agents=agents, settings=background_tasks
+            self._tasks, log=log, surroundings=surroundings, settings=background_tasks
         )
         post.serve(kind.name, self._runs)
         post.serve(task_kind.name, self._tasks)

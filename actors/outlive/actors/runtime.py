@@ -33,6 +33,7 @@ from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.steering import Steering
 from outlive.actors.sub_agents import with_sub_agents
 from outlive.actors.task.control import RuntimeTasks
+from outlive.actors.task.hooks import TaskHooks, check_hooks
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.until_idle import UntilIdle
 from outlive.actors.visitor_side import VisitorSide
@@ -118,6 +119,7 @@ class Runtime(Steering):
             not there is `blocked`.
         background_tasks: how many tasks run at the same time, and what holds for all of them.
             See `BackgroundTasks`.
+        task_hooks: functions that are called when a task is over. See `TaskHooks`.
         projections: read models of your own, kept beside those of runs and tasks. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
@@ -154,6 +156,7 @@ class Runtime(Steering):
         functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
         background_tasks: BackgroundTasks | None = None,
+        task_hooks: TaskHooks | None = None,
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
         close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
@@ -203,6 +206,7 @@ class Runtime(Steering):
                 f"background_tasks is BackgroundTasks(...), not {background_tasks!r}"
             )
         self._background_tasks = background_tasks or BackgroundTasks()
+        self._task_hooks = check_hooks("a runtime", task_hooks)
         tool_limits(self._agents.values())  # They must agree.
         if type(mailbox_limit) is not int or mailbox_limit < 1:
             raise InvalidDefinition(f"mailbox_limit is 1 or more, not {mailbox_limit!r}")
@@ -289,6 +293,7 @@ class Runtime(Steering):
             save_every=self._save_every,
             mailbox_limit=self._mailbox_limit,
             background_tasks=self._background_tasks,
+            task_hooks=self._task_hooks,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:

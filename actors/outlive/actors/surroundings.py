@@ -14,6 +14,7 @@ from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.mail import Post
 from outlive.actors.run_context import Functions
 from outlive.actors.task.desk import Desk
+from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.workers.port import Workers
 from outlive.events import Clock, LogReader, Position, StreamId
 
@@ -36,6 +37,7 @@ class Surroundings:
         functions: Functions,
         plans: Mapping[str, Mapping[str, Plan]],
         desk: Desk,
+        task_hooks: TaskHooks | None = None,
     ) -> None:
         self.log: Final = log
         self.post: Final = post
@@ -49,6 +51,17 @@ class Surroundings:
         self.functions: Final = functions
         self.plans: Final = plans  # by agent and tool: what is called in the background
         self.desk: Final = desk
+        self.task_hooks: Final = task_hooks
+
+    def layers_of_hooks(self, agent_id: str, tool_name: str) -> list[TaskHooks | None]:
+        """Return the hooks of the runtime, and those of agent and tool as far as they are known."""
+        agent = self.agents.get(agent_id)
+        tool = None if agent is None else agent.tools.get(tool_name)
+        return [
+            self.task_hooks,
+            None if agent is None else agent.task_hooks,
+            None if tool is None else tool.task_hooks,
+        ]
 
 
 class Address:

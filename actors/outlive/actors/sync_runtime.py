@@ -27,6 +27,7 @@ from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.sync_tasks import SyncTasks
+from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.until_idle import UntilIdle
 from outlive.actors.workers.port import Workers
 from outlive.events import (
@@ -100,6 +101,7 @@ class SyncRuntime:
         functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
         background_tasks: BackgroundTasks | None = None,
+        task_hooks: TaskHooks | None = None,
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
         close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
@@ -120,6 +122,7 @@ class SyncRuntime:
             deps=deps,
             projections=projections,
             background_tasks=background_tasks,
+            task_hooks=task_hooks,
             max_recoveries=max_recoveries,
             mailbox_limit=mailbox_limit,
             close_timeout=close_timeout,

@@ -26,6 +26,7 @@ from outlive.actors.model import ToolSchema
 from outlive.actors.retry import Retry, as_retry, seconds
 from outlive.actors.run.commands import InDoubt
 from outlive.actors.signature import Signature
+from outlive.actors.task.hooks import TaskHooks, check_hooks
 from outlive.actors.workers.importable import check_importable
 from outlive.events import Failure, InvalidDefinition, UnserialisableValue, Value
 
@@ -62,6 +63,7 @@ class Tool(Generic[P, R]):
         isolation: Isolation = "auto",
         background: bool | Background = False,
         concurrency: int | None = None,
+        task_hooks: TaskHooks | None = None,
     ) -> None:
         self.fn: Final = fn
         self.name: Final = name or fn.__name__
@@ -121,6 +123,7 @@ class Tool(Generic[P, R]):
                 f"tool {self.name!r}: concurrency is 1 or more, not {concurrency!r}"
             )
         self.concurrency: Final = concurrency
+        self.task_hooks: Final = check_hooks(f"tool {self.name!r}", task_hooks)
         self.schema: Final = ToolSchema(
             name=self.name,
             description=self.signature.description if description is None else description,
@@ -174,6 +177,7 @@ def tool(
     isolation: Isolation = "auto",
     background: bool | Background = False,
     concurrency: int | None = None,
+    task_hooks: TaskHooks | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -194,6 +198,7 @@ def tool(
     isolation: Isolation = "auto",
     background: bool | Background = False,
     concurrency: int | None = None,
+    task_hooks: TaskHooks | None = None,
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function, `def` or `async def`, a tool.
 
@@ -226,6 +231,7 @@ def tool(
         background: the model goes on while it runs as a task; `Background` says how. An agent may
             say something else of it.
         concurrency: how many of its background tasks run at the same time, over all runs.
+        task_hooks: called when one of its background tasks is over.
 
     Raises:
         InvalidDefinition: the function or an option cannot work, with the reason.
@@ -247,6 +253,7 @@ def tool(
             isolation=isolation,
             background=background,
             concurrency=concurrency,
+            task_hooks=task_hooks,
         )
 
     return make if fn is None else make(fn)

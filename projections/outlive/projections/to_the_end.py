@@ -15,6 +15,8 @@ from outlive.events import (
     Recorded,
     StreamId,
     Subscription,
+    TaskHooksCalled,
+    TaskRecovered,
     TaskResultIgnored,
     ToolResultIgnored,
     Version,
@@ -23,6 +25,8 @@ from outlive.events import (
 _AFTER_THE_END: Final = (
     ToolResultIgnored,
     TaskResultIgnored,
+    TaskHooksCalled,
+    TaskRecovered,
     BackgroundResultReceived,
     MessageDelivered,
 )

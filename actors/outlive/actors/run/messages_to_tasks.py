@@ -6,15 +6,16 @@ from outlive.actors.mail import Acknowledge, Deliver, Parcel
 from outlive.actors.run.commands import RefuseTask, TaskTaken
 from outlive.actors.run.model_call import cut
 from outlive.actors.run.notes import Notes
+from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask
-from outlive.actors.task.desk import Desk
 from outlive.events import CallId, EventTooLarge, Failure, OutliveError, RunId, TaskState
 from outlive.events.ids import id_of
 from outlive.events.run.background import CANCEL, QUEUE
 
 
-def task_parcel(message: Deliver, run_id: RunId, notes: Notes, desk: Desk) -> Parcel:
+def task_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundings) -> Parcel:
     """Return what a message of a run to a task says."""
+    desk = all.desk
     if message.subject == CANCEL:
         reason = cut(f"run {run_id!r} was cancelled")
         cancel = CancelTask(task_id=id_of(message.to), reason=reason)
@@ -45,6 +46,7 @@ def task_parcel(message: Deliver, run_id: RunId, notes: Notes, desk: Desk) -> Pa
         verdict=place.verdict,
         reason=place.reason,
         worker=desk.worker,
+        hooked=any(all.layers_of_hooks(notes.agent_id, call.name)),
     )
 
     def taken(state: TaskState) -> TaskTaken:

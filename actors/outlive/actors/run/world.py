@@ -128,7 +128,7 @@ class RunWorld:
     def _pack(self, message: Deliver) -> Parcel:
         notes = self._read_notes()
         if message.subject in (QUEUE, CANCEL):
-            return task_parcel(message, self._run_id, notes, self._all.desk)
+            return task_parcel(message, self._run_id, notes, self._all)
         return parcel(message, self._run_id, notes, self._all.agents)
 
     def _failed(self, effect: CallModel | CheckStop | CallTool, home: Address, reason: str) -> None:

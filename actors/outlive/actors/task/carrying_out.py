@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from outlive.actors.agent import Agent
 from outlive.actors.background import Background, BackgroundTasks, plan_of
 from outlive.actors.background_plans import plans_of
 from outlive.actors.event_sourced import EventSourcedActor
+from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, TaskCommand
-from outlive.actors.task.desk import Desk
 from outlive.actors.task.kind import Tasks
 from outlive.actors.task.submitted import (
     CancelTaskRequest,
@@ -40,14 +39,14 @@ class TaskDoor:
         tasks: Tasks,
         *,
         log: EventLog,
-        desk: Desk,
-        agents: Mapping[str, Agent],
+        surroundings: Surroundings,
         settings: BackgroundTasks,
     ) -> None:
         self._tasks: Final = tasks
         self._log = log
-        self._desk = desk
-        self._agents = agents
+        self._all = surroundings
+        self._desk = surroundings.desk
+        self._agents = surroundings.agents
         self._settings = settings
 
     def prepare(
@@ -113,6 +112,7 @@ class TaskDoor:
             verdict=place.verdict,
             reason=place.reason,
             worker=self._desk.worker,
+            hooked=any(self._all.layers_of_hooks(agent.id, tool.name)),
         )
 
     def _limits(self, agent: Agent, tool: Tool[..., object]) -> TaskLimits:

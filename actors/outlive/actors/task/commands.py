@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.run.commands import (
     CallTool,
@@ -20,7 +22,7 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
 )
 from outlive.actors.task.admission import Backpressure
-from outlive.events import CallId, TaskLimits, Value
+from outlive.events import CallId, Failure, TaskLimits, Value
 from outlive.events.background import TaskMode
 from outlive.events.task.events import FIRST_CALL
 
@@ -47,6 +49,7 @@ class QueueTask(Command, kw_only=True, frozen=True, gc=False):
     verdict: Backpressure = "queue"
     reason: str = ""  # of a rejection
     worker: str = ""
+    hooked: bool = False
 
 
 class StartTask(Command, kw_only=True, frozen=True, gc=False):
@@ -102,7 +105,20 @@ class CancelTask(Command, kw_only=True, frozen=True, gc=False):
     by: str = ""
 
 
-Effect: TypeAlias = CallTool | Deliver
+class ConcludeHooks(Command, kw_only=True, frozen=True, gc=False):
+    """The hooks have been called; `failures` says which of them have raised."""
+
+    number: int
+    failures: tuple[Failure, ...] = ()
+
+
+class CallHooks(msgspec.Struct, frozen=True, gc=False, tag="call-hooks"):
+    """An effect: those are to be called who want to know that the task is over."""
+
+    number: int  # more than 1 after a crash in the middle
+
+
+Effect: TypeAlias = CallTool | CallHooks | Deliver
 Outcome: TypeAlias = Literal["completed", "failed", "retry"]
 
 TaskCommand: TypeAlias = (
@@ -117,5 +133,6 @@ TaskCommand: TypeAlias = (
     | FailToolCall
     | SuspendToolCall
     | IgnoreToolResult
+    | ConcludeHooks
     | Acknowledge
 )

@@ -20,7 +20,9 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
 )
 from outlive.actors.task.commands import (
+    CallHooks,
     CancelTask,
+    ConcludeHooks,
     Outcome,
     QueueTask,
     RecoverTask,
@@ -40,6 +42,7 @@ from outlive.events import (
     TaskEvent,
     TaskExists,
     TaskFailed,
+    TaskHooksCalled,
     TaskInDoubt,
     TaskNotFound,
     TaskProgressed,
@@ -127,6 +130,10 @@ def decide(state: TaskState, command: TaskCommand) -> Events:  # one arm each
             if state.over:
                 raise AlreadyOver(command.task_id, state.status, "task")
             return (TaskCancelled(reason=command.reason, by=command.by),)
+        case ConcludeHooks():
+            if not state.hooks or command.number != state.hooks:
+                return ()
+            return (TaskHooksCalled(failures=command.failures),)
         case Acknowledge():
             return acknowledged(state.mail, command)
         case _:
@@ -151,6 +158,7 @@ def _queue(state: TaskState, command: QueueTask) -> Events:
         place=command.place,
         mode=command.mode,
         inline=command.verdict == "run_inline",
+        hooked=command.hooked,
         limits=command.limits,
     )
     match command.verdict:
@@ -204,11 +212,18 @@ def _suspend(state: TaskState, command: SuspendToolCall) -> Events:
 def _recover(state: TaskState, command: RecoverTask) -> Events:
     """Settle an attempt that is not being performed: again, to be asked about, or failed."""
     call = CallTool(state.call_id, state.tool, state.attempt)
-    if state.status != "running" or call in command.running:
+    running = state.status == "running" and call not in command.running
+    hooks = state.hooks > 0 and CallHooks(state.hooks) not in command.running
+    if not (running or hooks):
         return ()
     count = 1 if command.clean else state.recoveries + 1
     recovered = TaskRecovered(epoch=command.epoch, attempt=count, clean=command.clean)
     bound = command.max_recoveries
+    if hooks:
+        if command.clean or bound is None or state.recoveries < bound:
+            return (recovered,)  # They are called once more.
+        message = f"the process ended {count} times while they were called"
+        return (recovered, TaskHooksCalled(failures=(Failure(kind="in_doubt", message=message),)))
     if command.in_doubt == "ask":
         return (recovered, TaskInDoubt(attempt=state.attempt))
     if command.in_doubt == "fail":

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from outlive.actors.mail import deliveries
 from outlive.actors.run.commands import CallTool
-from outlive.actors.task.commands import Effect, TaskCommand
+from outlive.actors.task.commands import CallHooks, Effect, TaskCommand
 from outlive.actors.task.decide import decide
 from outlive.actors.task.rows import summary_of
 from outlive.events import Event, OpenEntry, TaskEvent, TaskState
@@ -21,18 +21,21 @@ def outstanding(state: TaskState) -> dict[Effect, None]:
     effects: dict[Effect, None] = dict.fromkeys(deliveries(state.mail))
     if state.status == "running":
         effects[CallTool(state.call_id, state.tool, state.attempt)] = None
+    if state.hooks:
+        effects[CallHooks(state.hooks)] = None
     return effects
 
 
 def open_entry(state: TaskState) -> OpenEntry | None:
-    """Return the task's row of the open table; None when it is over and has told its run."""
-    if state.status == "none" or (state.over and not state.mail.outbox):
+    """Return the task's row of the open table; None when it is over and owes nothing."""
+    owes = state.status == "running" or state.hooks > 0 or bool(state.mail.outbox)
+    if state.status == "none" or (state.over and not owes):
         return None
     return OpenEntry(
         kind="task",
         status=state.status,
         wake_at_ns=state.wake_at_ns,
-        owes=state.status == "running" or bool(state.mail.outbox),
+        owes=owes,
         over=state.over,
         summary=summary_of(state),
     )

@@ -60,10 +60,12 @@ class TaskKind:
         self, state: TaskState, running: frozenset[Effect], *, released: bool = False
     ) -> RecoverTask:
         """Return the command that settles what was in flight."""
+        agent = self._all.agents.get(state.agent_id)
+        tool = None if agent is None else agent.tools.get(state.tool)
         return RecoverTask(
             epoch=self._epoch,
             running=running,
-            in_doubt=self._all.agents[state.agent_id].tools[state.tool].in_doubt,
+            in_doubt="fail" if tool is None else tool.in_doubt,  # There is none to be called again.
             clean=self._clean or released,
             max_recoveries=self._max_recoveries,
             worker=self._all.desk.worker,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
-from typing import assert_never
+from typing import Final, assert_never
+
+import structlog
 
 from outlive.actors.background import retry_of
+from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.run.commands import CallTool, FailToolCall, ReceiveBackgroundResult
-from outlive.actors.run.model_call import cut
+from outlive.actors.run.model_call import cut, failure
 from outlive.actors.surroundings import Address, Surroundings
-from outlive.actors.task.commands import Effect
+from outlive.actors.task.commands import CallHooks, ConcludeHooks, Effect
+from outlive.actors.task.hooks import hooks_for
 from outlive.actors.task.notes import End, TaskNotes, read_task_notes
 from outlive.actors.tool_attempt import Limits
 from outlive.actors.tool_calls import ToolCalls
@@ -29,6 +34,9 @@ from outlive.events import (
     task_stream,
 )
 from outlive.events.ids import NO_VERSION
+from outlive.projections import task_info
+
+_log: Final = structlog.stdlib.get_logger("outlive")
 
 
 class TaskWorld:
@@ -76,8 +84,16 @@ class TaskWorld:
             return
         if self._all.effects.get(self._stream, effect) is not None:
             return
-        notes = self._read_notes()
         home = Address(self._all, self._stream, effect, cause)
+        if isinstance(effect, CallHooks):
+            self._all.effects.start(
+                self._stream,
+                effect,
+                partial(self._call_hooks, effect, home),
+                failed=lambda reason: self._hooks_failed(effect, home, reason),
+            )
+            return
+        notes = self._read_notes()
         self._all.effects.start(
             self._stream,
             effect,
@@ -112,6 +128,24 @@ class TaskWorld:
                 now_ns=self._all.clock.now_ns(),
             )
         )
+
+    async def _call_hooks(self, effect: CallHooks, home: Address) -> None:
+        info = task_info(self._all.log, self._task_id)
+        failures: list[Failure] = []
+        for hook in hooks_for(self._all.layers_of_hooks(info.agent_id, info.tool), info.status):
+            try:
+                said = hook(info)
+                if inspect.isawaitable(said):
+                    await said
+            except Exception as error:  # noqa: BLE001  # a hook's end is not the task's
+                _log.error("task_hook_failed", stream=self._stream, error=told(error))
+                failures.append(failure("error", error))
+        home.conclude(ConcludeHooks(number=effect.number, failures=tuple(failures)))
+
+    def _hooks_failed(self, effect: CallHooks, home: Address, reason: str) -> None:
+        if not self._all.effects.given_up(self._stream, effect):
+            error = Failure(kind="error", message=cut(reason))
+            home.conclude(ConcludeHooks(number=effect.number, failures=(error,)))
 
     def _pack(self) -> Parcel:
         """Return what the run is told: how the task has ended."""

@@ -35,6 +35,7 @@ class TaskQueued(Event, tag="task-queued", frozen=True, kw_only=True):
     place: int = 0
     mode: TaskMode = "deferred"
     inline: bool = False
+    hooked: bool = False  # somebody wants to be called when it is over
     limits: TaskLimits = TaskLimits()
 
 
@@ -154,6 +155,12 @@ class TaskCancelled(Event, tag="task-cancelled", frozen=True, kw_only=True):
     by: str = ""
 
 
+class TaskHooksCalled(Event, tag="task-hooks-called", frozen=True, kw_only=True):
+    """All who wanted to know how the task has ended were told. `failures`: who has raised."""
+
+    failures: tuple[Failure, ...] = ()
+
+
 class TaskResultIgnored(Event, tag="task-result-ignored", frozen=True, kw_only=True):
     """An attempt that had been given up came to an end after all. Recorded, not applied."""
 
@@ -178,5 +185,6 @@ TaskEvent: TypeAlias = (
     | TaskTimedOut
     | TaskCancelled
     | TaskResultIgnored
+    | TaskHooksCalled
     | MessageDelivered
 )

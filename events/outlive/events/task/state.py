@@ -16,6 +16,7 @@ from outlive.events.task.events import (
     TaskCancelled,
     TaskEvent,
     TaskFailed,
+    TaskHooksCalled,
     TaskInDoubt,
     TaskProgressed,
     TaskQueued,
@@ -65,6 +66,8 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     call_id: CallId = FIRST_CALL
     mode: TaskMode = "deferred"
     inline: bool = False
+    hooked: bool = False
+    hooks: int = 0  # how often its hooks are being called by now; 0: they need not be called
     priority: int = 0
     place: int = 0
     limits: TaskLimits = TaskLimits()
@@ -119,6 +122,7 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 call_id=event.call_id,
                 mode=event.mode,
                 inline=event.inline,
+                hooked=event.hooked,
                 priority=event.priority,
                 place=event.place,
                 limits=event.limits,
@@ -166,7 +170,13 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 recoveries=0,
             )
         case TaskRecovered():
-            return replace(state, recoveries=state.recoveries if event.clean else event.attempt)
+            return replace(
+                state,
+                recoveries=state.recoveries if event.clean else event.attempt,
+                hooks=state.hooks + 1 if state.hooks else 0,
+            )
+        case TaskHooksCalled():
+            return replace(state, hooks=0)
         case TaskSucceeded():
             return _ended(state, "succeeded")
         case TaskFailed():
@@ -197,5 +207,7 @@ def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -
         wake_at_ns=None,
         asks={},
         in_doubt=False,
+        recoveries=0,
+        hooks=1 if state.hooked else 0,
         mail=mail,
     )

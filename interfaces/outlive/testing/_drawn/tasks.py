@@ -18,7 +18,9 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
 )
 from outlive.actors.task.commands import (
+    CallHooks,
     CancelTask,
+    ConcludeHooks,
     Effect,
     QueueTask,
     RecoverTask,
@@ -35,6 +37,7 @@ from outlive.events import (
     TaskCancelled,
     TaskEvent,
     TaskFailed,
+    TaskHooksCalled,
     TaskInDoubt,
     TaskLimits,
     TaskProgressed,
@@ -60,6 +63,7 @@ _NEW: Final = TaskState()
 _BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
 _LATE: Final = Failure(kind="timeout", message="too late")
 _VALUES: Final = values()
+_FAILURES: Final = st.sampled_from([(), (_BOOM,)])
 _RETRIES: Final = st.sampled_from([Retry(0), Retry(1), Retry(2, delay=0), Retry(5, jitter=1)])
 
 # What brings a task on is in it several times.
@@ -77,6 +81,7 @@ _BY_STATUS: Final[dict[str, tuple[type[Any], ...]]] = {
     "suspended": (*[ResumeTask] * 6, SuspendToolCall, CancelTask),
 }
 _LATER: Final[tuple[type[Any], ...]] = (
+    *[ConcludeHooks] * 2,
     *[Acknowledge] * 3,
     IgnoreToolResult,
     CompleteToolCall,
@@ -118,6 +123,8 @@ def task_commands(draw: st.DrawFn, state: TaskState = _NEW, *, now_ns: int = 0) 
         return CancelTask(reason="enough", by="p")
     if kind is ResumeTask:
         return _answer(draw, state)
+    if kind is ConcludeHooks:
+        return ConcludeHooks(number=state.hooks + off, failures=draw(_FAILURES))
     if kind is Acknowledge:
         return Acknowledge(sequence=state.mail.sent + off)
     return _of_attempt(draw, state, kind, state.attempt + off, now_ns)
@@ -135,6 +142,7 @@ def _queue(draw: st.DrawFn) -> QueueTask:
         mode=draw(st.sampled_from(["deferred", "awaited"])),
         verdict=draw(st.sampled_from(["queue", "queue", "queue", "run_inline", "reject"])),
         reason="no room",
+        hooked=draw(st.booleans()),
     )
 
 
@@ -149,7 +157,9 @@ def _from_inside(
         return StartTask(now_ns=due, turn=turn, worker="w")
     running: frozenset[Effect] = frozenset()
     if _rarely(draw):
-        running = frozenset([CallTool(state.call_id, state.tool, state.attempt)])
+        running = frozenset(
+            [CallTool(state.call_id, state.tool, state.attempt), CallHooks(state.hooks)]
+        )
     return RecoverTask(
         epoch=2,
         running=running,
@@ -241,6 +251,7 @@ def task_events() -> st.SearchStrategy[TaskEvent]:
             place=count,
             mode=st.sampled_from(["deferred", "awaited"]),
             inline=st.booleans(),
+            hooked=st.booleans(),
             limits=limits,
         ),
         st.builds(TaskRejected, reason=text),
@@ -280,5 +291,6 @@ def task_events() -> st.SearchStrategy[TaskEvent]:
         st.builds(
             TaskResultIgnored, attempt=attempt, outcome=st.sampled_from(["completed", "failed"])
         ),
+        st.builds(TaskHooksCalled, failures=st.lists(failures, max_size=2).map(tuple)),
         st.builds(MessageDelivered, sequence=attempt, to=text.map(StreamId)),
     )
