@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from outlive.actors.task.admission import Admission, Backpressure, Granted, Waiting
+from outlive.actors.task.admission import Admission, Admitted, Backpressure, Granted, Waiting
 from outlive.events import StreamId
 
 
@@ -154,8 +154,42 @@ def test_starts_are_numbered_and_the_numbers_tell_whose_turn_it_is_after_a_resta
 # -- what becomes of a new task --
 
 
+def ask(
+    line: Admission,
+    task: str,
+    backpressure: Backpressure = "queue",
+    most: int | None = None,
+    tool: str = "t",
+) -> Admitted:
+    return line.admit(StreamId(task), task[0], tool, backpressure=backpressure, max_queued=most)
+
+
 def new(line: Admission, task: str, backpressure: Backpressure, most: int | None = None) -> str:
-    return line.admit(StreamId(task), task[0], "t", backpressure=backpressure, max_queued=most)
+    return ask(line, task, backpressure, most).verdict
+
+
+def test_a_new_task_starts_at_once_where_a_slot_is_free_and_nobody_comes_first() -> None:
+    line = admission(overall=2, u=1)
+    line.hold(StreamId("a0"), "a", "u")
+    line.wait(waiting("a1", tool="u"))  # It cannot start: the tool is full.
+    assert ask(line, "b1") == Admitted("queue", 1)
+    assert line.turn == (1, "b")
+    assert ask(line, "c1") == Admitted("queue")
+    assert (line.holding, line.queued) == (2, 2)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_new_task_starts_after_those_that_came_before(recorded: bool) -> None:
+    line = admission(overall=1)
+    line.hold(StreamId("a0"), "a", "t")
+    assert ask(line, "a1") == Admitted("queue")
+    if recorded:
+        line.wait(waiting("a1", place=1))
+    line.leave(StreamId("a0"))
+    assert ask(line, "a2") == Admitted("queue")  # The slot is kept until both wait.
+    line.wait(waiting("a1", place=1))
+    line.wait(waiting("a2", place=2))
+    assert started(line) == ["a1"]
 
 
 @pytest.mark.parametrize("backpressure", ["queue", "reject", "run_inline"])
@@ -272,8 +306,11 @@ class Oracle:
         most = {"t": 1, "u": 3}.get(tool, 1_000)
         return len(self.holding) < 4 and agents[agent] < 2 and tools[tool] < most
 
+    def could_start(self) -> list[Waiting]:
+        return [task for task in self.waiting.values() if self.may_start(task.agent, task.tool)]
+
     def next(self) -> str | None:
-        fitting = [task for task in self.waiting.values() if self.may_start(task.agent, task.tool)]
+        fitting = self.could_start()
         if not fitting:
             return None
         agents = sorted({task.agent for task in fitting})
@@ -304,6 +341,24 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.known[task.task] = self.oracle.waiting[task.task] = task
         self.line.wait(task)
         self.line.wait(task)  # said twice is said once
+
+    @precondition(lambda self: not self.oracle.could_start())
+    @rule(agent=st.sampled_from(AGENTS), tool=st.sampled_from(TOOLS))
+    def ask(self, agent: str, tool: str) -> None:
+        """One that starts at once is one that would have been given a slot in the line."""
+        place = len(self.known)
+        task = waiting(f"x{place}", agent, tool, place=place)
+        self.known[task.task] = self.oracle.waiting[task.task] = task
+        verdict, turn = self.line.admit(
+            task.task, agent, tool, backpressure="queue", max_queued=None
+        )
+        assert verdict == "queue"
+        assert self.line.knows(task.task)
+        assert (turn > 0) is (self.oracle.next() == task.task)
+        if turn:
+            self.turns[task.task] = turn
+        else:
+            self.line.wait(task)
 
     @rule()
     def give_a_slot(self) -> None:

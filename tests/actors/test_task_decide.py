@@ -345,6 +345,16 @@ def test_a_task_of_which_no_slot_is_held_is_woken_with_its_old_place() -> None:
     assert (row.status, row.wake_at_ns, row.summary["place"]) == ("queued", NOW + SECOND, "7")
 
 
+def test_a_task_that_has_been_given_a_slot_begins_with_the_commit_that_records_it() -> None:
+    (
+        given()
+        .when(queue(turn=3, worker="w"))
+        .then(QUEUED, TaskStarted(attempt=1, worker="w", turn=3))
+        .when(queue(turn=4, worker="w"))
+        .then()
+    )
+
+
 # -- inline --
 
 

@@ -133,8 +133,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         it cannot go on: the log failed, or something raised where nobody is asked. It expects
         that the actor is stopped then, or detached. `save_every` is the number of events after
         which its state is saved; `EVERY_EVENTS` if left out. `mailbox` is that of the address,
-        if it has one already. `row_changed` is told the row that the state asks for, once that
-        is durable.
+        if it has one already. `row_changed` is told the row that the state asks for, just before
+        it is appended, and again if it could not be. What it appends at once comes before the
+        row, and what it appends later after it: never durable without it.
         """
         super().__init__(stream, mailbox)
         self.stream: Final = stream
@@ -300,6 +301,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """
         super().run()
         self._watch(self._entry)
+        self._tell_row(self._entry)
         for effect in self._owed:
             if isinstance(effect, Deliver):
                 self._world.perform(effect, self._read_to)
@@ -359,16 +361,23 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         version = Version(self._version + len(events))
         grown = version - self._saved_at
         due = grown >= self._save_every and bool(events) and entry is not None
-        commit = self._log.append(
-            self.stream,
-            events,
-            expected_version=self._version,
-            cause=getattr(envelope, "cause", None),
-            snapshot=codec_of(self._entity).encode(state) if due else None,
-            command_id=command_id,
-            reply=None if command_id is None else OBEYED if error is None else refusal(error),
-            entry=UNSET if entry == self._row else entry,
-        )
+        if events:
+            self._tell_row(entry)
+        try:
+            commit = self._log.append(
+                self.stream,
+                events,
+                expected_version=self._version,
+                cause=getattr(envelope, "cause", None),
+                snapshot=codec_of(self._entity).encode(state) if due else None,
+                command_id=command_id,
+                reply=None if command_id is None else OBEYED if error is None else refusal(error),
+                entry=UNSET if entry == self._row else entry,
+            )
+        except BaseException:
+            if events:
+                self._tell_row(self._entry)
+            raise
         self._state = state
         self._row = entry
         if error is None:
@@ -438,6 +447,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if wake_at_ns != self._wake_at_ns:
             self._wake_at_ns = wake_at_ns
             self._wake_at(self.stream, wake_at_ns)
+
+    def _tell_row(self, entry: OpenEntry | None) -> None:
         if self._row_changed is not None:
             self._row_changed(entry)
 
@@ -483,6 +494,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self.load()
             self._owed = owed
             self._act(self._state, self._entry, self._read_to)
+            self._tell_row(self._entry)
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody is left waiting
             if isinstance(error, LogError):
                 self._refuse(error)  # Reading it once more would not help.

@@ -44,6 +44,7 @@ def task_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundings
         mode=task.mode,
         limits=task.limits,
         verdict=place.verdict,
+        turn=place.turn,
         reason=place.reason,
         worker=desk.worker,
         hooked=any(all.layers_of_hooks(notes.agent_id, call.name)),

@@ -46,6 +46,13 @@ class Granted(NamedTuple):
     turn: int
 
 
+class Admitted(NamedTuple):
+    """What becomes of a new task: with the number of its start, if it may start at once."""
+
+    verdict: Backpressure
+    turn: int = 0
+
+
 _Key: TypeAlias = tuple[int, int, StreamId]
 _SLACK: Final = 8  # entries of a heap that may be of no use, however short it is
 
@@ -77,6 +84,10 @@ class Admission:
         self._promised: dict[StreamId, None] = {}  # a place, to tasks that do not stand here yet
         self._turn = 0
         self._served: str | None = None
+
+    def knows(self, task: StreamId) -> bool:
+        """Whether the task holds a slot, waits, or is promised something."""
+        return task in self._holding or task in self._waiting or task in self._promised
 
     @property
     def queued(self) -> int:
@@ -156,22 +167,25 @@ class Admission:
         *,
         backpressure: Backpressure,
         max_queued: int | None,
-    ) -> Backpressure:
+    ) -> Admitted:
         """Return what becomes of a new task; one that is to queue is promised its place.
 
-        Without a free slot it is as `backpressure` says; and once `max_queued` tasks wait, the
-        next one is rejected where it would have queued.
+        With a free slot it may start at once, if nobody comes first who waits for it; else the
+        slot is kept for it until it waits as well. Without one it is as `backpressure` says; and
+        once `max_queued` tasks wait, the next one is rejected where it would have queued.
         """
         if self.has_room(agent, tool):
+            if not self._promised and self._next_agent() is None:
+                return Admitted("queue", self._grant(task, agent, tool))
             self.hold(task, agent, tool)
-            return "queue"
+            return Admitted("queue")
         if backpressure != "queue":
-            return backpressure
+            return Admitted(backpressure)
         if max_queued is not None and self.queued >= max_queued:
-            return "reject"
+            return Admitted("reject")
         self.leave(task)
         self._promised[task] = None
-        return "queue"
+        return Admitted("queue")
 
     def next(self) -> Granted | None:
         """Give the next slot away, and return who may start; None if nobody may.
@@ -191,9 +205,13 @@ class Admission:
             ),
             key=_key,
         )
+        return Granted(task.task, self._grant(task.task, agent, task.tool))
+
+    def _grant(self, task: StreamId, agent: str, tool: str) -> int:
+        """Give the task a slot; return the number of its start."""
         self._turn, self._served = self._turn + 1, agent
-        self.hold(task.task, task.agent, task.tool)
-        return Granted(task.task, self._turn)
+        self.hold(task, agent, tool)
+        return self._turn
 
     def _next_agent(self) -> str | None:
         """Return whose turn it is: the next name after the one last served, or the first one."""

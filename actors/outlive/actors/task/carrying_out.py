@@ -110,6 +110,7 @@ class TaskDoor:
             place=place.number,
             limits=self._limits(agent, tool),
             verdict=place.verdict,
+            turn=place.turn,
             reason=place.reason,
             worker=self._desk.worker,
             hooked=any(self._all.layers_of_hooks(agent.id, tool.name)),

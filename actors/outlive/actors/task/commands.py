@@ -30,7 +30,8 @@ from outlive.events.task.events import FIRST_CALL
 class QueueTask(Command, kw_only=True, frozen=True, gc=False):
     """Call a tool in the background; the same again changes nothing.
 
-    `verdict` is what `Admission` has said: a task that is to run inline begins at once.
+    `verdict` and `turn` are what `Admission` has said: a task that is to run inline begins at
+    once, and so does one that has been given a slot, under the number `turn`.
     """
 
     task_id: str = ""  # for what is said of it
@@ -47,6 +48,7 @@ class QueueTask(Command, kw_only=True, frozen=True, gc=False):
     mode: TaskMode = "deferred"
     limits: TaskLimits = TaskLimits()
     verdict: Backpressure = "queue"
+    turn: int = 0
     reason: str = ""  # of a rejection
     worker: str = ""
     hooked: bool = False

@@ -163,7 +163,9 @@ def _queue(state: TaskState, command: QueueTask) -> Events:
     )
     match command.verdict:
         case "queue":
-            return (queued,)
+            return (
+                (queued, _start(state, command.worker, command.turn)) if command.turn else (queued,)
+            )
         case "run_inline":
             return (queued, _start(state, command.worker))
         case "reject":

@@ -4,9 +4,10 @@ What it knows is folded from the rows of the open table, when the log is opened 
 change; there is nothing else to recover. A slot is taken from the moment on at which a task is
 told to start. If that comes to nothing, as the task was cancelled meanwhile, say, its row tells.
 
-The number of the last start, and which agent was served with it, is kept in a row of its own,
-behind the commit of each start. While a task that was started is open, its own row tells it; so
-it is known at any instant, and the turns go on after a restart as they would have without.
+The number of the last start, and which agent was served with it, is told by the row of the task
+that was started; when that goes, as no other one was started since, it is kept in a row of its
+own first. So it is known at any instant, and the turns go on after a restart as they would have
+without.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _log = structlog.stdlib.get_logger("outlive")
 
 TURNS: Final = StreamId("turns")
 """Whose row says whose turn it was last. There are no events in this stream."""
+_NOBODY: Final = StreamId("")
 _PAUSE: Final = 1.0  # seconds until a task is told to start again that could not be told
 _CHUNK: Final = 32  # tasks told to start before the loop gets its turn
 
@@ -49,6 +51,15 @@ class Place(NamedTuple):
     verdict: Backpressure
     reason: str
     number: int
+    turn: int  # of its start, if it starts at once
+
+
+class _Start(NamedTuple):
+    """The last start: its number, the task as long as its row tells it, and the agent served."""
+
+    turn: int
+    task: StreamId
+    agent_id: str
 
 
 class Desk:
@@ -75,10 +86,10 @@ class Desk:
         self._post = post
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._starting: dict[StreamId, None] = {}  # told to start, and not answered yet
+        self._starting: dict[StreamId, int] = {}  # told to start, under this number, not obeyed yet
         self._places: dict[StreamId, Place] = {}  # of tasks that are being asked for
         self._last_place = 0
-        self._kept = 0  # the highest turn that is kept
+        self._last = _Start(0, _NOBODY, "")
         self._calling = False  # it is looked who may start in this turn of the loop, or the next
         self._closed = False
 
@@ -86,21 +97,30 @@ class Desk:
         """Take in the rows of a log that was opened."""
         turns = self._log.open_entry(TURNS)
         if turns is not None:
-            self._kept = turn_in(turns)
-            self._admission.served(turns.summary["agent_id"], self._kept)
+            self._last = _Start(turn_in(turns), _NOBODY, turns.summary["agent_id"])
+            self._admission.served(self._last.agent_id, self._last.turn)
         for task, entry in rows:
             self.row(task, entry)
 
     def row(self, task: StreamId, entry: OpenEntry | None) -> None:
-        """Hear that a task's row is another one, or gone. A commit has made it so."""
+        """Hear that a task's row is to be another one, or to go.
+
+        That is about to be appended. Whoever may start now is told so after that, and its start
+        is never durable without the end by which its slot got free.
+        """
         if entry is None and task in self._places:
             return  # It is being brought in to be told that it begins.
         self._places.pop(task, None)
+        if task in self._starting:
+            if entry is not None and entry.status == "queued":
+                return  # It has not come to what it was told yet.
+            del self._starting[task]
         if entry is not None:
             self._last_place = max(self._last_place, place_in(entry))
-            if task in self._starting and entry.status == "queued":
-                return  # It has not come to what it was told yet.
-            self._keep_turn(entry)
+            if turn_in(entry) > self._last.turn:
+                self._last = _Start(turn_in(entry), task, entry.summary["agent_id"])
+        elif task == self._last.task:
+            self._keep_turn()
         note(self._admission, task, entry, now_ns=self._clock.now_ns())
         self._call()
 
@@ -124,9 +144,9 @@ class Desk:
         """
         if task in self._places:
             return self._places[task]  # It could not be told before.
-        if self._log.version(task):
-            return Place("queue", "", 0)  # It has its place: this is a repeat.
-        verdict = self._admission.admit(
+        if self._admission.knows(task) or self._log.version(task):
+            return Place("queue", "", 0, 0)  # It has its place: this is a repeat.
+        verdict, turn = self._admission.admit(
             task,
             agent_id,
             tool,
@@ -140,31 +160,18 @@ class Desk:
                 "already: try again later"
             )
         self._last_place += 1
-        place = self._places[task] = Place(verdict, reason, self._last_place)
+        place = self._places[task] = Place(verdict, reason, self._last_place, turn)
         return place
 
     def settled(self, task: StreamId) -> None:
-        """A task that was admitted is on record now, or it is not to be: its row tells."""
-        self._places.pop(task, None)
-        self._look_at(task)
+        """A task that was admitted is on record now: its row has told. Or it is not to be."""
+        if self._places.pop(task, None) is not None:
+            self._admission.leave(task)
+            self._call()
 
     def close(self) -> None:
         """Give no slot away any more."""
         self._closed = True
-
-    def _settle(self, task: StreamId) -> None:
-        self._starting.pop(task, None)
-        self._look_at(task)
-
-    def _look_at(self, task: StreamId) -> None:
-        if self._closed:
-            return
-        try:
-            entry = self._log.open_entry(task)
-        except LogError as error:
-            _log.error("entity_not_read", stream=task, error=told(error))
-        else:
-            self.row(task, entry)
 
     def _call(self) -> None:
         """Look who may start, once all that is heard in this turn of the loop is known."""
@@ -182,33 +189,46 @@ class Desk:
         self._call()
 
     def _start(self, granted: Granted) -> None:
-        task = granted.task
-        reply = LoopFuture[TaskState]()
-        self._starting[task] = None
+        task, turn = granted
+        reply: LoopFuture[TaskState] = LoopFuture()
+        self._starting[task] = turn
 
         def answered() -> None:
+            if self._starting.get(task) != turn:
+                return  # It has started: its row has told.
             try:
                 reply.get()
             except (LogError, MailboxClosed):
-                self._loop.call_later(_PAUSE, self._settle, task)  # At once it would be no better.
+                self._loop.call_later(_PAUSE, self._look_at, granted)  # At once would be no better.
                 return
             except OutliveError as error:
                 _log.error("command_refused", stream=task, reason=told(error))
-            self._settle(task)
+            self._look_at(granted)
 
-        start = StartTask(now_ns=self._clock.now_ns(), turn=granted.turn, worker=self.worker)
+        start = StartTask(now_ns=self._clock.now_ns(), turn=turn, worker=self.worker)
         self._post.send(task, start, reply=reply)
         reply.when_set(answered)
 
-    def _keep_turn(self, entry: OpenEntry) -> None:
-        """Keep whose turn it was, now that the start is durable: before its end can be."""
-        turn = turn_in(entry)
-        if turn <= self._kept or self._closed:
+    def _look_at(self, granted: Granted) -> None:
+        """A task was told to start, and did not: what is it that it does?"""
+        task, turn = granted
+        if self._closed or self._starting.get(task) != turn:
             return
-        self._kept = turn
-        kept = {"agent_id": entry.summary["agent_id"], "turn": str(turn)}
+        del self._starting[task]
+        try:
+            entry = self._log.open_entry(task)
+        except LogError as error:
+            _log.error("entity_not_read", stream=task, error=told(error))
+        else:
+            self.row(task, entry)
+
+    def _keep_turn(self) -> None:
+        """Keep whose turn it was last, before the row goes that tells it."""
+        turn, task, agent_id = self._last
+        self._last = _Start(turn, _NOBODY, agent_id)
+        kept = {"agent_id": agent_id, "turn": str(turn)}
         row = OpenEntry(kind="turns", status="kept", summary=kept)
         try:
             self._log.append(TURNS, (), expected_version=Version(0), entry=row)
         except LogError as error:
-            _log.error("turn_not_kept", error=told(error))
+            _log.error("turn_not_kept", stream=task, error=told(error))

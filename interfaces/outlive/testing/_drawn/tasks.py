@@ -141,6 +141,7 @@ def _queue(draw: st.DrawFn) -> QueueTask:
         place=draw(st.integers(0, 9)),
         mode=draw(st.sampled_from(["deferred", "awaited"])),
         verdict=draw(st.sampled_from(["queue", "queue", "queue", "run_inline", "reject"])),
+        turn=draw(st.sampled_from([0, 0, 1])),
         reason="no room",
         hooked=draw(st.booleans()),
     )
