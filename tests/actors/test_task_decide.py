@@ -24,6 +24,7 @@ from outlive.actors.task.commands import (
     QueueTask,
     RecoverTask,
     ResumeTask,
+    RetryTask,
     StartTask,
     TaskCommand,
 )
@@ -53,6 +54,7 @@ from outlive.events import (
     TaskQueued,
     TaskRecovered,
     TaskRejected,
+    TaskRequeued,
     TaskResolved,
     TaskResultIgnored,
     TaskResumed,
@@ -156,6 +158,7 @@ COMMANDS: Final[dict[str, TaskCommand]] = {
     "cancel": CancelTask(task_id="x", reason="enough"),
     "acknowledge": Acknowledge(sequence=1),
     "conclude hooks": ConcludeHooks(number=1),
+    "retry": RetryTask(task_id="x", by="p"),
 }
 NOTHING: Final[tuple[TaskEvent, ...]] = ()
 Follows = tuple[TaskEvent, ...] | type[OutliveError]
@@ -176,12 +179,14 @@ FROM_ELSEWHERE: Final[dict[str, Follows]] = {
     "cancel": (TaskCancelled(reason="enough"),),
     "acknowledge": NOTHING,
     "conclude hooks": NOTHING,
+    "retry": NOTHING,
 }
 AFTER_THE_END: Final[dict[str, Follows]] = {
     **FROM_ELSEWHERE,
     "resume": AlreadyOver,
     "cancel": AlreadyOver,
     "acknowledge": (MessageDelivered(sequence=1, to=RUN),),
+    "retry": (TaskRequeued(by="p"),),
 }
 TABLE: Final[dict[str, dict[str, Follows]]] = {
     "none": {
@@ -193,6 +198,7 @@ TABLE: Final[dict[str, dict[str, Follows]]] = {
         "late": NOTHING,
         "resume": TaskNotFound,
         "cancel": TaskNotFound,
+        "retry": TaskNotFound,
     },
     "queued": {**FROM_ELSEWHERE, "start": (STARTED,)},
     "retrying": FROM_ELSEWHERE,
@@ -217,6 +223,8 @@ TABLE: Final[dict[str, dict[str, Follows]]] = {
     "in_doubt": {**FROM_ELSEWHERE, "resume": InvalidResumeValue},
     **dict.fromkeys(OVER, AFTER_THE_END),
     "cancelled": {**AFTER_THE_END, "cancel": NOTHING},
+    "succeeded": {**AFTER_THE_END, "retry": AlreadyOver},
+    "rejected": {**AFTER_THE_END, "retry": AlreadyOver},
 }
 
 
@@ -563,3 +571,31 @@ def test_hooks_that_kill_their_process_do_so_a_bounded_number_of_times() -> None
     last = history.events[-1]
     assert isinstance(last, TaskHooksCalled)
     assert [one.kind for one in last.failures] == ["in_doubt"]
+
+
+# -- once more --
+
+
+def test_a_task_that_is_tried_once_more_has_its_history_and_its_retries_again() -> None:
+    retry = Retry(1, delay=1, jitter=0)
+    failed_twice = (
+        given(QUEUED, STARTED, AGAIN, TaskStarted(attempt=2, turn=4))
+        .when(failed(attempt=2, retry=retry))
+        .after
+    )
+    again = failed_twice.when(RetryTask(by="p")).then(TaskRequeued(by="p"))
+    assert (again.state.status, again.state.error, again.state.attempt) == ("queued", None, 2)
+    again.when(RetryTask()).then()
+    after = again.when(START).then(TaskStarted(attempt=3, worker="w", turn=3))
+    decided = after.when(failed(attempt=3, retry=retry)).decided
+    assert isinstance(decided[0], TaskRetryScheduled)
+
+
+def test_its_run_hears_of_the_first_end_alone() -> None:
+    again = (
+        given(QUEUED, STARTED, ENDS["failed"], MessageDelivered(sequence=1, to=RUN))
+        .when(RetryTask(), START, done(2))
+        .after
+    )
+    assert (again.state.status, outstanding(again.state)) == ("succeeded", {})
+    assert open_entry(again.state) is None

@@ -750,6 +750,32 @@ def test_a_queued_task_takes_no_memory() -> None:
     assert machine.run(work, agent(tools=[crawl]), background_tasks=ONE) == 1
 
 
+# -- once more --
+
+
+def test_a_task_can_be_tried_once_more_and_keeps_its_history() -> None:
+    machine = Machine()
+    flaky = failing(1)
+
+    async def work(rt: Runtime) -> TaskInfo:
+        first = await enqueued(rt, "flaky")
+        assert first.status == "failed"
+        assert [task.task_id for task in (await rt.tasks.list(status="failed")).tasks]
+        assert await rt.tasks.retry(first.task_id, by="me")
+        [info] = await rt.tasks.wait(first.task_id)
+        assert (await rt.tasks.list(status="failed")).tasks == ()
+        assert len((await rt.tasks.list(status="succeeded")).tasks) == 1
+        events = [each.event async for each in rt.tasks.observe(first.task_id)]
+        assert tags(events).count("task-started") == 2
+        with pytest.raises(AlreadyOver):
+            await rt.tasks.retry(first.task_id)
+        return info
+
+    info = machine.run(work, agent(tools=[flaky]))
+    assert (info.status, info.result, info.error) == ("succeeded", 2, None)
+    assert attempts(info) == ["failed", "succeeded"]
+
+
 # -- hooks --
 
 

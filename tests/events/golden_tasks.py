@@ -24,6 +24,7 @@ from outlive.actors.task.commands import (
     QueueTask,
     RecoverTask,
     ResumeTask,
+    RetryTask,
     StartTask,
     TaskCommand,
 )
@@ -115,6 +116,15 @@ HISTORIES: dict[str, list[TaskCommand]] = {
     "retrying": [queue(), start(6), fails(1, BOOM, Retry(1, delay=90.0, jitter=0))],
     "suspended": [queue(), start(7), SuspendToolCall(call_id=C, attempt=1, key="which")],
     "in-doubt": [queue(), start(8), fails(1, LATE, Retry(0), ask=True)],
+    "requeued": [
+        queue("r"),
+        start(10),
+        fails(1, BOOM, Retry(0)),
+        Acknowledge(sequence=1),
+        RetryTask(by="somebody"),
+        start(11),
+        CompleteToolCall(call_id=C, attempt=2, result=1),
+    ],
     "hooked": [
         queue(hooked=True),
         start(9),

@@ -113,6 +113,10 @@ class SyncTasks:
         """End a task that is not wanted any more. See `RuntimeTasks.cancel`."""
         return self._wait_for(self._tasks.cancel(task_id, reason, by=by))
 
+    def retry(self, task_id: str, *, by: str = "") -> bool:
+        """Try a task once more that was over without success. See `RuntimeTasks.retry`."""
+        return self._wait_for(self._tasks.retry(task_id, by=by))
+
     def resume(
         self, task_id: str, value: object = None, *, key: str | None = None, by: str = ""
     ) -> bool:

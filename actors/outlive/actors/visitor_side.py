@@ -13,12 +13,13 @@ from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import ReleaseRequest, Request, StartRequest, encode_request
-from outlive.actors.task.commands import CancelTask, ResumeTask
+from outlive.actors.task.commands import CancelTask, ResumeTask, RetryTask
 from outlive.actors.task.entity import TASK
 from outlive.actors.task.submitted import (
     CancelTaskRequest,
     EnqueueRequest,
     ResumeTaskRequest,
+    RetryTaskRequest,
     TaskRequest,
 )
 from outlive.events import (
@@ -151,6 +152,8 @@ class VisitorSide:
                 TASK.decide(state, said)
             case CancelTaskRequest():
                 TASK.decide(state, CancelTask(task_id=task_id))
+            case RetryTaskRequest():
+                TASK.decide(state, RetryTask(task_id=task_id))
             case _:
                 assert_never(request)
 

@@ -17,6 +17,7 @@ from outlive.events import (
     TaskQueued,
     TaskRejected,
     TaskRequested,
+    TaskRequeued,
     TaskState,
     TaskSucceeded,
     TaskTimedOut,
@@ -41,7 +42,8 @@ class Errands:
         self._asked: dict[StreamId, StreamId] = {}  # by task: the run that has asked for it
         self._of: dict[StreamId, list[StreamId]] = {}  # by run, in the order of the calls
         self._begun: set[StreamId] = set()
-        self._ends: dict[StreamId, str] = {}
+        self._ends: dict[StreamId, list[str]] = {}  # several, if it was tried once more
+        self._over: set[StreamId] = set()
         self._heard: dict[StreamId, str] = {}  # by task: how its run has heard that it ended
         self._cancelled: set[StreamId] = set()
         self._problem: tuple[str, str] | None = None
@@ -68,9 +70,12 @@ class Errands:
                     | TaskCancelled()
                     | TaskRejected()
                 ):
-                    if stream in self._ends:
-                        self._wrong("a task ends once", f"{stream} was {self._ends[stream]}")
-                    self._ends[stream] = _ENDS[type(event)]
+                    if stream in self._over:
+                        self._wrong("a task ends once", f"{stream} was {self._ends[stream][-1]}")
+                    self._over.add(stream)
+                    self._ends.setdefault(stream, []).append(_ENDS[type(event)])
+                case TaskRequeued():
+                    self._over.discard(stream)
                 case BackgroundResultReceived():
                     self._receive(stream, event)
                 case RunCancelled():
@@ -82,7 +87,7 @@ class Errands:
         task = task_stream(event.task_id)
         if task in self._heard:
             self._wrong("a task is heard of once", f"{task} has ended twice for {run}")
-        if self._ends.get(task) != event.status:
+        if event.status not in self._ends.get(task, ()):
             ended = self._ends.get(task, "open")
             self._wrong("a task is what its run heard", f"{task}: {event.status}, it is {ended}")
         self._heard[task] = event.status

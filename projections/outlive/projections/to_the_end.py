@@ -72,12 +72,18 @@ async def follow_to_end(
     async with (follow or following(log))(stream, Version(after)) as subscription:
         async for recorded in subscription:
             yield recorded
-            if isinstance(recorded.event, ends):
+            if isinstance(recorded.event, ends) and _stays_over(log, recorded, ends):
                 return
             if isinstance(recorded.event, rests) and log.version(stream) == recorded.version:
                 return
             if over and recorded.version >= head:
                 return
+
+
+def _stays_over(log: LogReader, end: Recorded, ends: Ends) -> bool:
+    """Whether what stands behind an end in the log does not make the stream go on."""
+    head = log.version(end.stream)
+    return head == end.version or end_of(log, end.stream, head, ends) == end
 
 
 def end_of(log: LogReader, stream: StreamId, head: Version, ends: Ends) -> Recorded | None:

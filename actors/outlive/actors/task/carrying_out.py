@@ -9,12 +9,13 @@ from outlive.actors.background import Background, BackgroundTasks, plan_of
 from outlive.actors.background_plans import plans_of
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.surroundings import Surroundings
-from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, TaskCommand
+from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, RetryTask, TaskCommand
 from outlive.actors.task.kind import Tasks
 from outlive.actors.task.submitted import (
     CancelTaskRequest,
     EnqueueRequest,
     ResumeTaskRequest,
+    RetryTaskRequest,
     TaskRequest,
 )
 from outlive.actors.tool import Tool
@@ -85,6 +86,8 @@ class TaskDoor:
                 )
             case CancelTaskRequest():
                 return CancelTask(task_id=task_id, reason=request.reason, by=request.by)
+            case RetryTaskRequest():
+                return RetryTask(task_id=task_id, by=request.by)
             case _:
                 assert_never(request)
 

@@ -107,6 +107,13 @@ class CancelTask(Command, kw_only=True, frozen=True, gc=False):
     by: str = ""
 
 
+class RetryTask(Command, kw_only=True, frozen=True, gc=False):
+    """A task that has failed, timed out or was cancelled is to be tried once more."""
+
+    task_id: str = ""  # for what is said of it
+    by: str = ""
+
+
 class ConcludeHooks(Command, kw_only=True, frozen=True, gc=False):
     """The hooks have been called; `failures` says which of them have raised."""
 
@@ -129,6 +136,7 @@ TaskCommand: TypeAlias = (
     | RecoverTask
     | ResumeTask
     | CancelTask
+    | RetryTask
     | CompleteStep
     | ReportProgress
     | CompleteToolCall

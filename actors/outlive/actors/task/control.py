@@ -14,6 +14,7 @@ from outlive.actors.task.submitted import (
     CancelTaskRequest,
     EnqueueRequest,
     ResumeTaskRequest,
+    RetryTaskRequest,
     TaskRequest,
 )
 from outlive.actors.tool import Tool
@@ -123,6 +124,22 @@ class RuntimeTasks(TasksQuery):
         return (
             await self._obey(task_stream(task_id), CancelTaskRequest(reason=reason, by=by)) is None
         )
+
+    async def retry(self, task_id: str, *, by: str = "") -> bool:
+        """Try a task once more that has failed, timed out or was cancelled.
+
+        It is queued again, with its history, the values of its steps, and its retries anew. What
+        comes of it stands in the task, and is told to the hooks; the run that has asked for it
+        has heard of the first end already. Of a task that is not over it changes nothing.
+
+        Returns:
+            As `cancel`.
+
+        Raises:
+            AlreadyOver: it has succeeded, or was rejected.
+            TaskNotFound, LogParked: nothing was written.
+        """
+        return await self._obey(task_stream(task_id), RetryTaskRequest(by=by)) is None
 
     async def resume(
         self, task_id: str, value: object = None, *, key: str | None = None, by: str = ""

@@ -1,7 +1,7 @@
 """What a task does about a command: pure, without clock, random or I/O.
 
-A terminal state never changes: what comes after it changes nothing, is refused, or is recorded
-as ignored.
+A terminal state never changes by itself: what comes after it changes nothing, is refused, or is
+recorded as ignored. Only who says that the task is to be tried once more makes it run again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from outlive.actors.task.commands import (
     QueueTask,
     RecoverTask,
     ResumeTask,
+    RetryTask,
     StartTask,
     TaskCommand,
 )
@@ -49,6 +50,7 @@ from outlive.events import (
     TaskQueued,
     TaskRecovered,
     TaskRejected,
+    TaskRequeued,
     TaskResolved,
     TaskResultIgnored,
     TaskResumed,
@@ -130,6 +132,8 @@ def decide(state: TaskState, command: TaskCommand) -> Events:  # one arm each
             if state.over:
                 raise AlreadyOver(command.task_id, state.status, "task")
             return (TaskCancelled(reason=command.reason, by=command.by),)
+        case RetryTask():
+            return _retry(state, command)
         case ConcludeHooks():
             if not state.hooks or command.number != state.hooks:
                 return ()
@@ -170,6 +174,17 @@ def _queue(state: TaskState, command: QueueTask) -> Events:
             return (queued, _start(state, command.worker))
         case "reject":
             return (queued, TaskRejected(reason=command.reason))
+
+
+def _retry(state: TaskState, command: RetryTask) -> Events:
+    """Try once more what has not succeeded. Of a task that is not over it changes nothing."""
+    if state.status == "none":
+        raise TaskNotFound(command.task_id)
+    if state.status in ("failed", "timed_out", "cancelled"):
+        return (TaskRequeued(by=command.by),)
+    if state.over:
+        raise AlreadyOver(command.task_id, state.status, "task")
+    return ()
 
 
 def _start(state: TaskState, worker: str, turn: int = 0) -> TaskStarted:

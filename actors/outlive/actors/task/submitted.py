@@ -34,4 +34,10 @@ class CancelTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-t
     by: str = ""
 
 
-TaskRequest: TypeAlias = EnqueueRequest | ResumeTaskRequest | CancelTaskRequest
+class RetryTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="retry-task"):
+    """A task that was over without success is to be tried once more."""
+
+    by: str = ""
+
+
+TaskRequest: TypeAlias = EnqueueRequest | ResumeTaskRequest | CancelTaskRequest | RetryTaskRequest

@@ -155,6 +155,15 @@ class TaskCancelled(Event, tag="task-cancelled", frozen=True, kw_only=True):
     by: str = ""
 
 
+class TaskRequeued(Event, tag="task-requeued", frozen=True, kw_only=True):
+    """Somebody wants a task that was over to be tried once more. It has all its retries again.
+
+    How it ends then is told to the hooks, and not to its run, which has heard of the first end.
+    """
+
+    by: str = ""
+
+
 class TaskHooksCalled(Event, tag="task-hooks-called", frozen=True, kw_only=True):
     """All who wanted to know how the task has ended were told. `failures`: who has raised."""
 
@@ -186,5 +195,6 @@ TaskEvent: TypeAlias = (
     | TaskCancelled
     | TaskResultIgnored
     | TaskHooksCalled
+    | TaskRequeued
     | MessageDelivered
 )

@@ -22,6 +22,7 @@ from outlive.events.task.events import (
     TaskQueued,
     TaskRecovered,
     TaskRejected,
+    TaskRequeued,
     TaskResolved,
     TaskResultIgnored,
     TaskResumed,
@@ -46,7 +47,7 @@ TaskStatus: TypeAlias = Literal[
     "rejected",
 ]
 OVER: Final = frozenset({"succeeded", "failed", "timed_out", "cancelled", "rejected"})
-"""The statuses that never change."""
+"""The statuses that change no more, unless somebody wants the task to be tried once more."""
 OUTCOME: Final = "task-outcome"
 """The subject of the message by which a task tells its run how it has ended."""
 
@@ -175,6 +176,10 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 recoveries=state.recoveries if event.clean else event.attempt,
                 hooks=state.hooks + 1 if state.hooks else 0,
             )
+        case TaskRequeued():
+            return replace(
+                state, status="queued", error=None, failures=0, recoveries=0, inline=False
+            )
         case TaskHooksCalled():
             return replace(state, hooks=0)
         case TaskSucceeded():
@@ -196,9 +201,9 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
 
 
 def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -> TaskState:
-    """The task is over: its run is to be told, if one has asked for it."""
+    """The task is over: its run is to be told, if one has asked for it and has not heard yet."""
     mail = state.mail
-    if state.run_id:
+    if state.run_id and not mail.sent:
         mail = post(mail, Letter(to=StreamId(f"run-{state.run_id}"), subject=OUTCOME))
     return replace(
         state,

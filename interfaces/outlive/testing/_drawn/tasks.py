@@ -25,6 +25,7 @@ from outlive.actors.task.commands import (
     QueueTask,
     RecoverTask,
     ResumeTask,
+    RetryTask,
     StartTask,
     TaskCommand,
 )
@@ -44,6 +45,7 @@ from outlive.events import (
     TaskQueued,
     TaskRecovered,
     TaskRejected,
+    TaskRequeued,
     TaskResolved,
     TaskResultIgnored,
     TaskResumed,
@@ -82,6 +84,7 @@ _BY_STATUS: Final[dict[str, tuple[type[Any], ...]]] = {
 }
 _LATER: Final[tuple[type[Any], ...]] = (
     *[ConcludeHooks] * 2,
+    RetryTask,
     *[Acknowledge] * 3,
     IgnoreToolResult,
     CompleteToolCall,
@@ -119,6 +122,8 @@ def task_commands(draw: st.DrawFn, state: TaskState = _NEW, *, now_ns: int = 0) 
     off = draw(st.integers(-1, 1)) if _rarely(draw) else 0
     if kind in (QueueTask, StartTask, RecoverTask):
         return _from_inside(draw, state, kind, now_ns)
+    if kind is RetryTask:
+        return RetryTask(by="p")
     if kind is CancelTask:
         return CancelTask(reason="enough", by="p")
     if kind is ResumeTask:
@@ -292,6 +297,7 @@ def task_events() -> st.SearchStrategy[TaskEvent]:
         st.builds(
             TaskResultIgnored, attempt=attempt, outcome=st.sampled_from(["completed", "failed"])
         ),
+        st.builds(TaskRequeued, by=text),
         st.builds(TaskHooksCalled, failures=st.lists(failures, max_size=2).map(tuple)),
         st.builds(MessageDelivered, sequence=attempt, to=text.map(StreamId)),
     )

@@ -113,8 +113,13 @@ class Lists(Generic[RowT]):
                 return
             _put(rows, id_of(stream), row, self._of_all)
         at_ns = record.recorded_at_ns
+        ended = [] if row.ended_at_ns is None else _keys(row, self._of_ended)
         for event in events:
             change(row, event, at_ns)
+        if row.ended_at_ns is not None and row.status not in self._over:
+            row.ended_at_ns = None  # It goes on after all.
+            for one in ended:
+                rows.delete(one)
         if row.ended_at_ns is None and row.status in self._over:
             row.ended_at_ns = at_ns
             _put(rows, id_of(stream), row, self._of_ended)
@@ -129,11 +134,18 @@ class Lists(Generic[RowT]):
 
 
 def _put(rows: Rows, id: str, row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> None:
-    when = row.when
+    for key in _keys(row, lists):
+        rows.put(key, id)
+
+
+def _keys(row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> list[bytes]:
+    """Return the keys under which a row stands in these lists."""
+    when, keys = row.when, list[bytes]()
     for fields in lists:
         values: tuple[str, ...] = tuple([getattr(row, field) for field in fields])
         if all(values):
-            rows.put(list_key(fields, values) + when, id)
+            keys.append(list_key(fields, values) + when)
+    return keys
 
 
 @lru_cache(maxsize=1_024)

@@ -12,6 +12,7 @@ from outlive.events import (
     TaskFailed,
     TaskNotFound,
     TaskQueued,
+    TaskRequeued,
     TaskSucceeded,
     TaskSuspended,
     TaskTimedOut,
@@ -48,7 +49,9 @@ class TaskFold:
         elif recorded.position != row.position:
             row.updated_at_ns = self._heard_at_ns
         change_row(row, event, at_ns)
-        if row.ended_at_ns is None and row.status in OVER:
+        if row.status not in OVER:
+            row.ended_at_ns = None
+        elif row.ended_at_ns is None:
             row.ended_at_ns = at_ns
         row.version, row.position = recorded.version, recorded.position
         self._heard_at_ns = at_ns
@@ -63,6 +66,8 @@ class TaskFold:
                 self._result = event.result
             case TaskFailed() | TaskTimedOut():
                 self._error = event.error
+            case TaskRequeued():
+                self._error = None
             case _:
                 pass
 

@@ -19,11 +19,13 @@ from outlive.events import (
     Record,
     TaskCancelled,
     TaskFailed,
+    TaskHooksCalled,
     TaskInDoubt,
     TaskProgressed,
     TaskQueued,
     TaskRecovered,
     TaskRejected,
+    TaskRequeued,
     TaskResolved,
     TaskResultIgnored,
     TaskResumed,
@@ -123,6 +125,8 @@ class TasksView:
             TaskTimedOut,
             TaskCancelled,
             TaskResultIgnored,
+            TaskHooksCalled,
+            TaskRequeued,
             MessageDelivered,
         }
     )
@@ -211,8 +215,8 @@ def _to_be_retried(row: TaskRow, event: TaskRetryScheduled, at_ns: int) -> None:
 
 def _recovered(row: TaskRow, event: TaskRecovered, at_ns: int) -> None:
     row.recoveries += 1
-    if row.attempts:  # It lived at least until the last that was heard of it.
-        row.attempts[-1].ended_at_ns = row.updated_at_ns
+    if row.attempts and row.attempts[-1].outcome == "running":
+        row.attempts[-1].ended_at_ns = row.updated_at_ns  # It lived until then, at least.
 
 
 def _succeeded(row: TaskRow, event: TaskSucceeded, at_ns: int) -> None:
@@ -238,6 +242,10 @@ def _cancelled(row: TaskRow, event: TaskCancelled, at_ns: int) -> None:
 
 def _rejected(row: TaskRow, event: TaskRejected, at_ns: int) -> None:
     _fail(row, "rejected", Failure(kind="rejected", message=event.reason))
+
+
+def _requeued(row: TaskRow, event: TaskRequeued, at_ns: int) -> None:
+    row.status, row.error_kind, row.error_message = "queued", "", ""
 
 
 def _fail(row: TaskRow, status: str, error: Failure) -> None:
@@ -272,5 +280,6 @@ _CHANGE: Final[dict[type[Event], Callable[[TaskRow, Any, int], None]]] = {
     TaskTimedOut: _timed_out,
     TaskCancelled: _cancelled,
     TaskRejected: _rejected,
+    TaskRequeued: _requeued,
 }
 """What an event changes. A dict, not a `match`: each event of each task comes through here."""
