@@ -108,6 +108,19 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case "steer", [how, run_id, *values, more]:
                 done = await getattr(rt, how)(run_id, *values, **more)
                 pipe.send(("steered", how, done))
+            case "enqueue", [key]:
+                task_id = await rt.tasks.enqueue("ask", agent="asking", idempotency_key=key)
+                pipe.send(("enqueued", task_id))
+            case "task", [task_id]:
+                task = await rt.tasks.get(task_id)
+                pipe.send(("task", task.status, task.result))
+            case "wait for task", [task_id]:
+                [task] = await rt.tasks.wait(task_id)
+                outcomes = [attempt.outcome for attempt in task.attempts]
+                pipe.send(("task over", task.status, task.result, outcomes))
+            case "steer task", [how, task_id, *values, more]:
+                done = await getattr(rt.tasks, how)(task_id, *values, **more)
+                pipe.send(("steered", how, done))
             case "pending", []:
                 waiting = await rt.runs.pending()
                 pipe.send(("pending", [(one.suspension, one.kind) for one in waiting]))
@@ -133,5 +146,5 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case _:
                 raise AssertionError((word, rest))
     except OutliveError as error:
-        facts = vars(error) if word == "steer" else str(error)
+        facts = vars(error) if word.startswith("steer") else str(error)
         pipe.send(("error", type(error).__name__, facts))

@@ -85,34 +85,35 @@ def test_a_tool_that_runs_is_cancelled_from_elsewhere(process: Make) -> None:
     assert visitor.ask("result", "r") == ("result", "r", "cancelled")
 
 
+MINE: dict[str, Any] = {"run_id": "r", "kind": "run"}
 REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str, dict[str, Any]]] = [
     (
         "resume",
         (3,),
         {},
         "AmbiguousSuspension",
-        {"run_id": "r", "names": ("0.0/how many", "0.1")},
+        {**MINE, "names": ("0.0/how many", "0.1")},
     ),
     (
         "resume",
         (3,),
         {"suspension": "how far"},
         "SuspensionNotFound",
-        {"run_id": "r", "suspension": "how far", "names": ("0.0/how many", "0.1")},
+        {**MINE, "suspension": "how far", "names": ("0.0/how many", "0.1")},
     ),
     (
         "resume",
         ("three",),
         {"suspension": "how many"},
         "InvalidResumeValue",
-        {"run_id": "r", "suspension": "0.0/how many", "reason": "Expected `int`, got `str`"},
+        {**MINE, "suspension": "0.0/how many", "reason": "Expected `int`, got `str`"},
     ),
     (
         "approve",
         ("0.0",),
         {},
         "SuspensionNotFound",
-        {"run_id": "r", "suspension": "0.0", "names": ("0.0/how many", "0.1")},
+        {**MINE, "suspension": "0.0", "names": ("0.0/how many", "0.1")},
     ),
     ("resume", (3,), {"run": "nobody"}, "RunNotFound", {"run_id": "nobody"}),
 ]
@@ -136,11 +137,11 @@ def test_decided_and_over_is_told_elsewhere_too(process: Make, tmp_path: Path) -
     decided = {"run_id": "r", "call_id": "0.1", "decision": "denied"}
     assert steer(visitor, "approve", "0.1") == ("error", "AlreadyDecided", decided)
     assert steer(visitor, "resume", 3) == ("steered", "resume", True)
-    resumed = {"run_id": "r", "suspension": "0.0/how many"}
+    resumed = {**MINE, "suspension": "0.0/how many"}
     again = steer(visitor, "resume", 4, suspension="how many")
     assert again == ("error", "AlreadyResumed", resumed)
     assert visitor.ask("result", "r") == ("result", "r", "completed")
-    over = {"run_id": "r", "status": "completed"}
+    over = {**MINE, "status": "completed"}
     assert steer(visitor, "cancel") == ("error", "AlreadyOver", over)
     assert steer(visitor, "resolve", "0.9", retry=True) == ("error", "NotSuspended", over)
     assert [event.reason for event in events_of(tmp_path, ApprovalDenied)] == ["no"]
@@ -179,7 +180,7 @@ def test_an_owner_that_wakes_up_and_was_replaced_refuses_by_what_the_run_is_now(
     for call_id in ("0.0", "7.7"):  # It has them before it knows that it is the owner no more.
         frozen.say("steer", "approve", "r", call_id, {})
     frozen.thaw()
-    over = {"run_id": "r", "status": "cancelled"}
+    over = {**MINE, "status": "cancelled"}
     for _ in range(2):
         assert frozen.hear("steered") == ("error", "NotSuspended", over)
 
