@@ -46,7 +46,7 @@ def test_a_runtime_of_what_it_cannot_be_made_of_is_refused(
         ("runs.list", {"limit": "5"}, ValueError, "a limit is"),
         ("runs.list", {"limit": 1.5}, ValueError, "a limit is"),
         ("runs.list", {"agent_id": 5}, InvalidId, "is text"),
-        ("runs.list", {"agent_id": "\ud800"}, InvalidId, "is no id"),
+        ("runs.list", {"agent_id": "\ud800"}, InvalidId, "is not valid Unicode"),
         ("runs.list", {"since": "2020"}, TypeError, "since is a datetime"),
         ("runs.list", {"until": date(2020, 1, 1)}, TypeError, "until is a datetime"),
     ],

@@ -9,7 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
-from outlive.actors import Agent, BackgroundTasks, Ids, Runtime, ScriptedModel, ToolCall, Turn
+from outlive.actors import (
+    Agent,
+    BackgroundTasks,
+    Ids,
+    Runtime,
+    ScriptedModel,
+    TaskHooks,
+    ToolCall,
+    Turn,
+)
 from outlive.actors.run_context import Functions
 from outlive.actors.seat import Role
 from outlive.actors.workers.port import Workers
@@ -30,6 +39,7 @@ class RuntimeOptions(TypedDict, total=False):
     deps: object
     functions: Functions
     background_tasks: BackgroundTasks | None
+    task_hooks: TaskHooks | None
     projections: Sequence[Projection]
     max_recoveries: int | None
     mailbox_limit: int

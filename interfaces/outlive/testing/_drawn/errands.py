@@ -62,7 +62,7 @@ def told_of_task(draw: st.DrawFn, state: RunState) -> RunCommand:
     ]
     if len(asked) > 0 and draw(st.integers(0, 9)):
         taken = TaskTaken(
-            sequence=asked[0], call_id=call_id, task_id=task_id, queued=draw(st.booleans())
+            sequence=asked[0], call_id=call_id, task_id=task_id, queued=draw(st.integers(0, 3)) > 0
         )
         refused = RefuseTask(sequence=asked[0], call_id=call_id, task_id=task_id, error=_FAILED)
         answers: list[RunCommand] = [taken, taken, taken, refused]
@@ -84,7 +84,7 @@ def idle_policies() -> st.SearchStrategy[IdlePolicy | None]:
         react=st.sampled_from(["each", "all"]),
         max_wait_ns=st.none() | st.integers(1, 10**10),
     )
-    return st.none() | drawn
+    return st.one_of(st.none(), drawn, drawn)  # It takes some steps until it matters.
 
 
 def background_calls() -> st.SearchStrategy[BackgroundCall | None]:

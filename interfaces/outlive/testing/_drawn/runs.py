@@ -235,8 +235,11 @@ def _model_command(
         )
     fewest = draw(st.sampled_from([0, *[1] * 9]))  # Without a call, the run is over.
     names = draw(st.lists(st.sampled_from(_CALLED), min_size=fewest, max_size=4))
-    if state.until_idle is not None and len(state.tasks) > 0 and draw(st.booleans()):
-        names = []  # It waits for them.
+    waits = state.until_idle is not None and len(state.tasks) > 0 and draw(st.integers(0, 3)) > 0
+    if waits:  # For its tasks.
+        names = []
+    elif state.until_idle is not None and draw(st.booleans()):
+        names = [BACKGROUND]
     planned = tuple(
         PlannedCall(
             name=name,
@@ -250,7 +253,7 @@ def _model_command(
         )
         for index, name in enumerate(names)
     )
-    problem = _WRONG if not names and draw(st.booleans()) else None
+    problem = _WRONG if not (names or waits) and draw(st.booleans()) else None
     return CompleteModelCall(
         step=state.step,
         attempt=attempt,
