@@ -22,6 +22,7 @@ from outlive.actors.run.decide import decide
 from outlive.actors.run.entity import RUN, open_entry, outstanding
 from outlive.actors.snapshots import codec_of
 from outlive.events import (
+    BackgroundResultReceived,
     CallId,
     ChildRunEnded,
     ChildRunStarted,
@@ -162,7 +163,7 @@ def test_a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_r
     ends = [n for n, event in enumerate(events) if isinstance(event, RunCompleted | RunFailed)]
     assert len(ends) <= 1
     if ends:
-        late = ToolResultIgnored | MessageDelivered
+        late = ToolResultIgnored | BackgroundResultReceived | MessageDelivered
         assert all(isinstance(event, late) for event in events[ends[0] + 1 :])
 
 
