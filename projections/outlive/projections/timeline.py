@@ -219,21 +219,6 @@ class _Fold:
             case ChildRunEnded():
                 if span := self._spans.get(key):  # The result of the call, which follows, ends it.
                     self._spans[key] = replace(span, usage=event.usage)
-            case TaskRequested():
-                self._spans[key] = Span(
-                    kind="task",
-                    name=self._names.get(event.call_id, ""),
-                    step=_step_of(event.call_id),
-                    call_id=event.call_id,
-                    started_version=recorded.version,
-                    started_at_ns=recorded.recorded_at_ns,
-                    task_id=event.task_id,
-                )
-            case BackgroundResultReceived():
-                if event.status == "succeeded":
-                    self._end(recorded, key, outcome="completed")
-                elif event.error is not None:  # Else it is told of the call, which follows.
-                    self._end(recorded, key, outcome="failed", error=event.error)
             case ToolStepCompleted():
                 mark = StepMark(
                     key=event.key,
