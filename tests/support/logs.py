@@ -34,6 +34,7 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.commit import at_once, deliver_all
+from outlive.events.recall import Recalled, recall_by_parts
 
 
 class _Around:
@@ -106,6 +107,9 @@ class _Around:
 
     def snapshot(self, stream: StreamId) -> Snapshot | None:
         return self.inner.snapshot(stream)
+
+    def recall(self, stream: StreamId, *, limit: int = 1_000) -> Recalled:
+        return recall_by_parts(self, stream, limit)
 
     def compact(self, *, before: datetime | None = None) -> Compacted:
         return self.inner.compact(before=before)

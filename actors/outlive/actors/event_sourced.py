@@ -260,23 +260,23 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 at.
         """
         state, version, read_to = self._entity.initial, NO_VERSION, NO_POSITION
-        self._row = self._log.open_entry(self.stream)
-        # Only what is open has a saved state: a new stream need not be looked up once more.
-        saved = restored(self._log, self.stream, self._entity) if self._row is not None else None
+        self._row, saved, page = self._log.recall(self.stream, limit=_PAGE)
         if saved is not None:
-            state, version, read_to = saved[0], saved[1].version, saved[1].position
+            found = restored(saved, self.stream, self._entity)
+            if found is None:
+                page = self._log.read(self.stream, after=version, limit=_PAGE)
+            else:
+                state, version, read_to = found, saved.version, saved.position
         self._saved_at = version
         self._world.reset(version)
-        while True:
-            page = self._log.read(self.stream, after=version, limit=_PAGE)
-            if not page:
-                break
+        while page:
             for recorded in page:
                 state = self._entity.evolve(state, recorded.event)
             version, read_to = page[-1].version, page[-1].position
             self._world.committed([recorded.event for recorded in page], version)
             if len(page) < _PAGE:
                 break
+            page = self._log.read(self.stream, after=version, limit=_PAGE)
         self._state, self._version, self._read_to = state, version, read_to
         self._entry = self._entity.open_entry(state)
         self._owed = self._entity.outstanding(state)

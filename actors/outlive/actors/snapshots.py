@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from outlive.actors.entity import Entity
-from outlive.events import EventLog, Snapshot, StreamId
+from outlive.events import Snapshot, StreamId
 from outlive.events.values import digest
 
 S = TypeVar("S")
@@ -69,18 +69,10 @@ def codec_of(entity: Entity[S, Any, Any]) -> StateCodec[S]:
     return cast("StateCodec[S]", codec)
 
 
-def restored(
-    log: EventLog, stream: StreamId, entity: Entity[S, Any, Any]
-) -> tuple[S, Snapshot] | None:
-    """Return the last state that was saved of a stream, and what it was saved as.
-
-    None if there is none, or none that fits; the latter is logged.
-    """
-    found = log.snapshot(stream)
-    if found is None:
-        return None
+def restored(found: Snapshot, stream: StreamId, entity: Entity[S, Any, Any]) -> S | None:
+    """Return a state that was saved of a stream; None if it does not fit, which is logged."""
     try:
-        return codec_of(entity).decode(found.data), found
+        return codec_of(entity).decode(found.data)
     except UnfitState as error:
         _log.warning("snapshot_ignored", stream=stream, reason=str(error))
         return None

@@ -61,6 +61,7 @@ from outlive.events.mail import Mail, MessageDelivered, MessageId
 from outlive.events.memory import MemoryLog
 from outlive.events.named import NamedSubscription
 from outlive.events.offsets import SavedOffset
+from outlive.events.recall import Recalled
 from outlive.events.record import Record, Recorded
 from outlive.events.run import (
     ApprovalDenied,
@@ -204,6 +205,7 @@ __all__ = [
     "ParentCall",
     "PeopleEvent",
     "Position",
+    "Recalled",
     "Record",
     "Recorded",
     "Refused",

@@ -16,6 +16,7 @@ from outlive.events.feed import Subscription
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.named import NamedSubscription
 from outlive.events.offsets import SavedOffset
+from outlive.events.recall import Recalled
 from outlive.events.record import Record, Recorded
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
@@ -136,6 +137,13 @@ class LogReader(Protocol):
         """Return the last state that was saved of the stream; None when there is none.
 
         One that is damaged, or that is ahead of the stream, is as good as none, and logged.
+        """
+        ...
+
+    def recall(self, stream: StreamId, *, limit: int = 1_000) -> Recalled:
+        """Return what `open_entry`, `snapshot` and `read` do, as of one instant.
+
+        At most `limit` events, beyond the saved state if there is one. Raises what they raise.
         """
         ...
 

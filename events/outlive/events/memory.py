@@ -18,6 +18,7 @@ from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.memory_store import MemoryStore
 from outlive.events.named import NamedReads
+from outlive.events.recall import Recalled, recall_by_parts
 from outlive.events.record import Record, Recorded, split
 from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot
@@ -211,6 +212,10 @@ class MemoryLog(NamedReads):
         """Return the last state that was saved of the stream. See `LogReader.snapshot`."""
         found = self.store.snapshots.get(stream)
         return None if found is None else usable(found, stream, self.version(stream))
+
+    def recall(self, stream: StreamId, *, limit: int = 1_000) -> Recalled:
+        """Return what an entity is brought in from. See `LogReader.recall`."""
+        return recall_by_parts(self, stream, limit)
 
     def compact(self, *, before: datetime | None = None) -> Compacted:
         """Drop what is recorded twice. See `EventLog.compact`."""

@@ -25,6 +25,7 @@ from outlive.events.lmdb_store.offsets import LmdbOffsets
 from outlive.events.lmdb_store.opening import check_whole
 from outlive.events.lmdb_store.reading import Reading
 from outlive.events.named import NamedReads
+from outlive.events.recall import Recalled
 from outlive.events.record import Record, Recorded
 from outlive.events.snapshot import Snapshot
 from outlive.events.store import check_offset
@@ -151,3 +152,7 @@ class LmdbReads(NamedReads):
     def snapshot(self, stream: StreamId) -> Snapshot | None:
         """Return the last state that was saved of the stream. See `LogReader.snapshot`."""
         return self._reading.snapshot(stream)
+
+    def recall(self, stream: StreamId, *, limit: int = 1_000) -> Recalled:
+        """Return what an entity is brought in from. See `LogReader.recall`."""
+        return self._reading.recall(stream, limit)

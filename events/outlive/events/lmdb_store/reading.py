@@ -38,6 +38,7 @@ from outlive.events.lmdb_store.rows import (
     record_or_gap,
     records_after,
 )
+from outlive.events.recall import Recalled
 from outlive.events.record import BLOB, RawRecord, Record, Recorded, decode, split
 from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot, unpack_snapshot
@@ -198,12 +199,48 @@ class Reading:
         found = self.within(work)
         return None if found is None else usable(found[0], stream, found[1])
 
+    def recall(self, stream: StreamId, limit: int) -> Recalled:
+        """Return what an entity is brought in from. See `LogReader.recall`."""
+        check_limit(limit)
+
+        def work(
+            txn: Txn,
+        ) -> tuple[bytes | None, Snapshot | None, list[tuple[RawRecord, bytes | None]]]:
+            number = self._number(txn, stream)
+            if not number:
+                return None, None, []
+            key = number_key(number)
+            row = txn.get(key, db=self._tables.open)
+            saved = None if row is None else txn.get(key, db=self._tables.snapshots)
+            found = None
+            if saved is not None:
+                version = self._version(txn, number)
+                found = usable(unpack_snapshot(number, bytes(saved)), stream, version)
+            after = Version(0) if found is None else found.version
+            records = self._onward(txn, stream, after, limit)
+            return None if row is None else bytes(row), found, records
+
+        row, found, records = self.within(work)
+        entry = None if row is None else decode_entry(row, stream)
+        after = Version(0) if found is None else found.version
+        return Recalled(entry, found, self._events(records, stream, after, limit))
+
     def read(self, stream: StreamId, after: Version, limit: int) -> list[Recorded]:
         """Return events of one stream. See `LogReader.read`."""
         check_limit(limit)
         check_after(after, lambda: self.version(stream))
+        records = self.within(lambda txn: self._onward(txn, stream, after, limit))
+        return self._events(records, stream, after, limit)
+
+    def _events(
+        self,
+        records: list[tuple[RawRecord, bytes | None]],
+        stream: StreamId,
+        after: Version,
+        limit: int,
+    ) -> list[Recorded]:
         found: list[Recorded] = []
-        for raw, blob in self.within(lambda txn: self._onward(txn, stream, after, limit)):
+        for raw, blob in records:
             found.extend(decode(raw, stream, self._codec, blob).recorded(after=after))
             if len(found) >= limit:
                 break

@@ -9,6 +9,7 @@ import pytest
 from outlive.events import (
     EventLog,
     Position,
+    Recalled,
     Snapshot,
     Version,
     WrongExpectedVersion,
@@ -133,6 +134,22 @@ class KeepingContract(StoreContract[L]):
         store.log.append(B, [], expected_version=over, entry=None).result(5)
         assert store.log.snapshot(A) is None
         assert store.log.snapshot(B) is None
+
+    def test_what_is_recalled_is_row_and_snapshot_and_the_events_beyond_it(
+        self, log: EventLog
+    ) -> None:
+        assert log.recall(A) == Recalled(None, None, [])
+        first = log.append(A, delta("1", "2"), expected_version=NONE, entry=RUNNING)
+        first.result(5)
+        assert log.recall(A) == Recalled(RUNNING, None, log.read(A))
+        log.append(A, delta("3"), expected_version=Version(2), snapshot=b"three").result(5)
+        log.append(A, delta("4", "5"), expected_version=Version(3), entry=WAITING).result(5)
+        saved = Snapshot(Version(3), Position(2), b"three")
+        assert log.recall(A) == Recalled(WAITING, saved, log.read(A, after=Version(3)))
+        assert texts(log.recall(A, limit=1).events) == ["4"]
+        log.append(A, delta("6"), expected_version=Version(5), entry=None).result(5)
+        assert log.recall(A) == Recalled(None, None, log.read(A))
+        assert texts(log.recall(A, limit=2).events) == ["1", "2"]
 
     def test_a_snapshot_without_events_is_refused_at_once(self, log: EventLog) -> None:
         with pytest.raises(ValueError, match="a snapshot"):
