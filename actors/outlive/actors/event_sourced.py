@@ -213,13 +213,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             MailboxFull: too many wait already.
             MailboxClosed: the actor has stopped.
         """
-        reply = LoopFuture[S]()
+        reply: LoopFuture[S] = LoopFuture()
         self.mailbox.offer(CommandEnvelope(command, reply, cause, command_id), reply)
         return reply
 
     def ask_first(self, command: C, *, command_id: str | None = None) -> LoopFuture[S]:
         """Have a command decided ahead of whatever waits. Call it on the loop."""
-        reply = LoopFuture[S]()
+        reply: LoopFuture[S] = LoopFuture()
         self.mailbox.put_back([CommandEnvelope(command, reply, command_id, command_id)])
         return reply
 

@@ -202,7 +202,7 @@ class Courier:
 
     async def _tell(self, message: Deliver, parcel: Parcel, cause: Position) -> object:
         """Return what the sender's actor is told. Raises what is no answer of the receiver."""
-        reply = LoopFuture[Any]()
+        reply: LoopFuture[Any] = LoopFuture()
         self._post.deliver(message.to, parcel.command, reply=reply, cause=cause, ends=parcel.ends)
         try:
             state = await reply

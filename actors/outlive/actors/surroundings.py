@@ -88,6 +88,6 @@ class Address:
 
     def ask(self, command: object) -> LoopFuture[Any]:
         """Send a command; the future is answered once it is durable."""
-        reply = LoopFuture[Any]()
+        reply: LoopFuture[Any] = LoopFuture()
         self._all.post.send(self._stream, command, reply=reply, cause=self._cause)
         return reply

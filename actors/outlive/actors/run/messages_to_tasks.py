@@ -30,7 +30,8 @@ def task_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundings
     call = notes.transcript.calls[call_id]
     task = call.task
     assert task is not None, "only a task is queued"
-    place = desk.admit(message.to, notes.agent_id, call.name)
+    begun = all.log.version(message.to) > 0
+    place = desk.admit(message.to, notes.agent_id, call.name, begun=begun)
     command = QueueTask(
         task_id=task.task_id,
         tool=call.name,

@@ -16,6 +16,7 @@ from outlive.actors.task.submitted import (
     EnqueueRequest,
     ResumeTaskRequest,
     RetryTaskRequest,
+    SteerRequest,
     TaskRequest,
 )
 from outlive.actors.tool import Tool
@@ -49,6 +50,7 @@ class TaskDoor:
         self._desk = surroundings.desk
         self._agents = surroundings.agents
         self._settings = settings
+        self._limits: dict[tuple[str, str], TaskLimits] = {}  # by agent and tool
 
     def prepare(
         self, stream: StreamId, request: TaskRequest
@@ -60,9 +62,10 @@ class TaskDoor:
             AgentNotFound, Refused: it cannot begin here.
             NotSuspended: it stands still.
         """
-        begins = isinstance(request, EnqueueRequest)
+        if isinstance(request, EnqueueRequest):
+            return self._enqueue(stream, request)
         command = self._command(stream, request)
-        if not begins and self._tasks.resident(stream) is None and not self._log.version(stream):
+        if self._tasks.resident(stream) is None and not self._log.version(stream):
             raise TaskNotFound(id_of(stream))
         task = self._tasks.at(stream)
         if isinstance(task, OpenEntry):
@@ -71,11 +74,9 @@ class TaskDoor:
             task = self._tasks.at_as_it_is(stream)
         return task.actor, command
 
-    def _command(self, stream: StreamId, request: TaskRequest) -> TaskCommand:
+    def _command(self, stream: StreamId, request: SteerRequest) -> TaskCommand:
         task_id = id_of(stream)
         match request:
-            case EnqueueRequest():
-                return self._queue(stream, request)
             case ResumeTaskRequest():
                 return ResumeTask(
                     task_id=task_id,
@@ -91,7 +92,9 @@ class TaskDoor:
             case _:
                 assert_never(request)
 
-    def _queue(self, stream: StreamId, request: EnqueueRequest) -> QueueTask:
+    def _enqueue(
+        self, stream: StreamId, request: EnqueueRequest
+    ) -> tuple[EventSourcedActor[Any, Any, Any], QueueTask]:
         agent = self._agents.get(request.agent_id)
         if agent is None:
             raise AgentNotFound(request.agent_id, tuple(self._agents))
@@ -102,8 +105,12 @@ class TaskDoor:
         problem = tool.problem_with(request.arguments)
         if problem is not None:
             raise Refused(f"{problem.kind}: {problem.message}")
-        place = self._desk.admit(stream, agent.id, tool.name)
-        return QueueTask(
+        task = self._tasks.at(stream)
+        if isinstance(task, OpenEntry):
+            raise NotSuspended(id_of(stream), task.status, "task")
+        begun = task.actor.version > 0
+        place = self._desk.admit(stream, agent.id, tool.name, begun=begun)
+        return task.actor, QueueTask(
             task_id=id_of(stream),
             tool=tool.name,
             arguments=request.arguments,
@@ -111,7 +118,7 @@ class TaskDoor:
             request_context=request.request_context,
             priority=request.priority,
             place=place.number,
-            limits=self._limits(agent, tool),
+            limits=self._limits_of(agent, tool),
             verdict=place.verdict,
             turn=place.turn,
             reason=place.reason,
@@ -119,8 +126,11 @@ class TaskDoor:
             hooked=any(self._all.layers_of_hooks(agent.id, tool.name)),
         )
 
-    def _limits(self, agent: Agent, tool: Tool[..., object]) -> TaskLimits:
+    def _limits_of(self, agent: Agent, tool: Tool[..., Any]) -> TaskLimits:
         """Return the limits of the tool's tasks; of one that has none, those it would have."""
+        found = self._limits.get((agent.id, tool.name))
+        if found is not None:
+            return found
         plan = plans_of(agent, self._settings).get(tool.name) or plan_of(
             Background(),
             own=False,
@@ -129,4 +139,5 @@ class TaskDoor:
             defaults=self._settings,
         )
         assert plan is not None, "what is said to be in the background has a plan"
+        self._limits[agent.id, tool.name] = plan.limits
         return plan.limits

@@ -137,15 +137,16 @@ class Desk:
         note(self._admission, task, entry, now_ns=now_ns)
         self._call()
 
-    def admit(self, task: StreamId, agent_id: str, tool: str) -> Place:
+    def admit(self, task: StreamId, agent_id: str, tool: str, *, begun: bool) -> Place:
         """Return what is to become of a task that is asked for.
 
-        Say `settled` when it has been recorded, or was not.
+        `begun`: it is on record already, and has its place. Say `settled` when it has been
+        recorded, or was not.
         """
         if task in self._places:
             return self._places[task]  # It could not be told before.
-        if self._admission.knows(task) or self._log.version(task):
-            return Place("queue", "", 0, 0)  # It has its place: this is a repeat.
+        if begun or self._admission.knows(task):
+            return Place("queue", "", 0, 0)
         verdict, turn = self._admission.admit(
             task,
             agent_id,

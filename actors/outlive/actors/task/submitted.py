@@ -40,4 +40,5 @@ class RetryTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="retry-tas
     by: str = ""
 
 
-TaskRequest: TypeAlias = EnqueueRequest | ResumeTaskRequest | CancelTaskRequest | RetryTaskRequest
+SteerRequest: TypeAlias = ResumeTaskRequest | CancelTaskRequest | RetryTaskRequest
+TaskRequest: TypeAlias = EnqueueRequest | SteerRequest
