@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from outlive.actors import (
     tool,
 )
 from outlive.actors.task.entity import TASK
-from outlive.events import Commit, LmdbLog, TaskQueued, Value, task_stream
+from outlive.events import Commit, LmdbLog, TaskQueued, Value, ViewBehind, task_stream
 from outlive.events.ids import NO_VERSION
 
 AGENT: Final = "bench"
@@ -38,13 +38,22 @@ def settings(at_once: int) -> BackgroundTasks:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, at_once: int, on_entry: Callable[[int], None]
+    folder: Path,
+    at_once: int,
+    on_entry: Callable[[int], None],
+    *,
+    gate: asyncio.Event | None = None,
 ) -> AsyncGenerator[Runtime]:
-    """Open a folder; `on_entry` is told of each body that is entered, and -1 of a model's."""
+    """Open a folder; `on_entry` is told of each body that is entered, and -1 of a model's.
+
+    The bodies go on once `gate` is open, if there is one.
+    """
 
     @tool(idempotent=True, background=Background(mode="awaited"))
     async def work(number: int, seconds: float = 0.0) -> int:
         on_entry(number)
+        if gate is not None:
+            await gate.wait()
         if seconds:
             await asyncio.sleep(seconds)
         return number
@@ -157,17 +166,23 @@ async def write_queue(folder: Path, tasks: int) -> None:
 
 async def dispatch_some(folder: Path, tasks: int, at_once: int) -> float:
     """Open a folder in which tasks wait; return the CPU microseconds that each dispatch takes."""
-    entered, used, all_entered = 0, 0.0, asyncio.Event()
+    entered, used = 0, 0.0
+    gate, all_entered = asyncio.Event(), asyncio.Event()
 
     def on_entry(_: int) -> None:
         nonlocal entered, used
         entered += 1
-        if entered == at_once:  # All slots have been taken once.
-            used = time.process_time()
-        elif entered == tasks + at_once:
+        if entered == tasks + at_once:
             used = time.process_time() - used
             all_entered.set()
 
-    async with opened(folder, at_once, on_entry):
+    async with opened(folder, at_once, on_entry, gate=gate) as runtime:
+        while True:  # The view of runs is built from the whole log, once.
+            with suppress(ViewBehind):
+                await runtime.runs.list(limit=1)
+                break
+        assert entered == at_once, "all slots are taken, and nobody gets any further"
+        used = time.process_time()
+        gate.set()
         await all_entered.wait()
     return used * 1e6 / tasks

@@ -138,12 +138,16 @@ def _in_line(sizes: Sizes, folder: Path, rounds: int) -> dict[int, list[float]]:
 def _killed(sizes: Sizes, folder: Path, rounds: int) -> list[float]:
     """Return the milliseconds from spawning a process until it has all slots at work."""
     found: list[float] = []
+    # Installed packages are compiled once; the first process here does that, too.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     with scratch(folder) as place:
         for program in ("queue", *["again"] * rounds):
             arguments = (program, place / "log", sizes.killed + sizes.at_once, sizes.at_once)
             command = [sys.executable, "-m", "benchmarks._tasks_process", *map(str, arguments)]
             spawned_ns = time.monotonic_ns()
-            with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
+            with subprocess.Popen(
+                command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True
+            ) as process:
                 assert process.stdout is not None
                 line = process.stdout.readline()
                 if not line:
