@@ -126,8 +126,8 @@ class Desk:
 
     def due(self, task: StreamId, now_ns: int) -> None:
         """The instant has come at which a task may be tried again."""
-        if self._closed or task in self._starting:
-            return
+        if self._closed or task in self._starting or self._admission.knows(task):
+            return  # It was told before, and its start may not be durable yet.
         entry = self._log.open_entry(task)
         if entry is None or entry.status != "queued":
             return

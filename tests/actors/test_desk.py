@@ -1,0 +1,70 @@
+"""Who gives the slots away, beside a log that takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from outlive.actors import (
+    Agent,
+    Background,
+    BackgroundTasks,
+    Retry,
+    Runtime,
+    ScriptedModel,
+    ToolContext,
+    tool,
+)
+from outlive.events import TaskState
+from outlive.events.task import TaskEvent, evolve
+from tests.support.machine import Machine
+
+ONE = BackgroundTasks(global_concurrency=1)
+
+
+@tool(read_only=True)
+async def crawl(seconds: float) -> None:
+    """Take a while."""
+    await asyncio.sleep(seconds)
+
+
+@tool(read_only=True, background=Background(retry=Retry(1, delay=1, jitter=0)))
+async def flaky(ctx: ToolContext) -> None:
+    """Work the second time."""
+    await asyncio.sleep(0.5)
+    if ctx.attempt == 1:
+        raise ConnectionError("busy")
+
+
+AGENTS = [Agent(id, model=ScriptedModel([]), tools=[crawl, flaky]) for id in "ab"]
+
+
+def running(machine: Machine) -> list[int]:
+    """Return how many tasks ran after each commit, as the log tells it."""
+    states: dict[str, TaskState] = {}
+    found: list[int] = []
+    for record in machine.log.read_all():
+        for event in record.events:
+            if isinstance(event, TaskEvent):
+                states[record.stream] = evolve(states.get(record.stream, TaskState()), event)
+        found.append(sum(state.status == "running" for state in states.values()))
+    return found
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.2, 0.7])
+def test_a_task_that_is_tried_again_keeps_the_slot_that_it_was_given(lag: float) -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> None:
+        ids = [await rt.tasks.enqueue("flaky", agent="a")]
+        ids += [await rt.tasks.enqueue("crawl", {"seconds": 0.5}, agent="b") for _ in range(5)]
+        found = await rt.tasks.wait(ids)
+        assert [task.status for task in found] == ["succeeded"] * 6
+        assert [attempt.outcome for attempt in found[0].attempts] == ["failed", "succeeded"]
+
+    machine.run(work, *AGENTS, background_tasks=ONE, lag=lag)
+    counts = running(machine)
+    assert max(counts) == 1
+    assert all(abs(one - next) <= 1 for one, next in pairwise(counts))
