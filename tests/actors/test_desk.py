@@ -68,3 +68,17 @@ def test_a_task_that_is_tried_again_keeps_the_slot_that_it_was_given(lag: float)
     counts = running(machine)
     assert max(counts) == 1
     assert all(abs(one - next) <= 1 for one, next in pairwise(counts))
+
+
+def test_a_wall_clock_that_is_set_back_makes_no_task_wait_longer() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> float:
+        task = await rt.tasks.enqueue("flaky", agent="a")
+        await asyncio.sleep(1)
+        machine.clock.set_forward(-3_600)
+        began_ns = machine.clock.monotonic_ns()
+        await rt.tasks.wait(task)
+        return (machine.clock.monotonic_ns() - began_ns) / 1e9
+
+    assert machine.run(work, *AGENTS) == pytest.approx(1.0, abs=0.2)

@@ -89,6 +89,7 @@ class Desk:
         self._starting: dict[StreamId, int] = {}  # told to start, under this number, not obeyed yet
         self._places: dict[StreamId, Place] = {}  # of tasks that are being asked for
         self._last_place = 0
+        self._rang_ns = 0  # the latest instant that has come
         self._last = _Start(0, _NOBODY, "")
         self._calling = False  # it is looked who may start in this turn of the loop, or the next
         self._closed = False
@@ -121,13 +122,14 @@ class Desk:
                 self._last = _Start(turn_in(entry), task, entry.summary["agent_id"])
         elif task == self._last.task:
             self._keep_turn()
-        note(self._admission, task, entry, now_ns=self._clock.now_ns())
+        note(self._admission, task, entry, now_ns=self._now_ns())
         self._call()
 
     def due(self, task: StreamId, now_ns: int) -> None:
         """The instant has come at which a task may be tried again."""
         if self._closed or task in self._starting or self._admission.knows(task):
             return  # It was told before, and its start may not be durable yet.
+        self._rang_ns = max(self._rang_ns, now_ns)
         entry = self._log.open_entry(task)
         if entry is None or entry.status != "queued":
             return
@@ -170,6 +172,10 @@ class Desk:
             self._admission.leave(task)
             self._call()
 
+    def _now_ns(self) -> int:
+        """Return the present instant: a wall clock that was set back undoes none that has come."""
+        return max(self._clock.now_ns(), self._rang_ns)
+
     def close(self) -> None:
         """Give no slot away any more."""
         self._closed = True
@@ -206,7 +212,7 @@ class Desk:
                 _log.error("command_refused", stream=task, reason=told(error))
             self._look_at(granted)
 
-        start = StartTask(now_ns=self._clock.now_ns(), turn=turn, worker=self.worker)
+        start = StartTask(now_ns=self._now_ns(), turn=turn, worker=self.worker)
         self._post.send(task, start, reply=reply)
         reply.when_set(answered)
 
