@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace as replace_field
 
-from outlive.actors import Agent
+from outlive.actors import Agent, BackgroundTasks
 from outlive.actors.replies import check_reply
 from outlive.actors.tool_attempt import idempotency_key
 from outlive.events import (
@@ -34,6 +34,12 @@ from outlive.events import (
     RunRecovered,
     RunResumed,
     RunStarted,
+    TaskRequeued,
+    TaskResolved,
+    TaskRetryScheduled,
+    TaskStarted,
+    TaskSucceeded,
+    TaskSuspended,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallResolved,
@@ -41,11 +47,12 @@ from outlive.events import (
     ToolCallSuspended,
     run_stream,
 )
-from outlive.events.ids import id_of
+from outlive.events.ids import id_of, kind_of
 from outlive.projections import read_run, run_result
 from outlive.testing._said import Hearing, Said, told
 from outlive.testing.kills._account import Line
 from outlive.testing.kills._evidence import Evidence
+from outlive.testing.kills._tasks import Task, Tasks, check_told
 
 Log: TypeAlias = LmdbReader | LmdbVisitor | EventLog
 
@@ -76,6 +83,8 @@ class Counted:
     events: int = 0
     owners: int = 0
     recoveries: int = 0
+    tasks: int = 0
+    tasks_at_once: int = 0
 
 
 def records_of(log: Log) -> Iterator[Record]:
@@ -95,6 +104,7 @@ def check_all(
     taken: Callable[[str], bool],
     observed: Iterable[Line],
     reply_to: Callable[[str], bytes | None],
+    background_tasks: BackgroundTasks | None = None,
 ) -> tuple[list[Problem], Counted]:
     """Return what does not hold, and what was found, when no process is left.
 
@@ -106,10 +116,13 @@ def check_all(
         taken: whether an idempotent sink has a key.
         observed: what the observer has written down.
         reply_to: what was replied to a command from the inbox, by its id.
+        background_tasks: the slots that tasks had.
     """
     problems = [Problem(error) for error in evidence.errors]
     counted, runs = Counted(), list[str]()
-    problems += _check_order(log, observed, counted, runs)
+    tasks = Tasks(agents, background_tasks or BackgroundTasks())
+    problems += _check_order(log, observed, counted, runs, tasks)
+    problems += [Problem(what, run_id) for what, run_id in tasks.problems()]
     problems += _check_nothing_is_left(log)
     effects = _Effects(log.log_id, evidence, agents, taken)
     said = _settled(evidence, reply_to, problems)
@@ -120,11 +133,12 @@ def check_all(
         found = [
             *check_run(events, _start_as_child(events) or start_of(run_id)),
             *_check_acknowledged(log, run_id, events, evidence),
+            *check_told((each.event for each in events), tasks.of(run_id)),
             *filter(None, map(hearing.problem, said.pop(run_id, []))),
         ]
         problems += [Problem(what, run_id) for what in found]
-        effects.add(run_id, events)
-    counted.runs = len(runs)
+        effects.add(run_id, events, tasks.of(run_id))
+    counted.runs, counted.tasks, counted.tasks_at_once = len(runs), tasks.count, tasks.most
     known = set(runs)
     told = {
         "its start was acknowledged": evidence.started,
@@ -162,7 +176,7 @@ def _settled(
 
 
 def _check_order(
-    log: Log, observed: Iterable[Line], counted: Counted, runs: list[str]
+    log: Log, observed: Iterable[Line], counted: Counted, runs: list[str], tasks: Tasks
 ) -> Iterator[Problem]:
     """Each record was observed once, in order; versions have no holes, epochs do not go back."""
     seen = iter([line for line in observed if line[0] == "record"])
@@ -174,8 +188,9 @@ def _check_order(
         if not differs and (line is None or line[1:] != expected):
             differs = True  # What comes after it would differ as well.
             yield Problem(f"where the log has {expected}, the observer saw {line and line[1:]}")
-        if record.first_version == 1:
+        if record.first_version == 1 and kind_of(record.stream) == "run":
             runs.append(id_of(record.stream))
+        tasks.take(record)
         if record.first_version != versions[record.stream] + 1:
             yield Problem(f"stream {record.stream!r} lacks what is before {record.first_version}")
         if record.epoch < epoch:
@@ -190,7 +205,9 @@ def _check_order(
 
 def _check_nothing_is_left(log: Log) -> Iterator[Problem]:
     for stream, entry in log.open_entries():
-        yield Problem(f"it is {entry.status}, and not over {entry.reason}".strip(), id_of(stream))
+        if entry.kind == "run":
+            what = f"it is {entry.status}, and not over {entry.reason}"
+            yield Problem(what.strip(), id_of(stream))
     for left in log.submitted():
         yield Problem("its start lies in the inbox still", id_of(left.stream))
 
@@ -264,17 +281,23 @@ class _Call:
     def take(self, event: Event) -> None:
         """Take an event of the call."""
         match event:
-            case ToolCallStarted():
+            case ToolCallStarted() | TaskStarted():
                 self.attempts += 1
                 self.repeats += self.asks
                 self.asks = False
-            case ToolCallSuspended():
+            case ToolCallSuspended() | TaskSuspended():
                 self.asks = True
-            case ToolCallFailed(retry_at_ns=int()) | ToolCallResolved(outcome="retry"):
+            case (
+                ToolCallFailed(retry_at_ns=int())
+                | TaskRetryScheduled()
+                | TaskRequeued()
+                | ToolCallResolved(outcome="retry")
+                | TaskResolved(outcome="retry")
+            ):
                 self.repeats += 1
-            case ToolCallResolved(outcome="completed"):
+            case ToolCallResolved(outcome="completed") | TaskResolved(outcome="completed"):
                 self.vouched = True
-            case ToolCallCompleted():
+            case ToolCallCompleted() | TaskSucceeded():
                 self.completed = True
             case ApprovalRequested():
                 self.consent = False
@@ -300,8 +323,8 @@ class _Effects:
         self._agents, self._taken = agents, taken
         self._calls: dict[tuple[str, str], list[tuple[str, str, _Call]]] = defaultdict(list)
 
-    def add(self, run_id: str, events: list[Recorded]) -> None:
-        """Add the calls of a run."""
+    def add(self, run_id: str, events: list[Recorded], tasks: Iterable[Task]) -> None:
+        """Add the calls of a run, and what became of those in the background."""
         agent_id, calls = "", dict[str, _Call]()
         for each in events:
             match each.event:
@@ -313,6 +336,11 @@ class _Effects:
                     call = calls.get(getattr(event, "call_id", ""))
                     if call is not None:
                         call.take(event)
+        for task in tasks:
+            call = calls.get(task.queued.call_id)
+            if call is not None:
+                for event in task.events:
+                    call.take(event)
         for call in calls.values():
             key = idempotency_key(self._log_id, RunId(run_id), call.requested)
             self._calls[agent_id, call.requested.name].append((run_id, key, call))

@@ -19,7 +19,7 @@ from outlive.actors import Runtime
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import Request, RunRequest, decode_request, encode_request
 from outlive.actors.steering import Steering
-from outlive.events import NotFound, Refused, StreamId
+from outlive.events import LogReader, NotFound, Refused, StreamId
 from outlive.events.ids import id_of
 from outlive.projections import Pending
 from outlive.testing._said import Said, told
@@ -54,6 +54,11 @@ class Noted(Steering):
         return submission
 
 
+def open_of(log: LogReader, kind: str) -> list[str]:
+    """Return the ids of the entities of a kind that are open."""
+    return [id_of(stream) for stream, entry in log.open_entries() if entry.kind == kind]
+
+
 class Person:
     """Speaks to one run after the other."""
 
@@ -68,7 +73,7 @@ class Person:
 
     async def look(self) -> None:
         """Look at what is open, and speak to one run: to one that is over as well."""
-        open_runs = [id_of(stream) for stream, _ in self._runtime.log.open_entries()]
+        open_runs = open_of(self._runtime.log, "run")
         runs = list({**self._known, **dict.fromkeys(open_runs)})
         if not runs:
             return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from outlive.actors import Agent, Steering
+from outlive.actors import Agent, BackgroundTasks, Steering, UntilIdle
 from outlive.events import InvalidDefinition
 from outlive.projections import Pending, Projection
 from outlive.testing.kills._account import Ledger
@@ -28,12 +28,17 @@ answered. What it leaves to chance it draws from `rng`.
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is played, when that is more than agents. See `Runtime`, and `People`."""
+    """What is played, when that is more than agents. See `Runtime`, and `People`.
+
+    All runs are started with `until_idle`, as `Runtime.start` has it.
+    """
 
     agents: Sequence[Agent]
     deps: object = None
     projections: Sequence[Projection] = ()
     people: People | None = None
+    background_tasks: BackgroundTasks | None = None
+    until_idle: bool | UntilIdle = False
 
 
 Make: TypeAlias = Callable[[Ledger], Sequence[Agent] | Setup]

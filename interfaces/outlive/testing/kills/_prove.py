@@ -51,6 +51,8 @@ def assert_survives_kills(
     - no answer, of models, tools or people, and no end is recorded twice;
     - what people were told of what they said (see `People`) is what the run came to by it, or a
       refusal that fits what the run was like;
+    - each background task has come to one end, its run was told of it once, and no more had a
+      slot at the same time than there are;
     - what tools wrote into the ledger is within their promise: with `in_doubt="fail"` at most
       once, with `"ask"` once more for each time a person wanted it, otherwise at least once if
       the call is completed, and with `Ledger.put` once; never without the consent it needs.
@@ -181,6 +183,7 @@ def _check(
             taken=ledger.taken,
             observed=observed.lines(),
             reply_to=visitor.reply,
+            background_tasks=setup.background_tasks,
         )
     finally:
         observed.close()
@@ -215,6 +218,8 @@ def _report(
         owners=counted.owners,
         takeovers=evidence.takeovers,
         recoveries=counted.recoveries,
+        tasks=counted.tasks,
+        tasks_at_once=counted.tasks_at_once,
         effects=sum(evidence.effects.values()) + len(evidence.asked),
         said=sum(not each.refusal for each, _ in evidence.said),
         refused=dict(evidence.refused),

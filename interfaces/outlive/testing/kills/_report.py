@@ -35,6 +35,8 @@ class Report:
     owners: int  # processes that have written to the log, one after the other
     takeovers: int  # visitors that became the owner
     recoveries: int  # runs that were taken up after a kill, a freeze or a close
+    tasks: int  # in the background
+    tasks_at_once: int  # that had a slot at the same time, at most
     effects: int  # what tools have noted in the ledger
     said: int  # what people have said, and was acknowledged
     refused: dict[str, int]  # what they were told otherwise, by the name of the error
@@ -51,6 +53,10 @@ class Report:
             f"{self.results:,} results; the log holds {self.runs:,} runs, {self.events:,} events",
             f"{self.effects:,} effects in the ledger",
         ]
+        if self.tasks:
+            lines.append(
+                f"{self.tasks:,} background tasks, {self.tasks_at_once:,} of them at the same time"
+            )
         if self.said:
             lines.append(f"{self.said:,} times people were heard; refused: {_listed(self.refused)}")
         if self.held_up:

@@ -153,6 +153,8 @@ def check_told(events: Iterable[Event], tasks: Sequence[Task]) -> Iterator[str]:
         if wanted.get(call_id) != received[0].task_id:
             yield f"call {call_id} was told the result of task {received[0].task_id!r}"
     for task in tasks:
+        if wanted.get(task.queued.call_id) != task.id:
+            yield f"task {task.id!r} answers call {task.queued.call_id}, which has not asked for it"
         if any(isinstance(event, TaskRequeued) for event in task.events):
             continue  # What it has come to since is in the task alone.
         call_id, status = task.queued.call_id, task.state.status

@@ -36,10 +36,9 @@ from outlive.events import (
     ViewFailed,
     WriterStuck,
 )
-from outlive.events.ids import id_of
 from outlive.projections import RunResult
 from outlive.testing.kills._account import Ledger
-from outlive.testing.kills._people import Person
+from outlive.testing.kills._people import Person, open_of
 from outlive.testing.kills._plan import Plan, Setup
 from outlive.testing.kills._victim import kill_me_at, write_output_to
 
@@ -69,6 +68,7 @@ class Program:
             agents=self.setup.agents,
             deps=self.setup.deps,
             projections=self.setup.projections,
+            background_tasks=self.setup.background_tasks,
             lease=self.plan.lease,
             max_recoveries=None,
             role=role,
@@ -160,13 +160,13 @@ class Worker(Program):
 
     async def _one(self, rt: Runtime, count: int) -> None:
         """Start a run, or, when many are open, see one of them to its end."""
-        open_runs = [id_of(stream) for stream, _ in rt.log.open_entries()]
+        open_runs = open_of(rt.log, "run")
         if len(open_runs) >= 2 * self.plan.runs_at_once * self.plan.processes:
             run_id = self.rng.choice(open_runs)
         else:
             run_id = self._draw(count)
             agent, text = self.plan.start_of(run_id, self.setup)
-            run = await rt.start(agent, text, run_id=run_id)
+            run = await rt.start(agent, text, run_id=run_id, until_idle=self.setup.until_idle)
             self.note("started", run_id, run.submitted)
         if self.rng.random() < 0.5:
             async for recorded in rt.observe(run_id):
@@ -210,14 +210,15 @@ class Finisher(Program):
             # What was put into the inbox, and not acknowledged. Nobody rings when it is empty.
             while rt.log.submitted():  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
-            for stream, _ in rt.log.open_entries():
-                await self._see_through(rt, id_of(stream))
+            for run_id in open_of(rt.log, "run"):
+                await self._see_through(rt, run_id)
+            await rt.tasks.wait(open_of(rt.log, "task"))
 
     async def _see_through(self, rt: Runtime, run_id: str, *, start: bool = False) -> None:
         try:
             if start:
                 agent, text = self.plan.start_of(run_id, self.setup)
-                await rt.start(agent, text, run_id=run_id)
+                await rt.start(agent, text, run_id=run_id, until_idle=self.setup.until_idle)
             result = await rt.result(run_id)
             for person in self.people(rt, 1):
                 while result.status == SUSPENDED:
