@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 from outlive.actors import (
@@ -20,7 +20,7 @@ from outlive.actors import (
     UntilIdle,
     tool,
 )
-from outlive.events import Record, StreamId, TaskQueued, TaskStarted
+from outlive.events import Event, Record, StreamId, TaskQueued, TaskStarted
 from outlive.events.ids import kind_of
 from outlive.testing.kills import Ledger, Setup
 
@@ -73,58 +73,53 @@ async def _read(seconds: float) -> str:
     return "read"
 
 
-class _Line:
-    """Who waits, and who was served last: the order of the starts, said as the log tells it."""
+class Order:
+    """The order in which tasks were started, as the log tells it, and what is wrong with it.
 
-    def __init__(self) -> None:
-        self.places: dict[str, dict[StreamId, int]] = {agent: {} for agent in AGENTS}
-        self.agents: dict[StreamId, str] = {}
-        self.tools: dict[StreamId, str] = {}
-        self.turn = 0
-        self.served = ""
-        self.waited = False  # of each agent several have waited since the last start
-        self.longest = 0
-
-
-def disorder(records: Iterable[Record]) -> Iterator[str]:
-    """Yield where the starts of tasks that are not narrowed by their tool have not followed.
-
-    The numbers of the starts grow; within an agent the oldest comes first; and where of each
-    agent many have waited all the time, the agents come in turn.
+    The numbers of the starts grow. Within an agent the oldest task comes first, and where many
+    of each agent have waited all the time, the agents come in turn. Tasks of the tool that has a
+    limit of its own may have to let others pass.
     """
-    line = _Line()
-    for record in records:
-        if kind_of(record.stream) != "task":
-            continue
-        for event in record.events:
-            if isinstance(event, TaskQueued):
-                line.agents[record.stream] = event.agent_id
-                line.tools[record.stream] = event.tool
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.problems: list[str] = []
+        self.longest = 0
+        """How many tasks waited at the same time, at most."""
+        self.in_turn = 0
+        """How many starts were another agent's turn, and were so."""
+        self._places: dict[str, dict[StreamId, int]] = {agent: {} for agent in AGENTS}
+        self._agents: dict[StreamId, str] = {}
+        self._turn, self._served = 0, ""
+        self._all_waited = False  # several tasks of each agent, since the last start
+        for record in records:
+            if kind_of(record.stream) == "task":
+                for event in record.events:
+                    self._take(record.stream, event)
+
+    def _take(self, task: StreamId, event: Event) -> None:
+        match event:
+            case TaskQueued():
+                self._agents[task] = event.agent_id
                 if event.tool != "look_up":
-                    line.places[event.agent_id][record.stream] = event.place
-            elif isinstance(event, TaskStarted):
-                yield from _follows(line, record.stream, event)
+                    self._places[event.agent_id][task] = event.place
+            case TaskStarted() if event.turn > self._turn:
+                self._started(task, event.turn)
+            case TaskStarted(attempt=1):
+                self.problems.append(f"{task} has turn {event.turn}, behind {self._turn}")
+            case _:  # One that is taken up after a kill keeps its slot, and the number.
+                pass
 
-
-def _follows(line: _Line, task: StreamId, start: TaskStarted) -> Iterator[str]:
-    agent = line.agents[task]
-    if start.turn <= line.turn:
-        if start.attempt == 1:
-            yield f"{task} has turn {start.turn}, behind {line.turn}"
-        return  # Taken up again after a kill, in the slot that it had.
-    waiting = line.places[agent]
-    place = waiting.pop(task, None)
-    if place is not None and waiting and place > min(waiting.values()):
-        yield f"{task} of agent {agent!r} was started before an older one: {waiting}"
-    expected = _next_to(line.served)
-    if line.waited and agent != expected:
-        yield f"{task}: the turn was agent {expected!r}'s, and not {agent!r}'s"
-    line.turn, line.served = start.turn, agent
-    # Who was asked for in the last moments may not have been in the line yet.
-    line.waited = all(len(each) > 5 for each in line.places.values())
-    line.longest = max(line.longest, sum(map(len, line.places.values())))
-
-
-def _next_to(agent: str) -> str:
-    after = [each for each in AGENTS if each > agent]
-    return (after or list(AGENTS))[0]
+    def _started(self, task: StreamId, turn: int) -> None:
+        agent = self._agents[task]
+        waiting = self._places[agent]
+        place = waiting.pop(task, None)
+        if place is not None and waiting and place > min(waiting.values()):
+            self.problems.append(f"{task} of agent {agent!r} came before an older one: {waiting}")
+        expected = AGENTS[(AGENTS.index(self._served) + 1) % len(AGENTS)] if self._served else agent
+        if self._all_waited and agent != expected:
+            self.problems.append(f"{task}: it was agent {expected!r}'s turn, not {agent!r}'s")
+        self.in_turn += self._all_waited
+        self._turn, self._served = turn, agent
+        # The last ones that were asked for may not have been in the line yet.
+        self._all_waited = all(len(each) > 5 for each in self._places.values())
+        self.longest = max(self.longest, sum(map(len, self._places.values())))
