@@ -21,6 +21,9 @@ Mode: TypeAlias = Literal["foreground", "deferred", "awaited"]
 CHOICE: Final = "_background"
 """The argument by which a model chooses, where it may."""
 
+PROGRESS_THROTTLE_S: Final = 0.5
+"""Between two events of one call's progress, where nobody says otherwise."""
+
 _NS: Final = 1_000_000_000
 _LARGEST: Final = 2**31
 
@@ -83,6 +86,8 @@ class BackgroundTasks(msgspec.Struct, frozen=True, kw_only=True):
         default_timeout: seconds, or a `timedelta`, for one attempt, where nobody says another
             one. None: no bound.
         default_retry: where nobody says another one.
+        progress_throttle: seconds, or a `timedelta`, from one event of a task's progress to the
+            next. What an attempt tells last is always recorded.
 
     Raises:
         InvalidDefinition: a value that cannot hold.
@@ -94,6 +99,7 @@ class BackgroundTasks(msgspec.Struct, frozen=True, kw_only=True):
     max_queued: int | None = None
     default_timeout: float | timedelta | None = 120
     default_retry: int | Retry = 0
+    progress_throttle: float | timedelta = PROGRESS_THROTTLE_S
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
@@ -110,6 +116,7 @@ class BackgroundTasks(msgspec.Struct, frozen=True, kw_only=True):
         if self.default_timeout is not None:
             seconds("default_timeout", self.default_timeout)
         as_retry(self.default_retry)
+        seconds("progress_throttle", self.progress_throttle)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):

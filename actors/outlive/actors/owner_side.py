@@ -22,6 +22,7 @@ from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
 from outlive.actors.replies import OBEYED, refusal
+from outlive.actors.retry import seconds
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.carrying_out import command_for, start_command
 from outlive.actors.run.commands import StartRun
@@ -126,6 +127,7 @@ class OwnerSide:
             plans={id: plans_of(agent, background_tasks) for id, agent in agents.items()},
             desk=self._desk,
             task_hooks=task_hooks,
+            progress_throttle=seconds("progress_throttle", background_tasks.progress_throttle),
         )
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries

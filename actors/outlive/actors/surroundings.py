@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
-from outlive.actors.background import Plan
+from outlive.actors.background import PROGRESS_THROTTLE_S, Plan
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.mail import Post
@@ -38,6 +38,7 @@ class Surroundings:
         plans: Mapping[str, Mapping[str, Plan]],
         desk: Desk,
         task_hooks: TaskHooks | None = None,
+        progress_throttle: float = PROGRESS_THROTTLE_S,
     ) -> None:
         self.log: Final = log
         self.post: Final = post
@@ -52,6 +53,7 @@ class Surroundings:
         self.plans: Final = plans  # by agent and tool: what is called in the background
         self.desk: Final = desk
         self.task_hooks: Final = task_hooks
+        self.progress_throttle: Final = progress_throttle  # seconds, of tasks
 
     def layers_of_hooks(self, agent_id: str, tool_name: str) -> list[TaskHooks | None]:
         """Return the hooks of the runtime, and those of agent and tool as far as they are known."""

@@ -10,6 +10,7 @@ from contextvars import copy_context
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from outlive.actors.abandoned import AbandonedThreads, NoThreads, ThreadCall
+from outlive.actors.background import PROGRESS_THROTTLE_S
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.retry import NO_RETRY, Retry
@@ -43,8 +44,6 @@ from outlive.events.values import canonical, digest
 T = TypeVar("T")
 Facts: TypeAlias = Callable[[], dict[str, Any]]
 """What a context is told about its call; asked only when the tool wants a context."""
-
-_THROTTLE: Final = 0.5  # seconds between two progress events of one call
 
 
 AttemptCommand: TypeAlias = (
@@ -89,6 +88,7 @@ class Limits(NamedTuple):
     timeout: float | None
     retry: Retry
     stall_timeout: float | None = None
+    progress_throttle: float = PROGRESS_THROTTLE_S
 
     @classmethod
     def of(cls, tool: Tool[..., Any]) -> Limits:
@@ -192,7 +192,7 @@ class ToolAttempt:
             raise AttemptEnded(self.effect.call_id, self.effect.attempt) from None
 
     def report_progress(self, done: float, total: float | None, note: str) -> None:
-        """Pass progress on, one event each half second and always the last one."""
+        """Pass progress on, one event each half second, or as configured; always the last one."""
         self._require_current()
         self._watch_for_a_stall()
         self._held = ReportProgress(
@@ -210,7 +210,9 @@ class ToolAttempt:
         self._throttle = None
         if held is not None and not self._over:
             self._home.tell(held)
-            self._throttle = self._loop.call_later(_THROTTLE, self._pass_progress_on)
+            self._throttle = self._loop.call_later(
+                self._limits.progress_throttle, self._pass_progress_on
+            )
 
     def _require_current(self) -> None:
         if self._over or self._ended:

@@ -107,7 +107,7 @@ class TaskWorld:
             self._all.agents[notes.agent_id].tools[effect.name],
             notes.call,
             home,
-            limits=_limits(notes.limits),
+            limits=_limits(notes.limits, self._all.progress_throttle),
             spread_by=self._stream,
             memos=notes.memos,
             answers=notes.answers,
@@ -161,7 +161,7 @@ class TaskWorld:
             self._all.effects.settle(self._stream, effect)
 
 
-def _limits(limits: TaskLimits) -> Limits:
+def _limits(limits: TaskLimits, progress_throttle: float) -> Limits:
     def seconds(length_ns: int | None) -> float | None:
         return None if length_ns is None else length_ns / 1e9
 
@@ -169,6 +169,7 @@ def _limits(limits: TaskLimits) -> Limits:
         timeout=seconds(limits.timeout_ns),
         retry=retry_of(limits),
         stall_timeout=seconds(limits.stall_timeout_ns),
+        progress_throttle=progress_throttle,
     )
 
 
