@@ -269,7 +269,11 @@ def reactions(react: Any) -> int:
 def hooked(hook: str, used: Tool[..., Any], *, cancel: bool = False) -> list[str]:
     """Return the statuses of the tasks that a hook was told of."""
     heard: list[str] = []
-    hooks = TaskHooks(**{hook: lambda info: heard.append(info.status)})
+
+    def hear(info: TaskInfo) -> None:
+        heard.append(info.status)
+
+    hooks = TaskHooks(**{hook: hear})
 
     async def work(rt: Runtime) -> None:
         task = await rt.tasks.enqueue(used, agent="a")

@@ -89,7 +89,8 @@ class Order:
         """How many starts were another agent's turn, and were so."""
         self._places: dict[str, dict[StreamId, int]] = {agent: {} for agent in AGENTS}
         self._agents: dict[StreamId, str] = {}
-        self._turn, self._served = 0, ""
+        self._turn: int = 0
+        self._served: str = ""
         self._all_waited = False  # several tasks of each agent, since the last start
         for record in records:
             if kind_of(record.stream) == "task":
