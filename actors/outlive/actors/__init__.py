@@ -3,6 +3,7 @@
 from outlive.actors.agent import Agent
 from outlive.actors.background import Background, BackgroundTasks
 from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
+from outlive.actors.cron import Cron
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import BlockingAskRefused
@@ -35,6 +36,7 @@ __all__ = [
     "Background",
     "BackgroundTasks",
     "BlockingAskRefused",
+    "Cron",
     "DuplicateStep",
     "EchoModel",
     "FilePart",

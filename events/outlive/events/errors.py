@@ -24,6 +24,7 @@ OutliveError
 │   ├── AttemptEnded           a tool goes on after its attempt was given up
 │   └── MailboxFull            too many commands wait for one run; try again later
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
+│   └── InvalidCron            a schedule that cannot be read, or names no day
 ├── UnserialisableValue        a value that cannot be stored
 ├── EventTooLarge              a value that is too large to be stored
 ├── InvalidCursor              a cursor that no page has handed out
@@ -282,6 +283,10 @@ class MailboxFull(Refused):
 
 class InvalidDefinition(OutliveError, ValueError):
     """An agent, tool or setting that cannot hold. Raised at construction."""
+
+
+class InvalidCron(InvalidDefinition):
+    """A schedule that cannot be read or that names no day, or a time zone unknown here."""
 
 
 class UnserialisableValue(OutliveError, TypeError):

@@ -1,0 +1,328 @@
+"""Schedules in cron's notation: what is read, what is refused, and when they are due."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import cast
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outlive.actors import Cron
+from outlive.events import InvalidCron
+
+MINUTE = timedelta(minutes=1)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+REFERENCE = json.loads(
+    (Path(__file__).parents[1] / "data" / "cron" / "next-runs.json").read_text(encoding="utf-8")
+)
+CASES: dict[str, list[dict[str, object]]] = {}
+for each in REFERENCE["cases"]:
+    CASES.setdefault(each["expr"], []).append(each)
+
+A_DATE = "2026-12-24T18:00:00"
+"""croner takes an instant for a schedule; here that is what `at` is for."""
+
+IMPOSSIBLE = "0 0 30 2 *"
+"""croner reads it, and says that it is never due; here it is refused at once."""
+
+
+def instants(texts: object) -> list[datetime]:
+    assert isinstance(texts, list)
+    return [datetime.fromisoformat(str(text)) for text in cast("list[object]", texts)]
+
+
+def following(cron: Cron, after: datetime, number: int) -> list[datetime]:
+    found: list[datetime] = []
+    while len(found) < number and (due := cron.next(found[-1] if found else after)) is not None:
+        found.append(due)
+    return found
+
+
+@pytest.mark.parametrize("expression", [expr for expr in CASES if expr != A_DATE])
+def test_it_is_due_when_the_reference_is(expression: str) -> None:
+    for case in CASES[expression]:
+        zone, after = str(case["tz"]), datetime.fromisoformat(str(case["from"]))
+        if "error" in case or expression == IMPOSSIBLE:
+            with pytest.raises(InvalidCron):
+                Cron(expression, zone)
+        elif not case["runs"]:
+            assert Cron(expression, zone).next(after) is None, case
+        else:
+            cron, runs = Cron(expression, zone), instants(case["runs"])
+            assert following(cron, after, REFERENCE["count"]) == runs, case
+            assert [cron.previous(due) for due in runs[1:]] == runs[:-1], case
+            assert cron.count(runs[0], runs[-1]) == len(runs) - 1, case
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("", "0 parts"),
+        ("* * *", "3 parts"),
+        ("* * * * * * * *", "8 parts"),
+        ("* " * 600, "1000 characters"),
+        (A_DATE, "1 parts"),
+        ("@every 5m", "none of @annually"),
+        ("@reboot", "none of @annually"),
+        ("60 * * * *", "minute '60': it goes from 0 to 59"),
+        ("* 24 * * *", "hour '24'"),
+        ("60 * * * * *", "second '60'"),
+        ("0 0 0 * *", "day of month '0'"),
+        ("0 0 32 * *", "day of month '32'"),
+        ("0 0 * 13 *", "month '13'"),
+        ("0 0 * * 8", "weekday '8'"),
+        ("0 0 0 1 1 * 1969", "year '1969'"),
+        ("0 0 0 1 1 * 2100", "year '2100'"),
+        ("-5 * * * *", "neither a number nor a name"),
+        ("٣ * * * *", "neither a number nor a name"),
+        ("5, * * * *", "neither a number nor a name"),
+        ("x * * * *", "neither a number nor a name"),
+        ("0 0 * FOO *", "neither a number nor a name"),
+        ("0 0 * * JAN", "neither a number nor a name"),
+        ("0 0 * JANUARY *", "neither a number nor a name"),
+        ("*/0 * * * *", "'0' is no step"),
+        ("*/61 * * * *", "'61' is no step"),
+        ("*/x * * * *", "'x' is no step"),
+        ("1/2/3 * * * *", "'2/3' is no step"),
+        ("5/15 * * * *", "write 5-59/15"),
+        ("0 22-2 * * *", "the range ends before it begins"),
+        ("0 0 * * FRI-MON", "the range ends before it begins"),
+        ("H * * * *", "'h'"),
+        ("H(0-9) * * * *", "'h"),
+        ("R * * * *", "'r'"),
+        ("0 0 W15 * *", "'w15'"),
+        ("0 0 32W * *", "'32'"),
+        ("0 0 1-5W * *", "'1-5'"),
+        ("0 0 * * L", "say which weekday"),
+        ("0 0 * * L5", "'l5'"),
+        ("0 0 * * 1#6", "the first to the fifth"),
+        ("0 0 * * 1#0", "the first to the fifth"),
+        ("0 0 * * 1#", "the first to the fifth"),
+        ("0 0 * * ++1", "'+1'"),
+        ("0 0 30 2 *", "no such day"),
+        ("0 0 31 4,6,9,11 *", "no such day"),
+        ("0 0 0 29 2 * 2027", "no such day"),
+    ],
+)
+def test_what_cannot_be_kept_to_is_refused_with_the_reason(expression: str, reason: str) -> None:
+    with pytest.raises(InvalidCron) as refused:
+        Cron(expression, "UTC")
+    assert reason in str(refused.value)
+
+
+def test_something_else_than_text_is_refused() -> None:
+    with pytest.raises(InvalidCron, match="text"):
+        Cron(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "", "../etc/passwd", "/etc/localtime", "UTC+1 "])
+def test_a_zone_that_nobody_knows_is_refused(zone: str) -> None:
+    with pytest.raises(InvalidCron, match="no time zone"):
+        Cron("@daily", zone)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("@yearly", "0 0 1 1 *"),
+        ("@ANNUALLY", "0 0 1 1 *"),
+        ("@monthly", "0 0 1 * *"),
+        ("@Weekly", "0 0 * * 0"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@hourly", "0 * * * *"),
+        ("  5\t4 * * *  ", "5 4 * * *"),
+        ("5 4 * * 7", "5 4 * * SUN"),
+        ("5 4 ? * ?", "5 4 * * *"),
+        ("5 4 * * 5-7", "5 4 * * FRI,SAT,SUN"),
+        ("0 5 4 * * *", "5 4 * * *"),
+        ("0 5 4 * * * *", "5 4 * * *"),
+        ("7-7 4 * * *", "7 4 * * *"),
+        ("5 4 * * 5L", "5 4 * * fri#l"),
+        ("5 4 * * 1-2#2", "5 4 * * 1#2,2#2"),
+    ],
+)
+def test_one_schedule_may_be_written_in_several_ways(one: str, other: str) -> None:
+    in_one, in_other = Cron(one, "Europe/Berlin"), Cron(other, "Europe/Berlin")
+    assert following(in_one, NOON, 5) == following(in_other, NOON, 5)
+
+
+def test_several_kinds_of_days_may_be_listed() -> None:
+    cron = Cron("0 0 LW,15W,3,L JAN,FEB *", "UTC")
+    assert [due.date() for due in following(cron, NOON, 7)] == [
+        date(2027, 1, 3),
+        date(2027, 1, 15),  # a Friday
+        date(2027, 1, 29),  # the last Friday
+        date(2027, 1, 31),
+        date(2027, 2, 3),
+        date(2027, 2, 15),
+        date(2027, 2, 26),
+    ]
+
+
+def test_days_and_weekdays_are_either_or_but_both_with_a_plus() -> None:
+    either, both = Cron("0 0 13 * 5#1", "UTC"), Cron("0 0 13 * +5", "UTC")
+    assert [due.day for due in following(either, NOON, 4)] == [4, 13, 1, 13]
+    assert [due.date() for due in following(both, NOON, 2)] == [
+        date(2027, 8, 13),
+        date(2028, 10, 13),
+    ]
+
+
+def test_a_schedule_that_is_over_names_no_more_instants() -> None:
+    cron = Cron("0 0 0 1 1 * 2020", "UTC")
+    assert cron.next(NOON) is None
+    assert cron.previous(NOON) == datetime(2020, 1, 1, tzinfo=UTC)
+    assert cron.previous(datetime(2020, 1, 1, tzinfo=UTC)) is None
+    assert cron.next(datetime(1, 1, 1, tzinfo=UTC)) == datetime(2020, 1, 1, tzinfo=UTC)
+    assert Cron("* * * * *", "UTC").next(datetime(9999, 12, 31, tzinfo=UTC)) is None
+    assert Cron("* * * * *", "UTC").previous(datetime(1, 1, 1, tzinfo=UTC)) is None
+
+
+def test_instants_are_aware_and_in_utc() -> None:
+    cron = Cron("0 9 * * *", "Asia/Tokyo")
+    due = cron.next(NOON.astimezone(ZoneInfo("America/New_York")) + timedelta(microseconds=1))
+    assert due is not None
+    assert due == datetime(2026, 11, 23, tzinfo=UTC)
+    assert due.tzinfo is UTC
+    for ask in (cron.next, cron.previous):
+        with pytest.raises(ValueError, match="no time zone"):
+            ask(datetime(2026, 11, 22))  # noqa: DTZ001  # what is refused
+
+
+def test_an_instant_comes_after_any_fraction_of_the_second_before_it() -> None:
+    cron, fraction = Cron("0 12 * * *", "UTC"), timedelta(microseconds=1)
+    assert cron.next(NOON - fraction) == NOON
+    assert cron.next(NOON) == NOON + timedelta(days=1)
+    assert cron.previous(NOON + fraction) == NOON
+    assert cron.previous(NOON) == NOON - timedelta(days=1)
+
+
+def test_without_a_zone_it_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert Cron("@daily").timezone == "Asia/Tokyo"
+    monkeypatch.setenv("TZ", ":Europe/Berlin")
+    assert Cron("@daily").timezone == "Europe/Berlin"
+    monkeypatch.setenv("TZ", "nonsense")
+    assert Cron("@daily").next(NOON) is not None
+
+
+def test_a_day_that_was_never_there_has_no_times() -> None:
+    """Samoa went from 29 to 31 December 2011 in one moment."""
+    fixed, shown = Cron("30 2 * * *", "Pacific/Apia"), Cron("0,30 2 * * *", "Pacific/Apia")
+    before = datetime(2011, 12, 29, 20, tzinfo=UTC)
+    local = ZoneInfo("Pacific/Apia")
+    days = [due.astimezone(local).date().day for due in following(fixed, before, 2)]
+    assert days == [31, 1]
+    assert [due.astimezone(local).day for due in following(shown, before, 3)] == [31, 31, 1]
+
+
+def test_a_great_many_instants_are_counted_by_days() -> None:
+    year = timedelta(days=365)
+    assert Cron("* * * * * *", "UTC").count(NOON, NOON + year) == 365 * 86_400
+    assert Cron("* * * * *", "Europe/Berlin").count(NOON, NOON) == 0
+    assert Cron("* * * * *", "UTC").count(NOON + year, NOON) == 0
+
+
+# ---- against a slow reading of the rule, minute by minute
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """A schedule as sets, and as it is written."""
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int] | None
+    weekdays: frozenset[int] | None
+
+    @property
+    def text(self) -> str:
+        fields = (self.minutes, self.hours, self.days, None, self.weekdays)
+        return " ".join("*" if f is None else ",".join(map(str, sorted(f))) for f in fields)
+
+    def shows(self, wall: datetime) -> bool:
+        return wall.minute in self.minutes and wall.hour in self.hours and self.on(wall.date())
+
+    def on(self, day: date) -> bool:
+        fits = [] if self.days is None else [day.day in self.days]
+        fits += [] if self.weekdays is None else [day.isoweekday() % 7 in self.weekdays]
+        return any(fits) or not fits
+
+
+CHANGES = [  # a zone, and a moment near to which its clocks were changed
+    ("America/New_York", datetime(2026, 3, 8, 7, tzinfo=UTC)),
+    ("America/New_York", datetime(2026, 11, 1, 6, tzinfo=UTC)),
+    ("Europe/Berlin", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+    ("Europe/Berlin", datetime(2026, 10, 25, 1, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 30, tzinfo=UTC)),
+    ("America/Sao_Paulo", datetime(2018, 11, 4, 3, tzinfo=UTC)),  # at midnight
+    ("America/Sao_Paulo", datetime(2018, 2, 18, 2, tzinfo=UTC)),
+    ("America/Nuuk", datetime(2026, 3, 29, 1, tzinfo=UTC)),  # over midnight
+    ("Africa/Casablanca", datetime(2026, 2, 15, 2, tzinfo=UTC)),  # twice within five weeks
+    ("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)),  # by a whole day
+    ("Asia/Kathmandu", datetime(1985, 12, 31, 18, 30, tzinfo=UTC)),  # at the end of a year
+]
+
+
+def due_minutes(drawn: Drawn, zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Look at the clock each minute, and remember which times of day were shown or passed over."""
+    fixed = len(drawn.minutes) == len(drawn.hours) == 1
+    seen: set[datetime] = set()
+    wall_before = (start - MINUTE).astimezone(zone).replace(tzinfo=None)
+    now = start
+    while now < end:
+        wall = now.astimezone(zone).replace(tzinfo=None, fold=0)
+        if not fixed:
+            due = drawn.shows(wall)
+        else:
+            passed = (wall_before + n * MINUTE for n in range(1, (wall - wall_before) // MINUTE))
+            due = any(drawn.shows(each) and each.date() == wall.date() for each in passed)
+            due |= drawn.shows(wall) and wall not in seen
+            seen.add(wall)
+        if due:
+            yield now
+        now, wall_before = now + MINUTE, wall
+
+
+def some(values: range, most: int) -> st.SearchStrategy[frozenset[int]]:
+    return st.frozensets(st.sampled_from(values), min_size=1, max_size=most)
+
+
+@given(
+    change=st.sampled_from(CHANGES),
+    drawn=st.builds(
+        Drawn,
+        minutes=some(range(0, 60, 15), 3) | st.just(frozenset(range(60))),
+        hours=some(range(24), 1) | some(range(5), 1) | some(range(24), 6),
+        days=st.none() | some(range(1, 32), 20),
+        weekdays=st.none() | some(range(7), 4),
+    ),
+)
+def test_it_is_due_whenever_a_clock_that_is_watched_says_so(
+    change: tuple[str, datetime], drawn: Drawn
+) -> None:
+    name, moment = change
+    start, end = moment - timedelta(days=1, hours=6), moment + timedelta(days=1, hours=6)
+    # The clock is watched from earlier on, so that what it shows twice is known.
+    watched = due_minutes(drawn, ZoneInfo(name), start - timedelta(days=1), end)
+    expected = [due for due in watched if due >= start]
+    cron = Cron(drawn.text, name)
+
+    forward = [due for due in following(cron, start - MINUTE, len(expected) + 1) if due < end]
+    assert forward == expected
+
+    backward: list[datetime] = []
+    due = cron.previous(end)
+    while due is not None and due >= start:
+        backward.append(due)
+        due = cron.previous(due)
+    assert backward[::-1] == expected
+    assert cron.count(start, end) == len(expected)
