@@ -25,7 +25,7 @@ from outlive.actors.owner_side import OwnerSide
 from outlive.actors.retry import seconds
 from outlive.actors.run.begun import has_begun, submitted
 from outlive.actors.run.handle import Run
-from outlive.actors.run.request import Input, start_request
+from outlive.actors.run.request import start_request
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import Request
 from outlive.actors.run_context import EMPTY, Functions
@@ -69,6 +69,7 @@ from outlive.events.ids import stream_id
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.events.lmdb_store.folder import folder_path
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
+from outlive.events.run.parts import Input
 from outlive.projections import (
     Projection,
     RunResult,

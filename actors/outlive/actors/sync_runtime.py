@@ -20,7 +20,6 @@ from outlive.actors.ids import Ids
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT, BlockingAskRefused
 from outlive.actors.run.handle import Run
-from outlive.actors.run.request import Input
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
@@ -45,6 +44,7 @@ from outlive.events import (
 from outlive.events.forks import Birthplace
 from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.taking import LEASE_S
+from outlive.events.run.parts import Input
 from outlive.projections import (
     Projection,
     RunResult,

@@ -22,6 +22,7 @@ from outlive.events.errors import (
     InvalidId,
     InvalidOffset,
     InvalidResumeValue,
+    InvalidSignal,
     LogClosed,
     LogError,
     LogFailed,
@@ -108,6 +109,7 @@ from outlive.events.run import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.signals import IfActive, IfIdle, Signal, SignalType
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
 from outlive.events.task import (
@@ -166,6 +168,8 @@ __all__ = [
     "Failure",
     "Fenced",
     "FilePart",
+    "IfActive",
+    "IfIdle",
     "ImagePart",
     "InvalidCron",
     "InvalidCursor",
@@ -173,6 +177,7 @@ __all__ = [
     "InvalidId",
     "InvalidOffset",
     "InvalidResumeValue",
+    "InvalidSignal",
     "LmdbLog",
     "LmdbReader",
     "LmdbVisitor",
@@ -227,6 +232,8 @@ __all__ = [
     "RunUnsuccessful",
     "RunWaiting",
     "SavedOffset",
+    "Signal",
+    "SignalType",
     "Snapshot",
     "StopAfterSteps",
     "StopOnText",

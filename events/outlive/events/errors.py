@@ -25,6 +25,7 @@ OutliveError
 │   └── MailboxFull            too many commands wait for one run; try again later
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
 │   └── InvalidCron            a schedule that cannot be read, or names no day
+├── InvalidSignal              a signal that nobody could be told
 ├── UnserialisableValue        a value that cannot be stored
 ├── EventTooLarge              a value that is too large to be stored
 ├── InvalidCursor              a cursor that no page has handed out
@@ -287,6 +288,15 @@ class InvalidDefinition(OutliveError, ValueError):
 
 class InvalidCron(InvalidDefinition):
     """A schedule that cannot be read or that names no day, or a time zone unknown here."""
+
+
+class InvalidSignal(OutliveError, ValueError):
+    """What is to be signalled cannot be. `field` tells what of it; nothing was written."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} of a signal: {reason}")
+        self.field = field
+        self.reason = reason
 
 
 class UnserialisableValue(OutliveError, TypeError):

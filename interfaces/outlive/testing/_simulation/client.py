@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from outlive.actors import Agent, Runtime, UntilIdle
-from outlive.actors.run.request import Input
 from outlive.events import Event, LogError, RunId, Version, run_stream
+from outlive.events.run.parts import Input
 from outlive.projections import Pending, RunResult
 from outlive.testing._durations import seconds_of
 from outlive.testing._simulation.process import Process
