@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,13 +26,13 @@ from outlive.projections import Pending, RunResult
 from outlive.testing import AgentMachine, World
 from outlive.testing.strategies import agents
 from tests.testing.scenarios import CASES, in_doubt_fails
-from tests.testing.scenarios_children import nested, two_children_and_a_tool
+from tests.testing.scenarios_children import nested, publisher, two_children_and_a_tool
 from tests.testing.scenarios_people import PEOPLE, wiping
 
 Make = Callable[[World], Sequence[Agent]]
 
 SAFE = sorted({case.agents for case in CASES if not case.at_most_once}, key=lambda a: a.__name__)
-ASKING = sorted({case.agents for case in PEOPLE}, key=lambda a: a.__name__)
+ASKING = sorted({publisher, *(case.agents for case in PEOPLE)}, key=lambda a: a.__name__)
 
 
 def examples(share: int) -> settings:
@@ -51,6 +52,7 @@ def _together(makers: Sequence[Make], world: World) -> list[Agent]:
             make.__name__,
             model=agent.model,
             tools=list(agent.tools.values()),
+            agents=list(agent.agents.values()),
             tool_concurrency=agent.tool_concurrency,
         )
         for make in makers
@@ -98,10 +100,7 @@ class AskingPeople(AgentMachine):
     """Runs that ask, as the scenarios of people do."""
 
     agents = staticmethod(asking_agents)
-    # A doubt is rarer than a question.
-    starts = st.tuples(
-        st.sampled_from([make.__name__ for make in [*ASKING, *3 * [wiping]]]), st.just("go")
-    )
+    starts = st.tuples(st.sampled_from([make.__name__ for make in ASKING]), st.just("go"))
     at_most_once = ("wiped",)
 
     def answers(self, asked: Pending) -> st.SearchStrategy[object]:
@@ -116,8 +115,21 @@ class AskingPeople(AgentMachine):
                 return st.sampled_from(["wiped by hand", 7])
 
 
+class InDoubt(AgentMachine):
+    """Runs that nobody asks anything, unless they are cut off."""
+
+    agents = staticmethod(wiping)
+    starts = st.tuples(st.just("agent"), st.just("go"))
+    at_most_once = ("wiped",)
+
+    def answers(self, asked: Pending) -> st.SearchStrategy[object]:
+        return st.sampled_from(["wiped by hand", 7])
+
+
 TestAskingPeople = AskingPeople.TestCase
 TestAskingPeople.settings = examples(2)
+TestInDoubt = InDoubt.TestCase
+TestInDoubt.settings = examples(4)
 TestScenarios = Scenarios.TestCase
 TestScenarios.settings = examples(2)
 TestAnyAgents = AnyAgents.TestCase
@@ -176,8 +188,9 @@ def test_an_agent_that_repeats_an_effect_under_another_key_is_found_out() -> Non
 
 @tool(in_doubt="retry")
 async def launch(ctx: ToolContext) -> str:
-    """Launch, whatever happened before."""
+    """Launch, whatever happened before, and watch it for a while."""
     ctx.deps.record("launch", ctx.idempotency_key)
+    await asyncio.sleep(60)
     return "launched"
 
 
@@ -210,9 +223,9 @@ def answers_are_forgotten(state: RunState, command: RunCommand) -> tuple[RunEven
     return () if isinstance(command, AnswerSuspension) else decide(state, command)
 
 
-def decisions_are_taken_back(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
-    if isinstance(command, DecideApproval) and command.call_id not in state.calls:
-        return ()  # Whatever was decided before.
+def a_no_is_forgotten(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+    if isinstance(command, DecideApproval) and not command.granted:
+        return ()
     return decide(state, command)
 
 
@@ -225,8 +238,8 @@ def the_end_is_denied(state: RunState, command: RunCommand) -> tuple[RunEvent, .
 @pytest.mark.parametrize(
     ("defect", "told"),
     [
-        (answers_are_forgotten, "still asked after"),
-        (decisions_are_taken_back, "it was obeyed. What may have come of it: "),
+        (answers_are_forgotten, "it was obeyed. What may have come of it: "),
+        (a_no_is_forgotten, "it was obeyed. What may have come of it: "),
         (the_end_is_denied, "it was refused: NotSuspended"),
     ],
 )

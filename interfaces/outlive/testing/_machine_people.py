@@ -124,7 +124,8 @@ class PeopleRules(RuleBasedStateMachine):
         self._spoken.append((stream, request))
         person = Person(self.simulation, self._reference.said)
         task = self.simulation.spawn(person.say(stream, request))
-        self._reference.runs[run_id].others.append(task)
+        started = run_id.partition(":")[0]  # A child run is one of that which was started.
+        self._reference.runs[started].others.append(task)
 
     @precondition(lambda self: bool(self._waited_for()))
     @rule()
@@ -208,6 +209,7 @@ class PeopleRules(RuleBasedStateMachine):
             for asked in simulation.pending():
                 simulation.drive(self._answer_at_last(person, asked))
             simulation.run_until_idle()
+            self._reference.check_told(simulation)  # Here, as it says why they are still asked.
             if not simulation.pending():
                 return
         raise AssertionError(f"still asked after {_MOST} answers: {simulation.pending()}")

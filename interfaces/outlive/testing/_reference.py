@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from outlive.actors import Agent
+from outlive.actors.sub_agents import with_sub_agents
 from outlive.events import RunCancelled, RunCompleted, RunFailed, RunStarted
+from outlive.events.ids import id_of
 from outlive.projections import RunResult
 from outlive.testing._outcome import check_observed
 from outlive.testing._retold import Retold
@@ -27,7 +29,8 @@ Effects = Mapping[tuple[str, str], int]
 class Alone:
     """What a run comes to when it is alone and nothing goes wrong."""
 
-    result: RunResult
+    result: RunResult | None
+    """None where the run was cancelled: alone it may wait for ever for what nobody has said."""
     effects: Effects
 
 
@@ -64,7 +67,7 @@ class Reference:
     def __init__(self, agents: Agents) -> None:
         self.runs: dict[str, KnownRun] = {}
         self._agents = agents
-        self._alone: dict[tuple[str, str, str, str], Alone] = {}
+        self._alone: dict[tuple[str, str, str, str, bool], Alone] = {}
         self._by_id: dict[str, Agent] | None = None
         self.said: list[Said] = []
         """What people have said, and were told."""
@@ -72,16 +75,16 @@ class Reference:
 
     def alone(self, run: KnownRun, said: Retold) -> Alone:
         """Return what a run comes to when nothing goes wrong and people say the same to it."""
-        key = (run.run_id, run.agent, run.input, said.key)
+        key = (run.run_id, run.agent, run.input, said.key, said.cancelled)
         found = self._alone.get(key)
         if found is None:
             with Simulation(self._agents, invariants=False) as simulation:
                 simulation.start(run.agent, run.input, run_id=run.run_id)
-                people = simulation.spawn(said.say_again(simulation.client, run.run_id))
+                people = simulation.spawn(said.say_again(simulation.client))
                 simulation.run_until_idle()
                 if people.done():
                     people.result()
-                result = simulation.result(run.run_id)
+                result = None if said.cancelled else simulation.result(run.run_id)
                 ledger = simulation.world.ledger
                 effects = Counter((entry.name, entry.key) for entry in ledger)
             found = self._alone[key] = Alone(result, effects)
@@ -135,7 +138,7 @@ class Reference:
         """
         if said and self._by_id is None:
             made = self._agents(World()) if callable(self._agents) else self._agents
-            self._by_id = {agent.id: agent for agent in made}
+            self._by_id = with_sub_agents(made)
         hearings: dict[str, Hearing] = {}
         for each in said:
             assert self._by_id is not None
@@ -159,9 +162,8 @@ class Reference:
             return
         again: Counter[str] = Counter()  # how often people wanted what is done under a key
         for run_id in self.runs:
-            said, log_id = self.retold(simulation, run_id), simulation.disk.store.log_id
-            for key, call_id in said.keys(log_id, run_id).items():
-                again[key] += said.again[call_id]
+            said = self.retold(simulation, run_id)
+            again.update(dict(said.again(simulation.disk.store.log_id)))
         for (name, key), count in often.items():
             # Another key is that of a step, or the tool's own: of whichever call.
             most = 1 + (again[key] if key in again else again.total())
@@ -171,8 +173,10 @@ class Reference:
 
     @staticmethod
     def retold(simulation: Simulation, run_id: str) -> Retold:
-        """Return what people have said to a run."""
-        return Retold(simulation.events(run_id))
+        """Return what people have said to a run, and to those that work for it."""
+        streams = (id_of(stream) for stream in simulation.disk.store.index)
+        family = (id for id in streams if id == run_id or id.startswith(f"{run_id}:"))
+        return Retold(run_id, {id: simulation.events(id) for id in family})
 
     def check_over(
         self,
@@ -199,11 +203,11 @@ class Reference:
             said = self.retold(simulation, run.run_id)
             alone = self.alone(run, said)
             possible.update(alone.effects)
-            if said.cancelled is not None:
+            if alone.result is None:
                 assert result.status == "cancelled", f"{run.run_id} was cancelled, and is {result}"
                 continue
             judge(said.with_what_people_vouch_for(alone.result, result), result)
-            wanted.update(_required(simulation, run.run_id, said, alone.effects))
+            wanted.update(said.required(simulation.disk.store.log_id, alone.effects))
         for observed in simulation.acknowledged.observed:
             last, end = observed.after + len(observed.seen), _end(simulation, observed.run_id)
             assert last >= end, (
@@ -217,20 +221,6 @@ class Reference:
             assert (name, key) in effects or name in at_most_once, (
                 f"effect {name!r} never happened under key {key!r}"
             )
-
-
-def _required(
-    simulation: Simulation, run_id: str, said: Retold, effects: Effects
-) -> Iterator[tuple[str, str]]:
-    """Yield the effects that have happened, unless a person has vouched for their call.
-
-    The key of a step does not tell whose it is: none is required then.
-    """
-    calls = said.keys(simulation.disk.store.log_id, run_id)
-    vouched = any(map(said.vouched_for, calls.values()))
-    for name, key in effects:
-        if not vouched or (key in calls and not said.vouched_for(calls[key])):
-            yield name, key
 
 
 def _end(simulation: Simulation, run_id: str) -> int:

@@ -1,10 +1,11 @@
-"""What people have said to a run, taken from its log, so that it can be said once more."""
+"""What people have said to a run and its child runs, taken from the log, to be said once more."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from outlive.events import (
     RequestedToolCall,
     RunCancelled,
     RunId,
+    RunNotFound,
     RunResumed,
     ToolCallCompleted,
     ToolCallInDoubt,
@@ -31,16 +33,87 @@ from outlive.events.values import canonical, digest
 from outlive.projections import RunResult, ToolMessage
 from outlive.testing._simulation.client import Client
 
+_PATIENCE: Final = 10_000  # seconds until a child run begins, if it does
+
 
 class Retold:
-    """What people have said to one run. Said to the same run again, it comes to the same.
+    """What people have said to a run and all below it, by their ids, `run_id` first.
 
-    But for what is not known to have happened: where a person has said what became of a call
-    in doubt, it need not have come to that.
+    Said to the same run again, it comes to the same. But for what is not known to have happened:
+    where a person has said what became of a call in doubt, it need not have come to that.
     """
 
+    def __init__(self, run_id: str, events: Mapping[str, Iterable[Event]]) -> None:
+        self._run_id = run_id
+        self._members = {id: _Heard(each) for id, each in events.items()}
+        self.cancelled: Final = self._members[run_id].cancelled
+        """Whether the run was."""
+        self.key: Final = digest(
+            *(part.encode() for id, each in self._members.items() for part in (id, each.key))
+        )
+        """Another one where something else was said."""
+
+    def again(self, log_id: str) -> Iterator[tuple[str, int]]:
+        """Yield the idempotency keys of all calls, and how often people wanted a repeat."""
+        for id, heard in self._members.items():
+            for key, call_id in heard.keys(log_id, id):
+                yield key, heard.again[call_id]
+
+    def required(self, log_id: str, effects: Iterable[tuple[str, str]]) -> Iterator[Any]:
+        """Yield those effects that must have happened: those that nobody vouches for.
+
+        The key of a step does not tell whose it is: none is required where somebody vouches.
+        """
+        calls = {
+            key: heard.vouched_for(call_id)
+            for id, heard in self._members.items()
+            for key, call_id in heard.keys(log_id, id)
+        }
+        vouched = any(calls.values())
+        for name, key in effects:
+            if not vouched or not calls.get(key, True):
+                yield name, key
+
+    def with_what_people_vouch_for(self, calm: RunResult, stormy: RunResult) -> RunResult:
+        """Return `calm`, with what people said came of calls in doubt, as `stormy` has it.
+
+        That is so, too, of calls that were answered by runs to which it was said.
+        """
+        above = f"{self._run_id}:"
+        vouched = set(self._members[self._run_id].vouched())
+        for id, heard in self._members.items():
+            if id.startswith(above) and any(heard.vouched()):
+                vouched.add(CallId(id.removeprefix(above).partition(":")[0]))
+        said = {
+            message.call_id: message
+            for message in stormy.messages
+            if isinstance(message, ToolMessage) and message.call_id in vouched
+        }
+        messages = tuple(
+            said.get(message.call_id, message) if isinstance(message, ToolMessage) else message
+            for message in calm.messages
+        )
+        return replace(calm, messages=messages)
+
+    async def say_again(self, client: Client) -> None:
+        """Say it to runs that are as these were, whenever they ask, until they are over."""
+        await asyncio.gather(*(self._say_to(client, id) for id in self._members))
+
+    async def _say_to(self, client: Client, run_id: str) -> None:
+        for _ in range(_PATIENCE):
+            try:
+                await self._members[run_id].say_again(client, run_id)
+            except RunNotFound:  # A child run: its parent has not got there yet.
+                await client.sleep(1)
+            else:
+                return
+
+
+class _Heard:
+    """What people have said to one run."""
+
     def __init__(self, events: Iterable[Event]) -> None:
-        self.cancelled: RunCancelled | None = None
+        self.cancelled = False
         self.again: Final[Counter[CallId]] = Counter()
         """How often people wanted a call to be repeated."""
         self._answers: dict[str, Value] = {}
@@ -77,21 +150,22 @@ class Retold:
             case ToolCallCompleted(call_id=call_id) if call_id in self._resolved:
                 self._results[call_id] = event.result
             case RunCancelled():
-                self.cancelled = event
+                self.cancelled = True
             case _:
                 pass
 
-    def keys(self, log_id: str, run_id: str) -> dict[str, CallId]:
-        """Return the calls of the run by their idempotency keys."""
-        return {
-            idempotency_key(log_id, RunId(run_id), call): call_id
-            for call_id, call in self._calls.items()
-        }
+    def keys(self, log_id: str, run_id: str) -> Iterator[tuple[str, CallId]]:
+        """Yield the calls of the run with their idempotency keys."""
+        for call_id, call in self._calls.items():
+            yield idempotency_key(log_id, RunId(run_id), call), call_id
+
+    def vouched(self) -> Iterator[CallId]:
+        """Yield the calls of which it is a person who has said what came of them."""
+        return (id for id, resolved in self._resolved.items() if resolved.outcome != "retry")
 
     def vouched_for(self, call_id: CallId) -> bool:
-        """Whether it is a person who has said what came of a call."""
-        resolved = self._resolved.get(call_id)
-        return resolved is not None and resolved.outcome != "retry"
+        """Whether that call is one of them."""
+        return call_id in self.vouched()
 
     async def say_again(self, client: Client, run_id: str) -> None:
         """Say it to a run that is as this one was, whenever it asks, until it is over."""
@@ -128,16 +202,3 @@ class Retold:
                 await client.resolve(run_id, call_id, error=resolved.note)
             case "completed":
                 await client.resolve(run_id, call_id, outcome=self._results[call_id])
-
-    def with_what_people_vouch_for(self, calm: RunResult, stormy: RunResult) -> RunResult:
-        """Return `calm`, with what people said came of calls in doubt, as `stormy` has it."""
-        said = {
-            message.call_id: message
-            for message in stormy.messages
-            if isinstance(message, ToolMessage) and self.vouched_for(message.call_id)
-        }
-        messages = tuple(
-            said.get(message.call_id, message) if isinstance(message, ToolMessage) else message
-            for message in calm.messages
-        )
-        return replace(calm, messages=messages)
