@@ -14,7 +14,7 @@ from outlive.actors.addresses import Addresses
 from outlive.actors.context import ToolContext
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.run import decide, entity
-from outlive.actors.run.commands import CallTool, Effect, FailToolCall
+from outlive.actors.run.commands import CallTool, Command, Effect, FailToolCall
 from outlive.actors.snapshots import StateCodec
 from outlive.actors.timers import Timers
 from outlive.events import CallId, Failure, RunState, StreamId, Value
@@ -44,16 +44,21 @@ def effect_before_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EventSourcedActor, "_append", act_at_once)
 
 
-def reply_before_commit(patch: pytest.MonkeyPatch) -> None:
+def reply_before_commit(of: type[Command]) -> Defect:
     """Who sent a command is answered when its events are appended, not when they are durable."""
-    append = _right(EventSourcedActor, "_append")
 
-    def answer_at_once(self: Any, *args: Any) -> None:
-        append(self, *args)
-        self._pending[-1].give()
-        self._pending[-1].envelope.reply_to = None
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        append = _right(EventSourcedActor, "_append")
 
-    patch.setattr(EventSourcedActor, "_append", answer_at_once)
+        def answer_at_once(self: Any, *args: Any) -> None:
+            append(self, *args)
+            if isinstance(self._pending[-1].envelope.message, of):
+                self._pending[-1].give()
+                self._pending[-1].envelope.reply_to = None
+
+        patch.setattr(EventSourcedActor, "_append", answer_at_once)
+
+    return plant
 
 
 def forgotten_in_outstanding(patch: pytest.MonkeyPatch) -> None:

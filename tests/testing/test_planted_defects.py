@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from outlive.actors import Agent, Retry, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.actors.run.commands import FailToolCall
+from outlive.actors.run.commands import (
+    AnswerSuspension,
+    CancelRun,
+    DecideApproval,
+    FailToolCall,
+    StartRun,
+)
 from outlive.events import (
     CallId,
     Failure,
@@ -34,6 +40,7 @@ from outlive.testing import (
 from outlive.testing.log_contract import LogContract
 from tests.testing import defects, scenarios
 from tests.testing.defects import Defect
+from tests.testing.scenarios_people import PEOPLE
 
 Check = Callable[[], object]
 
@@ -51,7 +58,7 @@ class Planted:
 
 def sweep(name: str, *, second_crashes: int = 0) -> Check:
     """A crash sweep over one of the scenarios."""
-    case = next(case for case in scenarios.CASES if case.name == name)
+    case = next(case for case in [*scenarios.CASES, *PEOPLE] if case.name == name)
     return lambda: assert_survives_crashes(
         case.play,
         case.agents,
@@ -191,9 +198,27 @@ PLANTED = [
     ),
     Planted(
         "reply before commit",
-        defects.reply_before_commit,
+        defects.reply_before_commit(StartRun),
         sweep("single tool"),
         "the start of one was acknowledged, and is not in the log",
+    ),
+    Planted(
+        "reply before commit, to who agrees",
+        defects.reply_before_commit(DecideApproval),
+        sweep("approve and decline"),
+        "the approval of one was acknowledged, and is not in the log",
+    ),
+    Planted(
+        "reply before commit, to who answers",
+        defects.reply_before_commit(AnswerSuspension),
+        sweep("suspended, two questions"),
+        "the answer of one was acknowledged, and is not in the log",
+    ),
+    Planted(
+        "reply before commit, to who cancels",
+        defects.reply_before_commit(CancelRun),
+        sweep("cancelled while suspended"),
+        "the end of one was acknowledged, and is not in the log",
     ),
     Planted(
         "effect forgotten by the entity",

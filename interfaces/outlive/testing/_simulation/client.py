@@ -8,7 +8,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from outlive.actors import Agent, Runtime, UntilIdle
-from outlive.events import Event, LogError, RunId, Version, run_stream
+from outlive.events import (
+    ApprovalDenied,
+    ApprovalGranted,
+    Event,
+    LogError,
+    RunCancelled,
+    RunId,
+    RunResumed,
+    RunStarted,
+    ToolCallResolved,
+    Version,
+    run_stream,
+)
 from outlive.events.run.parts import Input
 from outlive.projections import Pending, RunResult
 from outlive.testing._durations import seconds_of
@@ -43,7 +55,7 @@ class Client:
     """Calls the runtime of whatever process is up, and calls the next one when that one dies.
 
     All calls may be repeated without harm: the client draws the ids. It stands outside of the
-    simulated processes, so it outlives them.
+    simulated processes, so it outlives them. What is acknowledged to it has to be in the log.
     """
 
     def __init__(self, simulation: Simulation) -> None:
@@ -65,16 +77,12 @@ class Client:
         provider_options: Mapping[str, object] | None = None,
         until_idle: bool | UntilIdle = False,
     ) -> str:
-        """Start a run; return its id once it is acknowledged. See `Runtime.start`.
-
-        Raises:
-            AssertionError: it was acknowledged before it was in the log.
-        """
+        """Start a run; return its id once it is acknowledged. See `Runtime.start`."""
         agent_id = agent.id if isinstance(agent, Agent) else agent
         id = self._simulation.ids.run_id() if run_id is None else RunId(run_id)
 
-        async def start(rt: Runtime) -> str:
-            started = await rt.start(
+        async def start(rt: Runtime) -> None:
+            await rt.start(
                 agent_id,
                 input,
                 run_id=id,
@@ -83,13 +91,11 @@ class Client:
                 provider_options=provider_options,
                 until_idle=until_idle,
             )
-            return started.id
+            self._require("start", id, RunStarted)
 
-        started = await self.call(start)
-        if not self._simulation.disk.store.version(run_stream(started)):
-            raise AssertionError(f"the start of {started} was acknowledged, and is not in the log")
-        self._simulation.acknowledged.started[started] = None
-        return started
+        await self.call(start)
+        self._simulation.acknowledged.started[id] = None
+        return id
 
     async def result(self, run_id: str) -> RunResult:
         """Wait until a run is at rest. See `Runtime.result`."""
@@ -107,23 +113,48 @@ class Client:
         self, run_id: str, value: object, *, suspension: str | None = None, by: str = ""
     ) -> None:
         """Answer what a run asks. See `Runtime.resume`."""
-        await self.call(lambda rt: rt.resume(run_id, value, suspension=suspension, by=by))
+
+        async def resume(rt: Runtime) -> None:
+            await rt.resume(run_id, value, suspension=suspension, by=by)
+            self._require("answer", run_id, RunResumed, ApprovalGranted, ApprovalDenied)
+
+        await self.call(resume)
 
     async def approve(self, run_id: str, call_id: str, **how: Any) -> None:
         """Agree to a tool call. See `Runtime.approve`."""
-        await self.call(lambda rt: rt.approve(run_id, call_id, **how))
+
+        async def approve(rt: Runtime) -> None:
+            await rt.approve(run_id, call_id, **how)
+            self._require("approval", run_id, ApprovalGranted, call_id=call_id)
+
+        await self.call(approve)
 
     async def decline(self, run_id: str, call_id: str, *, reason: str = "") -> None:
         """Do not agree to a tool call. See `Runtime.decline`."""
-        await self.call(lambda rt: rt.decline(run_id, call_id, reason=reason))
+
+        async def decline(rt: Runtime) -> None:
+            await rt.decline(run_id, call_id, reason=reason)
+            self._require("denial", run_id, ApprovalDenied, call_id=call_id)
+
+        await self.call(decline)
 
     async def resolve(self, run_id: str, call_id: str, **how: Any) -> None:
         """Say what became of a tool call in doubt. See `Runtime.resolve`."""
-        await self.call(lambda rt: rt.resolve(run_id, call_id, **how))
+
+        async def resolve(rt: Runtime) -> None:
+            await rt.resolve(run_id, call_id, **how)
+            self._require("resolution", run_id, ToolCallResolved, call_id=call_id)
+
+        await self.call(resolve)
 
     async def cancel(self, run_id: str, reason: str = "") -> None:
         """End a run. See `Runtime.cancel`."""
-        await self.call(lambda rt: rt.cancel(run_id, reason))
+
+        async def cancel(rt: Runtime) -> None:
+            await rt.cancel(run_id, reason)
+            self._require("end", run_id, RunCancelled)
+
+        await self.call(cancel)
 
     async def pending(self) -> list[Pending]:
         """Return what waits for a person. See `RunsQuery.pending`."""
@@ -183,6 +214,13 @@ class Client:
             except asyncio.CancelledError:
                 if life.process.alive and not life.ended:
                     raise
+
+    def _require(self, what: str, run_id: str, *kinds: type[Event], call_id: str = "") -> None:
+        """What was just acknowledged is in the log."""
+        for event in self._simulation.events(run_id):
+            if isinstance(event, kinds) and call_id in ("", getattr(event, "call_id", "")):
+                return
+        raise AssertionError(f"the {what} of {run_id} was acknowledged, and is not in the log")
 
     async def _ended(self, task: asyncio.Task[Any], process: Process) -> None:
         """Wait until the task is done, or will never be."""
