@@ -45,3 +45,13 @@ def test_the_points_of_a_scenario_can_be_gone_through_by_hand(
         sim = simulation(agents, crash_at={point.number: "kill"})
         assert sim.drive(scenario(sim.client)) == "greeted"
         assert sim.deaths == 1
+
+
+def test_simulations_may_share_a_world_side_by_side(
+    simulation: SimulationFactory, world: World
+) -> None:
+    doomed, other = simulation(agents, crash_at={9: "kill"}), simulation(agents)
+    assert other.result(other.start("greeter", "go", run_id="other")).output == "greeted"
+    assert doomed.result(doomed.start("greeter", "go", run_id="doomed")).output == "greeted"
+    assert (doomed.deaths, other.deaths) == (1, 0)
+    assert sorted(world.counts("greeting").values()) == [1, 2]

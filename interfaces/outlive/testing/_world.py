@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from outlive.testing._simulation.baton import in_thread, sleep_in_thread
 from outlive.testing._simulation.guard import is_alive
-from outlive.testing._simulation.points import Points
 from outlive.testing._simulation.process import ProcessDied, here
 
 T = TypeVar("T")
@@ -29,19 +29,13 @@ class World:
 
     In a simulation, processes die before and after each effect, and what a process does after
     its death does not happen. Used without one, it just counts. Not for several threads at once,
-    but those of a simulation.
+    but those of a simulation. Simulations may share one, one after the other or side by side.
     """
 
     def __init__(self) -> None:
-        self._points = Points()
-        self._sleep: Callable[[float], None] | None = None
         self._sinks: dict[tuple[str, str], object] = {}
         self.ledger: Final[list[Happened]] = []
         """All that has happened, in order."""
-
-    def attach(self, points: Points, sleep: Callable[[float], None]) -> None:
-        """Be the world of a simulation."""
-        self._points, self._sleep = points, sleep
 
     def record(self, name: str, key: str, value: object = None) -> None:
         """Something happens outside that happens again when it is repeated: a mail is sent.
@@ -74,12 +68,11 @@ class World:
         Raises:
             RuntimeError: not in a sync tool of a simulation.
         """
-        if not is_alive():
-            return
-        if self._sleep is None:
+        if not in_thread():
             raise RuntimeError("World.sleep is for sync tools in a simulation")
-        self._sleep(seconds)
-        is_alive()
+        if is_alive():
+            sleep_in_thread(seconds)
+            is_alive()
 
     def counts(self, name: str) -> dict[str, int]:
         """Return how often each key of `name` has happened."""
@@ -95,11 +88,14 @@ class World:
 
     def _do(self, name: str, act: Callable[[], T], otherwise: T) -> T:
         process = here()
+        if process is None:
+            return act()
         if not is_alive():
             return otherwise
-        if not self._points.come_by(process, "before", f"effect {name!r}"):
+        what = f"effect {name!r}"
+        if not process.points.come_by(process, "before", what):
             raise ProcessDied
         result = act()
-        if not self._points.come_by(process, "after", f"effect {name!r}"):
+        if not process.points.come_by(process, "after", what):
             raise ProcessDied
         return result

@@ -125,6 +125,12 @@ class _Job:
         """Unwind the thread, outside of the dead process, in the loop's next turn."""
         self._loop.call_soon(self._turn, context=Context())
 
+    def sleep(self, seconds: float) -> None:
+        """On the job's own thread: let virtual time pass."""
+        over: Future[None] = Future()
+        self._loop.call_later(seconds, over.set_result, None)
+        self.wait(over)
+
     def wait(self, future: Future[T]) -> T:
         """On the job's own thread: give the baton back until `future` is done."""
         if not future.done():
@@ -173,10 +179,8 @@ def in_thread() -> bool:
     return _here.job is not None
 
 
-def sleep_in_thread(loop: SimulationLoop, seconds: float) -> None:
+def sleep_in_thread(seconds: float) -> None:
     """Let virtual time pass for the sync tool in whose thread this is called."""
     job = _here.job
     assert job is not None, "not in the thread of a sync tool"
-    over: Future[None] = Future()
-    loop.call_later(seconds, over.set_result, None)
-    job.wait(over)
+    job.sleep(seconds)

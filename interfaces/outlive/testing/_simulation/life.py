@@ -39,14 +39,14 @@ class Life:
 
     def __init__(
         self,
-        number: int,
+        process: Process,
         *,
         loop: SimulationLoop,
         disk: Disk,
         clock: Clock,
         make: Callable[[SimulatedLog], Runtime],
     ) -> None:
-        self.process: Final = Process(number)
+        self.process: Final = process
         self._loop = loop
         self.opened: Final[asyncio.Future[None]] = loop.create_future()
         self.log: Final = SimulatedLog(disk, self.process, loop, clock)

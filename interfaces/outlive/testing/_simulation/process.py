@@ -6,9 +6,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from outlive.events import OutliveError
+
+if TYPE_CHECKING:
+    from outlive.testing._simulation.points import Points
 
 HERE: Final[ContextVar[Process | None]] = ContextVar("outlive_simulated_process", default=None)
 """The process in which code runs; None outside of all, where a test and its clients are."""
@@ -33,8 +36,9 @@ class NotSimulable(OutliveError):
 class Process:
     """One life of a program, from its start to its end or its death."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, points: Points) -> None:
         self.number: Final = number
+        self.points: Final = points  # which it comes by
         self.alive = True
         self.frozen = False
         self.told = 0  # how often code in it was told that it is dead

@@ -20,7 +20,7 @@ from outlive.projections import Pending, RunResult, pending_of
 from outlive.testing._durations import seconds_of
 from outlive.testing._failure import is_failure, told
 from outlive.testing._invariants import Invariants
-from outlive.testing._simulation.baton import BatonThreads, sleep_in_thread
+from outlive.testing._simulation.baton import BatonThreads
 from outlive.testing._simulation.client import Acknowledged, Client
 from outlive.testing._simulation.clock import START, SimulatedClock
 from outlive.testing._simulation.disk import Disk, SimulatedLog
@@ -110,7 +110,6 @@ class Simulation:
         # Of their own, so that a death, which draws others, does not change them.
         self._process_ids: Final = SeededIds(Random(f"{seed} ids of processes"))
         self.world: Final = World() if world is None else world
-        self.world.attach(self.points, lambda seconds: sleep_in_thread(self.loop, seconds))
         self.client: Final = Client(self)
         self.acknowledged: Final = Acknowledged()
         self.deaths = 0
@@ -191,7 +190,7 @@ class Simulation:
         if self.life is not None or self._stopping or self.closed:
             return
         life = Life(
-            len(self._lives) + 1,
+            Process(len(self._lives) + 1, self.points),
             loop=self.loop,
             disk=self.disk,
             clock=self.clock,
