@@ -95,6 +95,8 @@ class World:
         what = f"effect {name!r}"
         if not process.points.come_by(process, "before", what):
             raise ProcessDied
+        if process.frozen and in_thread():
+            self.sleep(0)  # It goes on from here. An async tool cannot be stopped amid its code.
         result = act()
         if not process.points.come_by(process, "after", what):
             raise ProcessDied

@@ -139,16 +139,19 @@ class Disk:
             self.store, self._journal = store, kept
         return lost
 
-    def write(self, log: SimulatedLog, batch: list[Admitted]) -> list[int] | LogError | None:
-        """Write a batch of one owner's and settle its commits.
+    def may_write(self, log: SimulatedLog, what: str) -> bool:
+        """Whether a process goes on to write; or it dies over it, or is frozen."""
+        return self._points.come_by(log.process, "before", what) and log.process.goes_on
+
+    def write(
+        self, log: SimulatedLog, batch: list[Admitted], what: str
+    ) -> list[int] | LogError | None:
+        """Write a batch of one owner's and settle its commits. `what` is said of the point.
 
         Returns:
             The positions of the records that were made; an error, if the write failed; None,
             if its process died over it.
         """
-        what = f"commit {describe([admitted[0] for admitted in batch])}"
-        if not self._points.come_by(log.process, "before", what):
-            return None
         if log.epoch != self.store.epoch:
             return Fenced(log.epoch, self.store.epoch)
         failing = self._fails.pop(0) if self._fails else None
@@ -248,7 +251,12 @@ class SimulatedLog(MemoryLog):
             return
         batch, self._queue = self._queue, []
         commits = [admitted[0] for admitted in batch]
-        written = self._disk.write(self, batch)
+        what = f"commit {describe(commits)}"
+        if not self._disk.may_write(self, what):
+            self._queue = batch  # Of one that is frozen: it goes on from here.
+            self.flush_later()
+            return
+        written = self._disk.write(self, batch, what)
         if written is None:
             return
         if isinstance(written, LogError):
@@ -281,7 +289,7 @@ class SimulatedLog(MemoryLog):
     def close(self) -> None:
         """Write what has queued up, in good order."""
         if not self._closed and self.process.alive and self._failure is None:
-            while self._queue and not self._disk.wait(self):
+            while self._queue and self.process.goes_on and not self._disk.wait(self):
                 self._flush()
             self._disk.clean = self._has_written_all()
         super().close()

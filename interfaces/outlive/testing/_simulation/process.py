@@ -47,6 +47,11 @@ class Process:
         self.context.run(HERE.set, self)
         self._mourners: dict[Callable[[], None], None] = {}
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is neither dead nor frozen."""
+        return self.alive and not self.frozen
+
     def when_dead(self, callback: Callable[[], None]) -> None:
         """Call `callback` at its death; at once if it is dead."""
         if self.alive:
