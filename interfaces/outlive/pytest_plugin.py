@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outlive.testing import (
-        Agents,
         Point,
         RuntimeFactory,
-        Scenario,
         ScriptedModelFactory,
         SimulationFactory,
         VirtualClock,
@@ -152,14 +150,16 @@ def simulation(request: pytest.FixtureRequest, outlive_seed: int) -> Iterator[Si
 
 
 @pytest.fixture
-def crash_points(outlive_seed: int) -> Callable[[Scenario, Agents], list[Point]]:
-    """What tells the points of a scenario.
+def crash_points(outlive_seed: int) -> Callable[..., list[Point]]:
+    """What tells the points of a scenario, with this test's seed unless another one is given.
 
     `for point in crash_points(scenario, agents)`: see `outlive.testing.crash_points`.
     """
+    from functools import partial
+
     from outlive.testing import crash_points
 
-    return lambda scenario, agents: crash_points(scenario, agents, seed=outlive_seed)
+    return partial(crash_points, seed=outlive_seed)
 
 
 @pytest.fixture

@@ -12,7 +12,13 @@ import pytest
 from outlive import pytest_plugin
 from outlive.actors import Agent, EchoModel, Runtime, ToolCall, Turn
 from outlive.events import InvalidDefinition
-from outlive.testing import RuntimeFactory, RuntimeOptions, ScriptedModelFactory
+from outlive.testing import (
+    RuntimeFactory,
+    RuntimeOptions,
+    ScriptedModelFactory,
+    Simulation,
+    SimulationOptions,
+)
 
 ALONE = ("-p", "no:asyncio", "-p", "no:anyio")
 HEAD = """
@@ -201,6 +207,11 @@ def test_no_seeds_at_all_are_refused(pytester: pytest.Pytester) -> None:
 def test_a_factory_takes_all_options_of_a_runtime_but_those_of_its_log() -> None:
     options = inspect.signature(Runtime).parameters.keys() - {"path", "log"}
     assert RuntimeOptions.__annotations__.keys() == options
+
+
+def test_a_factory_takes_all_options_of_a_simulation() -> None:
+    options = inspect.signature(Simulation).parameters.keys() - {"agents"}
+    assert SimulationOptions.__annotations__.keys() == options
 
 
 def test_what_a_runtime_refuses_is_refused(runtime: RuntimeFactory) -> None:

@@ -47,6 +47,22 @@ def test_the_points_of_a_scenario_can_be_gone_through_by_hand(
         assert sim.deaths == 1
 
 
+def test_a_scenario_with_stand_ins_has_points_too(
+    crash_points: Callable[..., list[Point]],
+) -> None:
+    async def scenario(client: Client) -> str:
+        return (await client.run("greeter", "go")).output
+
+    made: list[World] = []
+
+    def deps(world: World) -> World:
+        made.append(world)
+        return world
+
+    assert crash_points(scenario, agents, deps=deps)
+    assert made
+
+
 def test_simulations_may_share_a_world_side_by_side(
     simulation: SimulationFactory, world: World
 ) -> None:

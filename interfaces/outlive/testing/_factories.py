@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,10 +85,16 @@ class SimulationOptions(TypedDict, total=False):
     seed: int
     world: World | None
     deps: Callable[[World], object] | None
+    functions: Functions
+    background_tasks: BackgroundTasks | None
     durability: Durability
     max_recoveries: int | None
+    save_every: int
+    at_most_once: Collection[str]
     invariants: bool
     restart_after: float
+    order: int
+    late: float
     start: datetime
     crash_at: Mapping[int, Fate] | None
 

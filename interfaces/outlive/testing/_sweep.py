@@ -247,10 +247,13 @@ def crash_points(
     *,
     deps: Callable[[World], object] | None = None,
     functions: Functions = EMPTY,
+    background_tasks: BackgroundTasks | None = None,
     seed: int = 0,
 ) -> list[Point]:
     """Return the points of a scenario, in order: for `Simulation(crash_at={number: "kill"})`."""
-    with Simulation(agents, deps=deps, functions=functions, seed=seed) as simulation:
+    with Simulation(
+        agents, deps=deps, functions=functions, background_tasks=background_tasks, seed=seed
+    ) as simulation:
         _outcome(scenario, simulation)
     return simulation.points.passed
 
