@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from outlive.actors import Agent, EchoModel, Runtime, ScriptedModel, Turn
 from outlive.events import run_stream
 from outlive.testing import Client, Point, Simulation, World, assert_survives_crashes
@@ -109,3 +111,16 @@ def test_a_process_that_was_replaced_while_it_was_frozen_finds_out_without_a_wri
         simulation.thaw()
         simulation.run_until_idle()
         following.result()
+
+
+def test_logs_are_kept_however_structlog_is_configured() -> None:
+    before = structlog.get_config()
+    try:
+        structlog.configure(processors=(structlog.processors.KeyValueRenderer(),))
+        with Simulation([SLOW], max_recoveries=0) as simulation:
+            simulation.start("slow", "go")
+            simulation.crash()
+            simulation.run_until_idle()
+            assert [line.event for line in simulation.logs if line.is_trouble]
+    finally:
+        structlog.configure(**before)

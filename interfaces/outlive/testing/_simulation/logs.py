@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, MutableMapping
+from collections.abc import Generator, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -61,7 +61,10 @@ class Logs:
     def kept(self) -> Generator[None]:
         """Keep what is logged in this `with`."""
         # In place: loggers that were made before hold this very list.
-        processors: list[Any] = structlog.get_config()["processors"]
+        configured: Iterable[Any] = structlog.get_config()["processors"]
+        processors = configured if isinstance(configured, list) else [*configured]
+        if processors is not configured:
+            structlog.configure(processors=processors)
         before = processors.copy()
         processors[:] = [self._keep]
         try:
