@@ -48,3 +48,8 @@ def cannot_be_made(ledger: Ledger) -> Setup:
     if any(line[0] == "open" for line in ledger.account.lines()):
         raise RuntimeError("only one process can have these")
     return _paying(lambda _: None)
+
+
+def makes_nothing(ledger: Ledger) -> None:
+    """It forgets to return what it has made."""
+    del ledger

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -454,3 +455,62 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidDefinition, match="not empty"):
         assert_survives_kills(make, folder=tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["no_such_module:make"], "there is no module 'no_such_module' to be found from"),
+        (["tests.testing.no_such:make"], "there is no module 'tests.testing.no_such'"),
+        (["tests.testing.killed_agents:nobody"], "has no 'nobody'"),
+        (["tests.testing.broken_agents:_SCRIPT"], "is no function, but"),
+        (
+            ["tests.testing.broken_agents:makes_nothing"],
+            "make returns agents, or a Setup, not None",
+        ),
+        (["tests.testing.killed_agents:make", "--folder", __file__], "is not a folder"),
+    ],
+)
+def test_a_command_that_is_mistyped_says_what_is_not_there(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 1
+    assert says in capsys.readouterr().err
+
+
+def states(group: int) -> str:
+    """Return in which state each process of a group is that lives: `T` is frozen."""
+    found = ""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # It has just ended.
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            found += state if int(its_group) == group and state != "Z" else ""
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_command_that_is_stopped_leaves_no_process_behind(tmp_path: Path) -> None:
+    words = ["tests.testing.killed_agents:make", "--seconds", "600", "--freezes", "0.9"]
+    harness = subprocess.Popen(
+        [sys.executable, "-m", "outlive.testing.kills", *words, "--folder", str(tmp_path / "kept")],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        late = time.monotonic() + 60
+        while "T" not in states(harness.pid):
+            with suppress(subprocess.TimeoutExpired):
+                harness.wait(timeout=0.05)
+                pytest.fail(f"it has ended by itself: {harness.communicate()[1]}")
+            assert time.monotonic() < late
+        harness.terminate()  # Ctrl-C comes to the same.
+        assert "stopped: nothing was checked" in harness.communicate(timeout=60)[1]
+        assert harness.returncode == 130
+        while states(harness.pid):  # The server that forks them off hears of it at last.
+            assert time.monotonic() < late + 60
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(harness.pid, signal.SIGKILL)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from outlive.events import OutliveError
 from outlive.testing.kills import KillsFailed, assert_survives_kills
 
+INTERRUPTED = 130
+"""What it ends with when somebody stops it, as a shell has it."""
+
+
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Kill, print what was found, and return 0 if everything held."""
+    """Kill, print what was found, and return 0 if everything held.
+
+    Ctrl-C and SIGTERM end it, with all processes that it has begun: a frozen one would stay.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m outlive.testing.kills",
         description="Kill and freeze processes that run your agents; check what they acknowledged.",
@@ -31,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--disk-mib", type=int, help="keep the log on a disk that small, and fill it (needs root)")
     add("--folder", type=Path, help="where everything is kept (default: a temporary one)")
     given = parser.parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         report = assert_survives_kills(
             given.make,
@@ -50,6 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (KillsFailed, OutliveError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped: nothing was checked", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(report)
     return 0
 

@@ -100,9 +100,12 @@ class Plan:
         return self.make.partition(":")[0] if isinstance(self.make, str) else self.make.__module__
 
     def setup(self, ledger: Ledger) -> Setup:
-        """Make the agents, in this process."""
-        made = self._function()(ledger)
-        setup = made if isinstance(made, Setup) else Setup(agents=made)
+        """Make the agents, in this process. Raises InvalidDefinition, and what `make` raises."""
+        made: Any = self._function()(ledger)
+        if not isinstance(made, Setup | list | tuple):
+            raise InvalidDefinition(f"make returns agents, or a Setup, not {made!r}")
+        agents = cast("Sequence[Agent]", made)
+        setup = made if isinstance(made, Setup) else Setup(agents=agents)
         known = [agent.id for agent in setup.agents]
         for agent in self.agents or known[:1] or [""]:
             if agent not in known:
@@ -113,9 +116,20 @@ class Plan:
         if not isinstance(self.make, str):
             return self.make
         module, _, name = self.make.partition(":")
-        found: Any = importlib.import_module(module)
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise  # It is there, and misses something itself.
+            raise InvalidDefinition(
+                f"there is no module {error.name!r} to be found from {str(Path.cwd())!r}"
+            ) from None
         for part in name.split("."):
+            if not hasattr(found, part):
+                raise InvalidDefinition(f"module {module!r} has no {name!r}")
             found = getattr(found, part)
+        if not callable(found):
+            raise InvalidDefinition(f"{self.make!r} is no function, but {found!r}")
         return cast("Make", found)
 
     def start_of(self, run_id: str, setup: Setup) -> tuple[str, str]:

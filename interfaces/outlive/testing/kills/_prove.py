@@ -88,6 +88,8 @@ def assert_survives_kills(
         place = Path(tempfile.mkdtemp(prefix="outlive-kills-"))
     else:
         place = Path(folder).absolute()
+        if place.exists() and not place.is_dir():
+            raise InvalidDefinition(f"{str(place)!r} is not a folder")
         if place.exists() and any(place.iterdir()):
             raise InvalidDefinition(f"the folder {str(place)!r} is not empty")
     keep = folder is not None
