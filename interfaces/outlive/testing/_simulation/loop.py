@@ -273,8 +273,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._running = True
         before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
         events._set_running_loop(self)  # noqa: SLF001  # as above
-        steps, pace = self.steps, self._pace(deadline)
         try:
+            steps, pace = self.steps, self._pace(deadline)
             while not done():
                 self._make_due_ready()
                 if self._keys:

@@ -429,6 +429,7 @@ class Simulation:
             return
         self.closed = True
         self.loop.after_step = None  # What is seen from here on is the end of the simulation.
+        self.points.most = None
         self.loop.ending = True
         for life in self._lives:
             if life.process.alive:
