@@ -49,8 +49,7 @@ SPENT = Usage(input_tokens=2, output_tokens=1)
 def says(run_id: RunId, message: Deliver, *events: Event) -> Any:
     """Return what a run with these events says."""
     notes = Notes()
-    for event in events:
-        notes.apply(event)
+    notes.apply(events)
     return parcel(message, run_id, notes, {"helper": HELPER})
 
 

@@ -351,7 +351,7 @@ class Addresses(Generic[S, C, X, R]):
 
         Where it stands still, or all is closed, the command is dropped and the reply fails.
         """
-        resident = self._bring_in(stream)
+        resident = self._residents.get(stream) or self._bring_in(stream)
         if isinstance(resident, Resident):
             resident.actor.mailbox.put(CommandEnvelope(command, reply, cause))
             return

@@ -156,10 +156,9 @@ class Agent:
         """The names of functions that the runtime has to know."""
         return tuple(one.name for one in self.stop_when if isinstance(one, StopFunction))
 
-    async def instructions_for(self, context: RunContext) -> str:
-        """Return what the model is told. Raises whatever a function of the user raises."""
-        if isinstance(self.instructions, str):
-            return self.instructions
+    async def made_instructions(self, context: RunContext) -> str:
+        """Return what a function tells the model. Raises whatever it raises."""
+        assert not isinstance(self.instructions, str), "there is no function"
         made = await ask(self.instructions, context)
         if not isinstance(made, str):
             raise TypeError(f"instructions are text, not {type(made).__name__}")

@@ -24,8 +24,9 @@ class Running:
 
     __slots__ = ("awaited", "given_up", "outcome", "task")
 
-    def __init__(self, task: asyncio.Task[None], *, awaited: bool) -> None:
-        self.task = task
+    task: asyncio.Task[None]
+
+    def __init__(self, *, awaited: bool) -> None:
         self.awaited = awaited  # by who closes
         self.outcome: object = None  # the command that records how it ended
         self.given_up = False  # its outcome is of no use any more
@@ -84,26 +85,25 @@ class EffectTable:
             return
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
-        task = self._loop.create_task(self.perform(stream, effect, body, failed))
-        effects[effect] = Running(task, awaited=awaited)
+        entry = effects[effect] = Running(awaited=awaited)
+        entry.task = self._loop.create_task(self.perform(stream, entry, body, failed))
 
     async def perform(
         self,
         stream: StreamId,
-        effect: Hashable,
+        entry: Running,
         body: Callable[[], Coroutine[Any, Any, None]],
         failed: Callable[[str], None],
     ) -> None:
         """Run `body()`, as the task that `start` has made: see there."""
-        task = asyncio.current_task()
         try:
             await body()
         except asyncio.CancelledError:
-            if not self.given_up(stream, effect):
+            if not (self.closed or entry.given_up):
                 self._loop.call_later(_PATIENCE, failed, "its task was cancelled")
             raise
         except BaseException as error:  # ours: nobody is left waiting for it
-            if isinstance(error, GeneratorExit) and running_task() is not task:
+            if isinstance(error, GeneratorExit) and running_task() is not entry.task:
                 raise  # Destroyed with its loop.
             _log.error("effect_broken", stream=stream, error=told(error))
             failed(f"{type(error).__name__}: {error}")
@@ -126,7 +126,8 @@ class EffectTable:
 
     def get(self, stream: StreamId, effect: Hashable) -> Running | None:
         """Return the running effect, if it is there."""
-        return self._running.get(stream, {}).get(effect)
+        effects = self._running.get(stream)
+        return None if effects is None else effects.get(effect)
 
     def settle(self, stream: StreamId, effect: Hashable, *, abandon: bool = False) -> None:
         """The outcome is recorded, or of no use: stop the effect if it still runs.
@@ -138,7 +139,8 @@ class EffectTable:
         if entry is None:
             return
         entry.given_up = True
-        self._look_again()
+        if self._settled is not None:
+            self._look_again()
         if entry.task.done():
             self._forget(stream, effect)
         else:

@@ -26,7 +26,8 @@ class CommandEnvelope(Envelope[Any]):
         cause: Position | str | None = None,
         command_id: str | None = None,
     ) -> None:
-        super().__init__(command, reply_to)
+        self.message = command  # Not by way of Pykka's own: there are very many of them.
+        self.reply_to = reply_to
         self.cause = cause
         self.command_id = command_id
 

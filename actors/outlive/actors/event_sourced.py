@@ -38,7 +38,6 @@ from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.snapshots import codec_of, restored
 from outlive.events import (
     Commit,
-    Committed,
     Event,
     EventLog,
     LogError,
@@ -78,9 +77,7 @@ class _Pending(Generic[S]):
         self.waiting: list[_Answer] = []  # decided upon this state, without events
 
     def give(self) -> None:
-        """Answer the one who sent the command, now that the commit is acknowledged."""
-        if self.envelope.reply_to is None:
-            return
+        """Answer the one who waits for it, now that the commit is acknowledged."""
         reply = cast("LoopFuture[Any]", self.envelope.reply_to)
         if self._error is not None:
             reply.fail(self._error)
@@ -361,7 +358,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         version = Version(self._version + len(events))
         grown = version - self._saved_at
         due = grown >= self._save_every and bool(events) and entry is not None
-        if events:
+        if events and self._row_changed is not None:
             self._tell_row(entry)
         try:
             commit = self._log.append(
@@ -402,12 +399,18 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._unwind(pending, commit)
             return
         if not self.gone:
-            self._try_to_act(pending, commit.outcome)
-        pending.give()
+            try:
+                self._world.committed(pending.events, commit.outcome.last_version)
+                self._act(pending.state, pending.entry, commit.outcome.position)
+            except BaseException as error:  # noqa: BLE001  # the commit stands; who watches goes on from it
+                self._broken(error)
+        if pending.envelope.reply_to is not None:
+            pending.give()
         for answer in pending.waiting:
             answer.give()
         self.tell_if_idle()
-        self._tell_if_drained()
+        if self._drained is not None:
+            self._tell_if_drained()
 
     def _tell_if_drained(self) -> None:
         if self._drained is not None and not self._pending:
@@ -419,16 +422,12 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self.tell_if_idle()
 
     def tell_if_idle(self) -> None:
-        """Say so, if nothing is on its way. Call it on the loop."""
+        """Say so, if nothing is on its way and nothing owed. Call it on the loop."""
+        entry = self._entry
+        if entry is not None and entry.owes and not entry.over:
+            return  # As nearly always: seen at once, since each commit comes through here.
         if not self.busy and not self.gone:
             self._idle()
-
-    def _try_to_act(self, pending: _Pending[S], outcome: Committed) -> None:
-        try:
-            self._world.committed(pending.events, outcome.last_version)
-            self._act(pending.state, pending.entry, outcome.position)
-        except BaseException as error:  # noqa: BLE001  # the commit stands; who watches goes on from it
-            self._broken(error)
 
     def _act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
         """Perform what the commit made outstanding; let go of what is owed no more."""

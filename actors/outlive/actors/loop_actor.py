@@ -233,6 +233,10 @@ class Mailbox:
         """Take the next message. Raises IndexError when there is none."""
         return self._messages.popleft()
 
+    def take(self) -> Envelope[Any] | None:
+        """Take the next message, if there is one."""
+        return self._messages.popleft() if self._messages else None
+
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._messages
@@ -261,16 +265,16 @@ class Mailbox:
 class _Flag:
     """`threading.Event` without its condition: 56 bytes in the place of 1.2 KB."""
 
-    __slots__ = ("_set",)
+    __slots__ = ("up",)
 
     def __init__(self) -> None:
-        self._set = False
+        self.up = False
 
     def is_set(self) -> bool:
-        return self._set
+        return self.up
 
     def set(self) -> None:
-        self._set = True
+        self.up = True
 
 
 class LoopActor(pykka.Actor):
@@ -314,16 +318,17 @@ class LoopActor(pykka.Actor):
         self.mailbox.unbind()
 
     def _drain(self) -> None:
-        mailbox = self.mailbox
+        mailbox, stopped = self.mailbox, cast("_Flag", self.actor_stopped)
         for _ in range(_BURST):
             if self._detached:
                 return
-            if self.actor_stopped.is_set():
+            if stopped.up:
                 self._refuse_the_rest()
                 return
-            if mailbox.empty():
+            envelope = mailbox.take()
+            if envelope is None:
                 break
-            self._process(mailbox.get())
+            self._process(envelope)
         if not self._detached:
             mailbox.rest()
 

@@ -82,7 +82,7 @@ class Address:
     def conclude(self, outcome: object) -> None:
         """Say how the effect ended. Kept until that is recorded."""
         self._all.effects.conclude(self._stream, self._effect, outcome)
-        self.tell(outcome)
+        self._all.post.send(self._stream, outcome, cause=self._cause)
 
     def tell(self, command: object) -> None:
         """Send a command."""

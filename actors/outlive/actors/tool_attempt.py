@@ -256,7 +256,8 @@ class ToolAttempt:
         if timeout is not None:
             message = f"no result within {timeout:g} s; its outcome is unknown"
             self._deadline = self._loop.call_later(timeout, self._out_of_time, message)
-        self._watch_for_a_stall()
+        if self._limits.stall_timeout is not None:
+            self._watch_for_a_stall()
         try:
             outcome = await self._outcome(call, facts)
         except asyncio.CancelledError:

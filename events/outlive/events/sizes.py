@@ -32,21 +32,23 @@ class Size:
     def add(self, value: object, *, room: int = 0) -> None:
         """Count a plain value, and `room` for what stands around it. Raises EventTooLarge."""
         self._bytes += len(_encode(value)) + room
-        self._check()
+        if self._bytes > MAX_VALUE_BYTES:
+            self._refuse()
 
     def add_text(self, text: str) -> None:
         """Count a piece of text, of which there may be many. Raises EventTooLarge."""
         self._bytes += len(text) if text.isascii() else len(text.encode())
         if self._bytes > MAX_VALUE_BYTES:
-            self._check()
+            self._refuse()
 
-    def _check(self) -> None:
-        if self._bytes > MAX_VALUE_BYTES:
-            raise EventTooLarge(self._bytes, MAX_VALUE_BYTES)
+    def _refuse(self) -> None:
+        raise EventTooLarge(self._bytes, MAX_VALUE_BYTES)
 
 
 def check_size(*values: object) -> None:
     """Raise EventTooLarge unless the plain values can be stored together in one event."""
-    size_bytes = sum([len(_encode(value)) for value in values])
+    size_bytes = 0
+    for value in values:
+        size_bytes += len(_encode(value))
     if size_bytes > MAX_VALUE_BYTES:
         raise EventTooLarge(size_bytes, MAX_VALUE_BYTES)

@@ -24,11 +24,10 @@ def arguments_digest(arguments: dict[str, Value]) -> str:
 
 
 def with_approvals(
-    answer: CompleteModelCall, agent: Agent, functions: Functions, now_ns: int
+    answer: CompleteModelCall, agent: Agent, functions: Functions
 ) -> CompleteModelCall:
     """Return the model's answer, with what somebody must agree to."""
-    if not agent.asks_people:
-        return answer
+    now_ns = answer.now_ns
     calls = tuple(_with_approval(call, agent, functions, now_ns) for call in answer.tool_calls)
     return replace(answer, tool_calls=calls)
 

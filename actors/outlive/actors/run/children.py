@@ -44,8 +44,6 @@ def child_run_id(parent: RunId, call_id: CallId) -> RunId:
 
 def with_children(answer: CompleteModelCall, agent: Agent, run_id: RunId) -> CompleteModelCall:
     """Return the model's answer, with the runs that are to answer calls of sub-agents."""
-    if not agent.agents:
-        return answer
 
     def planned(index: int, call: PlannedCall) -> PlannedCall:
         sub_agent = agent.agents.get(call.name)

@@ -197,15 +197,17 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
     if not _is_model_current(state, command.step, command.attempt):
         return ()
     calls = tuple(
-        RequestedToolCall(
-            call_id=CallId(f"{command.step}.{index}"),
-            name=planned.name,
-            arguments=planned.arguments,
-            provider_id=planned.provider_id,
-            child=planned.child,
-            task=planned.task,
-        )
-        for index, planned in enumerate(command.tool_calls)
+        [
+            RequestedToolCall(
+                call_id=CallId(f"{command.step}.{index}"),
+                name=planned.name,
+                arguments=planned.arguments,
+                provider_id=planned.provider_id,
+                child=planned.child,
+                task=planned.task,
+            )
+            for index, planned in enumerate(command.tool_calls)
+        ]
     )
     completed = ModelCallCompleted(
         step=command.step,
@@ -220,21 +222,20 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
     )
     if not calls:
         return answered(state, completed, command)
-    refused = (
-        ToolCallFailed(call_id=call.call_id, attempt=0, error=planned.problem)
-        for call, planned in zip(calls, command.tool_calls, strict=True)
-        if planned.problem is not None
-    )
-    asked = (
-        ApprovalRequested(
-            call_id=call.call_id,
-            name=call.name,
-            digest=planned.approval.digest,
-            expires_at_ns=planned.approval.expires_at_ns,
-        )
-        for call, planned in zip(calls, command.tool_calls, strict=True)
-        if planned.approval is not None and planned.problem is None
-    )
+    refused: list[RunEvent] = []
+    asked: list[RunEvent] = []
+    for call, planned in zip(calls, command.tool_calls, strict=True):
+        if planned.problem is not None:
+            failed = ToolCallFailed(call_id=call.call_id, attempt=0, error=planned.problem)
+            refused.append(failed)
+        elif planned.approval is not None:
+            consent = ApprovalRequested(
+                call_id=call.call_id,
+                name=call.name,
+                digest=planned.approval.digest,
+                expires_at_ns=planned.approval.expires_at_ns,
+            )
+            asked.append(consent)
     return go_on(state, completed, *refused, *asked)
 
 

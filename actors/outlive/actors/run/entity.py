@@ -20,7 +20,7 @@ def outstanding(state: RunState) -> dict[Effect, None]:
     for call_id, call in state.calls.items():
         if call.status == "started":
             effects[CallTool(call_id, call.name, call.attempt)] = None
-    if state.checking:
+    if state.stop_when and state.checking:
         effects[CheckStop(state.step, state.checks)] = None
     if state.mail.outbox:
         for message in deliveries(state.mail):
@@ -32,7 +32,9 @@ def open_entry(state: RunState) -> OpenEntry | None:
     """Return the run's row of the open table; None when it is over and owes nothing."""
     if state.status not in ("running", "suspended"):
         return _last_entry(state) if state.mail.outbox else None
-    owes = state.model_attempt is not None or state.checking or bool(state.mail.outbox)
+    owes = state.model_attempt is not None or bool(state.mail.outbox)
+    if state.stop_when:
+        owes = owes or state.checking
     wake_at_ns = state.rests_until_ns
     if state.model_wait is not None:
         wake_at_ns = state.model_wait.wake_at_ns
@@ -49,7 +51,7 @@ def open_entry(state: RunState) -> OpenEntry | None:
         summary["waiting_for"] = str(people)
     return OpenEntry(
         kind="run",
-        status="waiting" if state.waiting else state.status,
+        status="waiting" if (state.calls or state.rests) and state.waiting else state.status,
         wake_at_ns=wake_at_ns,
         owes=owes,
         summary=summary,

@@ -40,7 +40,7 @@ def go_on(state: RunState, *facts: RunEvent) -> Events:
             return facts
         return (*facts, RunSuspended(waiting=waiting_for(state.calls)))
     free = max(state.tool_concurrency - busy, 0)
-    return (*facts, *(_start_of(call_id, call) for call_id, call in waiting[:free]))
+    return (*facts, *[_start_of(call_id, call) for call_id, call in waiting[:free]])
 
 
 def _start_of(call_id: CallId, call: Call) -> RunEvent:

@@ -132,6 +132,7 @@ async def call_model(
     record: Callable[[RecordDelta], None],
     given_up: Callable[[], bool],
     plans: Mapping[str, Plan],
+    request_digest: str,
 ) -> CompleteModelCall | FailModelCall:
     """Call a model of the agent and return the outcome.
 
@@ -200,6 +201,7 @@ async def call_model(
             spread_by=f"{request.run_id}/model/{effect.step}",
             fallback=agent.fallback_of(model.name),
             elapsed_ms=elapsed_ms,
+            request_digest=request_digest,
         )
     assert finish is not None
     return CompleteModelCall(
@@ -211,6 +213,8 @@ async def call_model(
         usage=usage,
         finish_reason=finish.reason,
         elapsed_ms=elapsed_ms,
+        now_ns=clock.now_ns(),
+        request_digest=request_digest,
     )
 
 
@@ -252,15 +256,14 @@ def _checked(usage: Usage) -> Usage:
 
 def _plan(agent: Agent, part: ToolCallPart, plans: Mapping[str, Plan]) -> PlannedCall:
     """Look the tool up and check the arguments; what is wrong goes back to the model."""
-    if not all(isinstance(text, str) for text in (part.name, part.id)):  # pyright: ignore[reportUnnecessaryIsInstance]  # a model from outside
+    if not (_is_text(part.name) and _is_text(part.id)):
         raise TypeError(f"a tool call's name and id are text: {part!r}")
     to_plain(part.id)
     arguments, problem = _arguments(part)
-    task = None
+    task, tool = None, agent.tools.get(part.name)
+    if problem is None and part.name in plans:
+        arguments, task, problem = planned(plans[part.name], arguments)
     if problem is None:
-        arguments, task, problem = planned(plans.get(part.name), arguments)
-    if problem is None:
-        tool = agent.tools.get(part.name)
         if part.name in agent.agents:
             problem = problem_with(arguments)
         elif tool is None:
@@ -270,12 +273,17 @@ def _plan(agent: Agent, part: ToolCallPart, plans: Mapping[str, Plan]) -> Planne
         else:
             problem = tool.problem_with(arguments)
     return PlannedCall(
-        name=cut(part.name),
+        name=cut(part.name) if tool is None else tool.name,
         arguments=arguments,
         provider_id=part.id,
         problem=problem,
         task=task,
     )
+
+
+def _is_text(value: object) -> bool:
+    """What a model from outside says is not checked until here."""
+    return isinstance(value, str)
 
 
 def _arguments(part: ToolCallPart) -> tuple[dict[str, Value], Failure | None]:

@@ -53,7 +53,7 @@ def next_step(state: RunState) -> tuple[RunEvent, ...]:
     reason = _last_step(state)
     if reason:
         return (_end(state, reason),)
-    if state.checking:
+    if state.stop_when and state.checking:
         return ()
     return (_call_model(state),)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
 from outlive.events import (
@@ -49,12 +49,14 @@ class Notes:
         self.usage = Usage()  # with that of child runs
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
 
-    def apply(self, event: Event) -> None:
-        """Take one event."""
-        self.transcript.apply(event)
-        note = self._NOTE.get(type(event))
-        if note is not None:
-            note(self, event)
+    def apply(self, events: Iterable[Event]) -> None:
+        """Take events, in order."""
+        transcript, noted = self.transcript, self._NOTE
+        for event in events:
+            transcript.apply(event)
+            note = noted.get(type(event))
+            if note is not None:
+                note(self, event)
 
     def _began(self, event: RunStarted) -> None:
         self.agent_id = event.agent_id
@@ -116,8 +118,6 @@ def read_notes(log: LogReader, stream: StreamId, version: Version) -> Notes:
         page = log.read(stream, after=after, limit=min(_PAGE, version - after))
         if not page:
             break
-        for recorded in page:
-            if recorded.version <= version:
-                notes.apply(recorded.event)
+        notes.apply(recorded.event for recorded in page if recorded.version <= version)
         after = page[-1].version
     return notes

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec.structs import replace
-
 from outlive.actors.agent import Agent
 from outlive.actors.background_plans import schemas_of
 from outlive.actors.mail import Courier, Deliver, Parcel
@@ -92,8 +90,7 @@ class RunWorld:
         """Take note of durable events."""
         self._version = version
         if self._notes is not None:
-            for event in events:
-                self._notes.apply(event)
+            self._notes.apply(events)
 
     def _read_notes(self) -> Notes:
         # Up to what was shown as committed: the log may hold more, which is still to be shown.
@@ -154,21 +151,22 @@ class RunWorld:
         self, agent: Agent, model: str, effect: CallModel, home: Address, notes: Notes
     ) -> None:
         # What came since the call was decided, a background result say, is for the next one.
-        context = self._context(notes, notes.transcript.messages[: notes.bound])
-        plans = self._all.plans[agent.id]
-        try:
-            instructions = await agent.instructions_for(context)
-        except Exception as raised:  # noqa: BLE001  # a function's end is not the runtime's
-            error = failure("instructions", raised)
-            home.conclude(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
-            return
+        messages = tuple(notes.transcript.messages[: notes.bound])
+        plans, instructions = self._all.plans[agent.id], agent.instructions
+        if not isinstance(instructions, str):
+            try:
+                instructions = await agent.made_instructions(self._context(notes, messages))
+            except Exception as raised:  # noqa: BLE001  # a function's end is not the runtime's
+                error = failure("instructions", raised)
+                home.conclude(FailModelCall(step=effect.step, attempt=effect.attempt, error=error))
+                return
         request = ModelRequest(
             run_id=self._run_id,
             agent_id=agent.id,
             step=effect.step,
             attempt=effect.attempt,
             instructions=instructions,
-            messages=context.messages,
+            messages=messages,
             tools=schemas_of(agent, plans),
             settings=agent.model_settings,
             provider_options=notes.provider_options,
@@ -183,16 +181,18 @@ class RunWorld:
             record=home.tell,
             given_up=lambda: self._all.effects.given_up(self._stream, effect),
             plans=plans,
+            request_digest=_digest(agent, request),
         )
-        if agent.output is not None and isinstance(outcome, CompleteModelCall):
-            outcome = agent.output.checked(outcome, agent.output_repairs)
         if isinstance(outcome, CompleteModelCall):
-            now_ns = self._all.clock.now_ns()
-            outcome = with_approvals(outcome, agent, self._all.functions, now_ns)
-            outcome = with_children(outcome, agent, self._run_id)
-            outcome = with_tasks(outcome, self._run_id)
-        sent = _digest(agent, request)
-        home.conclude(replace(outcome, request_digest=sent, now_ns=self._all.clock.now_ns()))
+            if agent.output is not None:
+                outcome = agent.output.checked(outcome, agent.output_repairs)
+            if agent.asks_people:
+                outcome = with_approvals(outcome, agent, self._all.functions)
+            if agent.agents:
+                outcome = with_children(outcome, agent, self._run_id)
+            if plans:
+                outcome = with_tasks(outcome, self._run_id)
+        home.conclude(outcome)
 
     def _context(self, notes: Notes, messages: Sequence[Message]) -> RunContext:
         return RunContext(

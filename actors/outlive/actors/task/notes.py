@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from outlive.events import (
@@ -41,8 +42,12 @@ class TaskNotes:
         self.answers: Final[dict[str, Value]] = {}  # what people have said
         self.end: End | None = None
 
-    def apply(self, event: Event) -> None:
-        """Take one event."""
+    def apply(self, events: Iterable[Event]) -> None:
+        """Take events, in order."""
+        for event in events:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
         match event:
             case TaskQueued():
                 self.call = RequestedToolCall(
@@ -73,8 +78,6 @@ def read_task_notes(log: LogReader, stream: StreamId, version: Version) -> TaskN
         page = log.read(stream, after=after, limit=min(_PAGE, version - after))
         if not page:
             break
-        for recorded in page:
-            if recorded.version <= version:
-                notes.apply(recorded.event)
+        notes.apply(recorded.event for recorded in page if recorded.version <= version)
         after = page[-1].version
     return notes

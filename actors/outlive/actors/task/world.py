@@ -69,8 +69,7 @@ class TaskWorld:
         """Take note of durable events."""
         self._version = version
         if self._notes is not None:
-            for event in events:
-                self._notes.apply(event)
+            self._notes.apply(events)
 
     def _read_notes(self) -> TaskNotes:
         if self._notes is None:

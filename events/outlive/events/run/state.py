@@ -158,8 +158,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def checking(self) -> bool:
         """Whether a step is over, and registered functions are to say if the run goes on."""
         return (
-            bool(self.stop_when)
-            and self.status == "running"
+            self.status == "running"
             and not self.calls
             and self.model_attempt is None
             and self.model_wait is None
@@ -250,7 +249,9 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 recoveries=0,
                 finish_reason=event.finish_reason,
                 rejected=None,
-                stop=after_answer(state.stop_when, state.step + 1, event.text),
+                stop=after_answer(state.stop_when, state.step + 1, event.text)
+                if state.stop_when
+                else "",
             )
         case ModelDelta() | ToolProgressed() | ToolResultIgnored():
             return state

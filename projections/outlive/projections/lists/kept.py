@@ -10,7 +10,7 @@ it is unique.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
@@ -88,7 +88,7 @@ class Lists(Generic[RowT]):
         rows: Rows,
         *,
         begin: Callable[[Record], RowT | None],
-        change: Callable[[RowT, Event, int], None],
+        change: Callable[[RowT, Sequence[Event], int], None],
     ) -> None:
         """Put what happened to one of the entities into its row, and the row into the lists.
 
@@ -98,7 +98,7 @@ class Lists(Generic[RowT]):
             record: what happened.
             rows: those of the view.
             begin: makes the row of a first record; None if it is none.
-            change: has an event, and when it was recorded, change the row. `updated_at_ns` is
+            change: has events, and when they were recorded, change the row. `updated_at_ns` is
                 still the time of the record before.
         """
         stream, events, first_version = record.stream, record.events, record.first_version
@@ -114,8 +114,7 @@ class Lists(Generic[RowT]):
             _put(rows, id_of(stream), row, self._of_all)
         at_ns = record.recorded_at_ns
         ended = [] if row.ended_at_ns is None else _keys(row, self._of_ended)
-        for event in events:
-            change(row, event, at_ns)
+        change(row, events, at_ns)
         if row.ended_at_ns is not None and row.status not in self._over:
             row.ended_at_ns = None  # It goes on after all.
             for one in ended:

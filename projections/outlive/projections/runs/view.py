@@ -5,7 +5,7 @@ Runs that are not over are found by their rows in the log's open table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from outlive.events import (
@@ -110,10 +110,11 @@ def _begin(record: Record) -> RunRow | None:
     )
 
 
-def _change(row: RunRow, event: Event, at_ns: int) -> None:
-    count = _COUNT.get(event.__class__)
-    if count is not None:
-        count(row, event)
+def _change(row: RunRow, events: Sequence[Event], at_ns: int) -> None:
+    for event in events:
+        count = _COUNT.get(event.__class__)
+        if count is not None:
+            count(row, event)
 
 
 def _tool_called(row: RunRow, event: ToolCallStarted) -> None:

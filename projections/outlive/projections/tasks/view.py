@@ -5,7 +5,7 @@ Tasks that are not over are found by their rows in the log's open table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -133,7 +133,7 @@ class TasksView:
 
     def apply(self, record: Record, rows: Rows) -> None:
         """Put what happened into the task's row."""
-        LISTS.fold(record, rows, begin=_begin, change=change_row)
+        LISTS.fold(record, rows, begin=_begin, change=_change)
 
 
 def _begin(record: Record) -> TaskRow | None:
@@ -158,6 +158,11 @@ def begin_row(queued: TaskQueued, at_ns: int, position: Position) -> TaskRow:
         mode=queued.mode,
         priority=queued.priority,
     )
+
+
+def _change(row: TaskRow, events: Sequence[Event], at_ns: int) -> None:
+    for event in events:
+        change_row(row, event, at_ns)
 
 
 def change_row(row: TaskRow, event: Event, at_ns: int) -> None:
