@@ -105,12 +105,13 @@ class PeopleRules(RuleBasedStateMachine):
                 return st.none()
 
     def _asked(self, kind: str | None = None) -> list[Pending]:
-        """What people are asked now, or what of that kind."""
+        """Return what runs ask people now, or what of that kind."""
         if self._simulation is None:
             return []
         writes = self._simulation.disk.writes
         if self._pending[0] != writes:
-            self._pending = writes, self._simulation.pending()
+            asked = [each for each in self._simulation.pending() if not each.task_id]
+            self._pending = writes, asked
         return [each for each in self._pending[1] if kind in (None, each.kind)]
 
     def _waited_for(self) -> bool:
@@ -215,7 +216,12 @@ class PeopleRules(RuleBasedStateMachine):
         raise AssertionError(f"still asked after {_MOST} answers: {simulation.pending()}")
 
     async def _answer_at_last(self, person: Person, asked: Pending) -> None:
-        run_id = asked.run_id
+        run_id, task_id = asked.run_id, asked.task_id
+        if task_id:
+            value = self.answer(asked) if asked.key else {"retry": True}
+            key = asked.key or None
+            await self.simulation.client.call(lambda rt: rt.tasks.resume(task_id, value, key=key))
+            return
         match asked.kind:
             case "suspension":
                 await person.resume(run_id, self.answer(asked), suspension=asked.suspension)

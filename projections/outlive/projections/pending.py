@@ -34,12 +34,16 @@ _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a run waits for a person to say.
+    """One thing that a run, or a background task, waits for a person to say.
 
     `kind` tells what can be done: an `approval` is approved or declined, a `suspension` is
     resumed with an answer, what is `in_doubt` is resolved. `suspension` is its full name, `key`
     the tool's own name for its question. `digest` is that of `arguments`. `answer_schema` is the
     JSON Schema of an answer, None for anything. Times are in UTC.
+
+    With a `task_id` it is the task that waits: tell it to `Runtime.tasks.resume`, with the `key`
+    if there is one. `run_id` and `call_id` are those that have asked for the task; `run_id` is
+    empty if no run has.
     """
 
     run_id: RunId
@@ -56,6 +60,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     answer_schema: dict[str, Value] | None = None
     expires_at: datetime | None = None
     cause: str = ""  # of a doubt: crash or timeout
+    task_id: str = ""
 
 
 def pending_of(run_id: str, events: Iterable[Recorded]) -> tuple[Pending, ...]:

@@ -17,6 +17,7 @@ from outlive.events import Event, LogError, run_stream
 from outlive.events.ids import id_of
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.projections import Pending, RunResult, pending_of
+from outlive.projections.tasks import task_pending_of
 from outlive.testing._durations import seconds_of
 from outlive.testing._failure import is_failure, told
 from outlive.testing._invariants import Invariants
@@ -373,7 +374,10 @@ class Simulation:
             if "waiting_for" in row.summary:
                 index = [at for _, at in store.index[stream] if store.records[at - 1]]
                 recorded = (each for at in index for each in store.record(at).recorded())
-                found += pending_of(id_of(stream), recorded)
+                if row.kind == "task":
+                    found += task_pending_of(recorded)
+                else:
+                    found += pending_of(id_of(stream), recorded)
         return found
 
     def advance(self, duration: float | timedelta | str) -> None:

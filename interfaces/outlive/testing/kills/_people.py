@@ -77,12 +77,17 @@ class Person:
         runs = list({**self._known, **dict.fromkeys(open_runs)})
         if not runs:
             return
-        waiting = await self._runtime.runs.pending()
+        waiting = await self.asked()
         run_id = self._rng.choice([*runs, *(each.run_id for each in waiting)])
         self._known[run_id] = None
         if len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
         await self.speak_to(run_id, waiting)
+
+    async def asked(self) -> list[Pending]:
+        """Return what people are waited for by runs."""
+        pending = await self._runtime.runs.pending(limit=1_000)
+        return [each for each in pending if not each.task_id]
 
     async def speak_to(self, run_id: str, waiting: list[Pending]) -> None:
         """Say something to a run. `waiting` is what people are waited for, in all runs."""

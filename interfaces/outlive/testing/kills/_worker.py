@@ -222,7 +222,7 @@ class Finisher(Program):
             result = await rt.result(run_id)
             for person in self.people(rt, 1):
                 while result.status == SUSPENDED:
-                    await person.speak_to(run_id, await rt.runs.pending(limit=1_000))
+                    await person.speak_to(run_id, await person.asked())
                     result = await rt.result(run_id)
         except OutliveError as error:
             self.note("error", self.number, type(error).__name__, str(error))

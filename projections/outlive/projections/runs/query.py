@@ -19,6 +19,7 @@ from outlive.projections.runs.info import (
     run_info,
 )
 from outlive.projections.runs.view import LISTS, RunsView
+from outlive.projections.tasks.pending import task_pending
 from outlive.projections.views.runner import Views
 
 
@@ -112,25 +113,32 @@ class RunsQuery:
         return RunPage(runs=runs, cursor=cursor)
 
     async def pending(self, *, limit: int = 100) -> builtins.list[Pending]:
-        """Return what waits for a person, in all runs: the run that began first comes first.
+        """Return what waits for a person, in all runs and tasks: what began first comes first.
 
-        Of a run that waits for several things all are returned, so there may be a few more than
-        `limit`. Answer them and ask again for the rest.
+        What a background task waits for has its `task_id`. Of a run or task that waits for several
+        things all are returned, so there may be a few more than `limit`. Answer them and ask again
+        for the rest.
 
         Args:
             limit: 1 to 1,000.
 
         Raises:
             ValueError: a limit that is none.
-            CorruptLog, NewerFormat, UnknownEvent: a run that waits cannot be read.
+            CorruptLog, NewerFormat, UnknownEvent: what waits cannot be read.
         """
         check_limit(limit)
         found: builtins.list[Pending] = []
         for stream, entry in self._log.open_entries():
-            if entry.kind != "run" or "waiting_for" not in entry.summary:
+            if "waiting_for" not in entry.summary:
                 continue
-            run_id = id_of(stream)
-            found += pending_of(run_id, read_run(self._log, run_id))
+            match entry.kind:
+                case "run":
+                    run_id = id_of(stream)
+                    found += pending_of(run_id, read_run(self._log, run_id))
+                case "task":
+                    found += task_pending(self._log, stream)
+                case _:
+                    continue
             if len(found) >= limit:
                 break
         return found

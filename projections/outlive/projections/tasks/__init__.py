@@ -11,6 +11,7 @@ from outlive.projections.tasks.info import (
     TaskSummary,
 )
 from outlive.projections.tasks.observe import observe_task
+from outlive.projections.tasks.pending import pending_of_tasks, task_pending, task_pending_of
 from outlive.projections.tasks.query import TasksQuery
 from outlive.projections.tasks.view import TasksView
 
@@ -26,6 +27,9 @@ __all__ = [
     "TasksQuery",
     "TasksView",
     "observe_task",
+    "pending_of_tasks",
     "read_task",
     "task_info",
+    "task_pending",
+    "task_pending_of",
 ]
