@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -29,15 +29,21 @@ from outlive.actors.run.commands import InDoubt
 from outlive.events import (
     AlreadyOver,
     AlreadyResumed,
+    Failure,
     InvalidDefinition,
     InvalidResumeValue,
+    NotSuspended,
+    OpenEntry,
     Refused,
     StreamId,
     TaskExists,
     TaskHooksCalled,
     TaskNotFound,
     TaskStarted,
+    TaskState,
+    TaskUnsuccessful,
     Version,
+    task_stream,
 )
 from outlive.projections import TaskInfo, ToolMessage, UserMessage
 from tests.support.machine import Machine, tags
@@ -529,8 +535,11 @@ def test_a_person_says_what_became_of_it() -> None:
         await asyncio.sleep(1)
         before = await rt.tasks.get(task_id)
         assert (before.status, before.in_doubt) == ("suspended", True)
-        with pytest.raises(InvalidResumeValue):
-            await rt.tasks.resume(task_id, "well")
+        for wrong in ("well", {"outcome": "no number"}):
+            with pytest.raises(InvalidResumeValue):
+                await rt.tasks.resume(task_id, wrong)
+        (asked,) = await rt.runs.pending()
+        assert (asked.task_id, asked.kind, asked.cause) == (task_id, "in_doubt", "crash")
         assert await rt.tasks.resume(task_id, {"outcome": 7})
         return (await rt.tasks.wait(task_id))[0]
 
@@ -581,6 +590,73 @@ def test_a_task_whose_tool_is_gone_is_blocked_until_it_is_back() -> None:
     assert machine.run(go_on, sender).status == "succeeded"
 
 
+def test_who_waits_for_a_task_that_is_blocked_is_told_so() -> None:
+    machine, sender, task_id = crashed("retry")
+
+    async def waits(rt: Runtime) -> TaskInfo:
+        with pytest.raises(NotSuspended, match="it is blocked"):
+            await rt.tasks.retry(task_id)
+        return (await rt.tasks.wait(task_id))[0]
+
+    blocked = machine.run(waits, agent(tools=[rest]))
+    assert blocked.status == "blocked"
+    with pytest.raises(TaskUnsuccessful, match="blocked"):
+        blocked.unwrap()
+    assert machine.run(waits_for(task_id), sender).status == "succeeded"
+
+
+def waits_for(task_id: str) -> Callable[[Runtime], Awaitable[TaskInfo]]:
+    async def body(rt: Runtime) -> TaskInfo:
+        return (await rt.tasks.wait(task_id))[0]
+
+    return body
+
+
+def test_a_quarantined_task_is_told_to_who_waits_and_may_be_tried_once_more() -> None:
+    machine, sender, task_id = crashed("retry")
+    stream = task_stream(task_id)
+    # It ends in a state that no attempt can be started from, each time that it is taken up.
+    kills = OpenEntry(kind="task", status="quarantined", owes=True, reason="it killed five")
+    machine.log.append(
+        stream, (), expected_version=machine.log.version(stream), entry=kills
+    ).result(5)
+
+    async def release(rt: Runtime) -> TaskInfo:
+        (info,) = await rt.tasks.wait(task_id)
+        assert (info.status, info.error) == (
+            "quarantined",
+            Failure(kind="quarantined", message="it killed five"),
+        )
+        assert await rt.tasks.retry(task_id)
+        return (await rt.tasks.wait(task_id))[0]
+
+    info = machine.run(release, sender)
+    assert (info.status, attempts(info)) == ("succeeded", ["cut_off", "succeeded"])
+
+
+def test_a_task_that_comes_to_stand_still_ends_the_waiting_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine()
+
+    def broken(state: TaskState, command: object) -> object:
+        raise RuntimeError("a bug of ours")
+
+    async def work(rt: Runtime) -> TaskInfo:
+        task_id = await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a")
+        waiting = asyncio.ensure_future(rt.tasks.wait([task_id, task_id]))
+        await asyncio.sleep(1)
+        with monkeypatch.context() as patch:
+            patch.setattr("outlive.actors.task.entity.decide", broken)
+            info = (await waiting)[0]
+        return info
+
+    info = machine.run(work, agent(tools=[crawl]))
+    assert info.status == "quarantined"
+    assert info.error is not None
+    assert "a bug of ours" in info.error.message
+
+
 # -- people --
 
 
@@ -600,12 +676,17 @@ def test_a_suspended_task_holds_no_slot_and_goes_on_when_it_is_answered() -> Non
         asked = await rt.tasks.get(task_id)
         assert asked.status == "suspended"
         assert [question.payload for question in asked.questions] == [{"of": [1, 2]}]
+        (pending,) = await rt.runs.pending()
+        assert (pending.task_id, pending.run_id, pending.kind) == (task_id, "", "suspension")
+        assert (pending.tool, pending.key, pending.payload) == ("ask", "which", {"of": [1, 2]})
+        assert pending.answer_schema == {"type": "integer"}
         busy = await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="a")
         await asyncio.sleep(1)
         assert (await rt.tasks.get(busy)).status == "running"
         with pytest.raises(InvalidResumeValue, match=f"task '{task_id}'"):
             await rt.tasks.resume(task_id, "two")
         assert await rt.tasks.resume(task_id, 2)
+        assert await rt.runs.pending() == []
         assert (await rt.tasks.get(task_id)).status == "queued"
         assert await rt.tasks.resume(task_id)  # On a queued task a no-op.
         info = (await rt.tasks.wait(task_id, timeout=60))[0]
@@ -668,7 +749,7 @@ def test_cancelling_a_run_cancels_its_tasks_unless_they_are_detached() -> None:
     assert cancelled.error is not None
     assert cancelled.error.message == "run 'r' was cancelled"
     assert done.status == "succeeded"
-    with pytest.raises(AlreadyOver, match=r"task 'r:0\.1' is succeeded"):
+    with pytest.raises(AlreadyOver, match=r"task 'r:0\.1' is over already: succeeded"):
         machine.run(lambda rt: rt.tasks.cancel("r:0.1"), worker)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.effects import EffectTable
 from outlive.actors.event_sourced import EventSourcedActor
-from outlive.actors.kind import SUSPENDED, WAITING
+from outlive.actors.kind import STANDING, SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
@@ -42,7 +42,7 @@ from outlive.actors.task.carrying_out import TaskDoor
 from outlive.actors.task.desk import Desk
 from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.task.kind import TaskKind, Tasks
-from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
+from outlive.actors.task.submitted import EnqueueRequest, RetryTaskRequest, TaskRequest
 from outlive.actors.timers import Timers
 from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
@@ -72,6 +72,7 @@ from outlive.projections import (
     standing_result,
 )
 from outlive.projections.run_summary import status_now
+from outlive.projections.tasks.standing import row_stands_still
 
 _log = structlog.stdlib.get_logger("outlive")
 
@@ -99,8 +100,10 @@ class OwnerSide:
         views: ViewRunner,
         background_tasks: BackgroundTasks,
         task_hooks: TaskHooks | None = None,
+        on_standing_task: Callable[[StreamId], None] = lambda _: None,
     ) -> None:
         self.log = log
+        self._on_standing_task = on_standing_task
         self.views = views
         self._agents = agents
         self._workers = workers
@@ -150,7 +153,7 @@ class OwnerSide:
             self._timers,
             save_every=save_every,
             mailbox_limit=mailbox_limit,
-            row_changed=self._desk.row,
+            row_changed=self._task_row,
         )
         self._task_door = TaskDoor(
             self._tasks, log=log, surroundings=surroundings, settings=background_tasks
@@ -164,6 +167,17 @@ class OwnerSide:
         self._tasks.bring_in_all(tasks)
         log.on_submitted(self._hear)
         views.start()
+
+    def _task_row(self, task: StreamId, entry: OpenEntry | None) -> None:
+        self._desk.row(task, entry)
+        if entry is not None and entry.status in STANDING:
+            self._on_standing_task(task)
+
+    def task_stands_still(self, stream: StreamId) -> bool:
+        """Whether a task cannot go on. One whose row says so may have been told to try again."""
+        if not row_stands_still(self.log, stream):
+            return False
+        return isinstance(self._tasks.at(stream), OpenEntry)
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
         if kind_of(stream) == "task":
@@ -241,6 +255,10 @@ class OwnerSide:
         """
         if isinstance(request, ReleaseRequest):
             return self._release(stream, command_id)
+        if isinstance(request, RetryTaskRequest):
+            released = self._tasks.release(stream, command_id=command_id)
+            if released is not None:
+                return _unless_refused(f"task {id_of(stream)!r}", released)
         prepared = self._prepare(stream, request)
         if prepared is None:
             return None
@@ -315,11 +333,7 @@ class OwnerSide:
             here = self._runs.resident(stream)
             status = status_now(self.log, run_id) if here is None else here.actor.state.status
             raise NotQuarantined(run_id, status)
-        if not isinstance(released, OpenEntry):
-            return released
-        if released.status == "quarantined":
-            raise Refused(f"run {run_id!r} cannot be taken up: {released.reason}")
-        return None
+        return _unless_refused(f"run {run_id!r}", released)
 
     def _require_known(self, stream: StreamId) -> None:
         if self._runs.resident(stream) is None and self.log.version(stream) == 0:
@@ -392,3 +406,16 @@ class OwnerSide:
             )
         except LogError as error:
             _log.error("command_left", command_id=command_id, error=told(error))
+
+
+def _unless_refused(who: str, released: LoopFuture[Any] | OpenEntry) -> LoopFuture[Any] | None:
+    """Return what is set once somebody goes on who was quarantined; None if it does so later.
+
+    Raises:
+        Refused: it cannot be taken up now either.
+    """
+    if not isinstance(released, OpenEntry):
+        return released
+    if released.status == "quarantined":
+        raise Refused(f"{who} cannot be taken up: {released.reason}")
+    return None

@@ -82,6 +82,7 @@ from outlive.projections import (
     check_projections,
     observe_run,
 )
+from outlive.projections.tasks.standing import StandingWatch
 
 T = TypeVar("T")
 
@@ -229,6 +230,7 @@ class Runtime(Steering):
         # By number, as the order of a set of objects is that of their addresses.
         self._observers: weakref.WeakValueDictionary[int, _Observer] = weakref.WeakValueDictionary()
         self._numbers = count()
+        self._standing = StandingWatch(self._task_stands_still)
 
     async def __aenter__(self) -> Self:
         """Open the log and begin to take up what was left unfinished."""
@@ -277,6 +279,7 @@ class Runtime(Steering):
 
     def _owning(self, log: EventLog) -> OwnerSide:
         assert self._executor is not None
+        self._standing.be_told(True)
         in_memory = self._path is None or self._given_log is not None
         views = None if in_memory else Path(self._folder) / "views"
         workers = None if in_memory else Path(self._folder) / "workers"
@@ -295,9 +298,11 @@ class Runtime(Steering):
             mailbox_limit=self._mailbox_limit,
             background_tasks=self._background_tasks,
             task_hooks=self._task_hooks,
+            on_standing_task=self._standing.stands,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:
+        self._standing.be_told(False)
         folder = Path(self._folder) / "views"
         views = ViewReader(log, self._projections, folder=folder, clock=self._clock)
         return VisitorSide(log, ids=self._ids, views=views)
@@ -399,7 +404,15 @@ class Runtime(Steering):
             obey=self._obey,
             follow=self._follow,
             follow_all=self._follow_all,
+            stands_still=self._task_stands_still,
+            standing=self._standing,
         )
+
+    def _task_stands_still(self, stream: StreamId) -> bool:
+        try:
+            return self._open.side.task_stands_still(stream)
+        except LogError:
+            return False  # Who waits is told so by what he follows.
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Final, assert_never
+from typing import Final
 
 from outlive.actors.ids import Ids
 from outlive.actors.kind import SUSPENDED
@@ -13,15 +13,9 @@ from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import ReleaseRequest, Request, StartRequest, encode_request
-from outlive.actors.task.commands import CancelTask, ResumeTask, RetryTask
+from outlive.actors.task.carrying_out import steer_command
 from outlive.actors.task.entity import TASK
-from outlive.actors.task.submitted import (
-    CancelTaskRequest,
-    EnqueueRequest,
-    ResumeTaskRequest,
-    RetryTaskRequest,
-    TaskRequest,
-)
+from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
 from outlive.events import (
     LmdbVisitor,
     NotQuarantined,
@@ -51,6 +45,7 @@ from outlive.projections import (
 )
 from outlive.projections.run_summary import STANDING_STILL, status_now
 from outlive.projections.tasks import read_task
+from outlive.projections.tasks.standing import row_stands_still
 
 PATIENCE_S: Final = 5.0
 """A start is waited for that long while its owner is alive, but does not get to it."""
@@ -140,22 +135,18 @@ class VisitorSide:
         task_id, state = id_of(stream), TASK.initial
         for recorded in read_task(self.log, task_id):
             state = TASK.evolve(state, recorded.event)
-        match request:
-            case EnqueueRequest():
-                asked = TaskQueued(
-                    tool=request.tool, arguments=request.arguments, agent_id=request.agent_id
-                )
-                if task_request_digest(asked) != state.request:
-                    raise TaskExists(task_id)
-            case ResumeTaskRequest():
-                said = ResumeTask(task_id=task_id, value=request.value, key=request.key)
-                TASK.decide(state, said)
-            case CancelTaskRequest():
-                TASK.decide(state, CancelTask(task_id=task_id))
-            case RetryTaskRequest():
-                TASK.decide(state, RetryTask(task_id=task_id))
-            case _:
-                assert_never(request)
+        if not isinstance(request, EnqueueRequest):
+            TASK.decide(state, steer_command(request, task_id))
+            return
+        asked = TaskQueued(
+            tool=request.tool, arguments=request.arguments, agent_id=request.agent_id
+        )
+        if task_request_digest(asked) != state.request:
+            raise TaskExists(task_id)
+
+    def task_stands_still(self, stream: StreamId) -> bool:
+        """Whether a task cannot go on, as its row tells it."""
+        return row_stands_still(self.log, stream)
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""

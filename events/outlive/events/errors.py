@@ -217,7 +217,7 @@ class AlreadyOver(Refused):
     """
 
     def __init__(self, run_id: str, status: str, kind: str = "run") -> None:
-        super().__init__(f"{kind} {run_id!r} is {status} already")
+        super().__init__(f"{kind} {run_id!r} is over already: {status}")
         self.run_id = run_id
         self.status = status
         self.kind = kind

@@ -10,6 +10,7 @@ from outlive.actors.background_plans import plans_of
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, RetryTask, TaskCommand
+from outlive.actors.task.decide import resolution
 from outlive.actors.task.kind import Tasks
 from outlive.actors.task.submitted import (
     CancelTaskRequest,
@@ -23,14 +24,33 @@ from outlive.actors.tool import Tool
 from outlive.events import (
     AgentNotFound,
     EventLog,
+    InvalidResumeValue,
     NotSuspended,
     OpenEntry,
     Refused,
     StreamId,
     TaskLimits,
     TaskNotFound,
+    TaskState,
+    UnserialisableValue,
+    Value,
 )
 from outlive.events.ids import id_of
+
+
+def steer_command(request: SteerRequest, task_id: str, *, worker: str = "") -> TaskCommand:
+    """Return the command that carries out what is wanted of a task. `worker` is this process."""
+    match request:
+        case ResumeTaskRequest():
+            return ResumeTask(
+                task_id=task_id, value=request.value, key=request.key, by=request.by, worker=worker
+            )
+        case CancelTaskRequest():
+            return CancelTask(task_id=task_id, reason=request.reason, by=request.by)
+        case RetryTaskRequest():
+            return RetryTask(task_id=task_id, by=request.by)
+        case _:
+            assert_never(request)
 
 
 class TaskDoor:
@@ -61,10 +81,11 @@ class TaskDoor:
             TaskNotFound: there is no such task, and this is no beginning of one.
             AgentNotFound, Refused: it cannot begin here.
             NotSuspended: it stands still.
+            InvalidResumeValue: the tool cannot have returned this.
         """
         if isinstance(request, EnqueueRequest):
             return self._enqueue(stream, request)
-        command = self._command(stream, request)
+        command = steer_command(request, id_of(stream), worker=self._desk.worker)
         if self._tasks.resident(stream) is None and not self._log.version(stream):
             raise TaskNotFound(id_of(stream))
         task = self._tasks.at(stream)
@@ -72,25 +93,21 @@ class TaskDoor:
             if not isinstance(request, CancelTaskRequest):
                 raise NotSuspended(id_of(stream), task.status, "task")
             task = self._tasks.at_as_it_is(stream)
+        if isinstance(request, ResumeTaskRequest) and task.actor.state.in_doubt:
+            self._check_outcome(stream, task.actor.state, request.value)
         return task.actor, command
 
-    def _command(self, stream: StreamId, request: SteerRequest) -> TaskCommand:
-        task_id = id_of(stream)
-        match request:
-            case ResumeTaskRequest():
-                return ResumeTask(
-                    task_id=task_id,
-                    value=request.value,
-                    key=request.key,
-                    by=request.by,
-                    worker=self._desk.worker,
-                )
-            case CancelTaskRequest():
-                return CancelTask(task_id=task_id, reason=request.reason, by=request.by)
-            case RetryTaskRequest():
-                return RetryTask(task_id=task_id, by=request.by)
+    def _check_outcome(self, stream: StreamId, state: TaskState, value: Value) -> None:
+        """Raise InvalidResumeValue if the tool cannot have returned what somebody says it has."""
+        match resolution(value):
+            case ("completed", outcome):
+                tool = self._agents[state.agent_id].tools[state.tool]  # It is not blocked.
+                try:
+                    tool.signature.check_output(outcome)
+                except UnserialisableValue as error:
+                    raise InvalidResumeValue(id_of(stream), "", str(error), "task") from None
             case _:
-                assert_never(request)
+                pass
 
     def _enqueue(
         self, stream: StreamId, request: EnqueueRequest

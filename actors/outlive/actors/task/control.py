@@ -30,6 +30,7 @@ from outlive.events.values import digest
 from outlive.projections import TaskInfo, TasksQuery, Views
 from outlive.projections.tasks.info import submitted_task
 from outlive.projections.tasks.observe import FollowAll
+from outlive.projections.tasks.standing import StandingWatch
 from outlive.projections.to_the_end import Follow
 
 _LARGEST = 2**31
@@ -47,6 +48,8 @@ class RuntimeTasks(TasksQuery):
         obey: Callable[[StreamId, TaskRequest], Awaitable[object | None]],
         follow: Follow,
         follow_all: FollowAll,
+        stands_still: Callable[[StreamId], bool],
+        standing: StandingWatch,
     ) -> None:
         super().__init__(
             log,
@@ -55,6 +58,8 @@ class RuntimeTasks(TasksQuery):
             follow_all=follow_all,
             begun=partial(has_begun, log),
             submitted=partial(_submitted, log),
+            stands_still=stands_still,
+            standing=standing,
         )
         self._ids = ids
         self._obey = obey
@@ -126,17 +131,19 @@ class RuntimeTasks(TasksQuery):
         )
 
     async def retry(self, task_id: str, *, by: str = "") -> bool:
-        """Try a task once more that has failed, timed out or was cancelled.
+        """Try a task once more that has failed, timed out or was cancelled, or is quarantined.
 
-        It is queued again, with its history, the values of its steps, and its retries anew. What
-        comes of it stands in the task, and is told to the hooks; the run that has asked for it
-        has heard of the first end already. Of a task that is not over it changes nothing.
+        One that was over is queued again, with its history, the values of its steps, and its
+        retries anew. What comes of it stands in the task, and is told to the hooks; the run that
+        has asked for it has heard of the first end already. A task that goes on is left as it is.
 
         Returns:
             As `cancel`.
 
         Raises:
             AlreadyOver: it has succeeded, or was rejected.
+            NotSuspended: it is blocked; what it needs is in its `error`.
+            Refused: it is quarantined, and cannot be taken up now either.
             TaskNotFound, LogParked: nothing was written.
         """
         return await self._obey(task_stream(task_id), RetryTaskRequest(by=by)) is None
@@ -160,7 +167,8 @@ class RuntimeTasks(TasksQuery):
             As `cancel`.
 
         Raises:
-            InvalidResumeValue: the answer does not fit; the task is still suspended.
+            InvalidResumeValue: the answer does not fit, or the tool cannot have returned that;
+                the task is still suspended.
             AlreadyResumed: it was answered before, otherwise.
             SuspensionNotFound, AmbiguousSuspension: no question of this name; or several.
             AlreadyOver, TaskNotFound, LogParked: nothing was written.

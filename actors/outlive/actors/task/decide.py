@@ -295,7 +295,7 @@ def _was_said(state: TaskState, command: ResumeTask) -> bool:
         return True
     if not state.over or command.key is not None:
         return False
-    outcome = _resolution(command.value)
+    outcome = resolution(command.value)
     return said in state.answers.values() or (
         outcome is not None and outcome[0] in state.resolved.values()
     )
@@ -313,11 +313,11 @@ def _asked_for(state: TaskState, command: ResumeTask) -> str:
 
 
 def _resolve(state: TaskState, command: ResumeTask) -> Events:
-    resolution = _resolution(command.value)
-    if resolution is None:
+    said = resolution(command.value)
+    if said is None:
         wanted = 'of an attempt in doubt say {"outcome": ...}, {"error": "..."} or {"retry": true}'
         raise InvalidResumeValue(command.task_id, "", wanted, "task")
-    outcome, value = resolution
+    outcome, value = said
     note = value if isinstance(value, str) and outcome == "failed" else ""
     resolved = TaskResolved(attempt=state.attempt, outcome=outcome, note=note, by=command.by)
     match outcome:
@@ -330,7 +330,7 @@ def _resolve(state: TaskState, command: ResumeTask) -> Events:
             return (resolved, TaskFailed(attempt=state.attempt, error=failure))
 
 
-def _resolution(value: Value) -> tuple[Outcome, Value] | None:
+def resolution(value: Value) -> tuple[Outcome, Value] | None:
     """Return what a person says of an attempt in doubt; None if it is nothing of that sort."""
     match value:
         case {"outcome": outcome, **rest} if not rest:

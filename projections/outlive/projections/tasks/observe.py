@@ -21,6 +21,7 @@ from outlive.events import (
     TaskNotFound,
     TaskQueued,
     TaskRejected,
+    TaskRequeued,
     TaskSucceeded,
     TaskTimedOut,
     Version,
@@ -107,6 +108,8 @@ async def observe_several(
                 yield recorded
                 if isinstance(recorded.event, ENDS):
                     goes_on.discard(record.stream)
+                elif isinstance(recorded.event, TaskRequeued):
+                    goes_on.add(record.stream)
             if not goes_on:
                 return
 

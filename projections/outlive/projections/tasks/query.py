@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
+from functools import partial
 
 from outlive.events import (
     LogReader,
+    OutliveError,
     Position,
     Recorded,
     RunNotFound,
     StreamId,
+    Subscription,
     TaskNotFound,
+    Version,
     run_stream,
     task_stream,
 )
 from outlive.projections.lists import Catalogue, Order, check_text
+from outlive.projections.run_summary import STANDING_STILL
 from outlive.projections.tasks.fold import task_info
 from outlive.projections.tasks.info import (
     OPEN_STATUSES,
@@ -35,9 +40,14 @@ from outlive.projections.tasks.observe import (
     observe_all,
     observe_task,
 )
+from outlive.projections.tasks.standing import StandingWatch, row_stands_still
 from outlive.projections.tasks.view import LISTS, TaskRow, TasksView
-from outlive.projections.to_the_end import Follow
+from outlive.projections.to_the_end import Follow, following
 from outlive.projections.views.runner import Views
+
+
+class _StandsStill(OutliveError):
+    """Ends the waiting for a task."""
 
 
 class TasksQuery:
@@ -55,17 +65,22 @@ class TasksQuery:
         follow_all: FollowAll | None = None,
         begun: Callable[[StreamId], Awaitable[object]] | None = None,
         submitted: Callable[[StreamId], TaskInfo | None] = lambda _: None,
+        stands_still: Callable[[StreamId], bool] | None = None,
+        standing: StandingWatch | None = None,
     ) -> None:
         """Ask `views` of `log`.
 
         `follow` and `follow_all` stand in for those of the log. `begun` waits for a run or task
         whose beginning is known, but not carried out, and `submitted` tells of such a task.
+        `stands_still` says so of a task, and `standing` tells of those that come to it.
         """
         self._log = log
         self._follow = follow
         self._follow_all = follow_all
         self._begun = begun
         self._submitted = submitted
+        self._stands_still = stands_still or partial(row_stands_still, log)
+        self._standing = standing or StandingWatch(self._stands_still)
         self._tasks = Catalogue(
             log,
             views,
@@ -153,7 +168,8 @@ class TasksQuery:
     ) -> builtins.list[TaskInfo]:
         """Wait until these tasks are over; return what became of them, in this order.
 
-        A task that is suspended, blocked or quarantined is not over.
+        One that is `blocked` or `quarantined` is not waited for: it does not go on by itself. One
+        that is suspended is: a person will answer.
 
         Raises:
             TaskNotFound: at once, when one of them does not exist.
@@ -171,12 +187,40 @@ class TasksQuery:
             if not self._log.version(stream) and self._submitted(stream) is None:
                 raise TaskNotFound(task_id)
         async with asyncio.timeout(timeout):
-            for task_id in task_ids:
-                head = self._log.version(task_stream(task_id))
-                async with aclosing(self._observe_one(task_id, head)) as events:
-                    async for _ in events:
-                        pass
-        return [await self.get(task_id) for task_id in task_ids]
+            while True:
+                for task_id in task_ids:
+                    await self._until_it_rests(task_id)
+                found = [await self.get(task_id) for task_id in task_ids]
+                if all(task.over or task.status in STANDING_STILL for task in found):
+                    return found
+
+    async def _until_it_rests(self, task_id: str) -> None:
+        """Return when a task is over, or stands still."""
+        stream = task_stream(task_id)
+        follow = self._follow or following(self._log)
+        live: list[Subscription[Recorded]] = []
+
+        def end() -> None:
+            for subscription in live:
+                subscription.end(_StandsStill())
+
+        def follow_while_it_goes_on(stream: StreamId, after: Version) -> Subscription[Recorded]:
+            live.append(follow(stream, after))
+            if self._stands_still(stream):
+                end()
+            return live[0]
+
+        events = observe_task(
+            self._log,
+            task_id,
+            after=self._log.version(stream),
+            follow=follow_while_it_goes_on,
+            begun=self._begun,
+        )
+        with self._standing.of(stream, end), suppress(_StandsStill):
+            async with aclosing(events):
+                async for _ in events:
+                    pass
 
     def observe(
         self,
