@@ -19,8 +19,8 @@ from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext,
 from outlive.cli._app import run, runs
 from outlive.cli._exit import FAILED, NO_LOG, NOT_FOUND, OK, USAGE, Wrong
 from outlive.cli._pending_text import commands_for
-from outlive.cli._people import value_of
 from outlive.cli._render import says
+from outlive.cli._saying import value_of
 from outlive.cli._text import exact_json
 from outlive.events import (
     ApprovalDenied,

@@ -22,3 +22,9 @@ Until: TypeAlias = Annotated[str | None, Parameter(help="Only what began before 
 Cursor: TypeAlias = Annotated[
     str | None, Parameter(help="Where to go on: what the page before ended with.")
 ]
+By: TypeAlias = Annotated[
+    str | None, Parameter(help="Who says so; recorded. Default: your login name.")
+]
+AsText: TypeAlias = Annotated[
+    bool, Parameter(negative=(), help="Take the value as text, also if it could be JSON.")
+]

@@ -16,6 +16,7 @@ from outlive.cli._text import console
 from outlive.events import LogReader, SystemClock
 from outlive.projections import Pending, RunsQuery, RunsView, ViewReader, pending_of, read_run
 from outlive.projections.lists import MOST
+from outlive.projections.tasks import pending_of_tasks
 
 
 def show_pending(data: Path, run_id: str | None, *, limit: int, json: bool) -> int:
@@ -26,7 +27,10 @@ def show_pending(data: Path, run_id: str | None, *, limit: int, json: bool) -> i
         if run_id is None:
             items: Sequence[Pending] = _of_all(log, data, limit)
         else:
-            items = pending_of(run_id, read_run(log, run_id))
+            items = (
+                *pending_of(run_id, read_run(log, run_id)),
+                *pending_of_tasks(log, run_id),
+            )
         said = answered(log, items)
     if json:
         for number, item in enumerate(items):

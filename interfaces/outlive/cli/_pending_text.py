@@ -19,6 +19,7 @@ _WANTS: Final = {
     "suspension": "asks",
     "in_doubt": "is in doubt",
 }
+_OF_A_TASK_IN_DOUBT: Final = ('{"outcome": "RESULT"}', '{"error": "WHY"}', '{"retry": true}')
 _NAMES: Final = {
     "string": "a text",
     "integer": "a whole number",
@@ -50,18 +51,22 @@ def _print(out: Console, line: Text) -> None:
 
 
 def _title(item: Pending) -> str:
-    title = f"{printable(item.run_id)}  {item.call_id} {printable(item.tool)} {_WANTS[item.kind]}"
+    who = f"task {item.task_id}" if item.task_id else f"{item.run_id}  {item.call_id}"
+    title = f"{printable(who)} {printable(item.tool)} {_WANTS[item.kind]}"
     return f"{title} {printable(item.key)}" if item.key else title
 
 
 def _facts(item: Pending) -> list[tuple[str, str]]:
     found = [
         ("agent", printable(item.agent_id)),
+        *([("run", printable(item.run_id))] if item.task_id and item.run_id else []),
         ("since", f"{item.since:%Y-%m-%d %H:%M:%S} UTC"),
     ]
     if item.expires_at is not None:
         found.append(("until", f"{item.expires_at:%Y-%m-%d %H:%M:%S} UTC, then it is a no"))
-    found += [("arguments", exact_json(item.arguments)), ("digest", item.digest)]
+    found.append(("arguments", exact_json(item.arguments)))
+    if not item.task_id:
+        found.append(("digest", item.digest))
     match item.kind:
         case "suspension":
             if item.payload is not None:
@@ -85,6 +90,12 @@ def _wanted(schema: dict[str, Value] | None) -> str:
 
 def commands_for(item: Pending, data: Path) -> list[str]:
     """Return what to type to answer. Capitals stand for what the person has to say."""
+    if item.task_id:
+        key = ["--key", item.key] if item.key else []
+        values = ["VALUE"] if item.kind == "suspension" else _OF_A_TASK_IN_DOUBT
+        return [
+            command_line("resume", [item.task_id, value], key, data, of="tasks") for value in values
+        ]
     call = [item.run_id, item.call_id]
     match item.kind:
         case "approval":
@@ -102,10 +113,12 @@ def commands_for(item: Pending, data: Path) -> list[str]:
             ]
 
 
-def command_line(name: str, words: Sequence[str], options: Sequence[str], data: Path) -> str:
-    """Return a command of `outlive runs` as it is typed, in one line."""
+def command_line(
+    name: str, words: Sequence[str], options: Sequence[str], data: Path, *, of: str = "runs"
+) -> str:
+    """Return a command of `outlive runs`, or of others, as it is typed, in one line."""
     options = [*options, "--data", str(data)]
     if words[0].startswith("-"):
         words, options = [*options, "--", *words], []
-    line = shlex.join(["outlive", "runs", name, *words, *options])
+    line = shlex.join(["outlive", of, name, *words, *options])
     return "".join(char if char.isprintable() else "?" for char in line)

@@ -7,13 +7,9 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from outlive.cli._options import Data, Json, RunId
+from outlive.cli._options import AsText, By, Data, Json, RunId
 
 CallId = Annotated[str, Parameter(help="The tool call, as `runs pending` shows it.")]
-By = Annotated[str | None, Parameter(help="Who says so; recorded. Default: your login name.")]
-AsText = Annotated[
-    bool, Parameter(negative=(), help="Take the value as text, also if it could be JSON.")
-]
 _VALUE: Final = "JSON; what is no JSON is taken as text."
 
 
@@ -33,7 +29,7 @@ def pending(
     data: Data = Path("outlive-data"),
     json: Json = False,
 ) -> int:
-    """Show what waits for a person: since when, with which arguments, and how to answer."""
+    """Show what runs and their tasks wait for: since when, with which arguments, how to answer."""
     from outlive.cli._pending import show_pending
 
     return show_pending(data, run_id, limit=limit, json=json)

@@ -12,12 +12,14 @@ from outlive.events import (
     Event,
     TaskCancelled,
     TaskFailed,
+    TaskHooksCalled,
     TaskInDoubt,
     TaskProgressed,
     TaskQueued,
     TaskRecovered,
     TaskRejected,
     TaskRequested,
+    TaskRequeued,
     TaskResolved,
     TaskResultIgnored,
     TaskResumed,
@@ -68,6 +70,10 @@ def task_says(event: Event) -> str | None:
             return f"{_of(event)}{UNKNOWN[event.cause]}"
         case TaskResolved():
             return f"{_of(event)}{said(RESOLVED[event.outcome], event.by, event.note)}"
+        case TaskRequeued():
+            return said("to be tried once more", event.by, "")
+        case TaskHooksCalled():
+            return "; ".join(map(failure, event.failures)) or "all were told how it has ended"
         case TaskRetryScheduled():
             at = f"{utc(event.at_ns):%H:%M:%S}Z"
             return f"{_of(event)}{failure(event.reason)}; tried again at {at}"

@@ -30,6 +30,7 @@ from outlive.events import (
     run_stream,
 )
 from outlive.projections import Pending, RunResult, observe_run, pending_of, read_run, run_result
+from outlive.projections.tasks import pending_of_tasks
 from outlive.projections.timeline import Span, Timeline, timeline
 
 STATUS_STYLE = {
@@ -128,7 +129,7 @@ def run_facts(log: LogReader, run_id: str) -> RunFacts:
         ),
         timeline=line,
         output=result.output,
-        pending=pending_of(run_id, events),
+        pending=(*pending_of(run_id, events), *pending_of_tasks(log, run_id)),
         parent_id=begun.parent.run_id if begun and begun.parent else None,
     )
 

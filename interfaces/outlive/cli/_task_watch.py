@@ -15,7 +15,7 @@ from outlive.cli._json import print_json, recorded_object
 from outlive.cli._render import task_event_line
 from outlive.cli._task_bars import TaskBars
 from outlive.cli._text import console
-from outlive.events import LmdbReader, LogReader, Recorded, SystemClock, TaskSucceeded
+from outlive.events import LmdbReader, LogReader, Recorded, StreamId, SystemClock, TaskSucceeded
 from outlive.projections import TasksQuery, TasksView, ViewReader
 from outlive.projections.tasks.observe import ENDS, observe_several
 
@@ -82,15 +82,14 @@ async def _watch_all(
 
 
 async def _show(log: LogReader, events: AsyncIterator[Recorded], *, json: bool) -> bool:
-    """Show events until there are no more; return whether a task did not succeed."""
-    failed = False
+    """Show events until there are no more; return whether a task did not succeed in the end."""
+    succeeded: dict[StreamId, bool] = {}
 
     async def follow(screen: Screen) -> None:
-        nonlocal failed
         async for recorded in events:
             screen.show(recorded)
             if isinstance(recorded.event, ENDS):
-                failed = failed or not isinstance(recorded.event, TaskSucceeded)
+                succeeded[recorded.stream] = isinstance(recorded.event, TaskSucceeded)
 
     out = console()
     if json:
@@ -100,4 +99,4 @@ async def _show(log: LogReader, events: AsyncIterator[Recorded], *, json: bool) 
             await follow(bars)
     else:
         await follow(_Lines())
-    return failed
+    return not all(succeeded.values())

@@ -10,9 +10,11 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from outlive.cli._answered import answered
 from outlive.cli._asking import opened
-from outlive.cli._exit import OK
+from outlive.cli._exit import NOT_FOUND, OK, Wrong
 from outlive.cli._json import plain, print_json
+from outlive.cli._pending_text import command_line, print_pending
 from outlive.cli._render_parts import failure, progress
 from outlive.cli._task_list import style_of
 from outlive.cli._text import (
@@ -25,9 +27,11 @@ from outlive.cli._text import (
     put,
 )
 from outlive.cli._timeline import bars
-from outlive.projections import TaskInfo, Timeline, task_info, timeline
-from outlive.projections.tasks import read_task
+from outlive.events import task_stream
+from outlive.projections import Pending, TaskInfo, Timeline, task_info, timeline
+from outlive.projections.tasks import read_task, task_pending_of
 
+_TRIED_AGAIN: Final = ("failed", "timed_out", "cancelled", "quarantined")
 _OUTCOME_STYLE: Final = {"succeeded": "green", "running": "cyan", "suspended": "yellow"}
 
 
@@ -36,31 +40,39 @@ class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     task: TaskInfo
     timeline: Timeline
+    pending: tuple[Pending, ...] = ()
 
 
 def show_task(data: Path, task_id: str, *, json: bool) -> int:
     """Print what a task came to so far. Raises TaskNotFound, LogError."""
     with opened(data) as log:
-        line = timeline(read_task(log, task_id))
-        facts = TaskFacts(task=task_info(log, task_id), timeline=line)
+        stream = task_stream(task_id)
+        if any(command.stream == stream for command in log.submitted()) and not log.version(stream):
+            raise Wrong(f"task {task_id!r} has not begun: it waits for an owner", code=NOT_FOUND)
+        events = read_task(log, task_id)
+        facts = TaskFacts(
+            task=task_info(log, task_id), timeline=timeline(events), pending=task_pending_of(events)
+        )
+        said = answered(log, facts.pending)
     if json:
         print_json(plain(facts))
     else:
-        _print_facts(facts)
+        _print_facts(facts, data, said)
     return OK
 
 
-def _print_facts(facts: TaskFacts) -> None:
+def _print_facts(facts: TaskFacts, data: Path, said: set[int]) -> None:
     out = console()
     put(out, _head(facts))
+    if facts.task.status in _TRIED_AGAIN:
+        again = command_line("retry", [facts.task.task_id], [], data, of="tasks")
+        out.print(Text.assemble("to try once more: ", (again, "cyan")), soft_wrap=True)
+    if facts.pending:
+        put(out, "\n[bold]Waits for a person[/]")
+        print_pending(out, facts.pending, data, said=said)
     if facts.task.attempts:
         put(out, "\n[bold]Attempts[/]", _attempts(facts.task))
         put(out, "\n[bold]Timeline[/]", bars(facts.timeline, out.width))
-    if facts.task.questions:
-        put(out, "\n[bold]Waits for a person[/]")
-        for question in facts.task.questions:
-            shown = "" if question.payload is None else f"  {exact_json(question.payload)}"
-            out.print(Text(f"{printable(question.key)}{shown}"), soft_wrap=True)
     if facts.task.status == "succeeded":
         put(out, "\n[bold]Result[/]")
         text = (

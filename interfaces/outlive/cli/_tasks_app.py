@@ -1,4 +1,4 @@
-"""`outlive tasks ...`: read-only, beside whatever process owns the log."""
+"""`outlive tasks ...`: beside whatever process owns the log, and through it what steers tasks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from outlive.cli._options import Cursor, Data, Json, Since, Until
+from outlive.cli._options import AsText, By, Cursor, Data, Json, Since, Until
 
 tasks: Final = App(
-    name="tasks", help="Look at background tasks, also while another process owns the log."
+    name="tasks", help="See and steer background tasks, also while another process owns the log."
 )
+TaskId = Annotated[str, Parameter(help="Id of the task.")]
 Agent = Annotated[str | None, Parameter(name="--agent", help="Only tasks of this agent.")]
 Run = Annotated[str | None, Parameter(name="--run", help="Only tasks that this run asked for.")]
 Thread = Annotated[str | None, Parameter(name="--thread", help="Only tasks of this thread.")]
@@ -65,7 +66,7 @@ def list_(
 
 @tasks.command
 def show(
-    task_id: Annotated[str, Parameter(help="Id of the task.")],
+    task_id: TaskId,
     /,
     *,
     data: Data = Path("outlive-data"),
@@ -100,3 +101,67 @@ def watch(
 
     wanted = {"agent_id": agent, "thread_id": thread, "run_id": run_id}
     return watch_tasks(data, ids, wanted, after=after, json=json)
+
+
+@tasks.command
+def cancel(
+    task_id: TaskId,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Recorded, and told to the run that asked.")] = "",
+    by: By = None,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """End a task that is not wanted any more, whatever it does. The same again changes nothing."""
+    from outlive.cli._task_steering import cancel_task
+
+    return cancel_task(data, task_id, reason=reason, by=by, json=json)
+
+
+@tasks.command
+def resume(
+    task_id: TaskId,
+    value: Annotated[
+        str | None,
+        Parameter(
+            help="The answer: JSON; what is no JSON is taken as text. Null if left out.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    /,
+    *,
+    key: Annotated[
+        str | None, Parameter(help="Which question. Needed if there are several.")
+    ] = None,
+    text: AsText = False,
+    by: By = None,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """Answer what a task asks; it is queued again. `runs pending` and `show` tell what to type.
+
+    Of a task in doubt say {"outcome": ...}, {"error": "..."} or {"retry": true}. A task that is
+    queued or runs waits for no answer: nothing is changed.
+    """
+    from outlive.cli._task_steering import resume_task
+
+    return resume_task(data, task_id, value, key=key, as_text=text, by=by, json=json)
+
+
+@tasks.command
+def retry(
+    task_id: TaskId,
+    /,
+    *,
+    by: By = None,
+    data: Data = Path("outlive-data"),
+    json: Json = False,
+) -> int:
+    """Try a task once more that has failed, timed out, was cancelled or is quarantined.
+
+    It keeps its history and what its steps came to. One that is not over goes on as it does.
+    """
+    from outlive.cli._task_steering import retry_task
+
+    return retry_task(data, task_id, by=by, json=json)

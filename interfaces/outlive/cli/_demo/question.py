@@ -11,7 +11,7 @@ from outlive.actors import Runtime
 from outlive.cli._demo.asking import Said
 from outlive.cli._demo.moments import Asked
 from outlive.cli._pending_text import commands_for
-from outlive.cli._people import name_of
+from outlive.cli._saying import name_of
 from outlive.events import Refused
 from outlive.projections import Pending, pending_of, read_run
 
