@@ -367,6 +367,7 @@ def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
         surroundings = Surroundings(
             post=post,
             log=log,
+            tools={},
             agents={},
             plans={},
             desk=Desk(BackgroundTasks(), {}, log=log, post=post, clock=clock()),

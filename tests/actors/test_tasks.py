@@ -31,6 +31,7 @@ from outlive.events import (
     AlreadyResumed,
     Failure,
     InvalidDefinition,
+    InvalidId,
     InvalidResumeValue,
     NotSuspended,
     OpenEntry,
@@ -771,6 +772,76 @@ def test_what_does_not_exist_is_told_at_once() -> None:
                 await attempt
 
     machine.run(work, agent(tools=[crawl]))
+
+
+@tool(in_doubt="retry", concurrency=2, background=Background(timeout=7, retry=1))
+async def sweep(ctx: ToolContext, seconds: float) -> str:
+    """Take a while, for nobody's model."""
+    await asyncio.sleep(seconds)
+    return f"{ctx.agent_id or 'nobody'} swept"
+
+
+def test_a_tool_of_the_runtime_is_called_without_an_agent() -> None:
+    heard: list[str] = []
+    hooks = TaskHooks(on_task_complete=lambda info: heard.append(info.task_id))
+    machine = Machine()
+
+    async def begin(rt: Runtime) -> None:
+        await rt.tasks.enqueue(sweep, {"seconds": 5}, idempotency_key="k")
+        for wrong in ("unknown", crawl):
+            with pytest.raises(Refused, match=r"the runtime has no tool .* \(known: sweep\)"):
+                await rt.tasks.enqueue(wrong, {"seconds": 1})
+        with pytest.raises(InvalidId):
+            await rt.tasks.enqueue(sweep, {"seconds": 5}, agent="")
+        await asyncio.sleep(1)
+
+    async def look(rt: Runtime) -> TaskInfo:
+        task_id = await rt.tasks.enqueue(sweep, {"seconds": 5}, idempotency_key="k")
+        (info,) = await rt.tasks.wait(task_id)
+        await asyncio.sleep(1)
+        return info
+
+    machine.crash(begin, tools=[sweep], task_hooks=hooks)
+    machine.run(blocked, agent(tools=[crawl]))
+    info = machine.run(look, tools=[sweep], task_hooks=hooks)
+    assert (info.agent_id, info.result, attempts(info)) == (
+        "",
+        "nobody swept",
+        ["cut_off", "succeeded"],
+    )
+    assert heard == [info.task_id]
+
+
+async def blocked(rt: Runtime) -> None:
+    await asyncio.sleep(1)
+    (task,) = (await rt.tasks.list(status="blocked")).tasks
+    assert task.error is not None
+    assert "tool 'sweep' is not registered" in task.error.message
+
+
+def test_tools_of_the_runtime_have_their_limits_and_slots() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> None:
+        ids = [await rt.tasks.enqueue(sweep, {"seconds": 5}) for _ in range(3)]
+        late = await rt.tasks.enqueue(sweep, {"seconds": 60})
+        await asyncio.sleep(1)
+        statuses = [(await rt.tasks.get(id)).status for id in ids]
+        assert statuses == ["running", "running", "queued"]
+        (info,) = await rt.tasks.wait(late)
+        assert (info.status, len(info.attempts)) == ("timed_out", 2)
+
+    machine.run(work, tools=[sweep])
+
+
+def test_tools_of_the_runtime_are_checked() -> None:
+    with pytest.raises(InvalidDefinition, match="two tools named 'sweep'"):
+        Runtime(None, tools=[sweep, sweep])
+    with pytest.raises(InvalidDefinition, match="tools are a list"):
+        Runtime(None, tools=sweep)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    other = tool(name="sweep", read_only=True)(lambda: None)
+    with pytest.raises(InvalidDefinition, match="different `concurrency`"):
+        Runtime(None, tools=[sweep], agents=[agent(tools=[other])])
 
 
 def test_the_same_key_is_the_same_task() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from outlive.actors import Agent, BackgroundTasks, Runtime, TaskHooks
+from outlive.actors import Agent, BackgroundTasks, Runtime, TaskHooks, Tool
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, EventLog, MemoryLog, RunId, run_stream
 from tests.support.logs import LaggingLog, MortalLog, events_of
@@ -32,6 +32,7 @@ class CountedIds:
 
 def open_runtime(
     *agents: Agent,
+    tools: Sequence[Tool[..., Any]] = (),
     log: EventLog | None = None,
     deps: object = None,
     functions: Functions = EMPTY,
@@ -43,6 +44,7 @@ def open_runtime(
     return Runtime(
         None,
         agents=agents,
+        tools=tools,
         functions=functions,
         deps=deps,
         max_recoveries=max_recoveries,
@@ -65,6 +67,7 @@ class Machine:
         self,
         body: Callable[[Runtime], Awaitable[T]],
         *agents: Agent,
+        tools: Sequence[Tool[..., Any]] = (),
         max_recoveries: int | None = 5,
         deps: object = None,
         functions: Functions = EMPTY,
@@ -81,6 +84,7 @@ class Machine:
             log = LaggingLog(self.log, lag) if lag else self.log
             async with open_runtime(
                 *agents,
+                tools=tools,
                 log=log,
                 max_recoveries=max_recoveries,
                 deps=deps,
@@ -102,6 +106,7 @@ class Machine:
         *agents: Agent,
         commits: int | None = None,
         acknowledged: bool = True,
+        tools: Sequence[Tool[..., Any]] = (),
         max_recoveries: int | None = 5,
         functions: Functions = EMPTY,
         background_tasks: BackgroundTasks | None = None,
@@ -123,6 +128,7 @@ class Machine:
             log = LaggingLog(self.log, lag) if lag else mortal or self.log
             runtime = open_runtime(
                 *agents,
+                tools=tools,
                 log=log,
                 max_recoveries=max_recoveries,
                 functions=functions,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from outlive.actors.agent import Agent
 from outlive.actors.background import CHOICE, BackgroundTasks, Plan, clamped, plan_of, with_choice
 from outlive.actors.model import ToolSchema
+from outlive.actors.tool import Tool, as_tool
 from outlive.events import BackgroundCall, Failure, InvalidDefinition, Value
 
 
@@ -70,15 +72,30 @@ def planned(
     return arguments, task, None
 
 
-def tool_limits(agents: Collection[Agent]) -> dict[str, int]:
+def tools_by_name(
+    tools: Iterable[Tool[..., Any] | Callable[..., Any]],
+) -> dict[str, Tool[..., Any]]:
+    """Return the tools of a runtime. Raises InvalidDefinition if two have the same name."""
+    found: dict[str, Tool[..., Any]] = {}
+    for item in tools:
+        made = as_tool(item)
+        if made.name in found:
+            raise InvalidDefinition(f"a runtime has two tools named {made.name!r}")
+        found[made.name] = made
+    return found
+
+
+def tool_limits(agents: Collection[Agent], tools: Mapping[str, Tool[..., Any]]) -> dict[str, int]:
     """Return by its name how many tasks of a tool may run at the same time, where it says so.
 
+    `tools` are those of the runtime itself.
+
     Raises:
-        InvalidDefinition: two agents have tools of one name that say different things.
+        InvalidDefinition: two tools of one name say different things.
     """
     limits: dict[str, int | None] = {}
-    for agent in agents:
-        for tool in agent.tools.values():
+    for named in (*(agent.tools for agent in agents), tools):
+        for tool in named.values():
             if limits.setdefault(tool.name, tool.concurrency) != tool.concurrency:
                 raise InvalidDefinition(
                     f"two tools are named {tool.name!r} and have different `concurrency`: it holds "

@@ -44,6 +44,7 @@ from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.task.kind import TaskKind, Tasks
 from outlive.actors.task.submitted import EnqueueRequest, RetryTaskRequest, TaskRequest
 from outlive.actors.timers import Timers
+from outlive.actors.tool import Tool
 from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
 from outlive.events import (
@@ -88,6 +89,7 @@ class OwnerSide:
         log: EventLog,
         *,
         agents: Mapping[str, Agent],
+        tools: Mapping[str, Tool[..., Any]],
         deps: object,
         functions: Functions,
         clock: Clock,
@@ -114,11 +116,12 @@ class OwnerSide:
         self._timers = Timers(clock, self._wake)
         post = Post()
         self._desk = Desk(
-            background_tasks, tool_limits(agents.values()), log=log, post=post, clock=clock
+            background_tasks, tool_limits(agents.values(), tools), log=log, post=post, clock=clock
         )
         surroundings = Surroundings(
             log=log,
             agents=agents,
+            tools=tools,
             effects=self._effects,
             post=post,
             clock=clock,

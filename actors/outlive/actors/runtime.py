@@ -11,12 +11,12 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self, TypeVar, overload
+from typing import Any, Final, Literal, Protocol, Self, TypeVar, overload
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
-from outlive.actors.background_plans import tool_limits
+from outlive.actors.background_plans import tool_limits, tools_by_name
 from outlive.actors.functions import check_functions
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
@@ -35,6 +35,7 @@ from outlive.actors.sub_agents import with_sub_agents
 from outlive.actors.task.control import RuntimeTasks
 from outlive.actors.task.hooks import TaskHooks, check_hooks
 from outlive.actors.threads import DaemonThreads
+from outlive.actors.tool import Tool
 from outlive.actors.until_idle import UntilIdle
 from outlive.actors.visitor_side import VisitorSide
 from outlive.actors.workers.port import Workers
@@ -114,6 +115,8 @@ class Runtime(Steering):
         agents: what may be run, and what interrupted runs go on with; their sub-agents too. A run
             whose agent, or a tool it still needs, is not among them is `blocked` until a runtime
             has it.
+        tools: what `tasks.enqueue` calls without an agent. Of the slots these tasks get as much as
+            those of one agent.
         deps: handed to tools as `ctx.deps`; never stored.
         functions: by name, what agents and stored data refer to: conditions to stop are
             given a `RunContext` and may be async, the predicates of `requires_approval` are given
@@ -154,6 +157,7 @@ class Runtime(Steering):
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
+        tools: Sequence[Tool[..., Any] | Callable[..., Any]] = (),
         deps: object = None,
         functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
@@ -209,7 +213,8 @@ class Runtime(Steering):
             )
         self._background_tasks = background_tasks or BackgroundTasks()
         self._task_hooks = check_hooks("a runtime", task_hooks)
-        tool_limits(self._agents.values())  # They must agree.
+        self._tools = tools_by_name(_listed(tools, "tools"))
+        tool_limits(self._agents.values(), self._tools)  # They must agree.
         if type(mailbox_limit) is not int or mailbox_limit < 1:
             raise InvalidDefinition(f"mailbox_limit is 1 or more, not {mailbox_limit!r}")
         self._mailbox_limit = mailbox_limit
@@ -287,6 +292,7 @@ class Runtime(Steering):
             log,
             views=ViewRunner(log, self._projections, folder=views),
             agents=self._agents,
+            tools=self._tools,
             deps=self._deps,
             functions=self._functions,
             clock=self._clock,

@@ -15,6 +15,7 @@ from outlive.actors.mail import Post
 from outlive.actors.run_context import Functions
 from outlive.actors.task.desk import Desk
 from outlive.actors.task.hooks import TaskHooks
+from outlive.actors.tool import Tool
 from outlive.actors.workers.port import Workers
 from outlive.events import Clock, LogReader, Position, StreamId
 
@@ -27,6 +28,7 @@ class Surroundings:
         *,
         log: LogReader,
         agents: Mapping[str, Agent],
+        tools: Mapping[str, Tool[..., Any]],
         effects: EffectTable,
         post: Post,
         clock: Clock,
@@ -43,6 +45,7 @@ class Surroundings:
         self.log: Final = log
         self.post: Final = post
         self.agents: Final = agents
+        self.tools: Final = tools  # the runtime's own
         self.effects: Final = effects
         self.clock: Final = clock
         self.executor: Final = executor
@@ -55,10 +58,16 @@ class Surroundings:
         self.task_hooks: Final = task_hooks
         self.progress_throttle: Final = progress_throttle  # seconds, of tasks
 
+    def tool(self, agent_id: str, name: str) -> Tool[..., Any] | None:
+        """Return a tool of an agent, or with an empty id one of the runtime; None if unknown."""
+        if not agent_id:
+            return self.tools.get(name)
+        agent = self.agents.get(agent_id)
+        return None if agent is None else agent.tools.get(name)
+
     def layers_of_hooks(self, agent_id: str, tool_name: str) -> list[TaskHooks | None]:
         """Return the hooks of the runtime, and those of agent and tool as far as they are known."""
-        agent = self.agents.get(agent_id)
-        tool = None if agent is None else agent.tools.get(tool_name)
+        agent, tool = self.agents.get(agent_id), self.tool(agent_id, tool_name)
         return [
             self.task_hooks,
             None if agent is None else agent.task_hooks,

@@ -27,6 +27,7 @@ from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.sync_tasks import SyncTasks
 from outlive.actors.task.hooks import TaskHooks
+from outlive.actors.tool import Tool
 from outlive.actors.until_idle import UntilIdle
 from outlive.actors.workers.port import Workers
 from outlive.events import (
@@ -97,6 +98,7 @@ class SyncRuntime:
         path: str | Path | None,
         *,
         agents: Sequence[Agent] = (),
+        tools: Sequence[Tool[..., Any] | Callable[..., Any]] = (),
         deps: object = None,
         functions: Functions = EMPTY,
         projections: Sequence[Projection] = (),
@@ -118,6 +120,7 @@ class SyncRuntime:
         self._runtime = Runtime(
             path,
             agents=agents,
+            tools=tools,
             functions=functions,
             deps=deps,
             projections=projections,

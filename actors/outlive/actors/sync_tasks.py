@@ -92,12 +92,12 @@ class SyncTasks:
         tool: str | Tool[..., Any],
         args: Mapping[str, object] | None = None,
         *,
-        agent: str | Agent,
+        agent: str | Agent | None = None,
         idempotency_key: str | None = None,
         priority: int = 0,
         request_context: Mapping[str, object] | None = None,
     ) -> str:
-        """Have a tool of an agent called in the background. See `RuntimeTasks.enqueue`."""
+        """Have a tool called in the background. See `RuntimeTasks.enqueue`."""
         return self._wait_for(
             self._tasks.enqueue(
                 tool,

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from outlive.actors import (
     Agent,
@@ -16,6 +16,7 @@ from outlive.actors import (
     Runtime,
     ScriptedModel,
     TaskHooks,
+    Tool,
     ToolCall,
     Turn,
 )
@@ -36,6 +37,7 @@ class RuntimeOptions(TypedDict, total=False):
     """The options of `Runtime`, all but where it keeps its log."""
 
     agents: Sequence[Agent]
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]]
     deps: object
     functions: Functions
     background_tasks: BackgroundTasks | None

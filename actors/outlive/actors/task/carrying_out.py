@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, assert_never
 
-from outlive.actors.agent import Agent
 from outlive.actors.background import Background, BackgroundTasks, plan_of
 from outlive.actors.background_plans import plans_of
 from outlive.actors.event_sourced import EventSourcedActor
@@ -101,7 +100,8 @@ class TaskDoor:
         """Raise InvalidResumeValue if the tool cannot have returned what somebody says it has."""
         match resolution(value):
             case ("completed", outcome):
-                tool = self._agents[state.agent_id].tools[state.tool]  # It is not blocked.
+                tool = self._all.tool(state.agent_id, state.tool)
+                assert tool is not None, "a task without its tool is blocked"
                 try:
                     tool.signature.check_output(outcome)
                 except UnserialisableValue as error:
@@ -112,13 +112,7 @@ class TaskDoor:
     def _enqueue(
         self, stream: StreamId, request: EnqueueRequest
     ) -> tuple[EventSourcedActor[Any, Any, Any], QueueTask]:
-        agent = self._agents.get(request.agent_id)
-        if agent is None:
-            raise AgentNotFound(request.agent_id, tuple(self._agents))
-        tool = agent.tools.get(request.tool)
-        if tool is None:
-            known = ", ".join(agent.tools) or "none"
-            raise Refused(f"agent {agent.id!r} has no tool {request.tool!r} (known: {known})")
+        tool, agent_id = self._tool(request), request.agent_id
         problem = tool.problem_with(request.arguments)
         if problem is not None:
             raise Refused(f"{problem.kind}: {problem.message}")
@@ -126,35 +120,51 @@ class TaskDoor:
         if isinstance(task, OpenEntry):
             raise NotSuspended(id_of(stream), task.status, "task")
         begun = task.actor.version > 0
-        place = self._desk.admit(stream, agent.id, tool.name, begun=begun)
+        place = self._desk.admit(stream, agent_id, tool.name, begun=begun)
         return task.actor, QueueTask(
             task_id=id_of(stream),
             tool=tool.name,
             arguments=request.arguments,
-            agent_id=agent.id,
+            agent_id=agent_id,
             request_context=request.request_context,
             priority=request.priority,
             place=place.number,
-            limits=self._limits_of(agent, tool),
+            limits=self._limits_of(agent_id, tool),
             verdict=place.verdict,
             turn=place.turn,
             reason=place.reason,
             worker=self._desk.worker,
-            hooked=any(self._all.layers_of_hooks(agent.id, tool.name)),
+            hooked=any(self._all.layers_of_hooks(agent_id, tool.name)),
         )
 
-    def _limits_of(self, agent: Agent, tool: Tool[..., Any]) -> TaskLimits:
+    def _tool(self, request: EnqueueRequest) -> Tool[..., Any]:
+        """Return the tool that is to be called. Raises AgentNotFound, Refused."""
+        tool = self._all.tool(request.agent_id, request.tool)
+        if tool is not None:
+            return tool
+        agent = self._agents.get(request.agent_id)
+        if request.agent_id and agent is None:
+            raise AgentNotFound(request.agent_id, tuple(self._agents))
+        who = f"agent {agent.id!r}" if agent is not None else "the runtime"
+        tools = agent.tools if agent is not None else self._all.tools
+        known = ", ".join(tools) or "none"
+        raise Refused(f"{who} has no tool {request.tool!r} (known: {known})")
+
+    def _limits_of(self, agent_id: str, tool: Tool[..., Any]) -> TaskLimits:
         """Return the limits of the tool's tasks; of one that has none, those it would have."""
-        found = self._limits.get((agent.id, tool.name))
+        found = self._limits.get((agent_id, tool.name))
         if found is not None:
             return found
-        plan = plans_of(agent, self._settings).get(tool.name) or plan_of(
+        agent = self._agents.get(agent_id)
+        plans = {} if agent is None else plans_of(agent, self._settings)
+        own = tool.background if agent is None else False
+        plan = plans.get(tool.name) or plan_of(
             Background(),
-            own=False,
+            own=own,
             timeout=tool.timeout,
             retry=tool.retry,
             defaults=self._settings,
         )
         assert plan is not None, "what is said to be in the background has a plan"
-        self._limits[agent.id, tool.name] = plan.limits
+        self._limits[agent_id, tool.name] = plan.limits
         return plan.limits

@@ -25,6 +25,7 @@ from outlive.events import (
     task_stream,
     to_plain,
 )
+from outlive.events.ids import stream_id
 from outlive.events.sizes import check_size
 from outlive.events.values import digest
 from outlive.projections import TaskInfo, TasksQuery, Views
@@ -69,20 +70,21 @@ class RuntimeTasks(TasksQuery):
         tool: str | Tool[..., Any],
         args: Mapping[str, object] | None = None,
         *,
-        agent: str | Agent,
+        agent: str | Agent | None = None,
         idempotency_key: str | None = None,
         priority: int = 0,
         request_context: Mapping[str, object] | None = None,
     ) -> str:
-        """Have a tool of an agent called in the background, though no model has asked for it.
+        """Have a tool called in the background, though no model has asked for it.
 
-        Its timeout and retries are those that it has as a task of this agent. Returns once that
-        is durable, as `Runtime.start` does; with no owner up it waits in the inbox.
+        Its timeout and retries are those that it has as a task of this agent. Nobody is asked for
+        consent. Returns once that is durable, as `Runtime.start` does; with no owner up it waits
+        in the inbox.
 
         Args:
             tool: the tool, or its name.
             args: what it is called with.
-            agent: the agent, or its id.
+            agent: the agent whose tool it is, or its id. None: one of `Runtime(tools=)`.
             idempotency_key: the same again is the same task.
             priority: of the tasks of one agent the highest one starts first.
             request_context: JSON that the tool is given.
@@ -93,14 +95,18 @@ class RuntimeTasks(TasksQuery):
         Raises:
             AgentNotFound, Refused: there is no such agent or tool, or the arguments do not fit.
             TaskExists: a task of this key has another tool or other arguments.
-            UnserialisableValue, EventTooLarge, LogParked, ValueError: nothing was written.
+            InvalidId, UnserialisableValue, EventTooLarge, LogParked, ValueError: nothing was
+                written.
         """
         if type(priority) is not int or abs(priority) > _LARGEST:
             raise ValueError(f"a priority is a whole number, not {priority!r}")
+        agent_id = agent.id if isinstance(agent, Agent) else agent
+        if agent_id is not None:
+            stream_id("agent", agent_id)  # It is the owner's to know, but can it be one at all?
         request = EnqueueRequest(
             tool=tool.name if isinstance(tool, Tool) else tool,
             arguments=_plain(args),
-            agent_id=agent.id if isinstance(agent, Agent) else agent,
+            agent_id=agent_id or "",
             priority=priority,
             request_context=_plain(request_context),
         )

@@ -49,19 +49,19 @@ class TaskKind:
         """Return what an open task needs and this runtime does not have."""
         if state.status == "none" or state.over:
             return ""
-        agent = self._all.agents.get(state.agent_id)
-        if agent is None:
+        if self._all.tool(state.agent_id, state.tool) is not None:
+            return ""
+        if not state.agent_id:
+            return f"tool {state.tool!r} is not registered"
+        if state.agent_id not in self._all.agents:
             return f"agent {state.agent_id!r} is not registered"
-        if state.tool not in agent.tools:
-            return f"agent {state.agent_id!r} has no tool {state.tool!r} any more"
-        return ""
+        return f"agent {state.agent_id!r} has no tool {state.tool!r} any more"
 
     def recover(
         self, state: TaskState, running: frozenset[Effect], *, released: bool = False
     ) -> RecoverTask:
         """Return the command that settles what was in flight."""
-        agent = self._all.agents.get(state.agent_id)
-        tool = None if agent is None else agent.tools.get(state.tool)
+        tool = self._all.tool(state.agent_id, state.tool)
         return RecoverTask(
             epoch=self._epoch,
             running=running,

@@ -14,7 +14,7 @@ class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-tas
 
     tool: str
     arguments: dict[str, Value]
-    agent_id: str
+    agent_id: str = ""  # empty: a tool of the runtime
     priority: int = 0
     request_context: dict[str, Value] = {}
 

@@ -101,9 +101,11 @@ class TaskWorld:
         )
 
     async def _call_tool(self, effect: CallTool, home: Address, notes: TaskNotes) -> None:
+        tool = self._all.tool(notes.agent_id, effect.name)
+        assert tool is not None, "a task without its tool is blocked"
         await self._calls.make(
             effect,
-            self._all.agents[notes.agent_id].tools[effect.name],
+            tool,
             notes.call,
             home,
             limits=_limits(notes.limits, self._all.progress_throttle),
