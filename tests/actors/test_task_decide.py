@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import suppress
+from typing import Final, get_args
 
 import pytest
 
@@ -67,6 +68,7 @@ from outlive.events import (
     TaskTimedOut,
     Value,
 )
+from outlive.events.task.state import TaskStatus
 from outlive.testing import Given
 from outlive.testing import given as given_entity
 from tests.support import SECOND
@@ -101,6 +103,11 @@ HISTORIES: Final[dict[str, tuple[TaskEvent, ...]]] = {
     "in_doubt": (QUEUED, STARTED, DOUBT),
     "rejected": (QUEUED, TaskRejected(reason="no room")),
     **{name: (QUEUED, STARTED, end) for name, end in ENDS.items()},
+    "running again": (QUEUED, STARTED, AGAIN, TaskStarted(attempt=2, turn=4)),
+    "tried once more": (
+        *(QUEUED, STARTED, ENDS["failed"]),
+        *(MessageDelivered(sequence=1, to=RUN), TaskRequeued()),
+    ),
 }
 OVER: Final = ("rejected", *ENDS)
 
@@ -222,6 +229,14 @@ TABLE: Final[dict[str, dict[str, Follows]]] = {
     },
     "in_doubt": {**FROM_ELSEWHERE, "resume": InvalidResumeValue},
     **dict.fromkeys(OVER, AFTER_THE_END),
+    "running again": {
+        **FROM_ELSEWHERE,  # all that the first attempt says
+        "recover": (TaskRecovered(epoch=2), TaskStarted(attempt=3, worker="w2", turn=4)),
+    },
+    "tried once more": {
+        **FROM_ELSEWHERE,
+        "start": (TaskStarted(attempt=2, worker="w", turn=3),),
+    },
     "cancelled": {**AFTER_THE_END, "cancel": NOTHING},
     "succeeded": {**AFTER_THE_END, "retry": AlreadyOver},
     "rejected": {**AFTER_THE_END, "retry": AlreadyOver},
@@ -239,8 +254,24 @@ def test_each_command_in_each_status(status: str, command: str) -> None:
         when.then_refused(follows)
 
 
-def test_the_table_knows_every_kind_of_command() -> None:
+def test_the_table_knows_every_kind_of_command_and_every_status() -> None:
     assert {type(command) for command in COMMANDS.values()} == set(TaskCommand.__args__)
+    assert {given(*events).state.status for events in HISTORIES.values()} == set(
+        get_args(TaskStatus)
+    )
+    assert all(set(row) == set(COMMANDS) for row in TABLE.values())
+
+
+@pytest.mark.parametrize("status", HISTORIES)
+def test_a_command_that_comes_twice_is_obeyed_once(status: str) -> None:
+    """But for what an attempt that runs tells of itself, and for a wish that is new by then."""
+    once_more = ("step", "progress", "late", "recover")
+    for name, command in COMMANDS.items():
+        follows = TABLE[status][name]
+        if isinstance(follows, tuple) and follows and name not in once_more:
+            with suppress(AlreadyOver):
+                again = given(*HISTORIES[status], *follows).when(command)
+                assert again.decided == (), f"{name} twice"
 
 
 # -- what is owed, and the row --
@@ -250,8 +281,8 @@ def test_the_table_knows_every_kind_of_command() -> None:
 def test_only_an_attempt_and_a_message_are_owed(status: str) -> None:
     state = given(*HISTORIES[status]).state
     wanted: dict[object, None] = {}
-    if status == "running":
-        wanted[CallTool(C, "t", 1)] = None
+    if state.status == "running":
+        wanted[CallTool(C, "t", state.attempt)] = None
     if status in OVER:
         wanted[Deliver(1, RUN, "task-outcome")] = None
     assert outstanding(state) == wanted

@@ -529,6 +529,33 @@ def test_what_must_not_be_repeated_has_failed_in_doubt() -> None:
     assert info.error.kind == "in_doubt"
 
 
+def test_a_task_that_kills_its_process_fails_after_some_times() -> None:
+    machine, found, deaths = Machine(), list[TaskInfo](), list[asyncio.Event]()
+
+    @tool(in_doubt="retry", name="deadly")
+    async def deadly() -> None:
+        """Kill the process."""
+        deaths[-1].set()
+        await asyncio.Event().wait()
+
+    async def live(rt: Runtime) -> None:
+        deaths.append(asyncio.Event())
+        task_id = await rt.tasks.enqueue("deadly", agent="a", idempotency_key="deadly")
+        over = asyncio.ensure_future(rt.tasks.wait(task_id))
+        died = asyncio.ensure_future(deaths[-1].wait())
+        await asyncio.wait([over, died], return_when=asyncio.FIRST_COMPLETED)
+        if over.done():
+            found.extend(over.result())
+        over.cancel()
+
+    while not found:
+        machine.crash(live, agent(tools=[deadly]))
+    (killer,) = found
+    assert (len(deaths), attempts(killer)) == (7, ["cut_off"] * 6)
+    assert killer.error is not None
+    assert "the process ended 6 times" in killer.error.message
+
+
 def test_a_person_says_what_became_of_it() -> None:
     machine, sender, task_id = crashed("ask")
 

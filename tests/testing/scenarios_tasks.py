@@ -18,9 +18,10 @@ from outlive.actors import (
     ToolCall,
     ToolContext,
     Turn,
+    UntilIdle,
     tool,
 )
-from outlive.events import AlreadyOver, TaskNotFound
+from outlive.events import AlreadyOver, BackgroundResultReceived, TaskNotFound, run_stream
 from outlive.projections import AssistantMessage, ToolMessage, UserMessage
 from outlive.testing import Client, Outcome, World
 from tests.testing.scenarios import Case, one_run
@@ -214,6 +215,87 @@ async def until_idle(client: Client) -> object:
     return result.status, result.output
 
 
+async def after_the_last(client: Client) -> object:
+    policy = UntilIdle(react="all")
+    run_id = await client.start("agent", "do it", run_id="one", until_idle=policy)
+    result = await client.result(run_id)
+    return result.status, result.output, result.steps
+
+
+@tool(in_doubt="retry")
+async def consent(ctx: ToolContext) -> str:
+    """Ask a person, in the foreground."""
+    return str(await ctx.suspend("sure", answer_type=str))
+
+
+def in_between(world: World) -> list[Agent]:
+    """Waits for a person while its task goes on, and ends."""
+    return [_brief(ToolCall("crawl", {"seconds": 2.0}), ToolCall("consent"))]
+
+
+def _brief(*calls: ToolCall) -> Agent:
+    """Makes the calls, and says of how many it has been told the result."""
+
+    def answer(request: ModelRequest) -> Turn:
+        results = [text for text in _told(request) if not text.startswith("queued")]
+        return Turn(f"{len(results)} told") if request.step else Turn(tool_calls=calls)
+
+    return Agent("agent", model=ScriptedModel(answer), tools=[crawl, consent])
+
+
+def two_at_last(world: World) -> list[Agent]:
+    return [_brief(*[ToolCall("crawl", {"seconds": seconds}) for seconds in (2.0, 5.0)])]
+
+
+async def told_to(client: Client, run_id: str) -> list[str]:
+    """Wait until a run has been told of a task, and return all that it was told."""
+
+    async def received(rt: Runtime) -> list[str]:
+        events = [recorded.event for recorded in rt.log.read(run_stream(run_id))]
+        return [event.status for event in events if isinstance(event, BackgroundResultReceived)]
+
+    while not (told := await client.call(received)):
+        await client.sleep(0.5)
+    return told
+
+
+async def answered_late(client: Client) -> object:
+    run_id = await client.start("agent", "do it", run_id="one")
+    while not any(item.key == "sure" for item in await client.pending()):
+        await client.sleep(0.5)
+    await told_to(client, "one")
+    await client.resume(run_id, "yes", suspension="sure")
+    result = await client.result(run_id)
+    return result.status, result.output
+
+
+def hasty(world: World) -> list[Agent]:
+    """Answers before its task has ended."""
+    turns = [Turn(tool_calls=[ToolCall("crawl", {"seconds": 5.0})]), Turn("It has begun.")]
+    return [Agent("agent", model=ScriptedModel(turns), tools=[crawl])]
+
+
+async def told_when_over(client: Client) -> object:
+    result = await client.run("agent", "do it", run_id="one")
+    told = await told_to(client, "one")
+    (task,) = await client.call(lambda rt: rt.tasks.wait("one:0.0"))
+    return result.status, result.output, task.status, told
+
+
+@tool(in_doubt="retry", background=Background(mode="awaited", timeout=2))
+async def stubborn() -> str:
+    """Go on although its time is up."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await asyncio.sleep(3)
+    return "too late"
+
+
+def deaf(world: World) -> list[Agent]:
+    return [_patient(ToolCall("stubborn"), tools=[stubborn])]
+
+
 TASKS = [
     Case("a run until idle", idle, until_idle, promise=the_same_is_told),
     Case("deferred tasks", deferred, one_run, promise=the_same_is_told),
@@ -241,4 +323,26 @@ TASKS = [
     Case("a task that asks a person", reader, answered, promise=the_same_is_told),
     Case("a run that is cancelled with its task", lingering, cancelled, promise=either_over),
     Case("a task that no model asked for", busy, enqueued),
+    Case(
+        "a run until idle that is told after the last result",
+        two_at_last,
+        after_the_last,
+        promise=the_same_is_told,
+        second_crashes=1,
+    ),
+    Case(
+        "a result for a run that waits for a person",
+        in_between,
+        answered_late,
+        promise=the_same_is_told,
+        second_crashes=1,
+    ),
+    Case("a result for a run that is over", hasty, told_when_over, second_crashes=1),
+    Case(
+        "a task that ignores its deadline",
+        deaf,
+        one_run,
+        promise=the_same_is_told,
+        second_crashes=1,
+    ),
 ]
