@@ -126,10 +126,19 @@ class Took(msgspec.Struct, frozen=True):
 
 async def all_at_once(folder: Path, tasks: int, at_once: int, seconds: float = 0.0) -> Took:
     """Enqueue tasks, and wait until all of them are over."""
-    async with opened(folder, at_once, lambda _: None) as runtime:
+    entered, all_entered = 0, asyncio.Event()
+
+    def on_entry(_: int) -> None:
+        nonlocal entered
+        entered += 1
+        if entered == tasks + 1:
+            all_entered.set()
+
+    async with opened(folder, at_once, on_entry) as runtime:
         await runtime.tasks.wait(await enqueue(runtime, 0))
         began, used = time.perf_counter(), time.process_time()
         ids = await enqueue_many(runtime, tasks, seconds)
+        await all_entered.wait()  # Before that, looking would only take time.
         await _over(runtime, ids)
         took, cpu = time.perf_counter() - began, time.process_time() - used
         found = await runtime.tasks.wait(ids)
@@ -177,10 +186,11 @@ async def dispatch_some(folder: Path, tasks: int, at_once: int) -> float:
             all_entered.set()
 
     async with opened(folder, at_once, on_entry, gate=gate) as runtime:
-        while True:  # The view of runs is built from the whole log, once.
-            with suppress(ViewBehind):
-                await runtime.runs.list(limit=1)
-                break
+        for look in (runtime.runs.list, runtime.tasks.list):
+            while True:  # Its view is built from the whole log, once.
+                with suppress(ViewBehind):
+                    await look(limit=1)
+                    break
         assert entered == at_once, "all slots are taken, and nobody gets any further"
         used = time.process_time()
         gate.set()
