@@ -49,6 +49,7 @@ from outlive.events import (
     RunCompleted,
     RunStarted,
     StreamId,
+    TaskCancelled,
     TaskFailed,
     TaskQueued,
     TaskRecovered,
@@ -282,6 +283,17 @@ def test_an_outcome_that_is_told_twice_not_at_all_or_otherwise_is_a_failure(
     told: list[Event],
 ) -> None:
     assert "told once" in failed(report(run_of(C2, told=told)))
+
+
+def test_a_task_that_somebody_cancelled_has_ended_as_wanted() -> None:
+    error = Failure(kind="cancelled", message="enough")
+    told = [
+        BackgroundResultReceived(call_id=CALL, task_id=TASK, status="cancelled"),
+        ToolCallFailed(call_id=CALL, error=error),
+    ]
+    made = report(run_of(end=[TaskCancelled(reason="enough")], told=told))
+    assert not {"completed", "tasks ended once", "told once"} & set(failed(made))
+    assert "(1 cancelled)" in says(made, "tasks ended once")
 
 
 def test_more_tasks_at_once_than_the_tool_allows_are_a_failure() -> None:

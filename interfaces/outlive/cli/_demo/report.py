@@ -127,6 +127,10 @@ def report_of(
     )
 
 
+_SAID_NO: Final = ("denied", "cancelled")
+"""The kinds of errors that a person has wanted."""
+
+
 def _killed(kills: Sequence[Killed], planned: int) -> Check:
     if not planned:
         return Check(name="kills", holds=not kills, says="nobody was killed, as asked for")
@@ -140,7 +144,7 @@ def _completed(status: str, events: Sequence[object]) -> Check:
     failed = [
         e
         for e in events
-        if isinstance(e, ToolCallFailed) and e.retry_at_ns is None and e.error.kind != "denied"
+        if isinstance(e, ToolCallFailed) and e.retry_at_ns is None and e.error.kind not in _SAID_NO
     ]
     if failed:
         return Check(name="completed", holds=False, says=failed[0].error.message)

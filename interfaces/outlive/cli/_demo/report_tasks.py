@@ -9,8 +9,12 @@ from outlive.cli._demo.course import Course
 from outlive.cli._demo.facts import Check
 from outlive.cli._demo.reading import AT_ONCE
 from outlive.cli._text import counted
+from outlive.events import Value
 from outlive.projections import ToolMessage, fold_run
 from outlive.projections.timeline import Timeline
+
+_AS_WANTED = (("succeeded",), ("cancelled",))
+"""A task is cancelled only by a person, from another terminal."""
 
 
 def task_checks(course: Course) -> list[Check]:
@@ -24,7 +28,7 @@ def _ended_once(course: Course) -> Check:
     tasks, spans = course.tasks, [span for line in course.lines for span in line.spans]
     ends = Counter(end for task in tasks for end in task.ends)
     cut_off = sum(span.outcome == "cut_off" for span in spans)
-    holds = all(task.ends == ("succeeded",) for task in tasks)
+    holds = all(task.ends in _AS_WANTED for task in tasks)
     how = ", ".join(f"{count} {end}" for end, count in sorted(ends.items())) or "none"
     says = (
         f"{counted(len(tasks), 'background task')}, each ended once ({how}), "
@@ -57,10 +61,15 @@ def _told_once(course: Course) -> Check:
     told = [m for m in transcript.messages if isinstance(m, ToolMessage)]
     wrong: list[str] = []
     for task in course.tasks:
-        answers = [m.result for m in told if m.call_id == task.call_id and m.error is None]
-        if task.heard != task.ends or answers != [task.result]:
+        answers = [_told(m) for m in told if m.call_id == task.call_id]
+        outcome = "cancelled" if task.ends == ("cancelled",) else task.result
+        if task.heard != task.ends or answers != [outcome]:
             wrong.append(f"task {task.number} {counted(len(task.heard), 'time')}")
     says = f"{counted(len(course.tasks), 'outcome')}, each in the conversation once"
     if wrong:
         says = f"not in the conversation as it was, once: {', '.join(wrong)}"
     return Check(name="told once", holds=not wrong, says=says)
+
+
+def _told(message: ToolMessage) -> Value:
+    return message.result if message.error is None else message.error.kind
