@@ -24,6 +24,7 @@ from outlive.events import (
     Value,
     run_stream,
 )
+from outlive.events.run.background import QUEUE
 
 SUB_AGENT: Final = "h"
 """The name of a sub-agent, as a model calls it."""
@@ -50,7 +51,8 @@ def told(draw: st.DrawFn, state: RunState) -> RunCommand:
     """Draw what others tell a run with open children, or messages to deliver."""
     children = children_of(state)
     if not children or (bool(state.mail.outbox) and draw(st.booleans())):
-        return Acknowledge(sequence=draw(st.sampled_from([*state.mail.outbox, 1])))
+        letters = [n for n, letter in state.mail.outbox.items() if letter.subject != QUEUE]
+        return Acknowledge(sequence=draw(st.sampled_from([*letters, 1])))
     call_id, run_id = draw(st.sampled_from(children))
     sequences = [number for number, one in state.mail.outbox.items() if one.about == call_id]
     if bool(sequences) and draw(st.booleans()):

@@ -62,10 +62,10 @@ def told_of_task(draw: st.DrawFn, state: RunState) -> RunCommand:
     ]
     if len(asked) > 0 and draw(st.integers(0, 9)):
         taken = TaskTaken(
-            sequence=asked[0], call_id=call_id, task_id=task_id, queued=draw(st.integers(0, 3)) > 0
+            sequence=asked[0], call_id=call_id, task_id=task_id, queued=draw(st.integers(0, 7)) > 0
         )
         refused = RefuseTask(sequence=asked[0], call_id=call_id, task_id=task_id, error=_FAILED)
-        answers: list[RunCommand] = [taken, taken, taken, refused]
+        answers: list[RunCommand] = [*[taken] * 7, refused]
         return draw(st.sampled_from(answers))
     status = draw(st.sampled_from(_ENDS))
     return ReceiveBackgroundResult(

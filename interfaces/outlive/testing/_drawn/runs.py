@@ -128,6 +128,7 @@ _STOPS: Final[list[StopCondition]] = [
 _WRONG: Final = Failure(kind="invalid_output", message="malformed")
 
 _POLICIES: Final = idle_policies()
+_SELDOM: Final = st.sampled_from([False, False, False, True])
 _VALUES: Final = values()  # Made anew for each draw, it is validated anew each time.
 
 
@@ -165,7 +166,9 @@ def run_commands(
     if not state.over and _rarely(draw) and _rarely(draw):
         by_parent = state.parent is not None and draw(st.booleans())
         return cancelled_by_its_parent() if by_parent else cancelled()
-    if len(tasks_of(state)) > 0 and draw(st.booleans()):
+    # One that waits for its tasks answers before it hears of them.
+    may_wait = state.until_idle is not None and state.tasks and state.model_attempt is not None
+    if len(tasks_of(state)) > 0 and draw(_SELDOM if may_wait else st.booleans()):
         return told_of_task(draw, state)
     if (state.mail.outbox or children_of(state)) and draw(st.booleans()):
         return told(draw, state)
@@ -235,10 +238,10 @@ def _model_command(
         )
     fewest = draw(st.sampled_from([0, *[1] * 9]))  # Without a call, the run is over.
     names = draw(st.lists(st.sampled_from(_CALLED), min_size=fewest, max_size=4))
-    waits = state.until_idle is not None and len(state.tasks) > 0 and draw(st.integers(0, 3)) > 0
+    waits = state.until_idle is not None and len(state.tasks) > 0 and not draw(_SELDOM)
     if waits:  # For its tasks.
         names = []
-    elif state.until_idle is not None and draw(st.booleans()):
+    elif state.until_idle is not None and not draw(_SELDOM):
         names = [BACKGROUND]
     planned = tuple(
         PlannedCall(
