@@ -181,7 +181,7 @@ def test_a_test_is_repeated_with_the_seeds_that_are_asked_for(
     pytester: pytest.Pytester, arguments: list[str], seeds: dict[str, int]
 ) -> None:
     pytester.makepyfile(SEEDED)
-    result = pytester.runpytest_subprocess(*ALONE, "-v", "-s", *arguments)
+    result = pytester.runpytest_inprocess(*ALONE, "-v", "-s", *arguments)
     result.assert_outcomes(passed=len(seeds) + 1)
     for name, seed in seeds.items():
         result.stdout.re_match_lines([rf".*::{re.escape(name)} seed is {seed}$"])
@@ -196,7 +196,7 @@ def test_seeds_are_spread_over_processes(pytester: pytest.Pytester) -> None:
 
 def test_no_seeds_at_all_are_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(SEEDED)
-    result = pytester.runpytest_subprocess(*ALONE, "--outlive-seeds=0")
+    result = pytester.runpytest_inprocess(*ALONE, "--outlive-seeds=0")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--outlive-seeds is 1 or more, not 0*"])
 

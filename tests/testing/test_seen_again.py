@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# What a pytest within this one were the first to import, it would take away again.
+import outlive.testing  # noqa: F401  # pyright: ignore[reportUnusedImport]  # see above
+
 pytestmark = pytest.mark.slow
 ALONE = ("-p", "no:asyncio", "-p", "no:anyio", "-p", "no:cacheprovider")
 HEAD = """
@@ -36,7 +39,7 @@ SWEEP = """
 
 def failures(pytester: pytest.Pytester, *arguments: str) -> list[str]:
     """Run pytest; return what it prints of where tests failed, and how to see that again."""
-    result = pytester.runpytest_subprocess(*ALONE, *arguments)
+    result = pytester.runpytest_inprocess(*ALONE, *arguments)
     # Where the variable CI is set, the summary at the end repeats each message, without an "E".
     told = [line[1:].strip() for line in result.outlines if line.startswith("E ")]
     return [line for line in told if re.match(r"(seed \d|kill at|pytest .*--outlive)", line)]
@@ -103,9 +106,9 @@ def test_the_command_is_right_for_the_folder_in_which_one_stands(
 
 def test_a_point_that_is_not_reached_is_told(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(HEAD + SWEEP)
-    result = pytester.runpytest_subprocess(*ALONE, "--outlive-crash-points=7:kill,999:kill")
+    result = pytester.runpytest_inprocess(*ALONE, "--outlive-crash-points=7:kill,999:kill")
     result.assert_outcomes(failed=1)
-    result = pytester.runpytest_subprocess(*ALONE, "--outlive-crash-points=999:kill")
+    result = pytester.runpytest_inprocess(*ALONE, "-Wdefault", "--outlive-crash-points=999:kill")
     result.assert_outcomes(passed=1, warnings=1)
     result.stdout.fnmatch_lines(["*point 999 is not reached, there are *"])
 
@@ -130,7 +133,7 @@ def test_a_failure_amid_a_simulation_tells_what_it_has_done(
     pytester: pytest.Pytester, test: str
 ) -> None:
     file = pytester.makepyfile(HEAD + AMID).name
-    result = pytester.runpytest_subprocess(*ALONE, "-k", test)
+    result = pytester.runpytest_inprocess(*ALONE, "-k", test)
     result.assert_outcomes(failed=1, deselected=1)
     result.stdout.re_match_lines(
         [
@@ -152,6 +155,6 @@ def test_pytest_fail_in_a_scenario_is_a_failure_like_any_other(pytester: pytest.
         "        pytest.skip('as we wish')\n\n"
         "    def test_skipped():\n        assert_survives_crashes(skipping, agents)\n"
     )
-    result = pytester.runpytest_subprocess(*ALONE)
+    result = pytester.runpytest_inprocess(*ALONE)
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(["*SimulationFailed: Failed: as we wish", "*no crash"])
