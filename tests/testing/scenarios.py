@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from hypothesis import settings
 
 from outlive.actors import (
     Agent,
@@ -19,7 +21,10 @@ from outlive.actors import (
     Turn,
     tool,
 )
-from outlive.testing import Client, Outcome, World
+from outlive.actors.run_context import EMPTY, Functions
+from outlive.testing import Client, Outcome, Sweep, World, assert_survives_crashes
+
+_EACH_DAY: Final = 100  # examples of a property; more of them are for the night
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,21 @@ class Case:
     promise: Callable[[Outcome, Outcome], None] | None = None
     second_crashes: int = 3
     background_tasks: BackgroundTasks | None = None
+
+
+def sweep(case: Case, *, functions: Functions = EMPTY, thorough: bool | None = None) -> Sweep:
+    """Crash a case at each of its points; from day to day, with one second crash for each."""
+    if thorough is None:
+        thorough = settings().max_examples > _EACH_DAY
+    return assert_survives_crashes(
+        case.play,
+        case.agents,
+        functions=functions,
+        at_most_once=case.at_most_once,
+        promise=case.promise,
+        second_crashes=case.second_crashes if thorough else 1,
+        background_tasks=case.background_tasks,
+    )
 
 
 async def one_run(client: Client) -> object:

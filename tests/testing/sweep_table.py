@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from outlive.testing import SimulationFailed, assert_survives_crashes
-from tests.testing.scenarios import CASES
+from outlive.testing import SimulationFailed
+from tests.testing.scenarios import CASES, sweep
 from tests.testing.scenarios_children import CHILDREN
 from tests.testing.scenarios_features import CASES as FEATURES
 from tests.testing.scenarios_features import FUNCTIONS
@@ -19,20 +19,12 @@ def main() -> int:
     failures: list[str] = []
     for case in [*CASES, *PEOPLE, *FEATURES, *CHILDREN, *TASKS]:
         try:
-            sweep = assert_survives_crashes(
-                case.play,
-                case.agents,
-                functions=FUNCTIONS,
-                at_most_once=case.at_most_once,
-                promise=case.promise,
-                second_crashes=case.second_crashes,
-                background_tasks=case.background_tasks,
-            )
+            swept = sweep(case, functions=FUNCTIONS, thorough=True)
         except SimulationFailed as failed:
             failures.append(f"{case.name}: {failed}")
             print(f"| {case.name} | | | | 1 |")
         else:
-            counts = (len(sweep.points), sweep.simulations, sweep.deaths, 0)
+            counts = (len(swept.points), swept.simulations, swept.deaths, 0)
             print(f"| {case.name} | {' | '.join(map(str, counts))} |")
     print(*failures, sep="\n\n")
     return 1 if failures else 0

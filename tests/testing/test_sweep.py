@@ -14,21 +14,15 @@ from outlive.actors.run.decide import decide
 from outlive.events import RunEvent, RunState
 from outlive.testing import Client, SimulationFailed, World, assert_survives_crashes
 from tests.actors import worker_tools
-from tests.testing.scenarios import CASES, Case
+from tests.testing.scenarios import CASES, Case, sweep
 from tests.testing.scenarios_people import PEOPLE
 
 
 @pytest.mark.parametrize("case", [*CASES, *PEOPLE], ids=lambda case: case.name)
 def test_a_run_survives_a_crash_at_every_point(case: Case) -> None:
-    sweep = assert_survives_crashes(
-        case.play,
-        case.agents,
-        at_most_once=case.at_most_once,
-        promise=case.promise,
-        second_crashes=case.second_crashes,
-    )
-    print(f"{case.name}: {sweep}")
-    assert sweep.deaths >= 2 * len(sweep.points)
+    swept = sweep(case)
+    print(f"{case.name}: {swept}")
+    assert swept.deaths >= 2 * len(swept.points)
 
 
 def test_a_run_whose_actor_fails_and_is_rebuilt_survives_crashes_too(
@@ -44,8 +38,8 @@ def test_a_run_whose_actor_fails_and_is_rebuilt_survives_crashes_too(
 
     monkeypatch.setattr(entity, "decide", decide_badly)
     case = next(case for case in CASES if case.name == "parallel tools")
-    sweep = assert_survives_crashes(case.play, case.agents, second_crashes=1)
-    assert sweep.deaths >= 2 * len(sweep.points)
+    swept = assert_survives_crashes(case.play, case.agents, second_crashes=1)
+    assert swept.deaths >= 2 * len(swept.points)
 
 
 def test_tools_in_processes_of_their_own_survive_crashes_too() -> None:
@@ -55,8 +49,8 @@ def test_tools_in_processes_of_their_own_survive_crashes_too() -> None:
         tools: list[Tool[..., Any]] = [worker_tools.gathers, worker_tools.whoami]
         return [Agent("agent", model=model, tools=tools)]
 
-    sweep = assert_survives_crashes(one_run, agents, second_crashes=1)
-    assert sweep.deaths >= 2 * len(sweep.points)
+    swept = assert_survives_crashes(one_run, agents, second_crashes=1)
+    assert swept.deaths >= 2 * len(swept.points)
 
 
 async def nothing(client: Client) -> None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from outlive.testing import assert_survives_crashes
-from tests.testing.scenarios import Case
+from tests.testing.scenarios import Case, sweep
 from tests.testing.scenarios_features import CASES, FUNCTIONS
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_survives_a_crash_at_every_point(case: Case) -> None:
-    sweep = assert_survives_crashes(
-        case.play,
-        case.agents,
-        functions=FUNCTIONS,
-        at_most_once=case.at_most_once,
-        promise=case.promise,
-        second_crashes=case.second_crashes,
-    )
-    print(f"{case.name}: {sweep}")
-    assert sweep.deaths >= 2 * len(sweep.points)
+    swept = sweep(case, functions=FUNCTIONS)
+    print(f"{case.name}: {swept}")
+    assert swept.deaths >= 2 * len(swept.points)

@@ -43,6 +43,9 @@ class NotAScenario(TypeError):
 _MOST_POINTS: Final = 10_000
 """More of them could not be crashed at one by one; so many are a scenario that has no end."""
 
+_RECOVERY: Final = 6
+"""How many of the points after a crash are tried in turn for a second one."""
+
 _LATE: Final = 5.0
 """Virtual seconds by which effects may be late in another order."""
 
@@ -112,7 +115,8 @@ def assert_survives_crashes(
         seed: of all that is left to chance.
         orders: other orders to try without a crash.
         fates: how a process ends at each point.
-        second_crashes: at how many of the points after each crash the process dies once more.
+        second_crashes: how often, for each point, the process dies once more while it recovers:
+            at one of the points that follow, for each point at others.
         at_most_once: names of effects that must not be repeated, as for tools with
             `in_doubt="fail"`. Their runs may come out differently, so say `promise` as well.
         promise: judges results in the place of comparing them, and effects that do not happen
@@ -214,16 +218,25 @@ def assert_survives_crashes(
         tell(f"order {order} of {orders}")
         attempt({}, order)
         sweep.runs["another order"] += 1
-    for fate in fates:
-        for point in sweep.points:
-            tell(f"{fate} at {point} of {len(sweep.points)}")
-            passed = attempt({point.number: fate})
-            sweep.runs[fate] += 1
-            later = len(passed) - point.number
-            for number in range(1, min(second_crashes, later) + 1):
-                attempt({point.number: fate, point.number + number: "kill"})
-                sweep.runs[f"{fate}, and a kill in the recovery"] += 1
+    crashes: list[tuple[Fate, Point]] = [(fate, point) for fate in fates for point in sweep.points]
+    recoveries: list[int] = []  # how many points follow each of them
+    for fate, point in crashes:
+        tell(f"{fate} at {point} of {len(sweep.points)}")
+        recoveries.append(len(attempt({point.number: fate})) - point.number)
+        sweep.runs[fate] += 1
+    # After that, so that what is found is shown with one crash if one is enough.
+    for (fate, point), later in zip(crashes, recoveries, strict=True):
+        for ahead in _ahead(point.number, min(second_crashes, later), later):
+            tell(f"{fate} at {point} of {len(sweep.points)}, and a kill {ahead} points later")
+            attempt({point.number: fate, point.number + ahead: "kill"})
+            sweep.runs[f"{fate}, and a kill in the recovery"] += 1
     return _unless(odd_keys, sweep)
+
+
+def _ahead(number: int, crashes: int, later: int) -> list[int]:
+    """Return how many points after point `number` the process dies once more."""
+    most = min(max(_RECOVERY, crashes), later)
+    return sorted((number * crashes + n) % most + 1 for n in range(crashes))
 
 
 def _unless(failed: Sequence[SimulationFailed], sweep: Sweep) -> Sweep:
