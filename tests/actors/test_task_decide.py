@@ -568,7 +568,7 @@ TOLD: Final = (HOOKED, STARTED, TaskSucceeded(result=5))
 
 def test_who_wants_to_know_is_told_once_when_the_task_is_over() -> None:
     ended = given(HOOKED, STARTED).when(done()).after
-    assert list(outstanding(ended.state)) == [CallHooks(1)]
+    assert list(outstanding(ended.state)) == [CallHooks(1, 1)]
     row = open_entry(ended.state)
     assert row is not None
     assert (row.over, row.owes) == (True, True)
@@ -580,16 +580,16 @@ def test_who_wants_to_know_is_told_once_when_the_task_is_over() -> None:
 
 
 def test_a_task_that_ends_before_it_starts_tells_as_well() -> None:
-    assert list(outstanding(given(HOOKED, TaskCancelled()).state)) == [CallHooks(1)]
-    assert list(outstanding(given(HOOKED, TaskRejected()).state)) == [CallHooks(1)]
+    assert list(outstanding(given(HOOKED, TaskCancelled()).state)) == [CallHooks(1, 1)]
+    assert list(outstanding(given(HOOKED, TaskRejected()).state)) == [CallHooks(1, 1)]
 
 
 def test_after_a_crash_in_the_middle_they_are_told_once_more() -> None:
     again = given(*TOLD).when(RECOVER).then(TaskRecovered(epoch=2))
-    assert list(outstanding(again.state)) == [CallHooks(2)]
+    assert list(outstanding(again.state)) == [CallHooks(1, 2)]
     again.when(ConcludeHooks(number=1)).then()
     again.when(ConcludeHooks(number=2)).then(TaskHooksCalled())
-    still = RecoverTask(epoch=2, running=frozenset([CallHooks(1)]))
+    still = RecoverTask(epoch=2, running=frozenset([CallHooks(1, 1)]))
     given(*TOLD).when(still).then()
 
 
@@ -597,11 +597,35 @@ def test_hooks_that_kill_their_process_do_so_a_bounded_number_of_times() -> None
     history, calls = given(*TOLD), 1
     while history.state.hooks:
         history = history.when(RecoverTask(epoch=2, max_recoveries=3)).after
-        calls += history.state.hooks > 0
+        calls += len(history.state.hooks)
     assert calls == 4
     last = history.events[-1]
     assert isinstance(last, TaskHooksCalled)
     assert [one.kind for one in last.failures] == ["in_doubt"]
+
+
+def test_each_end_of_a_task_that_is_tried_again_is_told() -> None:
+    failed_before = TaskFailed(error=BOOM)
+    history = given(HOOKED, STARTED, failed_before, TaskRequeued(), TaskStarted(attempt=2, turn=2))
+    assert CallHooks(1, 1) in outstanding(history.state), "nobody has been told of the first end"
+    ended = history.when(done(2)).after
+    assert list(outstanding(ended.state)) == [CallHooks(1, 1), CallHooks(2, 1)]
+    told = ended.when(ConcludeHooks(end=1, number=1)).then(TaskHooksCalled(end=1))
+    assert list(outstanding(told.state)) == [CallHooks(2, 1)]
+    told.when(ConcludeHooks(end=2, number=1)).then(TaskHooksCalled(end=2))
+
+
+def test_hooks_and_an_attempt_that_died_together_both_go_on() -> None:
+    failed_before = TaskFailed(error=BOOM)
+    history = given(HOOKED, STARTED, failed_before, TaskRequeued(), TaskStarted(attempt=2, turn=2))
+    again = history.when(RECOVER).then(
+        TaskRecovered(epoch=2), TaskStarted(attempt=3, worker=RECOVER.worker, turn=2)
+    )
+    assert CallHooks(1, 2) in outstanding(again.state)
+    still = RecoverTask(epoch=2, running=frozenset([CallHooks(1, 1)]), worker=RECOVER.worker)
+    history.when(still).then(
+        TaskRecovered(epoch=2), TaskStarted(attempt=3, worker=RECOVER.worker, turn=2)
+    )
 
 
 # -- once more --

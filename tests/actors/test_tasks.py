@@ -13,6 +13,7 @@ from outlive.actors import (
     Agent,
     Background,
     BackgroundTasks,
+    EchoModel,
     ModelRequest,
     Retry,
     Runtime,
@@ -1013,6 +1014,42 @@ def test_all_who_want_to_know_are_told_once_and_their_trouble_is_theirs() -> Non
         if isinstance(each.event, TaskHooksCalled)
     ]
     assert [failure.message for failure in called.failures] == ["ValueError: no mail today"]
+
+
+def test_hooks_are_told_of_the_end_for_which_they_are_called() -> None:
+    machine = Machine()
+    heard: list[tuple[str, str, int]] = []
+
+    def slowly(which: str) -> Callable[[TaskInfo], Awaitable[None]]:
+        async def told(info: TaskInfo) -> None:
+            await asyncio.sleep(5)
+            heard.append((which, info.status, info.attempt))
+
+        return told
+
+    @tool(in_doubt="retry", background=True)
+    async def second_time_lucky(ctx: ToolContext) -> str:
+        """Fail once."""
+        if ctx.attempt == 1:
+            raise ValueError("not yet")
+        return "done"
+
+    hooks = TaskHooks(
+        on_task_complete=slowly("complete"),
+        on_task_failed=slowly("failed"),
+        on_task_cancelled=slowly("cancelled"),
+    )
+
+    async def play(rt: Runtime) -> None:
+        task_id = await rt.tasks.enqueue("second_time_lucky", agent="a")
+        await rt.tasks.wait(task_id)
+        await rt.tasks.retry(task_id)
+        await rt.tasks.wait(task_id)
+        await asyncio.sleep(20)
+
+    worker = Agent("a", model=EchoModel(), tools=[second_time_lucky])
+    machine.run(play, worker, task_hooks=hooks)
+    assert sorted(heard) == [("complete", "succeeded", 2), ("failed", "failed", 1)]
 
 
 def test_hooks_that_a_crash_has_cut_off_are_called_again() -> None:

@@ -117,13 +117,15 @@ class RetryTask(Command, kw_only=True, frozen=True, gc=False):
 class ConcludeHooks(Command, kw_only=True, frozen=True, gc=False):
     """The hooks have been called; `failures` says which of them have raised."""
 
+    end: int = 1
     number: int
     failures: tuple[Failure, ...] = ()
 
 
 class CallHooks(msgspec.Struct, frozen=True, gc=False, tag="call-hooks"):
-    """An effect: those are to be called who want to know that the task is over."""
+    """An effect: those are to be called who want to know of an end of the task."""
 
+    end: int  # counts from 1
     number: int  # more than 1 after a crash in the middle
 
 

@@ -135,9 +135,9 @@ def decide(state: TaskState, command: TaskCommand) -> Events:  # one arm each
         case RetryTask():
             return _retry(state, command)
         case ConcludeHooks():
-            if not state.hooks or command.number != state.hooks:
+            if state.hooks.get(command.end) != command.number:
                 return ()
-            return (TaskHooksCalled(failures=command.failures),)
+            return (TaskHooksCalled(end=command.end, failures=command.failures),)
         case Acknowledge():
             return acknowledged(state.mail, command)
         case _:
@@ -227,33 +227,44 @@ def _suspend(state: TaskState, command: SuspendToolCall) -> Events:
 
 
 def _recover(state: TaskState, command: RecoverTask) -> Events:
-    """Settle an attempt that is not being performed: again, to be asked about, or failed."""
+    """Settle what is not being performed any more: calls of hooks, and an attempt."""
     call = CallTool(state.call_id, state.tool, state.attempt)
     running = state.status == "running" and call not in command.running
-    hooks = state.hooks > 0 and CallHooks(state.hooks) not in command.running
-    if not (running or hooks):
+    owed = {CallHooks(end, number) for end, number in state.hooks.items()} - command.running
+    if not (running or owed):
         return ()
     count = 1 if command.clean else state.recoveries + 1
     recovered = TaskRecovered(epoch=command.epoch, attempt=count, clean=command.clean)
-    bound = command.max_recoveries
-    if hooks:
-        if command.clean or bound is None or state.recoveries < bound:
-            return (recovered,)  # They are called once more.
+    events: list[TaskEvent] = [recovered]
+    if owed and _too_often(state, command):  # Otherwise they are called once more.
         message = f"the process ended {count} times while they were called"
-        return (recovered, TaskHooksCalled(failures=(Failure(kind="in_doubt", message=message),)))
+        failures = (Failure(kind="in_doubt", message=message),)
+        events += [TaskHooksCalled(end=end, failures=failures) for end in state.hooks]
+    if running:
+        events += _settle(state, command, count)
+    return tuple(events)
+
+
+def _too_often(state: TaskState, command: RecoverTask) -> bool:
+    bound = command.max_recoveries
+    return not command.clean and bound is not None and state.recoveries >= bound
+
+
+def _settle(state: TaskState, command: RecoverTask, count: int) -> Events:
+    """Return what becomes of an attempt that was cut off: again, asked about, or failed."""
     if command.in_doubt == "ask":
-        return (recovered, TaskInDoubt(attempt=state.attempt))
+        return (TaskInDoubt(attempt=state.attempt),)
     if command.in_doubt == "fail":
         message = (
             "the process ended while the tool ran: whether it had its effect is unknown, and it "
             "must not be repeated"
         )
-    elif not command.clean and bound is not None and state.recoveries >= bound:
+    elif _too_often(state, command):
         message = f"the process ended {count} times while the tool ran, without any progress"
     else:
-        return (recovered, _start(state, command.worker, state.turn))
+        return (_start(state, command.worker, state.turn),)
     error = Failure(kind="in_doubt", message=message)
-    return (recovered, TaskFailed(attempt=state.attempt, error=error))
+    return (TaskFailed(attempt=state.attempt, error=error),)
 
 
 def _resume(state: TaskState, command: ResumeTask) -> Events:

@@ -21,14 +21,14 @@ def outstanding(state: TaskState) -> dict[Effect, None]:
     effects: dict[Effect, None] = dict.fromkeys(deliveries(state.mail))
     if state.status == "running":
         effects[CallTool(state.call_id, state.tool, state.attempt)] = None
-    if state.hooks:
-        effects[CallHooks(state.hooks)] = None
+    for end, number in state.hooks.items():
+        effects[CallHooks(end, number)] = None
     return effects
 
 
 def open_entry(state: TaskState) -> OpenEntry | None:
     """Return the task's row of the open table; None when it is over and owes nothing."""
-    owes = state.status == "running" or state.hooks > 0 or bool(state.mail.outbox)
+    owes = state.status == "running" or bool(state.hooks) or bool(state.mail.outbox)
     if state.status == "none" or (state.over and not owes):
         return None
     return OpenEntry(

@@ -131,7 +131,7 @@ class TaskWorld:
         )
 
     async def _call_hooks(self, effect: CallHooks, home: Address) -> None:
-        info = task_info(self._all.log, self._task_id)
+        info = task_info(self._all.log, self._task_id, end=effect.end)
         failures: list[Failure] = []
         for hook in hooks_for(self._all.layers_of_hooks(info.agent_id, info.tool), info.status):
             try:
@@ -141,12 +141,12 @@ class TaskWorld:
             except Exception as error:  # noqa: BLE001  # a hook's end is not the task's
                 _log.error("task_hook_failed", stream=self._stream, error=told(error))
                 failures.append(failure("error", error))
-        home.conclude(ConcludeHooks(number=effect.number, failures=tuple(failures)))
+        home.conclude(ConcludeHooks(end=effect.end, number=effect.number, failures=tuple(failures)))
 
     def _hooks_failed(self, effect: CallHooks, home: Address, reason: str) -> None:
         if not self._all.effects.given_up(self._stream, effect):
             error = Failure(kind="error", message=cut(reason))
-            home.conclude(ConcludeHooks(number=effect.number, failures=(error,)))
+            home.conclude(ConcludeHooks(end=effect.end, number=effect.number, failures=(error,)))
 
     def _pack(self) -> Parcel:
         """Return what the run is told: how the task has ended."""

@@ -165,8 +165,9 @@ class TaskRequeued(Event, tag="task-requeued", frozen=True, kw_only=True):
 
 
 class TaskHooksCalled(Event, tag="task-hooks-called", frozen=True, kw_only=True):
-    """All who wanted to know how the task has ended were told. `failures`: who has raised."""
+    """All who wanted to know of an end of the task were told. `failures`: who has raised."""
 
+    end: int = 1  # which one, if it has ended several times
     failures: tuple[Failure, ...] = ()
 
 

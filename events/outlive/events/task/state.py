@@ -68,7 +68,8 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mode: TaskMode = "deferred"
     inline: bool = False
     hooked: bool = False
-    hooks: int = 0  # how often its hooks are being called by now; 0: they need not be called
+    ends: int = 0  # how often it has come to an end: more than once if it was tried again
+    hooks: dict[int, int] = {}  # by end: how often those are being called who want to know
     priority: int = 0
     place: int = 0
     limits: TaskLimits = TaskLimits()
@@ -174,14 +175,15 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
             return replace(
                 state,
                 recoveries=state.recoveries if event.clean else event.attempt,
-                hooks=state.hooks + 1 if state.hooks else 0,
+                hooks={end: number + 1 for end, number in state.hooks.items()},
             )
         case TaskRequeued():
             return replace(
                 state, status="queued", error=None, failures=0, recoveries=0, inline=False
             )
         case TaskHooksCalled():
-            return replace(state, hooks=0)
+            hooks = {end: number for end, number in state.hooks.items() if end != event.end}
+            return replace(state, hooks=hooks)
         case TaskSucceeded():
             return _ended(state, "succeeded")
         case TaskFailed():
@@ -205,14 +207,16 @@ def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -
     mail = state.mail
     if state.run_id and not mail.sent:
         mail = post(mail, Letter(to=StreamId(f"run-{state.run_id}"), subject=OUTCOME))
+    ends = state.ends + 1
     return replace(
         state,
         status=status,
+        ends=ends,
         error=error,
         wake_at_ns=None,
         asks={},
         in_doubt=False,
         recoveries=0,
-        hooks=1 if state.hooked else 0,
+        hooks={**state.hooks, ends: 1} if state.hooked else {},
         mail=mail,
     )

@@ -129,7 +129,8 @@ def task_commands(draw: st.DrawFn, state: TaskState = _NEW, *, now_ns: int = 0) 
     if kind is ResumeTask:
         return _answer(draw, state)
     if kind is ConcludeHooks:
-        return ConcludeHooks(number=state.hooks + off, failures=draw(_FAILURES))
+        end, number = draw(st.sampled_from([*state.hooks.items(), (state.ends, 1)]))
+        return ConcludeHooks(end=end, number=number + off, failures=draw(_FAILURES))
     if kind is Acknowledge:
         return Acknowledge(sequence=state.mail.sent + off)
     return _of_attempt(draw, state, kind, state.attempt + off, now_ns)
@@ -164,7 +165,10 @@ def _from_inside(
     running: frozenset[Effect] = frozenset()
     if _rarely(draw):
         running = frozenset(
-            [CallTool(state.call_id, state.tool, state.attempt), CallHooks(state.hooks)]
+            [
+                CallTool(state.call_id, state.tool, state.attempt),
+                *(CallHooks(end, number) for end, number in state.hooks.items()),
+            ]
         )
     return RecoverTask(
         epoch=2,
@@ -298,6 +302,6 @@ def task_events() -> st.SearchStrategy[TaskEvent]:
             TaskResultIgnored, attempt=attempt, outcome=st.sampled_from(["completed", "failed"])
         ),
         st.builds(TaskRequeued, by=text),
-        st.builds(TaskHooksCalled, failures=st.lists(failures, max_size=2).map(tuple)),
+        st.builds(TaskHooksCalled, end=attempt, failures=st.lists(failures, max_size=2).map(tuple)),
         st.builds(MessageDelivered, sequence=attempt, to=text.map(StreamId)),
     )

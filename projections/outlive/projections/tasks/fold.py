@@ -33,6 +33,8 @@ class TaskFold:
         self._task_id = ""
         self._row: TaskRow | None = None  # as the view has it
         self._heard_at_ns = 0
+        self.ends = 0
+        """How often it has come to an end."""
         self._arguments: dict[str, Value] = {}
         self._questions: dict[str, TaskQuestion] = {}
         self._result: Value = None
@@ -53,6 +55,7 @@ class TaskFold:
             row.ended_at_ns = None
         elif row.ended_at_ns is None:
             row.ended_at_ns = at_ns
+            self.ends += 1
         row.version, row.position = recorded.version, recorded.position
         self._heard_at_ns = at_ns
         match event:
@@ -97,12 +100,21 @@ def read_task(log: LogReader, task_id: str) -> list[Recorded]:
     return found
 
 
-def task_info(log: LogReader, task_id: str) -> TaskInfo:
-    """Return what became of a task so far. Raises TaskNotFound."""
+def task_info(log: LogReader, task_id: str, *, end: int | None = None) -> TaskInfo:
+    """Return what became of a task so far. Raises TaskNotFound.
+
+    Args:
+        log: where it is.
+        task_id: the task.
+        end: as it was when it had come to its first, second ... end.
+    """
     entry = log.open_entry(task_stream(task_id))  # Before its events, which then tell no less.
     fold = TaskFold()
     for recorded in read_task(log, task_id):
         fold.apply(recorded)
+        if fold.ends == end:
+            entry = None  # That is of what came after it.
+            break
     info = fold.info(entry)
     if info is None:
         raise TaskNotFound(task_id)
