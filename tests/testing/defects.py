@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.run import decide, entity
 from outlive.actors.run.commands import CallTool, Command, Effect, FailToolCall
 from outlive.actors.snapshots import StateCodec
+from outlive.actors.task import world
+from outlive.actors.task.commands import CallHooks, ConcludeHooks
+from outlive.actors.task.world import TaskWorld
 from outlive.actors.timers import Timers
 from outlive.events import CallId, Failure, RunState, StreamId, Value
 from outlive.events.memory_store import MemoryStore
@@ -59,6 +63,27 @@ def reply_before_commit(of: type[Command]) -> Defect:
         patch.setattr(EventSourcedActor, "_append", answer_at_once)
 
     return plant
+
+
+def hooks_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """That hooks were called is recorded before they are."""
+    call, kept = _right(TaskWorld, "_call_hooks"), list[Any]()
+
+    async def conclude_first(self: Any, effect: CallHooks, home: Any) -> None:
+        home.conclude(ConcludeHooks(end=effect.end, number=effect.number))
+        kept.append(asyncio.create_task(call(self, effect, home)))
+
+    patch.setattr(TaskWorld, "_call_hooks", conclude_first)
+
+
+def end_of_the_other_try(patch: pytest.MonkeyPatch) -> None:
+    """Hooks are told of a task as it is when they are called."""
+    right = _right(world, "task_info")
+
+    def as_it_is(log: Any, task_id: str, *, end: int) -> Any:
+        return right(log, task_id)
+
+    patch.setattr(world, "task_info", as_it_is)
 
 
 def forgotten_in_outstanding(patch: pytest.MonkeyPatch) -> None:

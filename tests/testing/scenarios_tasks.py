@@ -10,10 +10,11 @@ from outlive.actors import (
     Agent,
     Background,
     BackgroundTasks,
+    EchoModel,
     ModelRequest,
     Retry,
-    Runtime,
     ScriptedModel,
+    TaskHooks,
     Tool,
     ToolCall,
     ToolContext,
@@ -22,7 +23,7 @@ from outlive.actors import (
     tool,
 )
 from outlive.events import AlreadyOver, BackgroundResultReceived, TaskNotFound, run_stream
-from outlive.projections import AssistantMessage, ToolMessage, UserMessage
+from outlive.projections import AssistantMessage, TaskInfo, ToolMessage, UserMessage
 from outlive.testing import Client, Outcome, World
 from tests.testing.scenarios import Case, one_run
 
@@ -150,7 +151,7 @@ async def answered(client: Client) -> object:
             if info.questions:
                 break
         await client.sleep(0.5)
-    await client.call(lambda rt: rt.tasks.resume("one:0.0", 2, key="more"))
+    await client.tasks.resume("one:0.0", 2, key="more")
     result = await client.result(run_id)
     return result.status, result.output
 
@@ -187,16 +188,65 @@ def either_over(calm: Outcome, crashed: Outcome) -> None:
 
 
 async def enqueued(client: Client) -> object:
-    async def enqueue(rt: Runtime) -> str:
-        return await rt.tasks.enqueue(
-            "crawl", {"seconds": 3.0}, agent="agent", idempotency_key="once"
-        )
+    async def enqueue() -> str:
+        args = {"seconds": 3.0}
+        return await client.tasks.enqueue("crawl", args, agent="agent", idempotency_key="once")
 
-    task_id = await client.call(enqueue)
-    assert await client.call(enqueue) == task_id
-    while not (info := await client.call(lambda rt: rt.tasks.get(task_id))).over:
-        await client.sleep(1)
+    task_id = await enqueue()
+    assert await enqueue() == task_id
+    (info,) = await client.tasks.wait(task_id)
     return info.status, info.result
+
+
+@tool(in_doubt="retry", background=True)
+async def enter(ctx: ToolContext) -> str:
+    """Enter, if somebody has opened the door."""
+    if not ctx.deps.count("opened"):
+        raise ConnectionError("the door is closed")
+    ctx.deps.record("entered", ctx.idempotency_key)
+    return "entered"
+
+
+def hooked(world: World) -> list[Agent]:
+    """Agent and tools want to know how tasks end."""
+
+    def noted(info: TaskInfo) -> None:
+        world.record("noted", f"{info.task_id} {info.status}")
+
+    async def told(info: TaskInfo) -> None:
+        await asyncio.sleep(1)
+        world.put("told", f"{info.task_id} {info.status}", info.attempt)
+
+    def refuses(info: TaskInfo) -> None:
+        world.record("asked in vain", f"{info.task_id} {info.status}")
+        raise RuntimeError("not interested")
+
+    all_ends = TaskHooks(on_task_complete=told, on_task_failed=noted, on_task_cancelled=noted)
+    waits = Tool(
+        linger.fn,
+        in_doubt="retry",
+        background=True,
+        task_hooks=TaskHooks(on_task_cancelled=refuses),
+    )
+    tools: list[Tool[..., Any]] = [enter, waits]
+    return [Agent("agent", model=EchoModel(), tools=tools, task_hooks=all_ends)]
+
+
+async def tried_once_more(client: Client) -> object:
+    task_id = await client.tasks.enqueue("enter", agent="agent", idempotency_key="one")
+    (before,) = await client.tasks.wait(task_id)
+    client.world.put("opened", "door", None)
+    await client.tasks.retry(task_id, by="the porter")
+    (after,) = await client.tasks.wait(task_id)
+    return before.status, after.status, after.result
+
+
+async def called_off(client: Client) -> object:
+    task_id = await client.tasks.enqueue("linger", agent="agent", idempotency_key="one")
+    await client.sleep(2)
+    await client.tasks.cancel(task_id, "enough")
+    (info,) = await client.tasks.wait(task_id)
+    return info.status
 
 
 def idle(world: World) -> list[Agent]:
@@ -345,4 +395,6 @@ TASKS = [
         promise=the_same_is_told,
         second_crashes=1,
     ),
+    Case("a task that is tried once more, with hooks", hooked, tried_once_more),
+    Case("a task that is called off, with hooks", hooked, called_off),
 ]

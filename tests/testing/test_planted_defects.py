@@ -17,6 +17,7 @@ from outlive.actors.run.commands import (
     FailToolCall,
     StartRun,
 )
+from outlive.actors.task.commands import CancelTask, RetryTask
 from outlive.events import (
     CallId,
     Failure,
@@ -41,6 +42,7 @@ from outlive.testing.log_contract import LogContract
 from tests.testing import defects, scenarios
 from tests.testing.defects import Defect
 from tests.testing.scenarios_people import PEOPLE
+from tests.testing.scenarios_tasks import TASKS
 
 Check = Callable[[], object]
 
@@ -58,13 +60,14 @@ class Planted:
 
 def sweep(name: str, *, second_crashes: int = 0) -> Check:
     """A crash sweep over one of the scenarios."""
-    case = next(case for case in [*scenarios.CASES, *PEOPLE] if case.name == name)
+    case = next(case for case in [*scenarios.CASES, *PEOPLE, *TASKS] if case.name == name)
     return lambda: assert_survives_crashes(
         case.play,
         case.agents,
         at_most_once=case.at_most_once,
         promise=case.promise,
         second_crashes=second_crashes,
+        background_tasks=case.background_tasks,
     )
 
 
@@ -219,6 +222,30 @@ PLANTED = [
         defects.reply_before_commit(CancelRun),
         sweep("cancelled while suspended"),
         "the end of one was acknowledged, and is not in the log",
+    ),
+    Planted(
+        "reply before commit, to who calls a task off",
+        defects.reply_before_commit(CancelTask),
+        sweep("a task that is called off, with hooks"),
+        "was acknowledged, and is not in the log",
+    ),
+    Planted(
+        "reply before commit, to who wants a task tried again",
+        defects.reply_before_commit(RetryTask),
+        sweep("a task that is tried once more, with hooks"),
+        "was acknowledged, and is not in the log",
+    ),
+    Planted(
+        "hooks that are taken for called before they are",
+        defects.hooks_are_forgotten,
+        sweep("a task that is tried once more, with hooks"),
+        "happened under 0 keys, without a crash under 1",
+    ),
+    Planted(
+        "hooks that are told how a task is, not how it ended",
+        defects.end_of_the_other_try,
+        sweep("a task that is tried once more, with hooks"),
+        "effect 'noted' happened under 0 keys, without a crash under 1",
     ),
     Planted(
         "effect forgotten by the entity",

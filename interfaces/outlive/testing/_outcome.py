@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, TypeAlias, cast
 
-from outlive.projections import RunResult
+from outlive.projections import RunResult, TaskInfo
 from outlive.testing._simulation.client import Observed
 from outlive.testing._simulation.simulation import Simulation
 
@@ -24,6 +24,8 @@ class Outcome:
     """Each run's result, as the log has it in the end, by id."""
     effects: Mapping[tuple[str, str], int]
     """How often each effect has happened in the `World`, by its name and key."""
+    tasks: Mapping[str, TaskInfo] = field(default_factory=dict[str, TaskInfo])
+    """Each background task, as the log has it in the end, by id."""
 
 
 Promise: TypeAlias = Callable[[Outcome, Outcome], None]
@@ -68,6 +70,7 @@ def same(calm: Outcome, stormy: Outcome) -> None:
         raise AssertionError(
             f"the scenario returned {stormy.returned!r}, without a crash {calm.returned!r}"
         )
+    _same_tasks(calm, stormy)
     before, after = calm.results, stormy.results
     # Runs that are started side by side may be given each other's ids.
     if sorted(map(_without_id, before.values())) == sorted(map(_without_id, after.values())):
@@ -79,6 +82,20 @@ def same(calm: Outcome, stormy: Outcome) -> None:
     for id in after:
         if id not in before:
             raise AssertionError(f"there is a run {id}, which is not there without a crash")
+
+
+def _same_tasks(calm: Outcome, stormy: Outcome) -> None:
+    """Every background task has come to the same."""
+    ends = [sorted(map(_end_of, outcome.tasks.values())) for outcome in (calm, stormy)]
+    if ends[0] != ends[1]:
+        was, now = next((a, b) for a, b in zip_longest(*ends) if a != b)
+        raise AssertionError(f"a background task came to {now}, without a crash {was}")
+
+
+def _end_of(task: TaskInfo) -> str:
+    """Return what is compared of a task; not its id, which holds that of its run."""
+    error = None if task.error is None else f"{task.error.kind}: {task.error.message}"
+    return f"{task.tool} {task.arguments}: {task.status}, result {task.result!r}, error {error}"
 
 
 def same_result(calm: RunResult, stormy: RunResult) -> None:

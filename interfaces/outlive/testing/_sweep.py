@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, get_args
 from outlive.actors import BackgroundTasks
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import InvalidDefinition
+from outlive.events.ids import id_of, kind_of
 from outlive.events.lmdb_store.durability import Durability
 from outlive.testing import _settings
 from outlive.testing._failure import SimulationFailed, is_failure, story
@@ -102,10 +103,11 @@ def assert_survives_crashes(
     and some more times with a second death during the recovery.
 
     Each time must come to the same: what `scenario` returns, each run's result (token counts
-    aside), and nothing left in between. What clients were told must be in the log, and the
-    invariants hold after every step. An effect in the `World` happens as often as promised: at
-    least once where it did without a crash, never under another key, once more at most for each
-    death; those whose names are in `at_most_once` never twice under one key.
+    aside), the end of each background task, and nothing left in between. What clients were told
+    must be in the log, and the invariants hold after every step. An effect in the `World` happens
+    as often as promised: at least once where it did without a crash, never under another key,
+    once more at most for each death; those whose names are in `at_most_once` never twice under
+    one key.
 
     Args:
         scenario: an async function of a `Client`: it starts runs and waits for them.
@@ -314,13 +316,16 @@ def _outcome(scenario: Scenario, simulation: Simulation) -> Outcome:
     returned = simulation.drive(play())
     simulation.run_until_idle()
     runtime = simulation.runtime
-    ids = [stream[4:] for stream in simulation.disk.store.index if stream.startswith("run-")]
-    results = {id: simulation.drive(runtime.result(id)) for id in ids}
+    streams = list(simulation.disk.store.index)
+    runs = [id_of(stream) for stream in streams if kind_of(stream) == "run"]
+    tasks = [id_of(stream) for stream in streams if kind_of(stream) == "task"]
+    results = {id: simulation.drive(runtime.result(id)) for id in runs}
     ledger = simulation.world.ledger
     return Outcome(
         returned=returned,
         results=results,
         effects=Counter((entry.name, entry.key) for entry in ledger),
+        tasks={id: simulation.drive(runtime.tasks.get(id)) for id in tasks},
     )
 
 

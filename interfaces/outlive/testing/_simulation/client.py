@@ -24,6 +24,7 @@ from outlive.events import (
 from outlive.events.run.parts import Input
 from outlive.projections import Pending, RunResult
 from outlive.testing._durations import seconds_of
+from outlive.testing._simulation.client_tasks import ClientTasks
 from outlive.testing._simulation.process import Process
 from outlive.testing._world import World
 
@@ -60,6 +61,7 @@ class Client:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self.tasks: Final = ClientTasks(self, simulation)
 
     @property
     def world(self) -> World:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 from outlive.actors import Agent, BackgroundTasks, Runtime
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
-from outlive.events import Event, LogError, run_stream
+from outlive.events import Event, LogError, StreamId, run_stream, task_stream
 from outlive.events.ids import id_of
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.projections import Pending, RunResult, pending_of
@@ -360,10 +360,17 @@ class Simulation:
         """Return the events of a run, as the disk has them."""
         return [e for record in self.records(run_id) for e in record]
 
+    def task_events(self, task_id: str) -> list[Event]:
+        """Return the events of a background task, as the disk has them."""
+        return [e for record in self._records(task_stream(task_id)) for e in record]
+
     def records(self, run_id: str) -> list[tuple[Event, ...]]:
         """Return the commits of a run, as the disk has them: the events of each."""
+        return self._records(run_stream(run_id))
+
+    def _records(self, stream: StreamId) -> list[tuple[Event, ...]]:
         store = self.disk.store
-        index = store.index.get(run_stream(run_id), [])
+        index = store.index.get(stream, [])
         return [store.record(at).events for _, at in index if store.records[at - 1]]
 
     def pending(self) -> list[Pending]:
