@@ -13,6 +13,7 @@ from outlive.actors import (
     EchoModel,
     ModelRequest,
     Retry,
+    Runtime,
     ScriptedModel,
     TaskHooks,
     Tool,
