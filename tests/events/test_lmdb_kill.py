@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from outlive.events import ModelDelta, Position, Recorded, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.verify import verify_here
@@ -16,7 +18,10 @@ from tests.events.chain import first_broken
 from tests.events.lmdb_files import blob_problems, stored_records
 from tests.events.programs import ROOT
 
-ROUNDS = 20
+
+def rounds(config: pytest.Config) -> int:
+    """Each test takes a share of the kills; the later ones read ever longer logs."""
+    return int(str(config.getoption("--kills"))) // 20
 
 
 def killed_after(
@@ -45,10 +50,12 @@ def killed_after(
     return acknowledged
 
 
-def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_kill_at_any_instant(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     chance = random.Random(7)
     acknowledged: dict[StreamId, int] = {}
-    for round_number in range(ROUNDS):
+    for round_number in range(rounds(pytestconfig)):
         # From before the first append on: the line of the epoch is the first.
         told = killed_after(tmp_path, round_number, chance.choice((1, 2, 20, 200, 400)))
         assert told.pop(StreamId("epoch")) == 2 * round_number + 1
@@ -77,11 +84,13 @@ def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) ->
         assert blob_problems(tmp_path) == []
 
 
-def test_a_kill_at_any_instant_of_a_compaction_leaves_a_valid_log(tmp_path: Path) -> None:
+def test_a_kill_at_any_instant_of_a_compaction_leaves_a_valid_log(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     chance = random.Random(11)
     acknowledged: dict[StreamId, int] = {}
     dropped = 0
-    for round_number in range(ROUNDS):
+    for round_number in range(rounds(pytestconfig)):
         lines = chance.choice((1, 5, 20, 60))
         told = killed_after(tmp_path, round_number, lines, "tests.events.compacting")
         assert told.pop(run_stream("epoch")) == 2 * round_number + 1

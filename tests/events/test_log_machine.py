@@ -201,7 +201,8 @@ class LmdbLogMachine(LogMachine):
         shutil.rmtree(self._path)
 
 
+EXAMPLES = settings().max_examples  # of the profile
 TestMemoryLogMachine = MemoryLogMachine.TestCase
-TestMemoryLogMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-TestLmdbLogMachine = LmdbLogMachine.TestCase
-TestLmdbLogMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestMemoryLogMachine.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
+TestLmdbLogMachine = LmdbLogMachine.TestCase  # which waits for the disk
+TestLmdbLogMachine.settings = settings(max_examples=EXAMPLES * 2 // 5, stateful_step_count=30)
