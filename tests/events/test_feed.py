@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from outlive.events import LogClosed, Position, Record, Recorded, StreamId, Subscription, Version
-from outlive.events.feed import QUEUE_LIMIT, Feed, follow_stream
+from outlive.events.feed import QUEUE_LIMIT, Feed, follow_all, follow_stream
 from outlive.testing.log_contract.filling import A, delta, run, versions
 
 
@@ -41,6 +41,14 @@ class Source:
 
     def follow(self) -> Subscription[Recorded]:
         return follow_stream(self.feed, A, Version(0), self.read)
+
+    def follow_all(self) -> Subscription[Record]:
+        return follow_all(self.feed, Position(0), self.read_all)
+
+    def read_all(self, after: Position, limit: int) -> list[Record]:
+        self.reads += 1
+        # A page of the log is bounded in bytes, too: one that is not full is not the last one.
+        return self.records[after : after + min(limit, 100)]
 
     def read(self, _: StreamId, after: Version, limit: int) -> list[Recorded]:
         self.reads += 1
@@ -82,6 +90,32 @@ def test_a_queue_that_overflows_during_the_read_is_made_good_by_another_read() -
         follower = source.follow()
         source.after_read.append(lambda: source.publish(QUEUE_LIMIT + 5))
         assert await take(follower, QUEUE_LIMIT + 6) == list(range(1, QUEUE_LIMIT + 7))
+
+    run(work())
+
+
+def test_a_follower_of_all_that_lagged_reads_what_it_missed_and_is_told_the_rest() -> None:
+    async def work() -> None:
+        # given: a follower of the whole log that has fallen behind its queue
+        source = Source()
+        follower = source.follow_all()
+        source.publish(QUEUE_LIMIT + 100)
+        assert len(await follower.batch()) == 100
+        source.publish(200)
+        # when: it reads on while the log grows
+        seen = 100
+        while seen < len(source.records):
+            seen += len(await follower.batch())
+            if seen < QUEUE_LIMIT:
+                source.publish(1)
+        # then: it has read each page once, and nothing of what comes after
+        reads = source.reads
+        source.publish(300)
+        assert [one.position for one in await follower.batch()] == [
+            one.position for one in source.records[-300:]
+        ]
+        assert source.reads == reads
+        assert reads <= len(source.records) // 100 + 1
 
     run(work())
 
