@@ -78,8 +78,8 @@ def test_what_is_shown_can_be_typed_and_waits_until_there_is_an_owner(
 ) -> None:
     assert run(["runs", "pending", "--data", str(data)]) == OK
     asks, doubt = capsys.readouterr().out.split("\n\n")
-    assert "task asks book asks seats" in asks
-    assert "task doubt book is in doubt" in doubt
+    assert "task asks  book asks seats" in asks
+    assert "task doubt  book is in doubt" in doubt
     (answer,) = [line for line in asks.splitlines() if "outlive tasks resume" in line]
     assert f"resume asks VALUE --key seats --data {data}" in answer
     again = doubt.splitlines()[-1]

@@ -167,7 +167,7 @@ def test_show_tells_of_attempts_ends_and_questions(out: Out) -> None:
     assert "error: bang" in out("show", "bad-1")
     assert "2030-01-01 00:00:20 UTC" in out("show", "retried-1")
     asking = out("show", "asking-1")
-    assert "task asking-1 look asks which" in asking
+    assert "task asking-1  look asks which" in asking
     assert "outlive tasks resume asking-1 VALUE --key which" in asking
     doubtful = out("show", "doubtful-1")
     assert "somebody must say" in doubtful

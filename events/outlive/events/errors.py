@@ -201,9 +201,8 @@ class InvalidResumeValue(Refused):
     """
 
     def __init__(self, run_id: str, suspension: str, reason: str, kind: str = "run") -> None:
-        super().__init__(
-            f"the answer to suspension {suspension!r} of {kind} {run_id!r} does not fit: {reason}"
-        )
+        said = f"the answer to suspension {suspension!r} of" if suspension else "what is said of"
+        super().__init__(f"{said} {kind} {run_id!r} does not fit: {reason}")
         self.run_id = run_id
         self.suspension = suspension
         self.reason = reason

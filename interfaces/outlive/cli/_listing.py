@@ -16,7 +16,7 @@ from outlive.events import Clock
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_ID_CHARS: Final = 16  # of an id that we have drawn
+_ID_CHARS: Final = 32  # of an id that we have drawn, or made of a key
 _LEAST_TAIL: Final = 8
 _PIPE_LINE: Final = 140
 

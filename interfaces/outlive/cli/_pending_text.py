@@ -51,14 +51,16 @@ def _print(out: Console, line: Text) -> None:
 
 
 def _title(item: Pending) -> str:
-    who = f"task {item.task_id}" if item.task_id else f"{item.run_id}  {item.call_id}"
-    title = f"{printable(who)} {printable(item.tool)} {_WANTS[item.kind]}"
+    who = f"{printable(item.run_id)}  {item.call_id}"
+    if item.task_id:
+        who = f"task {printable(item.task_id)} "
+    title = f"{who} {printable(item.tool)} {_WANTS[item.kind]}"
     return f"{title} {printable(item.key)}" if item.key else title
 
 
 def _facts(item: Pending) -> list[tuple[str, str]]:
     found = [
-        ("agent", printable(item.agent_id)),
+        *([("agent", printable(item.agent_id))] if item.agent_id else []),
         *([("run", printable(item.run_id))] if item.task_id and item.run_id else []),
         ("since", f"{item.since:%Y-%m-%d %H:%M:%S} UTC"),
     ]
