@@ -28,6 +28,7 @@ from outlive.testing.strategies import agents
 from tests.testing.scenarios import CASES, in_doubt_fails
 from tests.testing.scenarios_children import nested, publisher, two_children_and_a_tool
 from tests.testing.scenarios_people import PEOPLE, wiping
+from tests.testing.scenarios_tasks import reader
 
 Make = Callable[[World], Sequence[Agent]]
 
@@ -126,6 +127,20 @@ class InDoubt(AgentMachine):
         return st.sampled_from(["wiped by hand", 7])
 
 
+class TasksThatAsk(AgentMachine):
+    """A run whose background task asks a person, and may be in doubt."""
+
+    agents = staticmethod(reader)
+    starts = st.tuples(st.just("agent"), st.just("do it"))
+
+    def answer(self, asked: Pending) -> object:
+        return 2
+
+
+TestTasksThatAsk = TasksThatAsk.TestCase
+TestTasksThatAsk.settings = settings(
+    max_examples=max(3, settings().max_examples // 30), stateful_step_count=25
+)
 TestAskingPeople = AskingPeople.TestCase
 TestAskingPeople.settings = examples(2)
 TestInDoubt = InDoubt.TestCase

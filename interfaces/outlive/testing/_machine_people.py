@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Literal, cast
 
 from hypothesis import strategies as st
@@ -207,6 +208,7 @@ class PeopleRules(RuleBasedStateMachine):
         simulation = self.simulation
         person = Person(simulation, self._reference.said)
         for _ in range(_MOST):
+            self._answer_tasks(simulation)
             for asked in simulation.pending():
                 simulation.drive(self._answer_at_last(person, asked))
             simulation.run_until_idle()
@@ -215,13 +217,25 @@ class PeopleRules(RuleBasedStateMachine):
                 return
         raise AssertionError(f"still asked after {_MOST} answers: {simulation.pending()}")
 
+    def _answer_tasks(self, simulation: Simulation) -> None:
+        """Let people answer all that background tasks ask, until nothing is left."""
+        for _ in range(_MOST):
+            asked = [each for each in simulation.pending() if each.task_id]
+            if not asked:
+                return
+            for each in asked:
+                simulation.drive(self._answer_task(simulation, each))
+            simulation.run_until_idle()
+        raise AssertionError(f"tasks still ask after {_MOST} answers: {simulation.pending()}")
+
+    async def _answer_task(self, simulation: Simulation, asked: Pending) -> None:
+        value = self.answer(asked) if asked.key else {"retry": True}
+        key = asked.key or None
+        with suppress(Refused, NotFound):  # It may be over by now, with its run.
+            await simulation.client.call(lambda rt: rt.tasks.resume(asked.task_id, value, key=key))
+
     async def _answer_at_last(self, person: Person, asked: Pending) -> None:
-        run_id, task_id = asked.run_id, asked.task_id
-        if task_id:
-            value = self.answer(asked) if asked.key else {"retry": True}
-            key = asked.key or None
-            await self.simulation.client.call(lambda rt: rt.tasks.resume(task_id, value, key=key))
-            return
+        run_id = asked.run_id
         match asked.kind:
             case "suspension":
                 await person.resume(run_id, self.answer(asked), suspension=asked.suspension)

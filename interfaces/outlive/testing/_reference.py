@@ -64,9 +64,11 @@ class KnownRun:
 class Reference:
     """All runs of one machine."""
 
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, answer_tasks: Callable[[Simulation], None]) -> None:
+        """`answer_tasks` has people answer what background tasks ask, until they ask no more."""
         self.runs: dict[str, KnownRun] = {}
         self._agents = agents
+        self._answer_tasks = answer_tasks
         self._alone: dict[tuple[str, str, str, str, bool], Alone] = {}
         self._by_id: dict[str, Agent] | None = None
         self.said: list[Said] = []
@@ -82,6 +84,7 @@ class Reference:
                 simulation.start(run.agent, run.input, run_id=run.run_id)
                 people = simulation.spawn(said.say_again(simulation.client))
                 simulation.run_until_idle()
+                self._answer_tasks(simulation)
                 if people.done():
                     people.result()
                 result = None if said.cancelled else simulation.result(run.run_id)

@@ -118,7 +118,7 @@ class AgentMachine(PeopleRules):
         """Nothing has happened yet."""
         check_names("at_most_once", self.at_most_once)
         self._simulation = Simulation(agents, seed=seed, durability=durability, max_recoveries=None)
-        self._reference = Reference(agents)
+        self._reference = Reference(agents, self._answer_tasks)
 
     # -- what clients do. They wait in the background.
 
