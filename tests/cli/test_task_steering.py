@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, Runtime, ScriptedModel, ToolContext, tool
+from outlive.actors import (
+    Agent,
+    Background,
+    Runtime,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
 from outlive.cli._app import run
 from outlive.cli._exit import FAILED, NO_LOG, NOT_FOUND, OK, USAGE
 from outlive.events import LmdbLog
@@ -167,6 +176,44 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     assert message in line
     assert run(["runs", "pending", "--json", "--data", str(data)]) == OK
     assert not any(item["submitted"] for item in objects(capsys.readouterr().out))
+
+
+def test_what_its_tasks_ask_is_shown_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = [Turn(tool_calls=[ToolCall("book")]), Turn("Booked.")]
+    waiting = Background(mode="awaited")
+    agent = Agent("clerk", model=ScriptedModel(turns), tools=[book], background={"book": waiting})
+
+    async def ask() -> None:
+        async with Runtime(tmp_path, agents=[agent]) as rt:
+            await rt.start(agent, "go", run_id="r")
+            while not await rt.runs.pending():  # noqa: ASYNC110  # nobody rings when somebody is asked
+                await asyncio.sleep(0.01)
+
+    asyncio.run(ask())
+    for command in ("pending", "show"):
+        assert run(["runs", command, "r", "--data", str(tmp_path)]) == OK
+        shown = capsys.readouterr().out
+        assert "task r:0.0  book asks seats" in shown
+        assert '{"free":3}' in shown
+        assert f"outlive tasks resume r:0.0 VALUE --key seats --data {tmp_path}" in shown
+
+
+def test_a_task_that_waits_for_an_owner_has_not_begun_and_can_be_called_off(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def enqueue() -> str:
+        async with Runtime(data, role="visitor") as rt:
+            return await rt.tasks.enqueue("flaky", agent="clerk")
+
+    task_id = asyncio.run(enqueue())
+    for command in ("show", "watch"):
+        assert tasks(data, command, task_id) == NOT_FOUND
+        assert "has not begun: it waits for an owner" in capsys.readouterr().err
+    assert tasks(data, "cancel", task_id, "--reason", "too late") == OK
+    (over,) = finish(data, task_id)
+    assert over.status == "cancelled"
 
 
 def test_without_a_log_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

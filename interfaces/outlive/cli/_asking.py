@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from outlive.cli._exit import Wrong
-from outlive.events import LmdbReader, LogReader, SystemClock
+from outlive.cli._exit import NOT_FOUND, Wrong
+from outlive.events import LmdbReader, LogReader, StreamId, SystemClock
 from outlive.projections import Projection, ViewReader, Views
 
 T = TypeVar("T")
@@ -23,6 +23,12 @@ def opened(data: Path) -> Generator[LmdbReader, None, None]:
         yield log
     finally:
         log.close()
+
+
+def require_begun(log: LmdbReader, stream: StreamId, who: str) -> None:
+    """Raise Wrong if this is asked for already, but waits for an owner to begin it."""
+    if not log.version(stream) and any(command.stream == stream for command in log.submitted()):
+        raise Wrong(f"{who} has not begun: it waits for an owner", code=NOT_FOUND)
 
 
 def answer_of(

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from outlive.actors.run.begun import has_begun
 from outlive.cli._answered import answered
-from outlive.cli._asking import opened
-from outlive.cli._exit import FAILED, NOT_FOUND, OK, Wrong, complain
+from outlive.cli._asking import opened, require_begun
+from outlive.cli._exit import FAILED, OK, complain
 from outlive.cli._json import plain, print_json, recorded_object, utc
 from outlive.cli._pending_text import command_line, print_pending
 from outlive.cli._render import event_line
@@ -156,9 +156,7 @@ def _tool_call(
 def show_run(data: Path, run_id: str, *, json: bool) -> int:
     """Print what a run came to so far. Raises RunNotFound, LogError."""
     with opened(data) as log:
-        stream = run_stream(run_id)
-        if any(command.stream == stream for command in log.submitted()) and not log.version(stream):
-            raise Wrong(f"run {run_id!r} has not begun: it waits for an owner", code=NOT_FOUND)
+        require_begun(log, run_stream(run_id), f"run {run_id!r}")
         facts = run_facts(log, run_id)
         said = answered(log, facts.pending)
     if json:

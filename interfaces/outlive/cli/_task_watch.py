@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Protocol
 
 from outlive.actors.run.begun import has_begun
-from outlive.cli._asking import opened
+from outlive.cli._asking import opened, require_begun
 from outlive.cli._exit import FAILED, OK, Wrong
 from outlive.cli._json import print_json, recorded_object
 from outlive.cli._render import task_event_line
 from outlive.cli._task_bars import TaskBars
 from outlive.cli._text import console
-from outlive.events import LmdbReader, LogReader, Recorded, StreamId, SystemClock, TaskSucceeded
+from outlive.events import (
+    LmdbReader,
+    LogReader,
+    Recorded,
+    StreamId,
+    SystemClock,
+    TaskSucceeded,
+    task_stream,
+)
 from outlive.projections import TasksQuery, TasksView, ViewReader
 from outlive.projections.tasks.observe import ENDS, observe_several
 
@@ -63,6 +71,8 @@ def watch_tasks(
         raise Wrong("say which: ids of tasks, or one of --agent, --thread and --run")
     with opened(data) as log:
         if ids:
+            for task_id in ids:
+                require_begun(log, task_stream(task_id), f"task {task_id!r}")
             failed = asyncio.run(_show(log, observe_several(log, ids, after=after), json=json))
         else:
             failed = asyncio.run(_watch_all(log, data, said, after=after, json=json))

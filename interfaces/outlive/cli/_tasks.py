@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from outlive.cli._answered import answered
-from outlive.cli._asking import opened
-from outlive.cli._exit import NOT_FOUND, OK, Wrong
+from outlive.cli._asking import opened, require_begun
+from outlive.cli._exit import OK
 from outlive.cli._json import plain, print_json
 from outlive.cli._pending_text import command_line, print_pending
 from outlive.cli._render_parts import failure, progress
@@ -46,9 +46,7 @@ class TaskFacts(msgspec.Struct, frozen=True, kw_only=True):
 def show_task(data: Path, task_id: str, *, json: bool) -> int:
     """Print what a task came to so far. Raises TaskNotFound, LogError."""
     with opened(data) as log:
-        stream = task_stream(task_id)
-        if any(command.stream == stream for command in log.submitted()) and not log.version(stream):
-            raise Wrong(f"task {task_id!r} has not begun: it waits for an owner", code=NOT_FOUND)
+        require_begun(log, task_stream(task_id), f"task {task_id!r}")
         events = read_task(log, task_id)
         facts = TaskFacts(
             task=task_info(log, task_id), timeline=timeline(events), pending=task_pending_of(events)
