@@ -496,10 +496,10 @@ def crashed(in_doubt: InDoubt) -> tuple[Machine, Agent, str]:
         await asyncio.sleep(5)
         return ctx.attempt
 
-    machine, sender, found = Machine(), agent(tools=[send]), list[str]()
+    machine, sender, found = Machine(), agent(tools=[send, crawl]), list[str]()
 
     async def begin(rt: Runtime) -> None:
-        found.append(await rt.tasks.enqueue("send", agent="a"))
+        found.append(await rt.tasks.enqueue("send", agent="a", idempotency_key="k"))
         await asyncio.sleep(1)
 
     machine.crash(begin, sender)
@@ -644,7 +644,6 @@ def waits_for(task_id: str) -> Callable[[Runtime], Awaitable[TaskInfo]]:
 def test_a_quarantined_task_is_told_to_who_waits_and_may_be_tried_once_more() -> None:
     machine, sender, task_id = crashed("retry")
     stream = task_stream(task_id)
-    # It ends in a state that no attempt can be started from, each time that it is taken up.
     kills = OpenEntry(kind="task", status="quarantined", owes=True, reason="it killed five")
     machine.log.append(
         stream, (), expected_version=machine.log.version(stream), entry=kills
@@ -656,6 +655,9 @@ def test_a_quarantined_task_is_told_to_who_waits_and_may_be_tried_once_more() ->
             "quarantined",
             Failure(kind="quarantined", message="it killed five"),
         )
+        assert await rt.tasks.enqueue("send", agent="a", idempotency_key="k") == task_id
+        with pytest.raises(TaskExists):
+            await rt.tasks.enqueue("crawl", {"seconds": 1}, agent="a", idempotency_key="k")
         assert await rt.tasks.retry(task_id)
         return (await rt.tasks.wait(task_id))[0]
 

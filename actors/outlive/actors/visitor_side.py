@@ -13,7 +13,7 @@ from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import ReleaseRequest, Request, StartRequest, encode_request
-from outlive.actors.task.carrying_out import steer_command
+from outlive.actors.task.carrying_out import require_same, steer_command
 from outlive.actors.task.entity import TASK
 from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
 from outlive.events import (
@@ -28,13 +28,10 @@ from outlive.events import (
     RunNotFound,
     RunSuspended,
     StreamId,
-    TaskExists,
     TaskNotFound,
-    TaskQueued,
 )
 from outlive.events.ids import id_of
 from outlive.events.run.state import request_digest
-from outlive.events.task.state import request_digest as task_request_digest
 from outlive.projections import (
     RunResult,
     ViewReader,
@@ -132,17 +129,13 @@ class VisitorSide:
             decide(state, command_for(request, run_id, state, {}))
 
     def _check_task(self, stream: StreamId, request: TaskRequest) -> None:
+        if isinstance(request, EnqueueRequest):
+            require_same(self.log, stream, request)
+            return
         task_id, state = id_of(stream), TASK.initial
         for recorded in read_task(self.log, task_id):
             state = TASK.evolve(state, recorded.event)
-        if not isinstance(request, EnqueueRequest):
-            TASK.decide(state, steer_command(request, task_id))
-            return
-        asked = TaskQueued(
-            tool=request.tool, arguments=request.arguments, agent_id=request.agent_id
-        )
-        if task_request_digest(asked) != state.request:
-            raise TaskExists(task_id)
+        TASK.decide(state, steer_command(request, task_id))
 
     def task_stands_still(self, stream: StreamId) -> bool:
         """Whether a task cannot go on, as its row tells it."""

@@ -10,6 +10,7 @@ from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, RetryTask, TaskCommand
 from outlive.actors.task.decide import resolution
+from outlive.actors.task.entity import TASK
 from outlive.actors.task.kind import Tasks
 from outlive.actors.task.submitted import (
     CancelTaskRequest,
@@ -24,17 +25,22 @@ from outlive.events import (
     AgentNotFound,
     EventLog,
     InvalidResumeValue,
+    LogReader,
     NotSuspended,
     OpenEntry,
     Refused,
     StreamId,
+    TaskExists,
     TaskLimits,
     TaskNotFound,
+    TaskQueued,
     TaskState,
     UnserialisableValue,
     Value,
 )
 from outlive.events.ids import id_of
+from outlive.events.task.state import request_digest
+from outlive.projections.tasks import read_task
 
 
 def steer_command(request: SteerRequest, task_id: str, *, worker: str = "") -> TaskCommand:
@@ -50,6 +56,16 @@ def steer_command(request: SteerRequest, task_id: str, *, worker: str = "") -> T
             return RetryTask(task_id=task_id, by=request.by)
         case _:
             assert_never(request)
+
+
+def require_same(log: LogReader, stream: StreamId, request: EnqueueRequest) -> None:
+    """Raise TaskExists if there is a task under this id that was asked for otherwise."""
+    state = TASK.initial
+    for recorded in read_task(log, id_of(stream)):
+        state = TASK.evolve(state, recorded.event)
+    asked = TaskQueued(tool=request.tool, arguments=request.arguments, agent_id=request.agent_id)
+    if request_digest(asked) != state.request:
+        raise TaskExists(id_of(stream))
 
 
 class TaskDoor:
@@ -73,8 +89,8 @@ class TaskDoor:
 
     def prepare(
         self, stream: StreamId, request: TaskRequest
-    ) -> tuple[EventSourcedActor[Any, Any, Any], TaskCommand]:
-        """Return the actor that a request is for, and the command for it.
+    ) -> tuple[EventSourcedActor[Any, Any, Any], TaskCommand] | None:
+        """Return the actor that a request is for, and the command; None if nothing is left to do.
 
         Raises:
             TaskNotFound: there is no such task, and this is no beginning of one.
@@ -111,14 +127,15 @@ class TaskDoor:
 
     def _enqueue(
         self, stream: StreamId, request: EnqueueRequest
-    ) -> tuple[EventSourcedActor[Any, Any, Any], QueueTask]:
+    ) -> tuple[EventSourcedActor[Any, Any, Any], QueueTask] | None:
         tool, agent_id = self._tool(request), request.agent_id
         problem = tool.problem_with(request.arguments)
         if problem is not None:
             raise Refused(f"{problem.kind}: {problem.message}")
         task = self._tasks.at(stream)
-        if isinstance(task, OpenEntry):
-            raise NotSuspended(id_of(stream), task.status, "task")
+        if isinstance(task, OpenEntry):  # It stands still, and only the log can tell what it is.
+            require_same(self._log, stream, request)
+            return None
         begun = task.actor.version > 0
         place = self._desk.admit(stream, agent_id, tool.name, begun=begun)
         return task.actor, QueueTask(
