@@ -27,10 +27,8 @@ def show_pending(data: Path, run_id: str | None, *, limit: int, json: bool) -> i
         if run_id is None:
             items: Sequence[Pending] = _of_all(log, data, limit)
         else:
-            items = (
-                *pending_of(run_id, read_run(log, run_id)),
-                *pending_of_tasks(log, run_id),
-            )
+            events = read_run(log, run_id)
+            items = (*pending_of(run_id, events), *pending_of_tasks(log, events))
         said = answered(log, items)
     if json:
         for number, item in enumerate(items):

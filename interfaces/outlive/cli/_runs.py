@@ -129,7 +129,7 @@ def run_facts(log: LogReader, run_id: str) -> RunFacts:
         ),
         timeline=line,
         output=result.output,
-        pending=(*pending_of(run_id, events), *pending_of_tasks(log, run_id)),
+        pending=(*pending_of(run_id, events), *pending_of_tasks(log, events)),
         parent_id=begun.parent.run_id if begun and begun.parent else None,
     )
 

@@ -13,9 +13,11 @@ from outlive.events import (
     StreamId,
     TaskInDoubt,
     TaskQueued,
+    TaskRequested,
     TaskResolved,
     TaskResumed,
     TaskSuspended,
+    task_stream,
 )
 from outlive.events.ids import id_of
 from outlive.events.values import canonical, digest
@@ -77,12 +79,11 @@ def task_pending(log: LogReader, stream: StreamId) -> tuple[Pending, ...]:
     return task_pending_of(read_stream(log, stream))
 
 
-def pending_of_tasks(log: LogReader, run_id: str) -> Iterator[Pending]:
-    """Yield what the tasks wait for that a run has asked for."""
-    for stream, entry in log.open_entries():
-        if (
-            entry.kind == "task"
-            and "waiting_for" in entry.summary
-            and entry.summary.get("run_id") == run_id
-        ):
-            yield from task_pending(log, stream)
+def pending_of_tasks(log: LogReader, events: Iterable[Recorded]) -> Iterator[Pending]:
+    """Yield what those tasks wait for that a run has asked for; `events` are those of the run."""
+    for recorded in events:
+        if isinstance(recorded.event, TaskRequested):
+            stream = task_stream(recorded.event.task_id)
+            entry = log.open_entry(stream)
+            if entry is not None and "waiting_for" in entry.summary:
+                yield from task_pending(log, stream)
