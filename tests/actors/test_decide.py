@@ -39,6 +39,7 @@ from outlive.actors.run.commands import (
     StartRun,
     SuspendToolCall,
     TaskTaken,
+    TellRun,
     Wake,
 )
 from outlive.actors.run.decide import decide
@@ -310,7 +311,7 @@ def test_each_command_in_each_state_causes_what_the_table_says(
 def test_the_table_names_every_command() -> None:
     of_people = {AnswerSuspension, CancelRun, DecideApproval, ResolveToolCall, SuspendToolCall}
     of_others = {Acknowledge, EndChildRun, RefuseChildRun}
-    of_others |= {TaskTaken, RefuseTask, ReceiveBackgroundResult}
+    of_others |= {TaskTaken, RefuseTask, ReceiveBackgroundResult, TellRun}
     assert {type(row.command) for row in TABLE} == set(get_args(RunCommand)) - of_people - of_others
 
 

@@ -53,10 +53,12 @@ from outlive.events import (
     RunId,
     RunRecovered,
     RunResumed,
+    RunSignalled,
     RunStarted,
     RunState,
     RunSuspended,
     RunWaiting,
+    Signal,
     StreamId,
     TaskRequested,
     ToolCallCompleted,
@@ -311,6 +313,7 @@ def test_any_fact_is_taken_in_even_if_nothing_led_to_it(event_type: type[RunEven
         ToolCallDeferred(call_id=C10, task_id="r:1.0"),
         BackgroundResultReceived(call_id=C10, task_id="r:1.0", status="succeeded"),
         RunWaiting(until_ns=5),
+        RunSignalled(signal_id="s", signal=Signal(text="hear")),
     ]
     found = [sample for sample in samples if type(sample) is event_type]
     assert found, "give this event type a sample"

@@ -38,6 +38,7 @@ from outlive.actors.run.commands import (
     StartRun,
     SuspendToolCall,
     TaskTaken,
+    TellRun,
     Wake,
 )
 from outlive.actors.run.entity import RUN
@@ -52,14 +53,17 @@ from outlive.events import (
     MessageId,
     ParentCall,
     RunId,
+    Signal,
     StopAfterSteps,
     StopOnText,
     StopOnTool,
     TaskLimits,
     TextPart,
+    ThreadPlace,
     Usage,
     Value,
     run_stream,
+    thread_stream,
 )
 from outlive.events.run.background import IdlePolicy
 from outlive.events.run.stopping import StopFunction
@@ -147,6 +151,10 @@ def in_background(task_id: str, *, awaited: bool = False, detached: bool = False
 
 
 ANSWER = CompleteModelCall(step=1, attempt=1, text="It is fine.", usage=Usage(input_tokens=2))
+PLACE = ThreadPlace(thread_id="th", resource_id="re", until=7, max_messages=40, max_tokens=900)
+BEGUN = MessageId(sender=thread_stream("th"), sequence=1)
+SAID = Signal(text="hear", type="state", tag_name="heat", attributes={"unit": "°C"}, transient=True)
+
 HISTORIES: dict[str, list[RunCommand]] = {
     "completed": [
         start("looker", "look"),
@@ -310,6 +318,16 @@ HISTORIES: dict[str, list[RunCommand]] = {
         start("caller", "call it"),
         CompleteModelCall(step=0, attempt=1, tool_calls=(in_background("t0"),)),
         RefuseTask(sequence=1, call_id=C0, task_id="t0", error=replace(BOOM, kind="rejected")),
+    ],
+    "on thread": [
+        replace(start("talker", "talk"), thread=PLACE, message=BEGUN),
+        TellRun(signal_id="s1", signal=SAID, message=replace(BEGUN, sequence=2)),
+        replace(ANSWER, step=0),
+        replace(ANSWER, step=1),
+        Acknowledge(sequence=1),
+    ],
+    "withdrawn": [
+        replace(start("talker", "talk"), thread=PLACE, message=BEGUN, withdrawn="enough"),
     ],
     "child 0": [as_child(0), replace(ANSWER, step=0), Acknowledge(sequence=1)],
     "child 2": [

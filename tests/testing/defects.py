@@ -23,8 +23,7 @@ from outlive.actors.task.world import TaskWorld
 from outlive.actors.timers import Timers
 from outlive.events import CallId, Failure, RunState, StreamId, Value
 from outlive.events.memory_store import MemoryStore
-from outlive.projections import Transcript, observe_run
-from outlive.projections.messages import ToolMessage
+from outlive.projections import ToolMessage, Transcript, observe_run
 
 Defect = Callable[[pytest.MonkeyPatch], None]
 

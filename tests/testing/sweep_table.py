@@ -11,13 +11,14 @@ from tests.testing.scenarios_features import CASES as FEATURES
 from tests.testing.scenarios_features import FUNCTIONS
 from tests.testing.scenarios_people import PEOPLE
 from tests.testing.scenarios_tasks import TASKS
+from tests.testing.scenarios_threads import THREADS
 
 
 def main() -> int:
     print("| scenario | points | simulations | deaths | violations |")
     print("| --- | ---: | ---: | ---: | ---: |")
     failures: list[str] = []
-    for case in [*CASES, *PEOPLE, *FEATURES, *CHILDREN, *TASKS]:
+    for case in [*CASES, *PEOPLE, *FEATURES, *CHILDREN, *TASKS, *THREADS]:
         try:
             swept = sweep(case, functions=FUNCTIONS, thorough=True)
         except SimulationFailed as failed:

@@ -19,7 +19,7 @@ from outlive.actors import (
     Turn,
 )
 from outlive.actors import tool as make_tool
-from outlive.projections.messages import ToolMessage
+from outlive.projections import ToolMessage
 from outlive.testing import (
     Client,
     Outcome,

@@ -4,6 +4,7 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import Background, BackgroundTasks
 from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
 from outlive.actors.cron import Cron
+from outlive.actors.history import History
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import BlockingAskRefused
@@ -41,6 +42,7 @@ __all__ = [
     "EchoModel",
     "FilePart",
     "Finish",
+    "History",
     "Ids",
     "ImagePart",
     "LiveEntity",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias, cast
 
 from outlive.actors.background import Entry, check_entries
+from outlive.actors.history import History, check_history
 from outlive.actors.model import Model, ToolSchema
 from outlive.actors.model_error import MODEL_RETRY
 from outlive.actors.output import OutputType
@@ -64,6 +65,7 @@ class Agent:
         background: which tools are called in the background, and how: `"all"`, or by the tool's
             name `True`, `False` or `Background(...)`. What is not in it is as the tool says.
         task_hooks: called when one of its background tasks is over.
+        history: how much of a thread its runs see; the last 40 messages if left out.
 
     Raises:
         InvalidDefinition: something that cannot work, with the reason.
@@ -89,6 +91,7 @@ class Agent:
         model_settings: Mapping[str, object] | None = None,
         background: Mapping[str, Entry] | Literal["all"] | None = None,
         task_hooks: TaskHooks | None = None,
+        history: History | None = None,
     ) -> None:
         try:
             stream_id("agent", id)
@@ -143,6 +146,7 @@ class Agent:
         own = {name: made.background for name, made in self.tools.items()}
         self.background: Final = check_entries(background, own, id)
         self.task_hooks: Final = check_hooks(f"agent {id!r}", task_hooks)
+        self.history: Final = check_history(id, history)
         self.agents: Final[dict[str, Agent]] = sub_agents(agents, id, self.tools)
         self.tool_schemas: Final[tuple[ToolSchema, ...]] = (
             *(made.schema for made in self.tools.values()),
@@ -199,6 +203,7 @@ class Agent:
             model_settings=self.model_settings,
             background=self.background,
             task_hooks=self.task_hooks,
+            history=self.history,
             fallback_models=self.fallback_models if fallback_models is None else fallback_models,
             stop_when=[
                 one.name if isinstance(one, StopFunction) else one for one in self.stop_when

@@ -95,6 +95,8 @@ class _Context:
         idempotency_key: str,
         deps: object,
         request_context: dict[str, Value],
+        thread_id: str | None,
+        resource_id: str | None,
     ) -> None:
         self._attempt: Final = attempt
         self._keys: set[str] = set()
@@ -110,6 +112,10 @@ class _Context:
         """What was given to `Runtime(deps=...)`."""
         self.request_context: Final = request_context
         """What was given to `start(request_context=...)`. Do not change it."""
+        self.thread_id: Final = thread_id
+        """The thread that the run works on; None if it works on none."""
+        self.resource_id: Final = resource_id
+        """To whom that thread belongs."""
         self.log: Final = structlog.stdlib.get_logger("outlive.tool").bind(
             run_id=run_id, call_id=call_id, attempt=number
         )

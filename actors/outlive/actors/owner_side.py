@@ -15,7 +15,6 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.effects import EffectTable
-from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.kind import STANDING, SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
@@ -43,6 +42,9 @@ from outlive.actors.task.desk import Desk
 from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.task.kind import TaskKind, Tasks
 from outlive.actors.task.submitted import EnqueueRequest, RetryTaskRequest, TaskRequest
+from outlive.actors.thread.door import Prepared, ThreadDoor
+from outlive.actors.thread.kind import ThreadKind, Threads
+from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.actors.timers import Timers
 from outlive.actors.tool import Tool
 from outlive.actors.waiters import StandsStill
@@ -161,13 +163,31 @@ class OwnerSide:
         self._task_door = TaskDoor(
             self._tasks, log=log, surroundings=surroundings, settings=background_tasks
         )
+        thread_kind = ThreadKind(surroundings)
+        self._threads: Threads = Addresses(
+            thread_kind,
+            log,
+            self._effects,
+            self._timers,
+            save_every=save_every,
+            mailbox_limit=mailbox_limit,
+        )
+        self._thread_door = ThreadDoor(
+            self._threads,
+            self._runs,
+            log=log,
+            surroundings=surroundings,
+            start_again=self._started_again,
+        )
         post.serve(kind.name, self._runs)
         post.serve(task_kind.name, self._tasks)
+        post.serve(thread_kind.name, self._threads)
         rows = log.open_entries()
         tasks = [row for row in rows if row[1].kind == task_kind.name]
         self._desk.open(tasks)
         self._runs.bring_in_all([row for row in rows if row[1].kind == kind.name])
         self._tasks.bring_in_all(tasks)
+        self._threads.bring_in_all([row for row in rows if row[1].kind == thread_kind.name])
         log.on_submitted(self._hear)
         views.start()
 
@@ -183,15 +203,18 @@ class OwnerSide:
         return isinstance(self._tasks.at(stream), OpenEntry)
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
-        if kind_of(stream) == "task":
-            self._tasks.passed(stream)
-            self._desk.due(stream, now_ns)
-        else:
-            self._runs.wake(stream, now_ns)
+        match kind_of(stream):
+            case "task":
+                self._tasks.passed(stream)
+                self._desk.due(stream, now_ns)
+            case "thread":
+                self._threads.wake(stream, now_ns)
+            case _:
+                self._runs.wake(stream, now_ns)
 
     def live(self) -> list[LiveEntity]:
         """Return what is in memory."""
-        return [*self._runs.live(), *self._tasks.live()]
+        return [*self._runs.live(), *self._tasks.live(), *self._threads.live()]
 
     async def close(self, error: OutliveError, *, patience: float = 0.0) -> None:
         """Stop what runs. Who waits for a result gets `error`.
@@ -206,17 +229,20 @@ class OwnerSide:
             await self._effects.drain(patience)
             await self._runs.drain(deadline)
             await self._tasks.drain(deadline)
+            await self._threads.drain(deadline)
         await self._effects.close()
         await self._workers.close()
         self._runs.close(error)
         self._tasks.close(error)
+        self._threads.close(error)
         await self.views.close()
 
     async def obey(self, stream: StreamId, request: Request) -> None:
-        """Carry out a request to a run or a task; return once that is durable.
+        """Carry out a request to a run, task or thread; return once that is durable.
 
         Raises:
-            RunNotFound, TaskNotFound: there is no such thing, and this does not begin it.
+            RunNotFound, TaskNotFound, ThreadNotFound: there is no such thing, and this does not
+                begin it.
             LogParked: there is no space for it now.
             Refused: or what else the request is refused with.
             LogError: this process is the owner no more. Whoever is has to be asked.
@@ -244,7 +270,8 @@ class OwnerSide:
             except MailboxClosed:
                 continue  # It has come to rest meanwhile, or all was closed.
             except RunExists:
-                raise RunExists(id_of(stream)) from None
+                id = request.run_id if isinstance(request, AskRunRequest) else id_of(stream)
+                raise RunExists(id) from None
             return
         raise self._ended
 
@@ -275,8 +302,8 @@ class OwnerSide:
         return reply
 
     def _prepare(
-        self, stream: StreamId, request: RunRequest | TaskRequest
-    ) -> tuple[EventSourcedActor[Any, Any, Any], object] | None:
+        self, stream: StreamId, request: RunRequest | TaskRequest | ThreadRequest
+    ) -> Prepared | None:
         """Return the actor that a request is for, and its command; None if nothing is left to do.
 
         Raises:
@@ -284,6 +311,8 @@ class OwnerSide:
         """
         if isinstance(request, TaskRequest):
             return self._task_door.prepare(stream, request)
+        if isinstance(request, ThreadRequest):
+            return self._thread_door.prepare(stream, request)
         run = self._find(stream, request)
         if run is None:
             return None
@@ -314,6 +343,14 @@ class OwnerSide:
             self._start_again(stream, start_command(request, self._agents))
             return None
         raise NotSuspended(id_of(stream), run.status)
+
+    def _started_again(self, stream: StreamId, command: StartRun) -> Prepared | None:
+        """Return what starts a run that has begun before: it says whether it is the same."""
+        run = self._runs.at(stream)
+        if not isinstance(run, OpenEntry):
+            return run.actor, command
+        self._start_again(stream, command)
+        return None
 
     def _start_again(self, stream: StreamId, command: StartRun) -> None:
         """A run that stands still is started again: only the log can tell whether it is the same.

@@ -23,17 +23,20 @@ from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT
 from outlive.actors.owner_side import OwnerSide
 from outlive.actors.retry import seconds
-from outlive.actors.run.begun import has_begun, submitted
+from outlive.actors.run.begun import Inbox, has_begun, submitted
 from outlive.actors.run.handle import Run
-from outlive.actors.run.request import start_request
+from outlive.actors.run.request import run_wish
 from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import Request
+from outlive.actors.run.submitted import Request, StartRequest
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.seat import Role, Seat, check_role, told_later
-from outlive.actors.steering import Steering
 from outlive.actors.sub_agents import with_sub_agents
 from outlive.actors.task.control import RuntimeTasks
 from outlive.actors.task.hooks import TaskHooks, check_hooks
+from outlive.actors.thread.asking import ask_run, run_asked
+from outlive.actors.thread.control import RuntimeThreads
+from outlive.actors.thread.signalling import Signalling
+from outlive.actors.thread.submitted import OnBusy
 from outlive.actors.threads import DaemonThreads
 from outlive.actors.tool import Tool
 from outlive.actors.until_idle import UntilIdle
@@ -64,6 +67,7 @@ from outlive.events import (
     SystemClock,
     Version,
     run_stream,
+    thread_stream,
 )
 from outlive.events.forks import Birthplace
 from outlive.events.ids import stream_id
@@ -77,6 +81,7 @@ from outlive.projections import (
     RunsQuery,
     RunsView,
     TasksView,
+    ThreadsView,
     ViewReader,
     ViewRows,
     ViewRunner,
@@ -102,7 +107,7 @@ class _Observer(Protocol):
     def end(self, error: OutliveError) -> None: ...
 
 
-class Runtime(Steering):
+class Runtime(Signalling):
     """Runs agents durably. Use it as `async with Runtime(path, agents=[...]) as rt:`.
 
     Opening it makes this process the owner of the log in `path`, if nobody else is, and takes
@@ -190,6 +195,7 @@ class Runtime(Steering):
         self._projections: tuple[Projection, ...] = (
             RunsView(),
             TasksView(),
+            ThreadsView(),
             *_listed(projections, "projections"),
         )
         check_projections(self._projections)
@@ -420,6 +426,20 @@ class Runtime(Steering):
         except LogError:
             return False  # Who waits is told so by what he follows.
 
+    @property
+    def _inbox(self) -> Inbox:
+        return self._open.side.log
+
+    @property
+    def threads(self) -> RuntimeThreads:
+        """The threads: `await rt.threads.create(...)`, `get`, `list`, `messages`, `fork`, ...
+
+        The same in every role. Raises LogClosed unless the runtime is open.
+        """
+        return RuntimeThreads(
+            self._open.side.log, self._open, ids=self._ids, obey=self._obey, follow=self._follow
+        )
+
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""
         return await self._open.read(view, work)
@@ -430,6 +450,9 @@ class Runtime(Steering):
         input: Input,
         *,
         run_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_busy: OnBusy = "queue",
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -447,6 +470,14 @@ class Runtime(Steering):
                 `FilePart`.
             run_id: makes the start idempotent: the same again returns the same run. Drawn at
                 random if left out.
+            thread_id: the thread that it works on: it sees what was said there before, and what
+                is said in it is kept there.
+            resource_id: to whom the thread belongs. A thread that does not exist yet is created
+                for this one.
+            on_busy: what becomes of it while another run is active on the thread. `queue`: it
+                waits its turn. `deliver`: the active run is told its input, if it is of the same
+                agent, and is what is returned; else it waits. `reject`: `ThreadBusy`.
+                `cancel_previous`: the active run is cancelled, and this one is next.
             metadata: JSON kept with the run.
             request_context: JSON that tools and functions of the agent are given.
             provider_options: JSON that reaches the model as `request.provider_options`.
@@ -458,6 +489,9 @@ class Runtime(Steering):
             RunExists: there is a run with this id and another agent, input or option.
             LogParked: there is no space for it now; nothing was queued.
             MailboxFull: too many wait for the run with this id already.
+            ThreadNotFound: there is no such thread, and no `resource_id` to create one for.
+            OtherResource: the thread belongs to another one.
+            ThreadBusy: see `on_busy`.
             InvalidId, UnserialisableValue, EventTooLarge, TypeError, ValueError: before anything
                 was written.
         """
@@ -471,7 +505,7 @@ class Runtime(Steering):
             raise AgentNotFound(agent_id, tuple(self._agents))
         if registered is None:
             stream_id("agent", agent_id)  # It is the owner's to know, but can it be one at all?
-        request = start_request(
+        wish = run_wish(
             agent_id,
             input,
             metadata=metadata,
@@ -481,7 +515,16 @@ class Runtime(Steering):
         )
         id = self._ids.run_id() if run_id is None else RunId(run_id)
         stream = run_stream(id)
-        return Run(self, id, await self._obey(stream, request))
+        if thread_id is None:
+            if resource_id is not None or on_busy != "queue":
+                raise ValueError("resource_id and on_busy are about a thread: give its thread_id")
+            return Run(self, id, await self._obey(stream, StartRequest.of(wish)))
+        asked = ask_run(id, wish, resource_id=resource_id, on_busy=on_busy)
+        thread = thread_stream(thread_id)
+        submission = await self._obey(thread, asked)
+        if submission is None and on_busy == "deliver":
+            id = RunId(run_asked(self.log, thread, id))
+        return Run(self, id, submission)
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
         """Have a request carried out, by whoever owns the log; None once that is durable."""
@@ -498,6 +541,9 @@ class Runtime(Steering):
         input: Input,
         *,
         run_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_busy: OnBusy = "queue",
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -508,6 +554,9 @@ class Runtime(Steering):
             agent,
             input,
             run_id=run_id,
+            thread_id=thread_id,
+            resource_id=resource_id,
+            on_busy=on_busy,
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,

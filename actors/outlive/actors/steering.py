@@ -62,7 +62,7 @@ class Steering(ABC):
         plain = to_plain(value)
         check_size(plain)
         request = AnswerRequest(
-            value=plain, suspension=_text("suspension", suspension), by=_text("by", by)
+            value=plain, suspension=text_of("suspension", suspension), by=text_of("by", by)
         )
         return await self._obey(run_stream(run_id), request) is None
 
@@ -97,22 +97,22 @@ class Steering(ABC):
         plain = None if args is None else cast("dict[str, Value]", to_plain(dict(args)))
         check_size(plain)
         request = DecisionRequest(
-            call_id=CallId(_text("call_id", call_id)),
+            call_id=CallId(text_of("call_id", call_id)),
             granted=True,
-            digest=_text("digest", digest),
+            digest=text_of("digest", digest),
             arguments=plain,
-            note=_text("note", note),
-            by=_text("by", by),
+            note=text_of("note", note),
+            by=text_of("by", by),
         )
         return await self._obey(run_stream(run_id), request) is None
 
     async def decline(self, run_id: str, call_id: str, *, reason: str = "", by: str = "") -> bool:
         """Do not agree to a tool call: the model is told, with the reason. See `approve`."""
         request = DecisionRequest(
-            call_id=CallId(_text("call_id", call_id)),
+            call_id=CallId(text_of("call_id", call_id)),
             granted=False,
-            note=_text("reason", reason),
-            by=_text("by", by),
+            note=text_of("reason", reason),
+            by=text_of("by", by),
         )
         return await self._obey(run_stream(run_id), request) is None
 
@@ -150,11 +150,11 @@ class Steering(ABC):
         plain = None if outcome is UNSET else to_plain(outcome)
         check_size(plain)
         request = ResolveRequest(
-            call_id=CallId(_text("call_id", call_id)),
+            call_id=CallId(text_of("call_id", call_id)),
             outcome="retry" if retry else "failed" if error is not None else "completed",
             result=plain,
-            note=_text("error", error or ""),
-            by=_text("by", by),
+            note=text_of("error", error or ""),
+            by=text_of("by", by),
         )
         return await self._obey(run_stream(run_id), request) is None
 
@@ -171,7 +171,7 @@ class Steering(ABC):
             AlreadyOver: it has completed or failed.
             RunNotFound, LogParked: see `resume`.
         """
-        request = CancelRequest(reason=_text("reason", reason), by=_text("by", by))
+        request = CancelRequest(reason=text_of("reason", reason), by=text_of("by", by))
         return await self._obey(run_stream(run_id), request) is None
 
     async def release(self, run_id: str) -> bool:
@@ -191,7 +191,7 @@ class Steering(ABC):
         return await self._obey(run_stream(run_id), ReleaseRequest()) is None
 
 
-def _text(name: str, value: Text) -> Text:
+def text_of(name: str, value: Text) -> Text:
     """Return a text that can be stored. Raises TypeError, UnserialisableValue."""
     if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} is text, not {type(value).__name__}")

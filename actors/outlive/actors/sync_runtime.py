@@ -26,7 +26,9 @@ from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.sync_tasks import SyncTasks
+from outlive.actors.sync_threads import SyncThreads
 from outlive.actors.task.hooks import TaskHooks
+from outlive.actors.thread.submitted import OnBusy
 from outlive.actors.tool import Tool
 from outlive.actors.until_idle import UntilIdle
 from outlive.actors.workers.port import Workers
@@ -241,6 +243,11 @@ class SyncRuntime:
         """What is known of the background tasks. See `Runtime.tasks`."""
         return SyncTasks(self._runtime.tasks, self._await, self.iterate)
 
+    @property
+    def threads(self) -> SyncThreads:
+        """The threads. See `Runtime.threads`."""
+        return SyncThreads(self._runtime.threads, self._await, self.iterate)
+
     def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work`, on another thread, makes of the rows of a view."""
         return self._await(self._runtime.read_view(view, work))
@@ -251,6 +258,9 @@ class SyncRuntime:
         input: Input,
         *,
         run_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_busy: OnBusy = "queue",
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -261,6 +271,9 @@ class SyncRuntime:
             agent,
             input,
             run_id=run_id,
+            thread_id=thread_id,
+            resource_id=resource_id,
+            on_busy=on_busy,
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,
@@ -274,6 +287,9 @@ class SyncRuntime:
         input: Input,
         *,
         run_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_busy: OnBusy = "queue",
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -284,6 +300,9 @@ class SyncRuntime:
             agent,
             input,
             run_id=run_id,
+            thread_id=thread_id,
+            resource_id=resource_id,
+            on_busy=on_busy,
             metadata=metadata,
             request_context=request_context,
             provider_options=provider_options,

@@ -361,6 +361,8 @@ class ToolAttempt:
             attempt=self.effect.attempt,
             idempotency_key=facts["idempotency_key"],
             request_context=dict(facts["request_context"]),
+            thread_id=facts["thread_id"],
+            resource_id=facts["resource_id"],
         )
 
     def _watch_for_a_stall(self) -> None:

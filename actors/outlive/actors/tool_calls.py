@@ -33,6 +33,8 @@ class ToolCalls:
         owner: str,
         agent_id: str,
         request_context: dict[str, Value],
+        thread_id: str | None,
+        resource_id: str | None,
     ) -> None:
         """Enter the tool's body once, and tell the address how it ended.
 
@@ -63,6 +65,8 @@ class ToolCalls:
                 "idempotency_key": idempotency_key(self._all.log.log_id, run_id, call),
                 "deps": self._all.deps,
                 "request_context": request_context,
+                "thread_id": thread_id,
+                "resource_id": resource_id,
             }
 
         try:

@@ -16,6 +16,9 @@ from outlive.actors.run.submitted import ReleaseRequest, Request, StartRequest, 
 from outlive.actors.task.carrying_out import require_same, steer_command
 from outlive.actors.task.entity import TASK
 from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
+from outlive.actors.thread.check import check_thread_request
+from outlive.actors.thread.door import begins
+from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.events import (
     LmdbVisitor,
     NotQuarantined,
@@ -29,9 +32,10 @@ from outlive.events import (
     RunSuspended,
     StreamId,
     TaskNotFound,
+    ThreadNotFound,
 )
 from outlive.events.ids import id_of
-from outlive.events.run.state import request_digest
+from outlive.events.run.requested import request_digest
 from outlive.projections import (
     RunResult,
     ViewReader,
@@ -77,20 +81,19 @@ class VisitorSide:
         it, after `PATIENCE_S`.
 
         Raises:
-            RunNotFound, TaskNotFound: there is no such thing, and this does not begin it.
+            RunNotFound, TaskNotFound, ThreadNotFound: there is no such thing, and this does not
+                begin it.
             Refused: or what else the owner refuses it with, or will.
         """
-        begins = isinstance(request, StartRequest | EnqueueRequest)
-        if not begins and not is_known(self.log, stream):
-            if isinstance(request, TaskRequest):
-                raise TaskNotFound(id_of(stream))
-            raise RunNotFound(id_of(stream))
+        if not _begins(request) and not is_known(self.log, stream):
+            raise _not_found(stream, request)
         if self.log.owner() != "alive":
             self._check(stream, request)  # What is refused leaves nothing in the inbox.
         until = self._loop.time() + PATIENCE_S
         command_id = self._ids.command_id()
         put = partial(self.log.submit, command_id, stream, encode_request(request))
-        submission = Submission(self.log, command_id, RunId(id_of(stream)))
+        run_id = request.run_id if isinstance(request, AskRunRequest) else id_of(stream)
+        submission = Submission(self.log, command_id, RunId(run_id))
         self.log.watch(self._hear)
         try:
             await self._loop.run_in_executor(None, put)
@@ -114,6 +117,9 @@ class VisitorSide:
             return
         if isinstance(request, TaskRequest):
             self._check_task(stream, request)
+            return
+        if isinstance(request, ThreadRequest):
+            check_thread_request(self.log, id_of(stream), request)
             return
         run_id = id_of(stream)
         if isinstance(request, ReleaseRequest):
@@ -180,3 +186,18 @@ class VisitorSide:
         finally:
             timer.cancel()
             self._waiters.pop(waiter, None)
+
+
+def _begins(request: Request) -> bool:
+    """Whether a request may begin what it is for."""
+    if isinstance(request, ThreadRequest):
+        return begins(request)
+    return isinstance(request, StartRequest | EnqueueRequest)
+
+
+def _not_found(stream: StreamId, request: Request) -> OutliveError:
+    if isinstance(request, ThreadRequest):
+        return ThreadNotFound(id_of(stream))
+    if isinstance(request, TaskRequest):
+        return TaskNotFound(id_of(stream))
+    return RunNotFound(id_of(stream))

@@ -15,6 +15,7 @@ from outlive.events.errors import CorruptLog, NewerFormat, UnknownEvent
 from outlive.events.event import Event
 from outlive.events.run.events import RunEvent
 from outlive.events.task.events import TaskEvent
+from outlive.events.thread.events import ThreadEvent
 from outlive.events.upcast import Upcaster, Upcasters, tag_of
 
 SCHEMA: Final = 1
@@ -100,7 +101,7 @@ def _tag(event_type: type[Event]) -> str:
 
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = tuple(
-    dict.fromkeys((*get_args(RunEvent), *get_args(TaskEvent)))
+    dict.fromkeys((*get_args(RunEvent), *get_args(TaskEvent), *get_args(ThreadEvent)))
 )
 CODEC: Final = Codec(EVENT_TYPES)
 """The codec of all events that Outlive knows."""

@@ -5,11 +5,19 @@ OutliveError
 ├── NotFound                   there is no such thing; answered at once
 │   ├── RunNotFound
 │   ├── TaskNotFound
+│   ├── ThreadNotFound
 │   ├── SuspensionNotFound
 │   └── AgentNotFound
 ├── Refused                    the command cannot be obeyed in the present state
 │   ├── RunExists              same id, other input
 │   ├── TaskExists             same id, another tool or arguments
+│   ├── ThreadExists           same id, another resource or title
+│   ├── SignalExists           same key, another signal
+│   ├── ThreadBusy             a run is active on the thread
+│   ├── NotQueued              the run does not wait its turn
+│   ├── OtherResource          the thread belongs to somebody else
+│   ├── NobodyAnswers          no agent is known that is to answer on the thread
+│   ├── RunOver                a signal to a run that has come to its end
 │   ├── InvalidOffset          an offset beyond the head
 │   ├── OffsetMovedOn          another reader of that name is further on
 │   ├── NameTaken              a subscription's name, in use for another stream
@@ -108,6 +116,75 @@ class TaskExists(Refused):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"task {task_id!r} exists already, with another tool or arguments")
         self.task_id = task_id
+
+
+class ThreadNotFound(NotFound):
+    """There is no thread with this id."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"there is no thread {thread_id!r} in this log")
+        self.thread_id = thread_id
+
+
+class ThreadExists(Refused):
+    """A thread with this id was created otherwise: with another resource, title, agent, ..."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"thread {thread_id!r} exists already, and was created otherwise")
+        self.thread_id = thread_id
+
+
+class SignalExists(Refused):
+    """A signal with this idempotency key says something else."""
+
+    def __init__(self, thread_id: str, signal_id: str) -> None:
+        super().__init__(f"thread {thread_id!r} has another signal under {signal_id!r}")
+        self.thread_id = thread_id
+        self.signal_id = signal_id
+
+
+class ThreadBusy(Refused):
+    """A run is active on the thread, and this one was not to wait for it."""
+
+    def __init__(self, thread_id: str, run_id: str) -> None:
+        super().__init__(f"run {run_id!r} is active on thread {thread_id!r}")
+        self.thread_id = thread_id
+        self.run_id = run_id
+
+
+class NotQueued(Refused):
+    """The run does not wait its turn: it has begun, or was taken back before."""
+
+    def __init__(self, thread_id: str, run_id: str) -> None:
+        super().__init__(f"nothing waits as {run_id!r} on thread {thread_id!r}")
+        self.thread_id = thread_id
+        self.run_id = run_id
+
+
+class OtherResource(Refused):
+    """The thread belongs to another resource. Nothing of it is told."""
+
+    def __init__(self, thread_id: str, resource_id: str) -> None:
+        super().__init__(f"thread {thread_id!r} does not belong to resource {resource_id!r}")
+        self.thread_id = thread_id
+        self.resource_id = resource_id
+
+
+class NobodyAnswers(Refused):
+    """Nobody is known who is to answer on the thread: say which agent is."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"no agent has answered on thread {thread_id!r} yet: say which one is to")
+        self.thread_id = thread_id
+
+
+class RunOver(Refused):
+    """The run has come to its end: it reads no signals any more. `status` is which."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id!r} is {status} already: nobody reads a signal to it")
+        self.run_id = run_id
+        self.status = status
 
 
 class SuspensionNotFound(NotFound):

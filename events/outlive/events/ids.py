@@ -56,6 +56,11 @@ def task_stream(task_id: str) -> StreamId:
     return stream_id("task", task_id)
 
 
+def thread_stream(thread_id: str) -> StreamId:
+    """Return the stream of a thread. Raises InvalidId."""
+    return stream_id("thread", thread_id)
+
+
 def kind_of(stream: StreamId) -> str:
     """Return the kind of entity whose events `stream` holds: `run` for `run-7f3a`."""
     return stream.partition("-")[0]

@@ -13,13 +13,15 @@ from outlive.actors.mail import Deliver
 from outlive.actors.run.entity import RUN
 from outlive.actors.snapshots import UnfitState, codec_of
 from outlive.actors.task.entity import TASK
+from outlive.actors.thread.entity import THREAD
 from outlive.events import OpenEntry, StreamId, Version
+from outlive.testing._conversations import Conversations
 from outlive.testing._errands import Errands
 from outlive.testing._families import Families
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._world import World
 
-ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN, "task": TASK}
+ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN, "task": TASK, "thread": THREAD}
 """Each kind of entity that a simulation knows how to fold, by the beginning of its streams."""
 
 _STANDING: Final = ("blocked", "quarantined")
@@ -60,6 +62,8 @@ class Invariants:
       is left open by a parent that is over and has nothing to deliver;
     - a background task works for one call, whose run hears once how it has ended; none is left
       open by a run that was cancelled, unless it is detached;
+    - one run at a time works on a thread, and releases it once, when it is over; a signal is read
+      once, and by the end it was;
     - the fold of the log is the state of the live actor, unless something is on its way;
     - a saved state is the fold up to its version;
     - an effect is performed only once the intent is on the disk, also amid other things;
@@ -93,6 +97,7 @@ class Invariants:
         self._folded: dict[StreamId, _Folded] = {}
         self._families = Families()
         self._errands = Errands()
+        self._conversations = Conversations()
 
     def check(self) -> None:
         """Raise InvariantViolated if something does not hold."""
@@ -118,6 +123,7 @@ class Invariants:
             rests = rests or self._families.waits_for_one_at_rest(stream, rows)
             rests = rests or (row.over and self._has_told_all_that_hear(stream))
             rests = rests or self._errands.waits_for_one_at_rest(stream, rows)
+            rests = rests or self._conversations.waits_for_one_at_rest(stream, rows)
             if not rests:
                 raise InvariantViolated(
                     "nothing is left in between", f"{stream} is {row.status}, and nobody moves it"
@@ -127,6 +133,9 @@ class Invariants:
                     "the clock is watched",
                     f"{stream} waits for a person until {row.wake_at_ns}, and nobody ends that",
                 )
+        unread = self._conversations.unread(rows)
+        if unread is not None:
+            raise InvariantViolated(*unread)
 
     def _has_told_all_that_hear(self, stream: StreamId) -> bool:
         """Whether all that an entity still owes are messages to those that stand still."""
@@ -173,6 +182,7 @@ class Invariants:
                 )
             self._families.hear(record)
             self._errands.hear(record)
+            self._conversations.hear(record)
             for event in record.events:
                 folded.state = entity.evolve(folded.state, event)
                 folded.version += 1
@@ -184,6 +194,7 @@ class Invariants:
             self._check_row(stream, self._folded[stream], store.open.get(stream))
         states = {stream: self._folded[stream].state for stream in touched}
         problem = self._families.problem(states) or self._errands.problem(states)
+        problem = problem or self._conversations.problem()
         if problem is not None:
             raise InvariantViolated(*problem)
 
@@ -241,7 +252,7 @@ class Invariants:
             raise InvariantViolated(
                 "the open table says what is owed", f"{stream} owes {list(owed)}, its row: {row}"
             )
-        waits = expected.status in ("suspended", "waiting", "queued")
+        waits = expected.status in ("suspended", "waiting", "queued", "active")
         if not owed and expected.wake_at_ns is None and not waits:
             raise InvariantViolated(
                 "what is open waits for something", f"{stream} owes nothing and never wakes"

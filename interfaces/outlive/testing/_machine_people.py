@@ -17,6 +17,7 @@ from outlive.actors.run.submitted import (
     Request,
     ResolveRequest,
     RunRequest,
+    SignalRunRequest,
     StartRequest,
 )
 from outlive.actors.steering import Steering
@@ -257,5 +258,7 @@ def _otherwise(request: RunRequest) -> RunRequest:
             return replace(request, outcome=outcome)
         case CancelRequest():
             return replace(request, reason="for another reason")
+        case SignalRunRequest():
+            return replace(request, signal_id=f"not {request.signal_id}")
         case StartRequest():
             return request

@@ -22,6 +22,7 @@ import msgspec
 from outlive.actors.entity import Entity
 from outlive.actors.run.entity import RUN
 from outlive.actors.task.entity import TASK
+from outlive.actors.thread.entity import THREAD
 from outlive.events import (
     CODEC,
     Codec,
@@ -40,7 +41,7 @@ __all__ = ["check_golden", "golden_of", "write_golden"]
 
 Entities: TypeAlias = Mapping[str, Entity[Any, Any, Any]]
 
-ENTITIES: Final[Entities] = {"run": RUN, "task": TASK}
+ENTITIES: Final[Entities] = {"run": RUN, "task": TASK, "thread": THREAD}
 _FORMAT: Final = 1
 _PAGE: Final = 1_000
 

@@ -1,7 +1,8 @@
 """Hypothesis for agents: what can be drawn, and profiles, which importing this registers.
 
 What is drawn of runs: `run_histories`, `run_commands`, `run_events`, `values`; of tasks
-`task_histories`, `task_commands`, `task_events`; of agents `agents`, each a `PlannedAgent` with
+`task_histories`, `task_commands`, `task_events`, of threads `thread_histories`, `thread_commands`,
+`thread_events`; of agents `agents`, each a `PlannedAgent` with
 its `PlannedTool`s; of what befalls them `crashes`, `fates`, `durations`. `histories` draws those
 of an entity of your own. `outlive.testing.AgentMachine` puts it all together.
 
@@ -29,6 +30,7 @@ from outlive.testing._drawn.agents import PlannedAgent, PlannedTool, agents
 from outlive.testing._drawn.crashes import crashes, fates
 from outlive.testing._drawn.runs import histories, run_commands, run_events, run_histories
 from outlive.testing._drawn.tasks import task_commands, task_events, task_histories
+from outlive.testing._drawn.threads import thread_commands, thread_events, thread_histories
 from outlive.testing._drawn.values import durations, values
 
 __all__ = [
@@ -45,6 +47,9 @@ __all__ = [
     "task_commands",
     "task_events",
     "task_histories",
+    "thread_commands",
+    "thread_events",
+    "thread_histories",
     "values",
 ]
 

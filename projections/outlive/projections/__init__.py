@@ -1,13 +1,7 @@
 """What observers read: messages, results and live views, folded from events."""
 
-from outlive.projections.messages import (
-    AssistantMessage,
-    Message,
-    ToolMessage,
-    Transcript,
-    UserMessage,
-    messages_of,
-)
+from outlive.events import AssistantMessage, Message, ToolMessage, UserMessage
+from outlive.projections.messages import Transcript, messages_of
 from outlive.projections.observe import TextReset, observe_run, text_of
 from outlive.projections.pending import Pending, pending_of
 from outlive.projections.run_summary import (
@@ -31,6 +25,13 @@ from outlive.projections.tasks import (
     TasksView,
     observe_task,
     task_info,
+)
+from outlive.projections.threads import (
+    ThreadInfo,
+    ThreadMessage,
+    ThreadPage,
+    ThreadsQuery,
+    ThreadsView,
 )
 from outlive.projections.timeline import (
     Outcome,
@@ -76,6 +77,11 @@ __all__ = [
     "TasksQuery",
     "TasksView",
     "TextReset",
+    "ThreadInfo",
+    "ThreadMessage",
+    "ThreadPage",
+    "ThreadsQuery",
+    "ThreadsView",
     "Timeline",
     "ToolMessage",
     "Transcript",

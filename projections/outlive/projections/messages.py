@@ -3,74 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-import msgspec
 from msgspec.structs import replace
 
 from outlive.events import (
     ApprovalGranted,
+    AssistantMessage,
     BackgroundResultReceived,
     CallId,
     Event,
     Failure,
+    Message,
     ModelCallCompleted,
+    ModelCallStarted,
     OutputRejected,
     RequestedToolCall,
     RunCompleted,
+    RunSignalled,
     RunStarted,
     RunWaiting,
     ToolCallCompleted,
     ToolCallDeferred,
     ToolCallFailed,
+    ToolMessage,
+    UserMessage,
     Value,
 )
-from outlive.events.run.parts import InputPart
-
-
-class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_field="role"):
-    """What the run was asked, or what its model was told without having asked in this step.
-
-    That is, that an answer does not fit, or how a background task has ended.
-    """
-
-    text: str
-    parts: tuple[InputPart, ...] = ()
-    """Text, images and files, if it was more than text."""
-    call_id: CallId | None = None
-    """The call that the background task has answered."""
-
-
-class AssistantMessage(
-    msgspec.Struct, frozen=True, kw_only=True, tag="assistant", tag_field="role"
-):
-    """What the model answered: text, tool calls, or both."""
-
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: tuple[RequestedToolCall, ...] = ()
-
-
-class ToolMessage(msgspec.Struct, frozen=True, kw_only=True, tag="tool", tag_field="role"):
-    """What a tool answered; with `error`, why it did not."""
-
-    call_id: CallId
-    name: str
-    result: Value = None
-    error: Failure | None = None
-    provider_id: str = ""
-
-    @property
-    def text(self) -> str:
-        """The answer as a model reads it: text as it is, all else as JSON."""
-        if self.error is not None:
-            return f"error ({self.error.kind}): {self.error.message}"
-        if isinstance(self.result, str):
-            return self.result
-        return msgspec.json.encode(self.result).decode()
-
-
-Message: TypeAlias = UserMessage | AssistantMessage | ToolMessage
 
 
 class Transcript:
@@ -86,8 +45,9 @@ class Transcript:
         self.data: Value = None  # what the last answer says, if it has a type
         self._answers: dict[CallId, ToolMessage] = {}
         self._asked = False  # not all calls are answered yet
+        self._calling = False  # the model is being called
         self._deferred: dict[CallId, RequestedToolCall] = {}  # results come later
-        self._later: list[Message] = []  # once all calls of the step are answered
+        self._later: list[Message] = []  # once the step is over
 
     def apply(self, event: Event) -> None:
         """Take one event, in order. Most say nothing here."""
@@ -96,7 +56,12 @@ class Transcript:
             fold(self, event)
 
     def _began(self, event: RunStarted) -> None:
-        self.messages.append(UserMessage(text=event.input, parts=event.parts))
+        transient = event.thread is not None and event.thread.transient
+        message = UserMessage(text=event.input, parts=event.parts, transient=transient)
+        self.messages.append(message)
+
+    def _called(self, event: ModelCallStarted) -> None:
+        self._calling = True
 
     def _answered(self, event: ModelCallCompleted) -> None:
         answer = AssistantMessage(
@@ -104,7 +69,9 @@ class Transcript:
         )
         self.messages.append(answer)
         self.calls = {call.call_id: call for call in event.tool_calls}
-        self._asked = bool(self.calls)
+        self._asked, self._calling = bool(self.calls), False
+        if not self._asked:
+            self._come_later()
 
     def _rejected(self, event: OutputRejected) -> None:
         self.messages.append(UserMessage(text=event.message))
@@ -132,6 +99,10 @@ class Transcript:
         if call is not None:
             self._tell(_background_result(call, event))
 
+    def _signalled(self, event: RunSignalled) -> None:
+        text, parts = event.signal.rendered()
+        self._tell(UserMessage(text=text, parts=parts, transient=event.signal.transient))
+
     def _waits(self, event: RunWaiting) -> None:
         self.data = event.data
 
@@ -153,16 +124,20 @@ class Transcript:
         if len(self._answers) == len(self.calls):
             self.messages.extend(self._answers[call_id] for call_id in self.calls)
             self._answers, self._asked = {}, False
-            self.messages.extend(self._later)
-            self._later = []
+            self._come_later()
+
+    def _come_later(self) -> None:
+        self.messages.extend(self._later)
+        self._later = []
 
     def _tell(self, message: UserMessage) -> None:
-        """Add what the model has not asked for: not in between a call and its answer."""
-        (self._later if self._asked else self.messages).append(message)
+        """Add what the model has not asked for: after the answers that are waited for."""
+        (self._later if self._asked or self._calling else self.messages).append(message)
 
     # A dict, not a `match`: each event of each run comes through here.
     _FOLD: ClassVar[dict[type[Event], Callable[[Transcript, Any], None]]] = {
         RunStarted: _began,
+        ModelCallStarted: _called,
         ModelCallCompleted: _answered,
         OutputRejected: _rejected,
         ApprovalGranted: _granted,
@@ -170,6 +145,7 @@ class Transcript:
         ToolCallFailed: _tool_failed,
         ToolCallDeferred: _tool_deferred,
         BackgroundResultReceived: _task_over,
+        RunSignalled: _signalled,
         RunWaiting: _waits,
         RunCompleted: _completed,
     }
@@ -177,6 +153,24 @@ class Transcript:
     def all(self) -> tuple[Message, ...]:
         """Return the messages, with the answers so far of a step that is not done."""
         part = (self._answers[call_id] for call_id in self.calls if call_id in self._answers)
+        return (*self.messages, *part, *self._later)
+
+    def closed(self) -> tuple[Message, ...]:
+        """Return the messages of a run that is over, as others read on: each call has an answer.
+
+        A call that was still open has failed: the run was over before.
+        """
+        missing = Failure(kind="cancelled", message="the run was over before there was an answer")
+        part = (
+            self._answers.get(call.call_id)
+            or ToolMessage(
+                call_id=call.call_id,
+                name=call.name,
+                error=missing,
+                provider_id=call.provider_id,
+            )
+            for call in (self.calls.values() if self._asked else ())
+        )
         return (*self.messages, *part, *self._later)
 
     @property

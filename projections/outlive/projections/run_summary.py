@@ -12,6 +12,7 @@ from outlive.events import (
     Failure,
     LogError,
     LogReader,
+    Message,
     OpenEntry,
     Recorded,
     RunNotFound,
@@ -24,7 +25,7 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.run import RunEvent, evolve
-from outlive.projections.messages import Message, Transcript
+from outlive.projections.messages import Transcript
 from outlive.projections.to_the_end import read_stream
 
 T = TypeVar("T")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from outlive.actors.agent import Agent
 from outlive.actors.run.commands import (
     AnswerSuspension,
@@ -13,6 +15,7 @@ from outlive.actors.run.commands import (
     ResolveToolCall,
     RunCommand,
     StartRun,
+    TellRun,
 )
 from outlive.actors.run.submitted import (
     AnswerRequest,
@@ -20,6 +23,7 @@ from outlive.actors.run.submitted import (
     DecisionRequest,
     ResolveRequest,
     RunRequest,
+    SignalRunRequest,
     StartRequest,
 )
 from outlive.actors.tool import Tool
@@ -28,29 +32,38 @@ from outlive.events import (
     CallId,
     InvalidResumeValue,
     RunState,
+    RunWish,
     UnserialisableValue,
 )
 from outlive.events.ids import stream_id
 
 
-def start_command(request: StartRequest, agents: Mapping[str, Agent]) -> StartRun:
+def start_command(request: RunWish, agents: Mapping[str, Agent]) -> StartRun:
     """Return the command that starts a run. Raises AgentNotFound, InvalidId."""
     agent = agents.get(request.agent_id)
     if agent is None:
         stream_id("agent", request.agent_id)  # Can it be one at all, or is it anything?
         raise AgentNotFound(request.agent_id, tuple(agents))
-    return StartRun(
-        agent_id=agent.id,
-        input=request.input,
+    return replace(
+        plain_start(request),
         model=agent.model.name,
         max_steps=agent.max_steps,
         tool_concurrency=agent.tool_concurrency,
+        stop_when=agent.stop_when,
+    )
+
+
+def plain_start(request: RunWish) -> StartRun:
+    """Return the command that starts a run, without what its agent is made of."""
+    return StartRun(
+        agent_id=request.agent_id,
+        input=request.input,
+        model="",
         metadata=request.metadata,
         request_context=request.request_context,
         provider_options=request.provider_options,
         parts=request.parts,
         until_idle=request.until_idle,
-        stop_when=agent.stop_when,
     )
 
 
@@ -104,6 +117,8 @@ def command_for(
                 note=request.note,
                 by=request.by,
             )
+        case SignalRunRequest():
+            return TellRun(run_id=run_id, signal_id=request.signal_id, signal=request.signal)
         case CancelRequest():
             return CancelRun(run_id=run_id, reason=request.reason, by=request.by)
         case _:

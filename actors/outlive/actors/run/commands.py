@@ -23,6 +23,8 @@ from outlive.events import (
 from outlive.events.run.background import IdlePolicy, TaskEnd
 from outlive.events.run.parts import InputPart
 from outlive.events.run.stopping import StopCondition
+from outlive.events.run.thread import ThreadPlace
+from outlive.events.signals import Signal
 
 InDoubt: TypeAlias = Literal["retry", "ask", "fail"]
 
@@ -46,7 +48,10 @@ class StartRun(Command, kw_only=True, frozen=True, gc=False):
     parts: tuple[InputPart, ...] = ()
     until_idle: IdlePolicy | None = None
     parent: ParentCall | None = None  # for which it is to run,
+    thread: ThreadPlace | None = None  # or on which,
     message: MessageId | None = None  # and by which that one says so
+    withdrawn: str | None = None  # why it is not wanted any more: it is over at once
+    withdrawn_by: str = ""
 
 
 class Recover(Command, kw_only=True, frozen=True, gc=False):
@@ -238,6 +243,15 @@ class CancelRun(Command, kw_only=True, frozen=True, gc=False):
     message: MessageId | None = None  # of its parent, which is over
 
 
+class TellRun(Command, kw_only=True, frozen=True, gc=False):
+    """Something is said to the run from outside. The same again changes nothing."""
+
+    run_id: str = ""  # for what is said of it
+    signal_id: str
+    signal: Signal
+    message: MessageId | None = None  # of its thread
+
+
 class EndChildRun(Command, kw_only=True, frozen=True, gc=False):
     """A child run is over. With `error` the call that it was to answer has failed."""
 
@@ -347,6 +361,7 @@ RunCommand: TypeAlias = (
     | DecideApproval
     | ResolveToolCall
     | CancelRun
+    | TellRun
     | EndChildRun
     | RefuseChildRun
     | TaskTaken

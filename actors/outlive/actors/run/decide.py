@@ -12,7 +12,7 @@ from typing import Literal, assert_never
 
 from outlive.actors.entity import Exhausted
 from outlive.actors.mail import Acknowledge, acknowledged
-from outlive.actors.run import background, children, people
+from outlive.actors.run import background, children, people, signals
 from outlive.actors.run.commands import (
     AnswerSuspension,
     CallModel,
@@ -38,6 +38,7 @@ from outlive.actors.run.commands import (
     StartRun,
     SuspendToolCall,
     TaskTaken,
+    TellRun,
     Wake,
 )
 from outlive.actors.run.failed_model_call import call_again, fail_model_call
@@ -53,6 +54,7 @@ from outlive.events import (
     ModelCallStarted,
     ModelDelta,
     RequestedToolCall,
+    RunCancelled,
     RunCompleted,
     RunEvent,
     RunExists,
@@ -68,7 +70,7 @@ from outlive.events import (
     ToolStepCompleted,
 )
 from outlive.events.mail import is_repeat
-from outlive.events.run.state import request_digest
+from outlive.events.run.requested import request_digest
 
 
 def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
@@ -76,6 +78,7 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
 
     Raises:
         RunExists: a start under the same id with another request.
+        RunOver, RunNotFound: nobody reads what is said to the run.
         NotSuspended, AmbiguousSuspension, SuspensionNotFound, AlreadyResumed, AlreadyDecided,
         ArgumentsChanged, InvalidResumeValue, AlreadyOver: what people say cannot be applied.
         AttemptEnded: a step or progress of an attempt that is over.
@@ -152,6 +155,8 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
             return people.resolve(state, command)
         case CancelRun():
             return people.cancel(state, command)
+        case TellRun():
+            return signals.tell(state, command)
         case EndChildRun():
             return children.end_child(state, command)
         case RefuseChildRun():
@@ -188,8 +193,11 @@ def _start(state: RunState, command: StartRun) -> Events:
         stop_when=command.stop_when,
         until_idle=command.until_idle,
         parent=command.parent,
+        thread=command.thread,
         message=command.message,
     )
+    if command.withdrawn is not None:
+        return (started, RunCancelled(reason=command.withdrawn, by=command.withdrawn_by))
     return (started, ModelCallStarted(step=0, model=command.model, messages=1))
 
 

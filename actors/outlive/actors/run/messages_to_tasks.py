@@ -32,6 +32,7 @@ def task_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundings
     assert task is not None, "only a task is queued"
     begun = all.log.version(message.to) > 0
     place = desk.admit(message.to, notes.agent_id, call.name, begun=begun)
+    thread = notes.thread
     command = QueueTask(
         task_id=task.task_id,
         tool=call.name,
@@ -39,6 +40,8 @@ def task_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundings
         agent_id=notes.agent_id,
         run_id=run_id,
         call_id=call_id,
+        thread_id="" if thread is None else thread.thread_id,
+        resource_id="" if thread is None else thread.resource_id,
         request_context=notes.request_context,
         priority=task.priority,
         place=place.number,

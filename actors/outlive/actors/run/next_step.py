@@ -34,6 +34,8 @@ def _answered_well(state: RunState, command: CompleteModelCall) -> tuple[RunEven
     policy = state.until_idle
     if policy is not None and state.untold:
         return next_step(state)
+    if state.unread and not _last_step(state):
+        return next_step(state)
     if policy is not None and state.tasks and not _last_step(state):
         until_ns = None if policy.max_wait_ns is None else command.now_ns + policy.max_wait_ns
         return (RunWaiting(until_ns=until_ns, data=command.data),)

@@ -16,8 +16,10 @@ from outlive.events import (
     RunCompleted,
     RunFailed,
     RunResumed,
+    RunSignalled,
     RunStarted,
     StreamId,
+    ThreadPlace,
     ToolCallCompleted,
     ToolCallFailed,
     ToolStepCompleted,
@@ -43,6 +45,7 @@ class Notes:
         self.request_context: dict[str, Value] = {}
         self.provider_options: dict[str, Value] = {}
         self.stop_functions: tuple[str, ...] = ()
+        self.thread: ThreadPlace | None = None
         self.model = ""  # the one that was called last
         self.bound = 0  # with so many messages
         self.step = 0
@@ -63,9 +66,14 @@ class Notes:
         self.metadata = event.metadata
         self.request_context = event.request_context
         self.provider_options = event.provider_options
+        self.thread = event.thread
         self.stop_functions = tuple(
             condition.name for condition in event.stop_when if isinstance(condition, StopFunction)
         )
+
+    def _signalled(self, event: RunSignalled) -> None:
+        if event.signal.provider_options:
+            self.provider_options = {**self.provider_options, **event.signal.provider_options}
 
     def _called(self, event: ModelCallStarted) -> None:
         self.model, self.bound = event.model, event.messages
@@ -94,6 +102,7 @@ class Notes:
     # A dict, not a `match`: each event of each run comes through here.
     _NOTE: ClassVar[dict[type[Event], Callable[[Notes, Any], None]]] = {
         RunStarted: _began,
+        RunSignalled: _signalled,
         ModelCallStarted: _called,
         ModelCallCompleted: _answered,
         ToolStepCompleted: _stepped,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from outlive.actors.run.submitted import StartRequest
 from outlive.actors.until_idle import UntilIdle, idle_policy
-from outlive.events import Value, to_plain
+from outlive.events import RunWish, Value, to_plain
 from outlive.events.run.parts import Input, text_and_parts
 from outlive.events.sizes import check_size
 
 
-def start_request(
+def run_wish(
     agent_id: str,
     input: Input,
     *,
@@ -20,15 +19,15 @@ def start_request(
     request_context: Mapping[str, object] | None,
     provider_options: Mapping[str, object] | None,
     until_idle: bool | UntilIdle = False,
-) -> StartRequest:
-    """Return a request to start a run.
+) -> RunWish:
+    """Return what a run is to be started with.
 
     Raises:
         TypeError, ValueError: the input, or one of the mappings, is none.
         UnserialisableValue, EventTooLarge: it cannot be stored.
     """
     text, parts = text_and_parts(input)
-    request = StartRequest(
+    wish = RunWish(
         agent_id=agent_id,
         input=text,
         metadata=_mapping("metadata", metadata),
@@ -37,8 +36,8 @@ def start_request(
         parts=parts,
         until_idle=idle_policy(until_idle),
     )
-    check_size(request)
-    return request
+    check_size(wish)
+    return wish
 
 
 def _mapping(name: str, given: Mapping[str, object] | None) -> dict[str, Value]:

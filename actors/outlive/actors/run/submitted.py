@@ -6,23 +6,32 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import asdict
 
 from outlive.actors.task.submitted import TaskRequest
-from outlive.events import CallId, CorruptLog, Value
-from outlive.events.run.background import IdlePolicy
-from outlive.events.run.parts import InputPart
+from outlive.actors.thread.submitted import ThreadRequest
+from outlive.events import CallId, CorruptLog, RunWish, Signal, Value
 
 
-class StartRequest(msgspec.Struct, frozen=True, kw_only=True, tag="start-run"):
+class StartRequest(RunWish, frozen=True, kw_only=True, tag="start-run"):
     """A run is to be started. What its agent is made of is the owner's to know."""
 
-    agent_id: str
-    input: str
-    metadata: dict[str, Value] = {}
-    request_context: dict[str, Value] = {}
-    provider_options: dict[str, Value] = {}
-    parts: tuple[InputPart, ...] = ()
-    until_idle: IdlePolicy | None = None
+    @property
+    def thread(self) -> None:
+        """It is on no thread: what is goes to the thread first."""
+        return
+
+    @classmethod
+    def of(cls, wish: RunWish) -> StartRequest:
+        """Return the request for a run on no thread."""
+        return cls(**asdict(wish))
+
+
+class SignalRunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="signal-run"):
+    """Something is said to a run."""
+
+    signal_id: str
+    signal: Signal
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
@@ -66,11 +75,16 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, tag="release-run
 
 
 RunRequest: TypeAlias = (
-    StartRequest | AnswerRequest | DecisionRequest | ResolveRequest | CancelRequest
+    StartRequest
+    | SignalRunRequest
+    | AnswerRequest
+    | DecisionRequest
+    | ResolveRequest
+    | CancelRequest
 )
 """What a run decides by its state alone."""
 
-Request: TypeAlias = RunRequest | ReleaseRequest | TaskRequest
+Request: TypeAlias = RunRequest | ReleaseRequest | TaskRequest | ThreadRequest
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final[Callable[[bytes], Request]] = msgspec.msgpack.Decoder(Request).decode

@@ -24,6 +24,7 @@ from outlive.actors.run.commands import (
 )
 from outlive.actors.run.messages import parcel
 from outlive.actors.run.messages_to_tasks import task_parcel
+from outlive.actors.run.messages_to_thread import thread_parcel
 from outlive.actors.run.model_call import call_model, cut, failure
 from outlive.actors.run.notes import Notes, read_notes
 from outlive.actors.run_context import RunContext, ask
@@ -40,8 +41,10 @@ from outlive.events import (
 )
 from outlive.events.ids import NO_VERSION
 from outlive.events.run.background import CANCEL, QUEUE
+from outlive.events.run.thread import ENDED
 from outlive.events.values import canonical, digest
 from outlive.projections import Message, Transcript
+from outlive.projections.threads import history
 
 
 def _digest(agent: Agent, request: ModelRequest) -> str:
@@ -85,6 +88,7 @@ class RunWorld:
         """Forget what was noted; the events up to `version` are read when they are needed."""
         self._version = version
         self._notes = None if version else Notes()
+        self._history: tuple[Message, ...] | None = None
 
     def committed(self, events: Sequence[Event], version: Version) -> None:
         """Take note of durable events."""
@@ -97,6 +101,21 @@ class RunWorld:
         if self._notes is None:
             self._notes = read_notes(self._all.log, self._stream, self._version)
         return self._notes
+
+    def _messages(self, notes: Notes, own: Sequence[Message]) -> tuple[Message, ...]:
+        """Return what the model sees: of the run's thread, and of the run itself."""
+        place = notes.thread
+        if place is None:
+            return tuple(own)
+        if self._history is None:
+            self._history = history(
+                self._all.log,
+                place.thread_id,
+                until=place.until,
+                max_messages=place.max_messages,
+                max_tokens=place.max_tokens,
+            )
+        return (*self._history, *own)
 
     def perform(self, effect: Effect, cause: Position) -> None:
         """Start an effect, unless it runs already. Raises LogError."""
@@ -126,6 +145,8 @@ class RunWorld:
         notes = self._read_notes()
         if message.subject in (QUEUE, CANCEL):
             return task_parcel(message, self._run_id, notes, self._all)
+        if message.subject == ENDED:
+            return thread_parcel(message, self._run_id, notes, self._all)
         return parcel(message, self._run_id, notes, self._all.agents)
 
     def _failed(self, effect: CallModel | CheckStop | CallTool, home: Address, reason: str) -> None:
@@ -199,7 +220,7 @@ class RunWorld:
             run_id=self._run_id,
             agent_id=notes.agent_id,
             step=notes.step,
-            messages=tuple(messages),
+            messages=self._messages(notes, messages),
             usage=notes.usage,
             metadata=notes.metadata,
             request_context=notes.request_context,
@@ -220,6 +241,7 @@ class RunWorld:
         home.conclude(ConcludeCheck(step=effect.step, number=effect.number, stop=stop, error=error))
 
     async def _call_tool(self, agent: Agent, effect: CallTool, home: Address, notes: Notes) -> None:
+        place = notes.thread
         await self._calls.make(
             effect,
             agent.tools[effect.name],
@@ -232,6 +254,8 @@ class RunWorld:
             owner=self._run_id,
             agent_id=agent.id,
             request_context=notes.request_context,
+            thread_id=None if place is None else place.thread_id,
+            resource_id=None if place is None else place.resource_id,
         )
 
     def give_up(self, effect: Effect) -> None:

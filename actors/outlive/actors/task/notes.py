@@ -36,6 +36,8 @@ class TaskNotes:
         self.call = RequestedToolCall(call_id=CallId(""), name="")
         self.agent_id = ""
         self.run_id = ""
+        self.thread_id = ""
+        self.resource_id = ""
         self.request_context: dict[str, Value] = {}
         self.limits = TaskLimits()
         self.memos: Final[dict[str, Value]] = {}
@@ -55,6 +57,8 @@ class TaskNotes:
                 )
                 self.agent_id = event.agent_id
                 self.run_id = event.run_id
+                self.thread_id = event.thread_id
+                self.resource_id = event.resource_id
                 self.request_context = event.request_context
                 self.limits = event.limits
             case TaskStepCompleted():

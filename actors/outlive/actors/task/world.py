@@ -115,6 +115,8 @@ class TaskWorld:
             owner=notes.run_id or self._stream,
             agent_id=notes.agent_id,
             request_context=notes.request_context,
+            thread_id=notes.thread_id or None,
+            resource_id=notes.resource_id or None,
         )
 
     def _failed(self, effect: CallTool, home: Address, reason: str) -> None:

@@ -91,6 +91,8 @@ def _call(job: Job, attempt: RemoteAttempt) -> Ended:
         "number": job.attempt,
         "idempotency_key": job.idempotency_key,
         "request_context": job.request_context,
+        "thread_id": job.thread_id,
+        "resource_id": job.resource_id,
         "deps": None,
     }
     parameter = tool.signature.context_parameter

@@ -23,6 +23,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     idempotency_key: str
     request_context: dict[str, Value] = {}
+    thread_id: str | None = None
+    resource_id: str | None = None
 
 
 class Desk(Protocol):

@@ -41,6 +41,7 @@ from outlive.events.run.people import (
 )
 from outlive.events.run.state import Call, ModelAttempt, ModelWait, RunState, evolve
 from outlive.events.run.stopping import StopAfterSteps, StopOnText, StopOnTool
+from outlive.events.run.thread import RunSignalled, ThreadPlace
 
 __all__ = [
     "ApprovalDenied",
@@ -69,6 +70,7 @@ __all__ = [
     "RunFailed",
     "RunRecovered",
     "RunResumed",
+    "RunSignalled",
     "RunStarted",
     "RunState",
     "RunSuspended",
@@ -78,6 +80,7 @@ __all__ = [
     "StopOnTool",
     "TaskRequested",
     "TextPart",
+    "ThreadPlace",
     "ToolCallCompleted",
     "ToolCallDeferred",
     "ToolCallFailed",

@@ -16,6 +16,7 @@ from outlive.events.run.children import ChildEvent, ParentCall
 from outlive.events.run.parts import InputPart
 from outlive.events.run.people import PeopleEvent
 from outlive.events.run.stopping import StopCondition
+from outlive.events.run.thread import RunSignalled, ThreadPlace
 from outlive.events.values import Value
 
 
@@ -36,7 +37,8 @@ class RunStarted(Event, tag="run-started", frozen=True, kw_only=True):
     parts: tuple[InputPart, ...] = ()
     until_idle: IdlePolicy | None = None  # None: until the model has nothing more to ask for
     parent: ParentCall | None = None  # of a child run
-    message: MessageId | None = None  # by which its parent has started it
+    thread: ThreadPlace | None = None  # on which it works
+    message: MessageId | None = None  # by which its parent or thread has started it
 
 
 class RunRecovered(Event, tag="run-recovered", frozen=True, kw_only=True):
@@ -216,5 +218,6 @@ RunEvent: TypeAlias = (
     | PeopleEvent
     | ChildEvent
     | BackgroundEvent
+    | RunSignalled
     | MessageDelivered
 )

@@ -56,9 +56,14 @@ def text_and_parts(input: Input) -> tuple[str, tuple[InputPart, ...]]:
     parts = tuple(input)
     if not parts:
         raise ValueError("the input is a list of parts that is not empty")
+    check_parts(parts)
+    return "\n".join(part.text for part in parts if isinstance(part, TextPart)), parts
+
+
+def check_parts(parts: Sequence[InputPart]) -> None:
+    """Raise TypeError, ValueError or UnserialisableValue unless these can be parts."""
     for part in parts:
         _check(part)
-    return "\n".join(part.text for part in parts if isinstance(part, TextPart)), parts
 
 
 def _check(part: InputPart) -> None:

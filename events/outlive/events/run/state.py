@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -49,7 +49,6 @@ from outlive.events.run.events import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
-from outlive.events.run.parts import InputPart
 from outlive.events.run.people import (
     ApprovalDenied,
     ApprovalGranted,
@@ -62,15 +61,15 @@ from outlive.events.run.people import (
     ToolCallResolved,
     ToolCallSuspended,
 )
+from outlive.events.run.requested import request_digest
 from outlive.events.run.stopping import (
     StopCondition,
     StopFunction,
     after_answer,
     after_tool,
 )
+from outlive.events.run.thread import RunSignalled, ThreadPlace, run_on_thread_ended
 from outlive.events.values import Value, canonical, digest
-
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 RunStatus: TypeAlias = Literal["none", "running", "suspended", "completed", "failed", "cancelled"]
 CallStatus: TypeAlias = Literal[
@@ -80,6 +79,8 @@ FOR_A_PERSON: Final = frozenset({"asked", "suspended", "in_doubt"})
 """The statuses of calls that wait for a person."""
 FOR_MESSAGES: Final = frozenset({"child", "task"})
 """The statuses of calls that wait for another entity."""
+SIGNALS_KEPT: Final = 100
+"""So many signals of a run are known again when they are repeated."""
 
 
 class ModelAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -152,6 +153,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tasks: dict[CallId, OpenTask] = {}  # deferred, and not over yet as far as the run knows
     checks: int = 0  # recoveries while registered functions were asked whether to stop
     parent: ParentCall | None = None
+    thread: ThreadPlace | None = None
+    unread: int = 0  # signals that have come since the model was called last
+    signals: tuple[str, ...] = ()  # the last ones, to be known when they are repeated
     mail: Mail = NO_MAIL
 
     @property
@@ -183,34 +187,6 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.status in ("completed", "failed", "cancelled")
 
 
-class _Start(Protocol):
-    @property
-    def agent_id(self) -> str: ...
-    @property
-    def input(self) -> str: ...
-    @property
-    def metadata(self) -> dict[str, Value]: ...
-    @property
-    def request_context(self) -> dict[str, Value]: ...
-    @property
-    def provider_options(self) -> dict[str, Value]: ...
-    @property
-    def until_idle(self) -> IdlePolicy | None: ...
-    @property
-    def parts(self) -> tuple[InputPart, ...]: ...
-
-
-def request_digest(start: _Start) -> str:
-    """Return the digest that tells a repeated start from another start under the same id."""
-    known = [start.agent_id.encode(), start.input.encode(), canonical(start.metadata)]
-    if start.until_idle is not None:
-        known.append(_encode(start.until_idle))
-    if not (start.request_context or start.provider_options or start.parts):
-        return digest(*known)
-    more = canonical([start.request_context, start.provider_options])
-    return digest(*known, more, _encode(start.parts))
-
-
 def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
     """Return the state after `event`. Pure and total; raises nothing."""
     match event:
@@ -233,6 +209,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 model_wait=None,
                 model_calls=state.model_calls + 1,
                 untold=0 if event.attempt == 1 else state.untold,
+                unread=0 if event.attempt == 1 else state.unread,
             )
         case ModelCallCompleted():
             return replace(
@@ -269,6 +246,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 stop_when=event.stop_when,
                 until_idle=event.until_idle,
                 parent=event.parent,
+                thread=event.thread,
                 mail=hear(state.mail, event.message),
             )
         case OutputRejected():
@@ -334,6 +312,16 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 state,
                 usage=state.usage + event.usage,
                 mail=hear(state.mail, event.message, last=True),
+            )
+        case RunSignalled():
+            return replace(
+                state,
+                messages=state.messages + 1,
+                unread=state.unread + 1,
+                signals=(*state.signals, event.signal_id)[-SIGNALS_KEPT:],
+                rests=False,
+                rests_until_ns=None,
+                mail=hear(state.mail, event.message),
             )
         case TaskRequested() | ToolCallDeferred() | BackgroundResultReceived() | RunWaiting():
             return _evolve_background(state, event)
@@ -437,9 +425,10 @@ def suspension(call_id: CallId, key: str) -> str:
 
 
 def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
-    """Return the mail of a run that is over: its children are cancelled, its parent is told.
+    """Return the mail of a run that is over: its children are cancelled, others are told.
 
-    Unless it ends by a `message` of its parent, which does not want to know any more.
+    Its thread is told, and its parent; unless it ends by a `message` of its parent, which does
+    not want to know any more.
     """
     children = (
         (call_id, call.child)
@@ -447,6 +436,7 @@ def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
         if call.status == "child" and call.child is not None
     )
     mail = children_cancelled(hear(state.mail, message), children)
+    mail = run_on_thread_ended(mail, state.thread)
     return mail if state.parent is None or message is not None else child_ended(mail, state.parent)
 
 

@@ -21,8 +21,7 @@ from outlive.actors import (
     Turn,
 )
 from outlive.actors.retry import NO_RETRY
-from outlive.projections import RunResult
-from outlive.projections.messages import ToolMessage
+from outlive.projections import RunResult, ToolMessage
 from outlive.testing._drawn.values import durations
 from outlive.testing._outcome import Outcome, same_result
 from outlive.testing._world import World

@@ -89,6 +89,13 @@ from outlive.testing._drawn.people import (
     waits_for_a_person,
     what_is_said,
 )
+from outlive.testing._drawn.signalled import (
+    BEGUN_BY,
+    ON_THREAD,
+    events_of_signals,
+    places,
+    told_by_thread,
+)
 from outlive.testing._drawn.values import values
 
 S = TypeVar("S")
@@ -152,6 +159,7 @@ def run_commands(
     """
     if state.status == "none":
         is_child = _rarely(draw)
+        on_thread = not is_child and _rarely(draw)
         return StartRun(
             agent_id="a",
             input=draw(st.sampled_from("xy")),
@@ -161,11 +169,14 @@ def run_commands(
             stop_when=tuple(draw(st.lists(st.sampled_from(_STOPS), max_size=2))),
             until_idle=draw(_POLICIES),
             parent=PARENT if is_child else None,
-            message=STARTED_BY if is_child else None,
+            thread=ON_THREAD if on_thread else None,
+            message=STARTED_BY if is_child else BEGUN_BY if on_thread else None,
         )
     if not state.over and _rarely(draw) and _rarely(draw):
         by_parent = state.parent is not None and draw(st.booleans())
         return cancelled_by_its_parent() if by_parent else cancelled()
+    if _rarely(draw) and draw(st.booleans()):
+        return told_by_thread(draw, state)
     # One that waits for its tasks answers before it hears of them.
     may_wait = state.until_idle is not None and state.tasks and state.model_attempt is not None
     if len(tasks_of(state)) > 0 and draw(_SELDOM if may_wait else st.booleans()):
@@ -388,6 +399,7 @@ def run_events() -> st.SearchStrategy[RunEvent]:
             parts=st.lists(parts, max_size=3).map(tuple),
             until_idle=idle_policies(),
             parent=parents(),
+            thread=places(),
             message=messages(),
         ),
         st.builds(RunRecovered, epoch=attempt, attempt=attempt, clean=st.booleans(), model=text),
@@ -430,4 +442,5 @@ def run_events() -> st.SearchStrategy[RunEvent]:
         st.builds(RunFailed, error=failures),
         events_of_children(call_ids, usages),
         events_of_tasks(call_ids, failures),
+        events_of_signals(),
     )

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from outlive.actors import Agent, Runtime, UntilIdle
+from outlive.actors.thread.submitted import OnBusy
 from outlive.events import (
     ApprovalDenied,
     ApprovalGranted,
@@ -74,6 +75,9 @@ class Client:
         input: Input,
         *,
         run_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_busy: OnBusy = "queue",
         metadata: Mapping[str, object] | None = None,
         request_context: Mapping[str, object] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -83,21 +87,26 @@ class Client:
         agent_id = agent.id if isinstance(agent, Agent) else agent
         id = self._simulation.ids.run_id() if run_id is None else RunId(run_id)
 
-        async def start(rt: Runtime) -> None:
-            await rt.start(
+        async def start(rt: Runtime) -> str:
+            started = await rt.start(
                 agent_id,
                 input,
                 run_id=id,
+                thread_id=thread_id,
+                resource_id=resource_id,
+                on_busy=on_busy,
                 metadata=metadata,
                 request_context=request_context,
                 provider_options=provider_options,
                 until_idle=until_idle,
             )
-            self._require("start", id, RunStarted)
+            if thread_id is None:
+                self._require("start", id, RunStarted)
+            return started.id
 
-        await self.call(start)
-        self._simulation.acknowledged.started[id] = None
-        return id
+        started = await self.call(start)
+        self._simulation.acknowledged.started[started] = None
+        return started
 
     async def result(self, run_id: str) -> RunResult:
         """Wait until a run is at rest. See `Runtime.result`."""
@@ -154,7 +163,8 @@ class Client:
 
         async def cancel(rt: Runtime) -> None:
             await rt.cancel(run_id, reason)
-            self._require("end", run_id, RunCancelled)
+            if self._simulation.disk.store.version(run_stream(run_id)):  # else it waits its turn
+                self._require("end", run_id, RunCancelled)
 
         await self.call(cancel)
 

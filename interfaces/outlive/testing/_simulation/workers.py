@@ -56,6 +56,8 @@ class SimulatedWorkers:
             "number": sent.attempt,
             "idempotency_key": sent.idempotency_key,
             "request_context": sent.request_context,
+            "thread_id": sent.thread_id,
+            "resource_id": sent.resource_id,
             "deps": None,
         }
         if parameter is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,7 +24,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     `status` is `running`, `waiting` (for child runs, and maybe for people besides), `suspended` (it
     waits for a person), `blocked` or `quarantined` (then `error` tells why), `completed`, `failed`
     or `cancelled`; or `submitted`: its start waits for an owner, since `started_at`, and no event
-    has been counted (`get` tells of these, `list` does not). `input` holds the first 200
+    has been counted; or `queued`: it waits its turn on a thread (`get` tells of these, `list` does
+    not). `input` holds the first 200
     characters. `steps` counts model answers, `model_calls` and `tool_calls` the attempts that were
     started (a child run is one of a tool call), `recoveries` how often a process took the run up.
     `usage` includes that of child runs that are over. `version` and `position` are those of the
@@ -90,14 +91,20 @@ def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
 
 
 def submitted_run(
-    run_id: str, agent_id: str, input: str, metadata: Mapping[str, Value], submitted_at_ns: int
+    run_id: str,
+    agent_id: str,
+    input: str,
+    metadata: Mapping[str, Value],
+    submitted_at_ns: int,
+    *,
+    status: Literal["submitted", "queued"] = "submitted",
 ) -> RunInfo:
     """Return what is known of a run that no owner has begun."""
     at = utc(submitted_at_ns)
     return RunInfo(
         run_id=RunId(run_id),
         agent_id=agent_id,
-        status="submitted",
+        status=status,
         input=input[:INPUT_CHARS],
         metadata=dict(metadata),
         started_at=at,

@@ -1,0 +1,44 @@
+"""How much of its thread a run sees."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from outlive.events import InvalidDefinition
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a thread a run on it sees, so that a long one stays affordable.
+
+    What is left out stays in the thread. What the run itself says and hears is always seen.
+
+    Args:
+        max_messages: so many messages at most, the last ones. None: all of them.
+        max_tokens: so many tokens at most, estimated at four characters each. None: no bound.
+
+    Raises:
+        InvalidDefinition: a value that cannot hold.
+    """
+
+    max_messages: int | None = 40
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot hold."""
+        for option, value in (("max_messages", self.max_messages), ("max_tokens", self.max_tokens)):
+            if value is not None and (type(value) is not int or value < 0):
+                raise InvalidDefinition(f"{option} is 0 or more, or None, not {value!r}")
+
+
+LAST_FORTY: Final = History()
+
+
+def check_history(agent_id: str, history: History | None) -> History:
+    """Return how much of a thread an agent's runs see. Raises InvalidDefinition."""
+    if history is None:
+        return LAST_FORTY
+    if not isinstance(history, History):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"agent {agent_id!r}: history is History(...), not {history!r}")
+    return history

@@ -1,0 +1,1 @@
+"""The thread: a conversation, and the lock on it."""

@@ -1,0 +1,155 @@
+"""What may be wished of a thread. Everything that `decide` needs is in the command."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from outlive.actors.mail import Acknowledge, Deliver
+from outlive.actors.run.commands import Command
+from outlive.actors.thread.submitted import OnBusy
+from outlive.events import (
+    ForkPoint,
+    IfActive,
+    IfIdle,
+    Message,
+    MessageId,
+    RunWish,
+    Signal,
+    Value,
+)
+
+
+class CreateThread(Command, kw_only=True, frozen=True, gc=False):
+    """Begin the thread; the same again changes nothing."""
+
+    thread_id: str
+    resource_id: str
+    agent_id: str = ""
+    title: str = ""
+    metadata: dict[str, Value]
+    forked_from: ForkPoint | None = None
+    messages: tuple[Message, ...] = ()  # those of the thread that it is forked from
+
+
+class RenameThread(Command, kw_only=True, frozen=True, gc=False):
+    """Give the thread another title."""
+
+    thread_id: str
+    title: str
+
+
+class AppendMessages(Command, kw_only=True, frozen=True, gc=False):
+    """Keep what was said outside of any run."""
+
+    thread_id: str
+    messages: tuple[Message, ...]
+
+
+class AskRun(Command, kw_only=True, frozen=True, gc=False):
+    """A run is to work on the thread; the same again changes nothing."""
+
+    thread_id: str
+    resource_id: str = ""
+    run_id: str
+    wish: RunWish
+    on_busy: OnBusy = "queue"
+    now_ns: int
+
+
+class SendSignal(Command, kw_only=True, frozen=True, gc=False):
+    """Something is signalled; the same again changes nothing.
+
+    Args:
+        run_id: of the run that it begins, if it does.
+        agent_id: who is to read it; empty: who is active, or has answered last.
+        after: it is not told to the active run, but waits its turn.
+        suspended: the active run waits for a person.
+        message: by which another entity says it.
+    """
+
+    thread_id: str
+    resource_id: str = ""
+    signal_id: str
+    signal: Signal
+    if_active: IfActive = IfActive()
+    if_idle: IfIdle = IfIdle()
+    run_id: str
+    agent_id: str = ""
+    after: bool = False
+    suspended: bool = False
+    expires_at_ns: int | None = None
+    now_ns: int
+    message: MessageId | None = None
+
+
+class CancelQueued(Command, kw_only=True, frozen=True, gc=False):
+    """Take back what waits; all of it if no ids are given."""
+
+    thread_id: str
+    run_ids: tuple[str, ...] | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class EndRun(Command, kw_only=True, frozen=True, gc=False):
+    """A run on the thread is over, and this was said in it."""
+
+    message: MessageId
+    run_id: str
+    status: Literal["completed", "failed", "cancelled"]
+    messages: tuple[Message, ...] = ()
+    now_ns: int
+
+
+class RefuseBegin(Command, kw_only=True, frozen=True, gc=False):
+    """A run cannot begin: there is another one of its id, say."""
+
+    sequence: int  # of the message by which it was to begin
+    run_id: str
+    now_ns: int
+
+
+class ReturnSignal(Command, kw_only=True, frozen=True, gc=False):
+    """What was to be told to a run has found it over.
+
+    Args:
+        sequence: of the message by which it was to be told.
+        over: that run.
+        version: of the event that holds it.
+        if_idle: what becomes of it, if nobody is active.
+        appended: what the thread keeps of it then, if it is to be kept.
+    """
+
+    sequence: int
+    over: str
+    version: int
+    run_id: str
+    agent_id: str
+    signal_id: str = ""
+    expires_at_ns: int | None = None
+    if_idle: Literal["wake", "persist", "discard"] = "wake"
+    appended: Message | None = None
+    now_ns: int
+
+
+class WakeThread(Command, kw_only=True, frozen=True, gc=False):
+    """An instant that the thread waits for may have come."""
+
+    now_ns: int
+
+
+Effect: TypeAlias = Deliver
+
+ThreadCommand: TypeAlias = (
+    CreateThread
+    | RenameThread
+    | AppendMessages
+    | AskRun
+    | SendSignal
+    | CancelQueued
+    | EndRun
+    | RefuseBegin
+    | ReturnSignal
+    | WakeThread
+    | Acknowledge
+)

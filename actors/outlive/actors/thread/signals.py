@@ -1,0 +1,126 @@
+"""What becomes of a signal, by what the thread does at that moment: pure, as all of `decide`."""
+
+from __future__ import annotations
+
+from outlive.actors.mail import Acknowledge, acknowledged
+from outlive.actors.thread.commands import ReturnSignal, SendSignal
+from outlive.actors.thread.turns import Events, required, take_turns
+from outlive.events import (
+    MessageAppended,
+    NobodyAnswers,
+    SignalAction,
+    SignalDropped,
+    SignalExists,
+    SignalReceived,
+    SignalReturned,
+    ThreadEvent,
+    ThreadState,
+)
+from outlive.events.mail import is_repeat
+from outlive.events.messages import UserMessage
+from outlive.events.signals import Signal
+from outlive.events.thread.state import signal_digest
+from outlive.events.values import Value
+
+
+def receive(state: ThreadState, command: SendSignal) -> Events:
+    """Take a signal, once, and say what becomes of it.
+
+    Raises:
+        ThreadNotFound, OtherResource, NobodyAnswers, SignalExists: see `decide`.
+    """
+    if is_repeat(state.mail, command.message):
+        return ()
+    known = state.answers.get(command.signal_id)
+    if known is not None:
+        if known.digest != signal_digest(_received(command, "discarded")):
+            raise SignalExists(command.thread_id, command.signal_id)
+        return ()
+    begun = required(state, command.thread_id, command.resource_id)
+    if state.active is None:
+        return (*begun, *_on_idle(state, command, begun))
+    return _on_active(state, command)
+
+
+def _on_active(state: ThreadState, command: SendSignal) -> Events:
+    active = state.active
+    assert active is not None
+    agent_id = command.agent_id or active.agent_id
+    if command.after:
+        return (_received(command, "queued", agent_id),)
+    match command.if_active.behaviour:
+        case "deliver":
+            if agent_id != active.agent_id:
+                return (_received(command, "queued", agent_id),)
+            action: SignalAction = "queued" if command.suspended else "delivered"
+            return (_received(command, action, agent_id, delivered_to=active.run_id),)
+        case "persist":
+            return _persisted(command, command.if_active.attributes)
+        case "discard":
+            return (_received(command, "discarded"),)
+
+
+def _on_idle(state: ThreadState, command: SendSignal, begun: Events) -> Events:
+    match command.if_idle.behaviour:
+        case "wake":
+            agent_id = command.agent_id or state.agent_id or state.last_agent_id
+            if not agent_id:
+                raise NobodyAnswers(command.thread_id)
+            woken = _received(command, "woken", agent_id)
+            return take_turns(state, *begun, woken, now_ns=command.now_ns)[len(begun) :]
+        case "persist":
+            return _persisted(command, command.if_idle.attributes)
+        case "discard":
+            return (_received(command, "discarded"),)
+
+
+def _persisted(command: SendSignal, attributes: dict[str, Value]) -> Events:
+    message = shown(command.signal.with_attributes(attributes))
+    return (_received(command, "persisted"), MessageAppended(message=message))
+
+
+def _received(
+    command: SendSignal, action: SignalAction, agent_id: str = "", *, delivered_to: str = ""
+) -> SignalReceived:
+    return SignalReceived(
+        signal_id=command.signal_id,
+        signal=command.signal,
+        action=action,
+        if_active=command.if_active,
+        if_idle=command.if_idle,
+        run_id=command.run_id,
+        agent_id=agent_id,
+        delivered_to=delivered_to,
+        expires_at_ns=command.expires_at_ns,
+        message=command.message,
+    )
+
+
+def send_back(state: ThreadState, command: ReturnSignal) -> Events:
+    """Tell somebody else what a run was to be told that was over by then."""
+    told = acknowledged(state.mail, Acknowledge(sequence=command.sequence))
+    if not told:
+        return ()
+    active = state.active
+    if active is not None and active.run_id == command.over:
+        active = None  # It is over, and will say so.
+    if active is None and command.if_idle == "discard":
+        dropped = SignalDropped(signal_id=command.signal_id, reason="discarded")
+        return (*told, dropped)
+    if active is None and command.appended is not None:
+        return (*told, MessageAppended(message=command.appended))
+    returned: ThreadEvent = SignalReturned(
+        version=command.version,
+        run_id=command.run_id,
+        agent_id=command.agent_id,
+        signal_id=command.signal_id,
+        expires_at_ns=command.expires_at_ns,
+        delivered_to=active.run_id if active and active.agent_id == command.agent_id else "",
+    )
+    return take_turns(state, *told, returned, now_ns=command.now_ns)
+
+
+def shown(signal: Signal) -> UserMessage:
+    """Return how a model reads a signal."""
+    text, parts = signal.rendered()
+    return UserMessage(text=text, parts=parts, transient=signal.transient)

@@ -1,0 +1,157 @@
+"""What a thread's effects are done to: the runs that it begins, tells things, and cancels.
+
+What a message says is made of the events that it is about, each time anew: nothing of a thread
+need be kept in memory for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from outlive.actors.mail import Acknowledge, Courier, Deliver, Parcel
+from outlive.actors.run.carrying_out import plain_start, start_command
+from outlive.actors.run.commands import CancelRun, TellRun
+from outlive.actors.run.model_call import cut
+from outlive.actors.surroundings import Surroundings
+from outlive.actors.thread.answers import told_by, wish_of
+from outlive.actors.thread.commands import RefuseBegin, ReturnSignal
+from outlive.actors.thread.signals import shown
+from outlive.events import (
+    CorruptLog,
+    Event,
+    MessageId,
+    OutliveError,
+    Position,
+    RunState,
+    SignalReceived,
+    ThreadCreated,
+    ThreadPlace,
+    ThreadRunAsked,
+    ThreadRunWithdrawn,
+    Version,
+    thread_stream,
+)
+from outlive.events.ids import id_of
+from outlive.events.run.thread import BEGIN, CANCEL, TELL
+
+
+class ThreadWorld:
+    """Performs one thread's effects. Fulfils `entity.World`."""
+
+    def __init__(self, thread_id: str, surroundings: Surroundings) -> None:
+        self._thread_id = thread_id
+        self._stream = thread_stream(thread_id)
+        self._all = surroundings
+        self._courier = Courier(
+            self._stream,
+            post=surroundings.post,
+            effects=surroundings.effects,
+            log=surroundings.log,
+        )
+
+    def reset(self, version: Version) -> None:
+        """Nothing is noted, so nothing is to be forgotten."""
+
+    def committed(self, events: Sequence[Event], version: Version) -> None:
+        """Nothing need be noted."""
+
+    def perform(self, effect: Deliver, cause: Position) -> None:
+        """Deliver a message, unless that is being done."""
+        self._courier.start(effect, partial(self._pack, effect), cause)
+
+    def give_up(self, effect: Deliver) -> None:
+        """The message has arrived, or is not to any more."""
+        self._all.effects.settle(self._stream, effect)
+
+    def _pack(self, message: Deliver) -> Parcel:
+        """Return what a message says.
+
+        Raises:
+            AgentNotFound: the agent of a run that is to begin is not registered.
+            LogError: the events that it is about cannot be read.
+        """
+        id = MessageId(sender=self._stream, sequence=message.sequence)
+        run_id = id_of(message.to)
+        if message.subject == BEGIN:
+            return self._begin(id, run_id, message.about)
+        if message.subject == CANCEL:
+            reason = "another input has come"
+            return Parcel(CancelRun(run_id=run_id, reason=reason, message=id), ends=True)
+        assert message.subject == TELL, f"a thread says nothing about {message.subject!r}"
+        return self._tell(id, run_id, Version(int(message.about)))
+
+    def _begin(self, id: MessageId, run_id: str, about: str) -> Parcel:
+        asked, _, since = about.partition("/")
+        event, turn = self._event(int(asked)), self._event(int(since))
+        wish, transient = wish_of(event)
+        created = self._event(1)
+        assert isinstance(created, ThreadCreated), "a thread begins with its creation"
+        place = ThreadPlace(
+            thread_id=self._thread_id,
+            resource_id=created.resource_id,
+            until=int(since),
+            transient=transient,
+        )
+        if isinstance(turn, ThreadRunWithdrawn):
+            # Its agent may be gone: nobody calls its model.
+            start = replace(plain_start(wish), withdrawn=cut(turn.reason), withdrawn_by=turn.by)
+        else:
+            start = start_command(wish, self._all.agents)
+            history = self._all.agents[wish.agent_id].history
+            place = replace(place, max_messages=history.max_messages, max_tokens=history.max_tokens)
+
+        def refused(_: OutliveError) -> RefuseBegin:
+            now_ns = self._all.clock.now_ns()
+            return RefuseBegin(sequence=id.sequence, run_id=run_id, now_ns=now_ns)
+
+        return Parcel(replace(start, thread=place, message=id), refused=refused)
+
+    def _tell(self, id: MessageId, run_id: str, version: Version) -> Parcel:
+        event = self._event(version)
+        signal_id, signal = told_by(event)
+        command = TellRun(run_id=run_id, signal_id=signal_id, signal=signal, message=id)
+
+        def answered(state: RunState) -> Acknowledge | ReturnSignal:
+            if state.mail.heard.get(self._stream, 0) >= id.sequence:
+                return Acknowledge(sequence=id.sequence)
+            return self._returned(event, id.sequence, run_id, version)
+
+        return Parcel(command, answered=answered)
+
+    def _returned(self, event: Event, sequence: int, run_id: str, version: Version) -> ReturnSignal:
+        now_ns = self._all.clock.now_ns()
+        if isinstance(event, ThreadRunAsked):
+            return ReturnSignal(
+                sequence=sequence,
+                over=run_id,
+                version=version,
+                run_id=event.run_id,
+                agent_id=event.wish.agent_id,
+                now_ns=now_ns,
+            )
+        assert isinstance(event, SignalReceived), "only what was said is told"
+        idle = event.if_idle
+        appended = None
+        if idle.behaviour == "persist":
+            appended = shown(event.signal.with_attributes(idle.attributes))
+        return ReturnSignal(
+            sequence=sequence,
+            over=run_id,
+            version=version,
+            run_id=event.run_id,
+            agent_id=event.agent_id,
+            signal_id=event.signal_id,
+            expires_at_ns=event.expires_at_ns,
+            if_idle=idle.behaviour,
+            appended=appended,
+            now_ns=now_ns,
+        )
+
+    def _event(self, version: int) -> Event:
+        found = self._all.log.read(self._stream, after=Version(version - 1), limit=1)
+        if not found or found[0].version != version:
+            raise CorruptLog(f"stream {self._stream!r}", f"there is no event {version}")
+        return found[0].event

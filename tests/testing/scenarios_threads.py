@@ -1,0 +1,115 @@
+"""Scenarios of runs that share a thread."""
+
+from __future__ import annotations
+
+from outlive.actors import Agent, ModelRequest, ScriptedModel, ToolCall, ToolContext, Turn, tool
+from outlive.events import AlreadyOver
+from outlive.projections import AssistantMessage, UserMessage
+from outlive.testing import Client, Outcome, World
+from tests.testing.scenarios import Case
+
+THREAD = "talk"
+
+
+def _echo(request: ModelRequest) -> Turn:
+    """Say what was said so far: so a message that is lost, or there twice, shows."""
+    heard = [one.text for one in request.messages if isinstance(one, UserMessage)]
+    return Turn(" ".join(heard), delay=0.5)
+
+
+def talking(world: World) -> list[Agent]:
+    return [Agent("agent", model=ScriptedModel(_echo))]
+
+
+async def _ask(client: Client, said: str, **more: object) -> str:
+    return await client.start(
+        "agent",
+        said,
+        run_id=said,
+        thread_id=THREAD,
+        resource_id="somebody",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+async def _said(client: Client) -> list[str]:
+    """Return what was said on the thread once nothing goes on on it any more."""
+    while (await client.call(lambda rt: rt.threads.get(THREAD))).status != "idle":
+        await client.sleep(0.2)
+    messages = await client.call(lambda rt: rt.threads.messages(THREAD))
+    return [
+        one.message.text
+        for one in messages
+        if isinstance(one.message, UserMessage | AssistantMessage)
+    ]
+
+
+async def one_after_the_other(client: Client) -> list[str]:
+    for said in ("one", "two", "three"):
+        await _ask(client, said)
+    for run_id in ("three", "one", "two"):
+        await client.result(run_id)
+    return await _said(client)
+
+
+async def one_is_taken_back(client: Client) -> list[str]:
+    for said in ("one", "two", "three"):
+        await _ask(client, said)
+    try:
+        await client.cancel("two", "enough")
+    except AlreadyOver:
+        return ["too late"]  # A crash has taken so long.
+    for run_id in ("one", "two", "three"):
+        await client.result(run_id)
+    return await _said(client)
+
+
+@tool(in_doubt="fail")
+async def send(ctx: ToolContext) -> str:
+    """Do what must not be repeated."""
+    ctx.deps.record("send", ctx.idempotency_key)
+    return f"sent for {ctx.resource_id} on {ctx.thread_id}"
+
+
+def sending(world: World) -> list[Agent]:
+    def answer(request: ModelRequest) -> Turn:
+        if request.step == 0:
+            return Turn(tool_calls=[ToolCall("send")], delay=0.2)
+        return Turn("done")
+
+    return [Agent("agent", model=ScriptedModel(answer), tools=[send])]
+
+
+async def two_that_send(client: Client) -> int:
+    for said in ("one", "two"):
+        await _ask(client, said)
+    for said in ("one", "two"):
+        await client.result(said)
+    return len(await _said(client))
+
+
+def the_same_was_said(calm: Outcome, crashed: Outcome) -> None:
+    """In whatever process: each message once, in order."""
+    assert crashed.returned == calm.returned, f"{crashed.returned}, without a crash {calm.returned}"
+
+
+def in_time_or_too_late(calm: Outcome, crashed: Outcome) -> None:
+    """What was taken back was never said; unless a crash took so long that it had begun."""
+    assert crashed.returned in (
+        calm.returned,
+        ["one", "one", "two", "three", "one two three"],
+        ["too late"],
+    )
+
+
+THREADS = [
+    Case("one after the other", talking, one_after_the_other, promise=the_same_was_said),
+    Case("one is taken back", talking, one_is_taken_back, promise=in_time_or_too_late),
+    Case(
+        "each sends once",
+        sending,
+        two_that_send,
+        at_most_once=("send",),
+        promise=the_same_was_said,
+    ),
+]
