@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.events import OutliveError, RunRecovered
+from outlive.events import OutliveError, RunRecovered, UserMessage
 from outlive.projections import RunResult
 from outlive.testing.kills import kill_me_at
 
@@ -121,6 +122,20 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case "steer task", [how, task_id, *values, more]:
                 done = await getattr(rt.tasks, how)(task_id, *values, **more)
                 pipe.send(("steered", how, done))
+            case "start on", [run_id, thread_id, more]:
+                run = await rt.start("worker", run_id, run_id=run_id, thread_id=thread_id, **more)
+                pipe.send(("started", run.id, run.submitted))
+            case "signal", [contents, thread_id, more]:
+                accepted = await rt.signal(contents, thread_id=thread_id, **more)
+                pipe.send(("signalled", accepted.action, accepted.run_id))
+            case "said", [thread_id]:
+                async with aclosing(rt.threads.observe(thread_id)) as events:
+                    async for _ in events:
+                        if (await rt.threads.get(thread_id)).status == "idle":
+                            break
+                said = await rt.threads.messages(thread_id, limit=1_000)
+                texts = [one.message.text for one in said if isinstance(one.message, UserMessage)]
+                pipe.send(("said", texts))
             case "pending", []:
                 waiting = await rt.runs.pending()
                 pipe.send(("pending", [(one.suspension, one.kind) for one in waiting]))
@@ -146,5 +161,6 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
             case _:
                 raise AssertionError((word, rest))
     except OutliveError as error:
-        facts = vars(error) if word.startswith("steer") else str(error)
+        typed = word.startswith("steer") or word in ("start on", "signal")
+        facts = vars(error) if typed else str(error)
         pipe.send(("error", type(error).__name__, facts))

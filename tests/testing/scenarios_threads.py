@@ -102,6 +102,20 @@ def in_time_or_too_late(calm: Outcome, crashed: Outcome) -> None:
     )
 
 
+async def told_meanwhile(client: Client) -> list[str]:
+    """Signals that come while a run works, just before it ends, and after it."""
+    await _ask(client, "one")
+    for number in range(4):
+        await client.signal(f"s{number}", thread_id=THREAD, idempotency_key=str(number))
+        await client.sleep(0.3)
+    await client.signal("other", thread_id=THREAD, agent="other", idempotency_key="other")
+    return sorted(one for one in await _said(client) if one.startswith("<"))
+
+
+def two_agents(world: World) -> list[Agent]:
+    return [*talking(world), Agent("other", model=ScriptedModel([Turn("seen", delay=0.5)]))]
+
+
 THREADS = [
     Case("one after the other", talking, one_after_the_other, promise=the_same_was_said),
     Case("one is taken back", talking, one_is_taken_back, promise=in_time_or_too_late),
@@ -112,4 +126,5 @@ THREADS = [
         at_most_once=("send",),
         promise=the_same_was_said,
     ),
+    Case("signals", two_agents, told_meanwhile, promise=the_same_was_said),
 ]

@@ -28,9 +28,20 @@ from outlive.actors.steering import Steering
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.task.hooks import TaskHooks
+from outlive.actors.thread.accepted import SignalAccepted
+from outlive.actors.thread.signalling import Signalling
 from outlive.actors.tool import RepeatedAfterCrash, Tool, tool
 from outlive.actors.until_idle import UntilIdle
-from outlive.events import FilePart, ImagePart, StopAfterSteps, StopOnText, StopOnTool, TextPart
+from outlive.events import (
+    FilePart,
+    IfActive,
+    IfIdle,
+    ImagePart,
+    StopAfterSteps,
+    StopOnText,
+    StopOnTool,
+    TextPart,
+)
 
 __all__ = [
     "Agent",
@@ -44,6 +55,8 @@ __all__ = [
     "Finish",
     "History",
     "Ids",
+    "IfActive",
+    "IfIdle",
     "ImagePart",
     "LiveEntity",
     "Model",
@@ -59,6 +72,8 @@ __all__ = [
     "Runtime",
     "ScriptExhausted",
     "ScriptedModel",
+    "SignalAccepted",
+    "Signalling",
     "Steering",
     "StopAfterSteps",
     "StopOnText",

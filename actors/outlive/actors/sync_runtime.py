@@ -24,10 +24,12 @@ from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
 from outlive.actors.sync_runs import SyncRunsQuery
+from outlive.actors.sync_signalling import SyncSignalling
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.sync_tasks import SyncTasks
 from outlive.actors.sync_threads import SyncThreads
 from outlive.actors.task.hooks import TaskHooks
+from outlive.actors.thread.signalling import Signalling
 from outlive.actors.thread.submitted import OnBusy
 from outlive.actors.tool import Tool
 from outlive.actors.until_idle import UntilIdle
@@ -88,7 +90,7 @@ class SyncRun:
         return self._runtime.wait_for(self._run.result(timeout=timeout))
 
 
-class SyncRuntime:
+class SyncRuntime(SyncSignalling):
     """`Runtime` with the same methods without `await`, on a loop in a thread of its own.
 
     Use it as `with SyncRuntime(path, agents=[...]) as rt:`. Its methods may be called from
@@ -209,6 +211,10 @@ class SyncRuntime:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+    @property
+    def _signalling(self) -> Signalling:
+        return self._runtime
 
     @property
     def log(self) -> LogReader:

@@ -172,7 +172,7 @@ class RunWorld:
         self, agent: Agent, model: str, effect: CallModel, home: Address, notes: Notes
     ) -> None:
         # What came since the call was decided, a background result say, is for the next one.
-        messages = tuple(notes.transcript.messages[: notes.bound])
+        messages = self._messages(notes, notes.transcript.messages[: notes.bound])
         plans, instructions = self._all.plans[agent.id], agent.instructions
         if not isinstance(instructions, str):
             try:
@@ -220,7 +220,7 @@ class RunWorld:
             run_id=self._run_id,
             agent_id=notes.agent_id,
             step=notes.step,
-            messages=self._messages(notes, messages),
+            messages=tuple(messages),
             usage=notes.usage,
             metadata=notes.metadata,
             request_context=notes.request_context,
@@ -228,7 +228,11 @@ class RunWorld:
         )
 
     async def _check_stop(self, effect: CheckStop, home: Address, notes: Notes) -> None:
-        context, stop, error = self._context(notes, notes.transcript.messages), "", None
+        context, stop, error = (
+            self._context(notes, self._messages(notes, notes.transcript.messages)),
+            "",
+            None,
+        )
         for name in notes.stop_functions:
             try:
                 met = await ask(self._all.functions[name], context)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from outlive.actors import Agent, Runtime, UntilIdle
+from outlive.actors import Agent, Runtime, SignalAccepted, UntilIdle
 from outlive.actors.thread.submitted import OnBusy
 from outlive.events import (
     ApprovalDenied,
@@ -21,6 +21,7 @@ from outlive.events import (
     ToolCallResolved,
     Version,
     run_stream,
+    thread_stream,
 )
 from outlive.events.run.parts import Input
 from outlive.projections import Pending, RunResult
@@ -107,6 +108,25 @@ class Client:
         started = await self.call(start)
         self._simulation.acknowledged.started[started] = None
         return started
+
+    async def signal(
+        self, contents: Input, *, thread_id: str, idempotency_key: str | None = None, **how: Any
+    ) -> SignalAccepted:
+        """Say something to whoever works on a thread. See `Runtime.signal`.
+
+        Raises:
+            AssertionError: it was accepted before it was in the log.
+        """
+        key = idempotency_key or str(self._simulation.ids.run_id())
+
+        async def signal(rt: Runtime) -> SignalAccepted:
+            accepted = await rt.signal(contents, thread_id=thread_id, idempotency_key=key, **how)
+            held = self._simulation.disk.store.version(thread_stream(thread_id))
+            if not held:
+                raise AssertionError("a signal was accepted, and its thread is not in the log")
+            return accepted
+
+        return await self.call(signal)
 
     async def result(self, run_id: str) -> RunResult:
         """Wait until a run is at rest. See `Runtime.result`."""

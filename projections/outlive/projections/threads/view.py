@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, get_args
 
 from outlive.events import (
@@ -64,10 +64,11 @@ def _begin(record: Record) -> ThreadRow | None:
     )
 
 
-def _change(row: ThreadRow, event: Event, at_ns: int) -> None:
-    change = _CHANGE.get(event.__class__)
-    if change is not None:
-        change(row, event)
+def _change(row: ThreadRow, events: Sequence[Event], at_ns: int) -> None:
+    for event in events:
+        change = _CHANGE.get(event.__class__)
+        if change is not None:
+            change(row, event)
 
 
 def _appended(row: ThreadRow, event: MessageAppended) -> None:
