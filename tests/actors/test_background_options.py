@@ -120,6 +120,21 @@ def crowd(used: Tool[..., Any], settings: BackgroundTasks | None = None) -> int:
     return at_once(play(work, *agents, settings=settings)[1])
 
 
+def after_its_run(**options: Any) -> tuple[int, int]:
+    """Return how much was said on a thread, and in how many runs, when a late task is over."""
+
+    async def work(rt: Runtime) -> tuple[int, int]:
+        await rt.run("a", "x", run_id="r", thread_id="t", resource_id="u")
+        await rt.tasks.wait("r:0.0")
+        await asyncio.sleep(5)
+        said = await rt.threads.messages("t")
+        texts = [one for one in said if getattr(one.message, "text", "") != QUEUED]
+        return len(texts), len((await rt.runs.list()).runs)
+
+    used = nap(background=Background(**options))
+    return play(work, agent(used, calls=[ToolCall("nap", {"seconds": 9})]))[0]
+
+
 def three_for_one_slot(**settings: Any) -> list[str]:
     """Return the statuses of three tasks for which there is one slot, once all were asked for."""
 
@@ -366,6 +381,11 @@ TABLE: Final = [
         [(False, "cancelled"), (True, "succeeded")],
     ),
     Line(
+        "Background.on_complete",
+        lambda value: after_its_run(on_complete=value),
+        [("ignore", (3, 1)), ("append", (4, 1)), ("wake", (7, 2))],
+    ),
+    Line(
         "Background.let_model_choose",
         lambda value: chosen(let_model_choose=value, retry=1),
         [(False, (0, "invalid_arguments")), (True, (2, "failed"))],
@@ -495,7 +515,7 @@ def test_there_is_no_option_that_is_not_tried() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "option"),
-    [(Background, "on_complete"), (Background, "in_doubt"), (BackgroundTasks, "on_complete")],
+    [(Background, "in_doubt"), (BackgroundTasks, "on_complete")],
 )
 def test_an_option_that_there_is_not_is_refused(kind: Callable[..., object], option: str) -> None:
     with pytest.raises(TypeError, match=option):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from outlive.actors.retry import NO_RETRY, Retry, as_retry, seconds
 from outlive.actors.task.admission import Backpressure
 from outlive.events import InvalidDefinition, TaskLimits, Value
+from outlive.events.background import OnComplete
 
 Mode: TypeAlias = Literal["foreground", "deferred", "awaited"]
 CHOICE: Final = "_background"
@@ -42,6 +43,9 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
             when there is one. `awaited`: the step waits for the result. `foreground`: no task.
         priority: of the tasks of one agent the highest one starts first.
         detached: it goes on when its run is cancelled.
+        on_complete: what becomes of a result that comes when the run is over, if it was on a
+            thread. `append`: the thread keeps it, and the next run sees it. `wake`: whoever is
+            active is told, or a run begins. `ignore`: it stands in the task.
         let_model_choose: the model may pass `_background`, with `mode`, `timeout` and `retry`;
             it gets no longer timeout and no more retries than there would be without.
 
@@ -55,6 +59,7 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "deferred"
     priority: int = 0
     detached: bool = False
+    on_complete: OnComplete = "append"
     let_model_choose: bool = False
 
     def __post_init__(self) -> None:
@@ -66,6 +71,7 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
         if self.retry is not None:
             as_retry(self.retry)
         _require_one_of("mode", self.mode, get_args(Mode))
+        _require_one_of("on_complete", self.on_complete, get_args(OnComplete))
         if type(self.priority) is not int or abs(self.priority) > _LARGEST:
             raise InvalidDefinition(f"priority is a whole number, not {self.priority!r}")
         for name in ("detached", "let_model_choose"):
@@ -126,6 +132,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limits: TaskLimits = TaskLimits()
     priority: int = 0
     detached: bool = False
+    on_complete: OnComplete = "append"
     let_model_choose: bool = False
 
 
@@ -168,6 +175,7 @@ def plan_of(
         ),
         priority=chosen.priority,
         detached=chosen.detached,
+        on_complete=chosen.on_complete,
         let_model_choose=chosen.let_model_choose,
     )
 

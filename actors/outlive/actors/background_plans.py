@@ -68,6 +68,7 @@ def planned(
         limits=plan.limits,
         priority=plan.priority,
         detached=plan.detached,
+        on_complete=plan.on_complete,
     )
     return arguments, task, None
 

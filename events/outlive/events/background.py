@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 TaskMode: TypeAlias = Literal["deferred", "awaited"]
+OnComplete: TypeAlias = Literal["append", "wake", "ignore"]
+"""What a thread is told of a task that ends when no run waits for it any more."""
 
 
 class TaskLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -27,6 +29,7 @@ class BackgroundCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     `deferred`: the model is told at once that it has been queued, and of its result later.
     `awaited`: the step waits for the result. A `detached` one goes on if its run is cancelled.
+    `on_complete` is what becomes of a result that comes when the run is over, and was on a thread.
     """
 
     task_id: str
@@ -34,3 +37,4 @@ class BackgroundCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     limits: TaskLimits = TaskLimits()
     priority: int = 0
     detached: bool = False
+    on_complete: OnComplete = "append"

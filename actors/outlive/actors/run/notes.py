@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
 from outlive.events import (
+    BackgroundCall,
     CallId,
     ChildRunEnded,
     Event,
     LogReader,
+    Message,
     ModelCallCompleted,
     ModelCallStarted,
     RunCancelled,
@@ -21,6 +23,7 @@ from outlive.events import (
     StreamId,
     ThreadPlace,
     ToolCallCompleted,
+    ToolCallDeferred,
     ToolCallFailed,
     ToolStepCompleted,
     Usage,
@@ -51,6 +54,8 @@ class Notes:
         self.step = 0
         self.usage = Usage()  # with that of child runs
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
+        self.said: tuple[Message, ...] = ()  # by then, if it is on a thread
+        self.tasks: Final[dict[CallId, BackgroundCall]] = {}  # deferred, if it is on a thread
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take events, in order."""
@@ -96,8 +101,15 @@ class Notes:
     def _heard_of(self, event: ChildRunEnded) -> None:
         self.usage += event.usage
 
+    def _deferred(self, event: ToolCallDeferred) -> None:
+        call = self.transcript.calls.get(event.call_id)
+        if self.thread is not None and call is not None and call.task is not None:
+            self.tasks[event.call_id] = call.task
+
     def _over(self, event: RunCompleted | RunFailed | RunCancelled) -> None:
         self.end = event
+        if self.thread is not None:
+            self.said = self.transcript.closed()  # What comes later is told by itself.
 
     # A dict, not a `match`: each event of each run comes through here.
     _NOTE: ClassVar[dict[type[Event], Callable[[Notes, Any], None]]] = {
@@ -109,6 +121,7 @@ class Notes:
         RunResumed: _resumed,
         ToolCallCompleted: _ended,
         ToolCallFailed: _ended,
+        ToolCallDeferred: _deferred,
         ChildRunEnded: _heard_of,
         RunCompleted: _over,
         RunFailed: _over,

@@ -41,7 +41,7 @@ from outlive.events import (
 )
 from outlive.events.ids import NO_VERSION
 from outlive.events.run.background import CANCEL, QUEUE
-from outlive.events.run.thread import ENDED
+from outlive.events.run.thread import ENDED, RESULT
 from outlive.events.values import canonical, digest
 from outlive.projections import Message, Transcript
 from outlive.projections.threads import history
@@ -145,7 +145,7 @@ class RunWorld:
         notes = self._read_notes()
         if message.subject in (QUEUE, CANCEL):
             return task_parcel(message, self._run_id, notes, self._all)
-        if message.subject == ENDED:
+        if message.subject in (ENDED, RESULT):
             return thread_parcel(message, self._run_id, notes, self._all)
         return parcel(message, self._run_id, notes, self._all.agents)
 

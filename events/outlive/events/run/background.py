@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from outlive.events.background import OnComplete
 from outlive.events.event import Event, Failure
 from outlive.events.ids import CallId, StreamId
 from outlive.events.mail import Letter, Mail, delivered, post
@@ -39,6 +40,7 @@ class OpenTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     task_id: str
     detached: bool = False
+    on_complete: OnComplete = "append"
 
 
 class TaskRequested(Event, tag="task-requested", frozen=True, kw_only=True):

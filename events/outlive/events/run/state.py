@@ -68,7 +68,12 @@ from outlive.events.run.stopping import (
     after_answer,
     after_tool,
 )
-from outlive.events.run.thread import RunSignalled, ThreadPlace, run_on_thread_ended
+from outlive.events.run.thread import (
+    RunSignalled,
+    ThreadPlace,
+    result_came_late,
+    run_on_thread_ended,
+)
 from outlive.events.values import Value, canonical, digest
 
 RunStatus: TypeAlias = Literal["none", "running", "suspended", "completed", "failed", "cancelled"]
@@ -338,14 +343,21 @@ def _evolve_background(state: RunState, event: BackgroundEvent) -> RunState:
             return replace(asked, mail=task_requested(state.mail, event))
         case ToolCallDeferred():
             call = _call(state, event.call_id)
+            asked_for = call.task or BackgroundCall(task_id=event.task_id)
             task = OpenTask(
-                task_id=event.task_id, detached=call.task is not None and call.task.detached
+                task_id=event.task_id,
+                detached=asked_for.detached,
+                on_complete=asked_for.on_complete,
             )
             told = _without_call(state, event.call_id)
             return replace(told, tasks={**state.tasks, event.call_id: task})
         case BackgroundResultReceived():
-            if event.call_id not in state.tasks:
+            received = state.tasks.get(event.call_id)
+            if received is None:
                 return state  # The call is answered in the same commit.
+            mail = state.mail
+            if state.over:
+                mail = result_came_late(mail, state.thread, event.call_id, received.on_complete)
             tasks = {id: task for id, task in state.tasks.items() if id != event.call_id}
             all_of_them = state.until_idle is not None and state.until_idle.react == "all"
             rests = state.rests and all_of_them and bool(tasks)
@@ -356,6 +368,7 @@ def _evolve_background(state: RunState, event: BackgroundEvent) -> RunState:
                 untold=state.untold + 1,
                 rests=rests,
                 rests_until_ns=state.rests_until_ns if rests else None,
+                mail=mail,
             )
         case RunWaiting():
             return replace(state, rests=True, rests_until_ns=event.until_ns)

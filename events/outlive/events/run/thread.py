@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
+from outlive.events.background import OnComplete
 from outlive.events.event import Event
-from outlive.events.ids import StreamId
+from outlive.events.ids import CallId, StreamId
 from outlive.events.mail import Letter, Mail, MessageId, post
 from outlive.events.signals import Signal
 
@@ -20,7 +21,11 @@ TELL: Final = "tell"
 CANCEL: Final = "cancel"
 """The subjects of a thread's messages to runs; all but the last are about an event of its own."""
 ENDED: Final = "run-on-thread-ended"
-"""The subject of the message by which a run tells its thread that it is over."""
+RESULT: Final = "late-result"
+"""The subjects of a run's messages to its thread: it is over; a task of it has ended since.
+
+That one is about the call that the task was to answer.
+"""
 
 
 class ThreadPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -43,6 +48,16 @@ class RunSignalled(Event, tag="run-signalled", frozen=True, kw_only=True):
     signal_id: str
     signal: Signal
     message: MessageId | None = None  # of its thread
+
+
+def result_came_late(
+    mail: Mail, place: ThreadPlace | None, call_id: CallId, on_complete: OnComplete
+) -> Mail:
+    """Return the mail of a run that is over and has heard of a task: its thread is told."""
+    if place is None or on_complete == "ignore":
+        return mail
+    to = StreamId(f"thread-{place.thread_id}")
+    return post(mail, Letter(to=to, subject=RESULT, about=call_id))
 
 
 def run_on_thread_ended(mail: Mail, place: ThreadPlace | None) -> Mail:
