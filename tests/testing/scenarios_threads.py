@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from outlive.actors import Agent, ModelRequest, ScriptedModel, ToolCall, ToolContext, Turn, tool
+import asyncio
+
+from outlive.actors import (
+    Agent,
+    Background,
+    ModelRequest,
+    Runtime,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
 from outlive.events import AlreadyOver
 from outlive.projections import AssistantMessage, UserMessage
 from outlive.testing import Client, Outcome, World
@@ -112,6 +124,32 @@ async def told_meanwhile(client: Client) -> list[str]:
     return sorted(one for one in await _said(client) if one.startswith("<"))
 
 
+@tool(in_doubt="retry", background=Background(on_complete="append"))
+async def crawl() -> str:
+    """Take longer than the run."""
+    await asyncio.sleep(4)
+    return "crawled"
+
+
+def leaving(world: World) -> list[Agent]:
+    turns = [Turn(tool_calls=[ToolCall("crawl")]), Turn("begun", delay=0.5)]
+    return [Agent("agent", model=ScriptedModel(turns), tools=[crawl])]
+
+
+async def a_late_result(client: Client) -> list[str]:
+    await _ask(client, "one")
+
+    async def enqueue(rt: Runtime) -> str:
+        return await rt.tasks.enqueue(
+            "crawl", agent="agent", idempotency_key="k", thread_id=THREAD, resource_id="somebody"
+        )
+
+    await client.call(enqueue)
+    while len(results := [one for one in await _said(client) if "crawled" in one]) < 2:
+        await client.sleep(1)
+    return sorted(one.partition(" (")[2] for one in results)
+
+
 def two_agents(world: World) -> list[Agent]:
     return [*talking(world), Agent("other", model=ScriptedModel([Turn("seen", delay=0.5)]))]
 
@@ -126,5 +164,6 @@ THREADS = [
         at_most_once=("send",),
         promise=the_same_was_said,
     ),
+    Case("late results", leaving, a_late_result, promise=the_same_was_said),
     Case("signals", two_agents, told_meanwhile, promise=the_same_was_said),
 ]

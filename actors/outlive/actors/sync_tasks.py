@@ -12,6 +12,7 @@ from outlive.actors.sync_runs import Await
 from outlive.actors.task.control import RuntimeTasks
 from outlive.actors.tool import Tool
 from outlive.events import Recorded
+from outlive.events.background import OnComplete
 from outlive.projections import TaskInfo, TaskPage
 from outlive.projections.lists import Order
 
@@ -96,6 +97,9 @@ class SyncTasks:
         idempotency_key: str | None = None,
         priority: int = 0,
         request_context: Mapping[str, object] | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_complete: OnComplete = "append",
     ) -> str:
         """Have a tool called in the background. See `RuntimeTasks.enqueue`."""
         return self._wait_for(
@@ -106,6 +110,9 @@ class SyncTasks:
                 idempotency_key=idempotency_key,
                 priority=priority,
                 request_context=request_context,
+                thread_id=thread_id,
+                resource_id=resource_id,
+                on_complete=on_complete,
             )
         )
 

@@ -188,10 +188,18 @@ def _placeholder(task_id: str) -> str:
 
 def _background_result(call: RequestedToolCall, event: BackgroundResultReceived) -> UserMessage:
     """Return how a model is told the result of a call that it was told to be deferred."""
-    told = ToolMessage(call_id=call.call_id, name=call.name, result=event.result, error=event.error)
-    how = event.status.replace("_", " ")
-    text = f"Background task {event.task_id} (tool {call.name}) {how}: {told.text}"
+    text = task_result(
+        event.task_id, call.name, event.status, result=event.result, error=event.error
+    )
     return UserMessage(text=text, call_id=call.call_id)
+
+
+def task_result(
+    task_id: str, tool: str, status: str, *, result: Value, error: Failure | None
+) -> str:
+    """Return what a model is told of a background task that has ended."""
+    told = ToolMessage(call_id=CallId(""), name=tool, result=result, error=error)
+    return f"Background task {task_id} (tool {tool}) {status.replace('_', ' ')}: {told.text}"
 
 
 def messages_of(events: Iterable[Event]) -> tuple[Message, ...]:

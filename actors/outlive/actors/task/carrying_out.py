@@ -20,6 +20,7 @@ from outlive.actors.task.submitted import (
     SteerRequest,
     TaskRequest,
 )
+from outlive.actors.thread.required import require_thread
 from outlive.actors.tool import Tool
 from outlive.events import (
     AgentNotFound,
@@ -63,7 +64,12 @@ def require_same(log: LogReader, stream: StreamId, request: EnqueueRequest) -> N
     state = TASK.initial
     for recorded in read_task(log, id_of(stream)):
         state = TASK.evolve(state, recorded.event)
-    asked = TaskQueued(tool=request.tool, arguments=request.arguments, agent_id=request.agent_id)
+    asked = TaskQueued(
+        tool=request.tool,
+        arguments=request.arguments,
+        agent_id=request.agent_id,
+        thread_id=request.thread_id,
+    )
     if request_digest(asked) != state.request:
         raise TaskExists(id_of(stream))
 
@@ -129,6 +135,8 @@ class TaskDoor:
         self, stream: StreamId, request: EnqueueRequest
     ) -> tuple[EventSourcedActor[Any, Any, Any], QueueTask] | None:
         tool, agent_id = self._tool(request), request.agent_id
+        if request.thread_id:
+            require_thread(self._log, request.thread_id, request.resource_id)
         problem = tool.problem_with(request.arguments)
         if problem is not None:
             raise Refused(f"{problem.kind}: {problem.message}")
@@ -143,6 +151,9 @@ class TaskDoor:
             tool=tool.name,
             arguments=request.arguments,
             agent_id=agent_id,
+            thread_id=request.thread_id,
+            resource_id=request.resource_id,
+            on_complete=request.on_complete,
             request_context=request.request_context,
             priority=request.priority,
             place=place.number,

@@ -23,7 +23,7 @@ from outlive.actors.run.commands import (
 )
 from outlive.actors.task.admission import Backpressure
 from outlive.events import CallId, Failure, TaskLimits, Value
-from outlive.events.background import TaskMode
+from outlive.events.background import OnComplete, TaskMode
 from outlive.events.task.events import FIRST_CALL
 
 
@@ -42,6 +42,7 @@ class QueueTask(Command, kw_only=True, frozen=True, gc=False):
     call_id: CallId = FIRST_CALL
     thread_id: str = ""
     resource_id: str = ""
+    on_complete: OnComplete = "append"
     request_context: dict[str, Value]
     priority: int = 0
     place: int = 0

@@ -17,6 +17,7 @@ from outlive.actors.task.submitted import (
     RetryTaskRequest,
     TaskRequest,
 )
+from outlive.actors.thread.asking import check_told
 from outlive.actors.tool import Tool
 from outlive.events import (
     CorruptLog,
@@ -25,6 +26,7 @@ from outlive.events import (
     task_stream,
     to_plain,
 )
+from outlive.events.background import OnComplete
 from outlive.events.ids import stream_id
 from outlive.events.sizes import check_size
 from outlive.events.values import digest
@@ -74,6 +76,9 @@ class RuntimeTasks(TasksQuery):
         idempotency_key: str | None = None,
         priority: int = 0,
         request_context: Mapping[str, object] | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        on_complete: OnComplete = "append",
     ) -> str:
         """Have a tool called in the background, though no model has asked for it.
 
@@ -88,6 +93,10 @@ class RuntimeTasks(TasksQuery):
             idempotency_key: the same again is the same task.
             priority: of the tasks of one agent the highest one starts first.
             request_context: JSON that the tool is given.
+            thread_id: the thread that is told how it has ended.
+            resource_id: to whom the thread belongs. One that does not exist is created for it.
+            on_complete: what is told. `append`: the thread keeps it, and the next run sees it.
+                `wake`: whoever is active is told, or the agent's run begins. `ignore`: nothing.
 
         Returns:
             The task's id.
@@ -95,6 +104,7 @@ class RuntimeTasks(TasksQuery):
         Raises:
             AgentNotFound, Refused: there is no such agent or tool, or the arguments do not fit.
             TaskExists: a task of this key has another tool or other arguments.
+            ThreadNotFound, OtherResource: there is no such thread, or it is somebody else's.
             InvalidId, UnserialisableValue, EventTooLarge, LogParked, ValueError: nothing was
                 written.
         """
@@ -103,7 +113,11 @@ class RuntimeTasks(TasksQuery):
         agent_id = agent.id if isinstance(agent, Agent) else agent
         if agent_id is not None:
             stream_id("agent", agent_id)  # It is the owner's to know, but can it be one at all?
+        check_told(thread_id, resource_id, on_complete, agent_id)
         request = EnqueueRequest(
+            thread_id=thread_id or "",
+            resource_id=resource_id or "",
+            on_complete=on_complete,
             tool=tool.name if isinstance(tool, Tool) else tool,
             arguments=_plain(args),
             agent_id=agent_id or "",

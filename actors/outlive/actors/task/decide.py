@@ -157,6 +157,7 @@ def _queue(state: TaskState, command: QueueTask) -> Events:
         call_id=command.call_id,
         thread_id=command.thread_id,
         resource_id=command.resource_id,
+        on_complete=command.on_complete,
         request_context=command.request_context,
         priority=command.priority,
         place=command.place,

@@ -23,6 +23,7 @@ from outlive.events import (
     Value,
     Version,
 )
+from outlive.events.background import OnComplete
 
 _PAGE: Final = 1_000
 
@@ -38,6 +39,7 @@ class TaskNotes:
         self.run_id = ""
         self.thread_id = ""
         self.resource_id = ""
+        self.on_complete: OnComplete = "append"
         self.request_context: dict[str, Value] = {}
         self.limits = TaskLimits()
         self.memos: Final[dict[str, Value]] = {}
@@ -59,6 +61,7 @@ class TaskNotes:
                 self.run_id = event.run_id
                 self.thread_id = event.thread_id
                 self.resource_id = event.resource_id
+                self.on_complete = event.on_complete
                 self.request_context = event.request_context
                 self.limits = event.limits
             case TaskStepCompleted():

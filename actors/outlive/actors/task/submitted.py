@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from outlive.events import Value
+from outlive.events.background import OnComplete
 
 
 class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-task"):
@@ -17,6 +18,9 @@ class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-tas
     agent_id: str = ""  # empty: a tool of the runtime
     priority: int = 0
     request_context: dict[str, Value] = {}
+    thread_id: str = ""
+    resource_id: str = ""
+    on_complete: OnComplete = "append"
 
 
 class ResumeTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resume-task"):

@@ -13,6 +13,7 @@ from outlive.actors.background import retry_of
 from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.run.commands import CallTool, FailToolCall, ReceiveBackgroundResult
+from outlive.actors.run.messages_to_thread import told_to_thread
 from outlive.actors.run.model_call import cut, failure
 from outlive.actors.surroundings import Address, Surroundings
 from outlive.actors.task.commands import CallHooks, ConcludeHooks, Effect
@@ -23,6 +24,7 @@ from outlive.actors.tool_calls import ToolCalls
 from outlive.events import (
     Event,
     Failure,
+    MessageId,
     Position,
     TaskCancelled,
     TaskFailed,
@@ -33,8 +35,9 @@ from outlive.events import (
     Version,
     task_stream,
 )
-from outlive.events.ids import NO_VERSION
+from outlive.events.ids import NO_VERSION, kind_of
 from outlive.projections import task_info
+from outlive.projections.messages import task_result
 
 _log: Final = structlog.stdlib.get_logger("outlive")
 
@@ -79,7 +82,7 @@ class TaskWorld:
     def perform(self, effect: Effect, cause: Position) -> None:
         """Start an effect, unless it runs already. Raises LogError."""
         if isinstance(effect, Deliver):
-            self._courier.start(effect, self._pack, cause)
+            self._courier.start(effect, partial(self._pack, effect), cause)
             return
         if self._all.effects.get(self._stream, effect) is not None:
             return
@@ -150,11 +153,28 @@ class TaskWorld:
             error = Failure(kind="error", message=cut(reason))
             home.conclude(ConcludeHooks(end=effect.end, number=effect.number, failures=(error,)))
 
-    def _pack(self) -> Parcel:
-        """Return what the run is told: how the task has ended."""
+    def _pack(self, message: Deliver) -> Parcel:
+        """Return what the run is told, or the thread: how the task has ended."""
         notes = self._read_notes()
         assert notes.end is not None, "a task says how it has ended once it has"
-        return Parcel(_told(self._task_id, notes, notes.end))
+        told = _told(self._task_id, notes, notes.end)
+        if kind_of(message.to) != "thread":
+            return Parcel(told)
+        text = task_result(
+            self._task_id, notes.call.name, told.status, result=told.result, error=told.error
+        )
+        return Parcel(
+            told_to_thread(
+                text,
+                thread=message.to,
+                message=MessageId(sender=self._stream, sequence=message.sequence),
+                about=f"task {self._task_id}",
+                agent_id=notes.agent_id,
+                on_complete=notes.on_complete,
+                resource_id=notes.resource_id,
+                now_ns=self._all.clock.now_ns(),
+            )
+        )
 
     def give_up(self, effect: Effect) -> None:
         """Stop an effect that is owed no more, if it still runs."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from outlive.events.background import TaskLimits, TaskMode
+from outlive.events.background import OnComplete, TaskLimits, TaskMode
 from outlive.events.event import Event, Failure
 from outlive.events.ids import CallId
 from outlive.events.mail import MessageDelivered
@@ -30,6 +30,7 @@ class TaskQueued(Event, tag="task-queued", frozen=True, kw_only=True):
     call_id: CallId = FIRST_CALL  # of that run
     thread_id: str = ""
     resource_id: str = ""
+    on_complete: OnComplete = "append"  # what the thread is told, if no run has asked for it
     request_context: dict[str, Value] = {}
     priority: int = 0
     place: int = 0

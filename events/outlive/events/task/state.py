@@ -49,7 +49,7 @@ TaskStatus: TypeAlias = Literal[
 OVER: Final = frozenset({"succeeded", "failed", "timed_out", "cancelled", "rejected"})
 """The statuses that change no more, unless somebody wants the task to be tried once more."""
 OUTCOME: Final = "task-outcome"
-"""The subject of the message by which a task tells its run how it has ended."""
+"""The subject of the message by which a task tells its run, or thread, how it has ended."""
 
 
 class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -65,6 +65,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     agent_id: str = ""
     run_id: str = ""
     call_id: CallId = FIRST_CALL
+    thread_id: str = ""  # that hears how it has ended, as no run has asked for it
     mode: TaskMode = "deferred"
     inline: bool = False
     hooked: bool = False
@@ -102,12 +103,17 @@ class _Request(Protocol):
     def run_id(self) -> str: ...
     @property
     def call_id(self) -> CallId: ...
+    @property
+    def thread_id(self) -> str: ...
 
 
 def request_digest(request: _Request) -> str:
     """Return the digest that tells a repeated request from another one under the same id."""
     who = (request.tool, request.agent_id, request.run_id, request.call_id)
-    return digest(*(part.encode() for part in who), canonical(request.arguments))
+    known = [*(part.encode() for part in who), canonical(request.arguments)]
+    if request.thread_id and not request.run_id:
+        known.append(request.thread_id.encode())
+    return digest(*known)
 
 
 def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
@@ -122,6 +128,7 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 agent_id=event.agent_id,
                 run_id=event.run_id,
                 call_id=event.call_id,
+                thread_id=_thread_that_hears(event),
                 mode=event.mode,
                 inline=event.inline,
                 hooked=event.hooked,
@@ -205,8 +212,9 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
 def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -> TaskState:
     """The task is over: its run is to be told, if one has asked for it and has not heard yet."""
     mail = state.mail
-    if state.run_id and not mail.sent:
-        mail = post(mail, Letter(to=StreamId(f"run-{state.run_id}"), subject=OUTCOME))
+    to = f"run-{state.run_id}" if state.run_id else f"thread-{state.thread_id}"
+    if (state.run_id or state.thread_id) and not mail.sent:
+        mail = post(mail, Letter(to=StreamId(to), subject=OUTCOME))
     ends = state.ends + 1
     return replace(
         state,
@@ -220,3 +228,7 @@ def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -
         hooks={**state.hooks, ends: 1} if state.hooked else {},
         mail=mail,
     )
+
+
+def _thread_that_hears(event: TaskQueued) -> str:
+    return "" if event.run_id or event.on_complete == "ignore" else event.thread_id

@@ -38,6 +38,7 @@ def task_of(draw: st.DrawFn, step: int, index: int) -> BackgroundCall:
         task_id=f"r:{step}.{index}",
         mode=draw(st.sampled_from(["deferred", "deferred", "awaited"])),
         detached=draw(st.booleans()),
+        on_complete=draw(st.sampled_from(["append", "wake", "ignore"])),
     )
 
 
