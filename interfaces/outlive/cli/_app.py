@@ -16,6 +16,7 @@ from outlive.cli._exit import INTERRUPTED, code_of, complain
 from outlive.cli._options import Cursor, Data, Json, RunId, Since, Until
 from outlive.cli._people_app import add_to
 from outlive.cli._tasks_app import tasks
+from outlive.cli._threads_app import threads
 from outlive.events import OutliveError
 
 app: Final = App(
@@ -23,7 +24,7 @@ app: Final = App(
     help="Durable, event-sourced agents that survive SIGKILL.",
     help_epilogue=(
         "Exit codes: 0 fine, 1 a check, run or task failed, 2 wrong usage, "
-        "3 the log cannot be opened, 4 there is no such run, task, agent or question."
+        "3 the log cannot be opened, 4 there is no such run, task, thread, agent or question."
     ),
     version=version("outlive"),
     result_action="return_value",
@@ -34,6 +35,7 @@ runs: Final = App(
 )
 app.command(runs)
 app.command(tasks)
+app.command(threads)
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
     help="Install completion for the shell that is in use, and exit."
 )

@@ -9,6 +9,7 @@ from rich.text import Text
 from outlive.cli._json import plain, utc
 from outlive.cli._render_parts import failure, progress, said, short
 from outlive.cli._render_tasks import RESOLVED, UNKNOWN, task_says
+from outlive.cli._render_threads import thread_says
 from outlive.cli._text import counted, duration, printable
 from outlive.events import (
     ApprovalDenied,
@@ -186,8 +187,10 @@ def _of_people(event: Event) -> str:
         case RunCancelled():
             return said("cancelled", event.by, event.reason)
         case _:
-            of_task = task_says(event)
-            return short(plain(event)) if of_task is None else of_task
+            told = task_says(event)
+            if told is None:
+                told = thread_says(event)
+            return short(plain(event)) if told is None else told
 
 
 def _answer(event: ModelCallCompleted) -> str:
