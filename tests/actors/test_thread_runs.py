@@ -14,6 +14,7 @@ from outlive.actors import (
     History,
     ModelRequest,
     Run,
+    RunContext,
     Runtime,
     ScriptedModel,
     SyncRuntime,
@@ -96,6 +97,43 @@ def test_runs_on_a_thread_come_one_after_the_other_in_order() -> None:
     said = machine.run(three, echo(heard))
     assert said == ["one", "answer 1", "two", "answer 2", "three", "answer 3"]
     assert machine.log.open_entry(thread_stream("t")) is None
+
+
+def test_runs_are_listed_by_their_thread_and_whose_it_is() -> None:
+    async def several(rt: Runtime) -> None:
+        for thread, resource in (("t", "u"), ("s", "u"), ("r", "v")):
+            for number in range(2):
+                said = f"{thread}{number}"
+                await (await ask(rt, said, thread_id=thread, resource_id=resource)).result()
+        await rt.run("a", "alone")
+        of_one = await rt.runs.list(thread_id="s")
+        assert [run.run_id for run in of_one.runs] == ["s1", "s0"]
+        assert {(run.thread_id, run.resource_id) for run in of_one.runs} == {("s", "u")}
+        theirs = await rt.runs.list(resource_id="u", status="completed", limit=3)
+        assert [run.run_id for run in theirs.runs] == ["s1", "s0", "t1"]
+        rest = await rt.runs.list(
+            resource_id="u", status="completed", limit=3, cursor=theirs.cursor
+        )
+        assert [run.run_id for run in rest.runs] == ["t0"]
+        assert (await rt.runs.list()).runs[0].thread_id is None
+
+    Machine().run(several, echo([]))
+
+
+def test_instructions_and_conditions_to_stop_see_the_thread() -> None:
+    seen: list[tuple[str | None, str | None, int]] = []
+
+    def look(context: RunContext) -> str:
+        seen.append((context.thread_id, context.resource_id, len(context.messages)))
+        return ""
+
+    async def two(rt: Runtime) -> None:
+        for said in ("one", "two"):
+            await (await ask(rt, said)).result()
+            await said_on(rt)
+
+    Machine().run(two, echo([], instructions=look))
+    assert seen == [("t", "u", 1), ("t", "u", 3)]
 
 
 def test_runs_on_different_threads_do_not_wait_for_each_other() -> None:

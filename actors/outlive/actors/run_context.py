@@ -34,6 +34,10 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_context: dict[str, Value]
     deps: Any
     """What was given to `Runtime(deps=...)`."""
+    thread_id: str | None = None
+    """The thread that the run works on; `messages` begin with what it sees of that."""
+    resource_id: str | None = None
+    """To whom that thread belongs."""
 
 
 async def ask(function: Callable[..., Any], context: RunContext) -> Any:  # noqa: ANN401  # a user's

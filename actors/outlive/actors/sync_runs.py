@@ -40,6 +40,8 @@ class SyncRunsQuery:
         *,
         status: str | None = None,
         agent_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 50,
@@ -50,6 +52,8 @@ class SyncRunsQuery:
             self._query.list(
                 status=status,
                 agent_id=agent_id,
+                thread_id=thread_id,
+                resource_id=resource_id,
                 since=since,
                 until=until,
                 limit=limit,

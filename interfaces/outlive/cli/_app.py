@@ -102,6 +102,10 @@ def list_(
         ),
     ] = None,
     agent: Annotated[str | None, Parameter(help="Only runs of the agent with this id.")] = None,
+    thread: Annotated[str | None, Parameter(help="Only runs on this thread.")] = None,
+    resource: Annotated[
+        str | None, Parameter(help="Only runs on threads of this resource.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, Parameter(help="So many runs at most, 1 to 1,000.")] = 20,
@@ -119,6 +123,8 @@ def list_(
         data,
         status=status,
         agent_id=agent,
+        thread_id=thread,
+        resource_id=resource,
         since=since,
         until=until,
         limit=limit,

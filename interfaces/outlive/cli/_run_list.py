@@ -25,6 +25,8 @@ def list_runs(
     *,
     status: str | None,
     agent_id: str | None,
+    thread_id: str | None,
+    resource_id: str | None,
     since: str | None,
     until: str | None,
     limit: int,
@@ -39,6 +41,8 @@ def list_runs(
         return RunsQuery(log, views).list(
             status=status,
             agent_id=agent_id,
+            thread_id=thread_id,
+            resource_id=resource_id,
             since=bounds[0],
             until=bounds[1],
             limit=limit,

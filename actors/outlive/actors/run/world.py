@@ -216,6 +216,7 @@ class RunWorld:
         home.conclude(outcome)
 
     def _context(self, notes: Notes, messages: Sequence[Message]) -> RunContext:
+        place = notes.thread
         return RunContext(
             run_id=self._run_id,
             agent_id=notes.agent_id,
@@ -225,6 +226,8 @@ class RunWorld:
             metadata=notes.metadata,
             request_context=notes.request_context,
             deps=self._all.deps,
+            thread_id=None if place is None else place.thread_id,
+            resource_id=None if place is None else place.resource_id,
         )
 
     async def _check_stop(self, effect: CheckStop, home: Address, notes: Notes) -> None:

@@ -30,7 +30,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     started (a child run is one of a tool call), `recoveries` how often a process took the run up.
     `usage` includes that of child runs that are over. `version` and `position` are those of the
     last event that was counted, and `updated_at` its time: pieces of answers and progress do not
-    count. `parent_id` is the run that a child run works for. Times are in UTC.
+    count. `parent_id` is the run that a child run works for, and `thread_id` the thread that a run
+    works on, which is `resource_id`'s. Times are in UTC.
     """
 
     run_id: RunId
@@ -50,6 +51,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     position: Position
     parent_id: RunId | None = None
+    thread_id: str | None = None
+    resource_id: str | None = None
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,8 @@ def run_info(run_id: str, row: RunRow, entry: OpenEntry | None) -> RunInfo:
         version=Version(row.version),
         position=Position(row.position),
         parent_id=RunId(row.parent_id) if row.parent_id else None,
+        thread_id=row.thread_id or None,
+        resource_id=row.resource_id or None,
     )
 
 

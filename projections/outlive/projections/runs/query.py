@@ -74,6 +74,8 @@ class RunsQuery:
         *,
         status: str | None = None,
         agent_id: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 50,
@@ -88,7 +90,8 @@ class RunsQuery:
         Args:
             status: only runs that are `running`, `waiting`, `suspended`, `blocked`, `quarantined`,
                 `completed`, `failed` or `cancelled`.
-            agent_id: only runs of this agent.
+            agent_id, thread_id, resource_id: only runs of this agent, or on this thread, or on
+                threads of this resource.
             since: only runs that started then or later. Times have a time zone.
             until: only runs that started before then.
             limit: 1 to 1,000 runs.
@@ -97,13 +100,13 @@ class RunsQuery:
         Raises:
             ValueError: an unknown status, a time without a zone, a limit that is none.
             TypeError: a time that is none.
-            InvalidId: `agent_id` is no text.
+            InvalidId: an id that is no text, or empty.
             InvalidCursor: no page of this log has handed out this cursor.
             ViewBehind, ViewFailed: the view cannot tell now.
         """
         runs, cursor = await self._runs.list(
             status=status,
-            fields={"agent_id": agent_id},
+            fields={"agent_id": agent_id, "thread_id": thread_id, "resource_id": resource_id},
             since=since,
             until=until,
             order="newest",

@@ -50,11 +50,15 @@ class RunRow(ListedRow, kw_only=True, array_like=True, gc=False):
     input_tokens: int = 0
     output_tokens: int = 0
     parent_id: str = ""
+    thread_id: str = ""
+    resource_id: str = ""
 
 
 LISTS: Final = Lists(
     "run",
     RunRow,
+    ("thread_id",),
+    ("resource_id",),
     ("agent_id", "status"),
     ("agent_id",),
     ("status",),
@@ -67,7 +71,7 @@ class RunsView:
     """The `Projection` of runs."""
 
     name = "runs"
-    version = 3
+    version = 4
     events: frozenset[type[Event]] = frozenset(
         {
             RunStarted,
@@ -107,6 +111,8 @@ def _begin(record: Record) -> RunRow | None:
         input=begun.input[:INPUT_CHARS],
         metadata=begun.metadata,
         parent_id="" if begun.parent is None else begun.parent.run_id,
+        thread_id="" if begun.thread is None else begun.thread.thread_id,
+        resource_id="" if begun.thread is None else begun.thread.resource_id,
     )
 
 
