@@ -107,6 +107,18 @@ def test_once_the_task_is_there_the_model_is_told_so_and_goes_on() -> None:
     after.when(taken()).then()
 
 
+def test_a_run_waits_too_if_its_next_call_waits_for_the_turn_of_that_task() -> None:
+    one_at_a_time = replace(START, tool_concurrency=1)
+    calls = (planned(0, awaited=True), PlannedCall(name="look", arguments={}))
+    answer = CompleteModelCall(step=0, attempt=1, tool_calls=calls)
+    after = given().when(one_at_a_time, answer, taken()).after
+    assert tags(after.events[-2:]) == ["task-requested", "message-delivered"]
+    row = open_entry(after.state)
+    assert row is not None
+    assert (row.status, row.owes) == ("waiting", False)
+    assert tags(after.when(result()).after.events[-1:]) == ["tool-call-started"]
+
+
 @pytest.mark.parametrize(
     ("call", "queued"),
     [(planned(0, awaited=True), True), (planned(0), False)],

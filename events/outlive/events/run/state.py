@@ -182,8 +182,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         for call in self.calls.values():
             if call.status in FOR_MESSAGES:
                 others = True
-            elif call.status not in FOR_A_PERSON:
-                return self.rests
+            elif call.status not in FOR_A_PERSON and call.status != "waiting":
+                return self.rests  # One that waits for its turn waits for those.
         return self.rests or (others and self.status == "running")
 
     @property
