@@ -158,11 +158,14 @@ def test_agents_and_crashes_shrink_to_what_is_plain() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["in_thread", "sink", "seconds", "steps", "progress", "failures", "hangs", "timeout"],
+    [
+        *("in_thread", "sink", "seconds", "steps", "progress", "failures", "hangs", "timeout"),
+        *("asks", "background"),
+    ],
 )
 def test_tools_of_every_kind_come_up(field: str) -> None:
     plan = find(
-        agents(),
+        agents(people=True, background=True),
         lambda plan: any(getattr(tool, field) for tool in plan.tools),
         settings=found_first,
     )

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from outlive.actors import (
     Agent,
+    Background,
+    ModelRequest,
     Retry,
     ScriptedModel,
     SyncToolContext,
@@ -20,6 +22,7 @@ from outlive.actors import (
     ToolContext,
     Turn,
 )
+from outlive.actors.background import Mode
 from outlive.actors.retry import NO_RETRY
 from outlive.projections import RunResult, ToolMessage
 from outlive.testing._drawn.values import durations
@@ -29,12 +32,13 @@ from outlive.testing._world import World
 End: TypeAlias = Literal["answers", "fails", "is cut off"]
 
 _FOR_EVER: Final = 10 * 3_600.0  # longer than any time that a tool is given
+_AGES: Final = 10 * 365 * 86_400.0  # so long that a disk will have come back
 _ODD_CALLS: Final = (ToolCall("missing"), ToolCall("tool_0", {"n": "none"}), ToolCall("tool_0"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTool:
-    """What a tool does: it fails at first, works in steps, takes its time, has its effect.
+    """What a tool does: it fails at first, works in steps, asks, takes its time, has its effect.
 
     Each step records the effect `"NAME step"` in the `World`, its end the effect `NAME`.
     """
@@ -50,6 +54,8 @@ class PlannedTool:
     hangs: bool = False  # it has its effect, and then does not come back within its timeout
     timeout: float | None = None
     retry: Retry = NO_RETRY
+    asks: int = 0  # people, for a number, so often
+    background: Background | None = None
 
     def tool(self, world: World) -> Tool[..., Any]:
         """Return the tool itself, whose effects are on `world`."""
@@ -71,6 +77,8 @@ class PlannedTool:
                 found.append(await ctx.step(key, take_step, ctx.key_for(key), n + number))
                 if self.progress:
                     await ctx.progress(done=number, total=self.steps)
+            for number in range(self.asks):
+                found.append(await ctx.suspend(f"question {number}", answer_type=int))
             if self.seconds:
                 await asyncio.sleep(self.seconds)
             act(self.name, ctx.idempotency_key, n)
@@ -86,6 +94,8 @@ class PlannedTool:
                 found.append(ctx.step(key, take_step, ctx.key_for(key), n + number))
                 if self.progress:
                     ctx.progress(done=number, total=self.steps)
+            for number in range(self.asks):
+                found.append(ctx.suspend(f"question {number}", answer_type=int))
             if self.seconds:
                 world.sleep(self.seconds)
             act(self.name, ctx.idempotency_key, n)
@@ -101,6 +111,7 @@ class PlannedTool:
             timeout=self.timeout,
             retry=self.retry,
             in_doubt=self.in_doubt,
+            background=self.background or False,
         )
 
 
@@ -127,12 +138,16 @@ class PlannedAgent:
         return [
             Agent(
                 self.id,
-                model=ScriptedModel([*self.turns, self._last]),
+                model=ScriptedModel(self._turn),
                 tools=[planned.tool(world) for planned in self.tools],
                 max_steps=self.max_steps,
                 tool_concurrency=self.tool_concurrency,
             )
         ]
+
+    def _turn(self, request: ModelRequest) -> Turn:
+        """The last one also whenever a task tells how it has ended."""
+        return self.turns[request.step] if request.step < len(self.turns) else self._last
 
     @property
     def _last(self) -> Turn:
@@ -188,10 +203,17 @@ def _without(result: RunResult, calls: set[Any]) -> RunResult:
 
 
 @st.composite
-def _tools(draw: st.DrawFn, name: str, at_most_once: bool) -> PlannedTool:
+def _tools(
+    draw: st.DrawFn, name: str, *, at_most_once: bool, people: bool, background: bool
+) -> PlannedTool:
     hangs = draw(st.sampled_from([False, False, False, True]))
-    # A tool that waits for the disk in its steps has no timeout: a slow disk is no other result.
+    # A tool that waits for the disk, as in its steps, has no timeout: a slow disk is no other
+    # result.
     steps = 0 if hangs else draw(st.integers(0, 3))
+    asks = 0 if hangs or not people else draw(st.sampled_from([0, 0, 1, 2]))
+    timeout = (
+        3_600.0 if hangs else None if steps or asks else draw(st.sampled_from([None, 3_600.0]))
+    )
     retries = draw(st.integers(0, 2))
     delays = durations(max_seconds=3_600)
     return PlannedTool(
@@ -204,8 +226,24 @@ def _tools(draw: st.DrawFn, name: str, at_most_once: bool) -> PlannedTool:
         progress=steps > 0 and draw(st.booleans()),
         failures=draw(st.sampled_from([0, 0, *range(1, retries + 1), None])),
         hangs=hangs,
-        timeout=3_600.0 if hangs else None if steps else draw(st.sampled_from([None, 3_600.0])),
+        timeout=timeout,
         retry=Retry(retries, delay=draw(delays), max_delay=3_600.0) if retries else NO_RETRY,
+        asks=asks,
+        background=draw(_backgrounds(timeout)) if background else None,
+    )
+
+
+@st.composite
+def _backgrounds(draw: st.DrawFn, timeout: float | None) -> Background | None:
+    modes: list[Mode | None] = [None, "deferred", "deferred", "awaited"]
+    mode = draw(st.sampled_from(modes))
+    if mode is None:
+        return None
+    return Background(
+        mode=mode,
+        timeout=_AGES if timeout is None else None,
+        priority=draw(st.integers(0, 1)),
+        detached=draw(st.booleans()),
     )
 
 
@@ -218,6 +256,8 @@ def agents(
     max_calls: int = 3,
     max_tools: int = 3,
     at_most_once: bool = True,
+    people: bool = False,
+    background: bool = False,
 ) -> PlannedAgent:
     """Draw agents: a script for the model, and tools of all kinds.
 
@@ -232,6 +272,9 @@ def agents(
         max_calls: tool calls of one answer.
         max_tools: how many tools there are.
         at_most_once: also tools that must not be repeated (`in_doubt="fail"`).
+        people: also tools that ask people, for numbers. Their runs wait until somebody answers.
+        background: also tools that are called in the background, deferred or awaited. At which
+            step a result arrives is left to chance.
     """
     names = [f"tool_{number}" for number in range(draw(st.integers(0, max_tools)))]
     wishes = [ToolCall(name, {"n": n}) for n in (1, 2) for name in names]
@@ -247,7 +290,10 @@ def agents(
         id=id,
         turns=tuple(draw(st.lists(turns, max_size=max_turns))),
         end=draw(st.sampled_from(["answers", "answers", "answers", "fails", "is cut off"])),
-        tools=tuple(draw(_tools(name, at_most_once)) for name in names),
+        tools=tuple(
+            draw(_tools(name, at_most_once=at_most_once, people=people, background=background))
+            for name in names
+        ),
         max_steps=draw(st.sampled_from([20, 1, 2])),
         tool_concurrency=draw(st.sampled_from([10, 1, 2])),
     )
