@@ -409,7 +409,9 @@ def test_the_first_error_ends_it_and_is_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_is_a_command(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "outlive.testing.kills", "tests.testing.killed_agents:make"]
-    words += ["--kills", "3", "--processes", "1", "--seed", "5", "--folder", str(tmp_path / "kept")]
+    # Seldom enough for a busy machine, on which a process takes its time to come up.
+    words += ["--kills", "3", "--every", "1.5"]
+    words += ["--processes", "1", "--seed", "5", "--folder", str(tmp_path / "kept")]
     root = Path(__file__).parents[2]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
