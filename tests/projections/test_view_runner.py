@@ -14,6 +14,7 @@ import pytest
 from outlive.events import (
     Event,
     EventLog,
+    Fenced,
     InvalidDefinition,
     LmdbLog,
     LogClosed,
@@ -281,6 +282,21 @@ def test_a_name_that_is_no_folders_is_refused(name: str) -> None:
     projection.name = name
     with pytest.raises(InvalidDefinition):
         ViewRunner(MemoryLog(), [projection], folder=None)
+
+
+def test_who_asks_a_process_that_owns_the_log_no_more_is_told_so(
+    opened: Callable[[], EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened()
+    start_run(log, "r1")
+
+    def read(**options: Any) -> list[Record]:
+        raise Fenced(1, 2)
+
+    monkeypatch.setattr(log, "read_all", read)
+    with pytest.raises(Fenced):
+        running(log, lambda views: views.read("runs", dump))
+    log.close()
 
 
 def test_two_projections_of_one_name_are_refused() -> None:

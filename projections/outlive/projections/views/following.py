@@ -17,6 +17,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import structlog
 
 from outlive.events import (
+    Fenced,
     LogClosed,
     LogFailed,
     LogReader,
@@ -100,6 +101,7 @@ class FollowedView:
         Raises:
             ViewFailed: it stands still.
             LogClosed: it, or the log, was closed.
+            Fenced: another process owns the log.
         """
         while True:
             if self._trouble is not None:
@@ -152,6 +154,10 @@ class FollowedView:
             except LogClosed as error:
                 self._stand_still(error)
                 await self._end()
+                return
+            except Fenced as error:  # Another process keeps the views now: it is to be asked.
+                self._stand_still(error)
+                await self._let_go(clean=True)
                 return
             except Exception as error:  # noqa: BLE001  # the projection's own, or the log's
                 self._fail(error)
