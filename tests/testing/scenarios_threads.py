@@ -117,7 +117,7 @@ def in_time_or_too_late(calm: Outcome, crashed: Outcome) -> None:
 async def told_meanwhile(client: Client) -> list[str]:
     """Signals that come while a run works, just before it ends, and after it."""
     await _ask(client, "one")
-    for number in range(4):
+    for number in range(3):
         await client.signal(f"s{number}", thread_id=THREAD, idempotency_key=str(number))
         await client.sleep(0.3)
     await client.signal("other", thread_id=THREAD, agent="other", idempotency_key="other")
