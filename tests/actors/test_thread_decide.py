@@ -335,6 +335,40 @@ def test_a_message_of_another_entity_is_taken_once() -> None:
     assert heard.when(signal(signal_id="other", message=message)).decided == ()
 
 
+# -- what a suspended run is told again and again --
+
+
+def again(**changes: Any) -> SendSignal:
+    fields: dict[str, Any] = {"suspended": True, "source": "hb_1", **changes}
+    return signal(signal_id="s2", run_id="w2", **fields)
+
+
+SUSPENDED: Final = ACTIVE.when(signal(suspended=True, source="hb_1")).after
+
+
+def test_a_suspended_run_is_told_once_what_a_source_says_again_and_again() -> None:
+    on_its_way = SUSPENDED.when(again()).after
+    assert (on_its_way.state.answers["s2"].action, on_its_way.state.mail) == (
+        "queued",
+        SUSPENDED.state.mail,
+    )
+    heard = SUSPENDED.when(Acknowledge(sequence=1), Acknowledge(sequence=2)).after
+    unread = heard.when(again(unread=("s",))).decided
+    assert [getattr(event, "coalesced_into", None) for event in unread] == ["s"]
+    last = heard.when(again(unread=("s",)), signal(signal_id="s3", run_id="w3")).decided
+    assert tags(last) == ["signal-received"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"unread": ()}, {"source": "hb_2", "unread": ("s",)}, {"suspended": False, "unread": ("s",)}],
+)
+def test_what_was_read_or_is_of_another_source_is_told_again(changes: dict[str, Any]) -> None:
+    heard = SUSPENDED.when(Acknowledge(sequence=1), Acknowledge(sequence=2)).after
+    told_again = heard.when(again(**changes)).after
+    assert [one.subject for one in told_again.state.mail.outbox.values()] == ["tell"]
+
+
 # -- what was told to a run that was over --
 
 

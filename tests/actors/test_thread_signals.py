@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from outlive.events import (
     RunSignalled,
     SignalExists,
     ThreadNotFound,
+    run_stream,
 )
 from tests.actors.test_thread_runs import Heard, ask, echo, said_on
 from tests.support.machine import Machine
@@ -184,6 +186,9 @@ def test_a_suspended_run_reads_a_signal_when_it_goes_on() -> None:
         assert (await run.result()).status == "suspended"
         accepted = await tell(rt)
         assert (await rt.signal("and this", run_id="one")).action == "queued"
+        row = rt.log.open_entry(run_stream("one"))
+        assert row is not None
+        assert len(json.loads(row.summary["unread"])) == 2
         await rt.resume("one", "this one")
         assert (await run.result()).status == "completed"
         return accepted

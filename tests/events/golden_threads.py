@@ -138,6 +138,11 @@ HISTORIES: dict[str, list[ThreadCommand]] = {
         RefuseBegin(sequence=1, run_id="r1", now_ns=START_NS),
     ],
     "woken": [signal(1, agent_id="talker"), signal(2, if_active=IfActive("persist"))],
+    "coalesced": [
+        ask("r1"),
+        signal(1, suspended=True, source="hb_1"),
+        signal(2, suspended=True, source="hb_1"),
+    ],
     "kept": [signal(1, if_idle=IfIdle("persist")), signal(2, if_idle=IfIdle("discard"))],
     "forked": [
         CreateThread(

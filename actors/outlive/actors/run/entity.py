@@ -7,6 +7,7 @@ from typing import Final, cast
 from outlive.actors.mail import deliveries
 from outlive.actors.run.commands import CallModel, CallTool, CheckStop, Effect, RunCommand
 from outlive.actors.run.decide import decide
+from outlive.actors.run.signals import unread_of
 from outlive.events import Event, OpenEntry, RunEvent, RunState
 from outlive.events.run import evolve
 from outlive.events.run.state import FOR_A_PERSON
@@ -49,6 +50,8 @@ def open_entry(state: RunState) -> OpenEntry | None:
     summary = {"agent_id": state.agent_id}
     if people:
         summary["waiting_for"] = str(people)
+    if state.unread:
+        summary["unread"] = unread_of(state)
     return OpenEntry(
         kind="run",
         status="waiting" if (state.calls or state.rests) and state.waiting else state.status,

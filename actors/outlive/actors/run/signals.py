@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from outlive.actors.run.commands import TellRun
 from outlive.actors.run.going_on import Events
 from outlive.actors.run.next_step import next_step
@@ -33,3 +35,8 @@ def tell(state: RunState, command: TellRun) -> Events:
     if not state.rests:
         return (signalled,)
     return (signalled, *next_step(evolve(state, signalled)))
+
+
+def unread_of(state: RunState) -> str:
+    """Return the ids of the signals that no model call has seen yet, as a row tells them."""
+    return msgspec.json.encode(state.signals[-state.unread :]).decode()

@@ -13,6 +13,7 @@ from outlive.actors.thread.commands import (
     SendSignal,
     ThreadCommand,
 )
+from outlive.actors.thread.moment import NOTHING_SPECIAL, Moment
 from outlive.actors.thread.submitted import (
     AppendRequest,
     AskRunRequest,
@@ -30,7 +31,7 @@ def thread_command(
     request: ThreadRequest,
     *,
     now_ns: int,
-    suspended: bool = False,
+    moment: Moment = NOTHING_SPECIAL,
     copied: tuple[Message, ...] = (),
 ) -> ThreadCommand:
     """Return the command that carries out a request.
@@ -39,7 +40,7 @@ def thread_command(
         thread_id: the thread.
         request: what is asked of it.
         now_ns: when.
-        suspended: the run that is active on it waits for a person.
+        moment: what the run does that is active on it.
         copied: the messages of the thread that it is forked from.
     """
     match request:
@@ -77,7 +78,8 @@ def thread_command(
                 run_id=request.run_id,
                 agent_id=request.agent_id,
                 after=request.after,
-                suspended=suspended,
+                suspended=moment.suspended,
+                unread=moment.unread,
                 expires_at_ns=request.expires_at_ns,
                 now_ns=now_ns,
             )

@@ -64,6 +64,9 @@ class SendSignal(Command, kw_only=True, frozen=True, gc=False):
         agent_id: who is to read it; empty: who is active, or has answered last.
         after: it is not told to the active run, but waits its turn.
         suspended: the active run waits for a person.
+        source: what says the like again and again: while the active run waits for a person, it
+            is told the first of them only.
+        unread: the signals that it has not read yet, if it waits for a person.
         message: by which another entity says it.
     """
 
@@ -77,6 +80,8 @@ class SendSignal(Command, kw_only=True, frozen=True, gc=False):
     agent_id: str = ""
     after: bool = False
     suspended: bool = False
+    source: str = ""
+    unread: tuple[str, ...] = ()
     expires_at_ns: int | None = None
     now_ns: int
     message: MessageId | None = None

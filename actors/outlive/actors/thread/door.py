@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 
 from outlive.actors.event_sourced import EventSourcedActor
-from outlive.actors.kind import SUSPENDED
 from outlive.actors.run.carrying_out import start_command
 from outlive.actors.run.commands import StartRun
 from outlive.actors.run.kind import Runs
@@ -16,6 +15,7 @@ from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.carrying_out import thread_command
 from outlive.actors.thread.commands import ThreadCommand
 from outlive.actors.thread.kind import Threads
+from outlive.actors.thread.moment import NOTHING_SPECIAL, moment_of
 from outlive.actors.thread.submitted import (
     AskRunRequest,
     CreateThreadRequest,
@@ -96,15 +96,16 @@ class ThreadDoor:
         return self._threads.resident(stream) is not None or self._log.version(stream) > 0
 
     def _command(self, thread_id: str, request: ThreadRequest, state: ThreadState) -> ThreadCommand:
-        suspended, copied = False, tuple[Message, ...]()
+        moment, copied = NOTHING_SPECIAL, tuple[Message, ...]()
         if isinstance(request, SignalRequest):
             self._check_agent(request, state)
-            suspended = self._is_suspended(state)
+            if state.active is not None:
+                moment = moment_of(self._log, state.active.run_id)
         elif isinstance(request, CreateThreadRequest):
             fork = request.forked_from
             copied = () if fork is None or state.exists else self._messages_until(fork)
         return thread_command(
-            thread_id, request, now_ns=self._clock.now_ns(), suspended=suspended, copied=copied
+            thread_id, request, now_ns=self._clock.now_ns(), moment=moment, copied=copied
         )
 
     def _check_agent(self, request: SignalRequest, state: ThreadState) -> None:
@@ -113,13 +114,6 @@ class ThreadDoor:
             agent_id = state.agent_id or state.last_agent_id
         if agent_id and agent_id not in self._agents:
             raise AgentNotFound(agent_id, tuple(self._agents))
-
-    def _is_suspended(self, state: ThreadState) -> bool:
-        """Whether the active run waits for a person, as far as is durable."""
-        if state.active is None:
-            return False
-        entry = self._log.open_entry(run_stream(state.active.run_id))
-        return entry is not None and entry.status == SUSPENDED
 
     def _messages_until(self, fork: ForkPoint) -> tuple[Message, ...]:
         head = self._log.version(thread_stream(fork.thread_id))

@@ -18,6 +18,7 @@ from outlive.events import (
 )
 from outlive.events.mail import is_repeat
 from outlive.events.messages import UserMessage
+from outlive.events.run.thread import TELL
 from outlive.events.signals import Signal
 from outlive.events.thread.state import signal_digest
 from outlive.events.values import Value
@@ -52,12 +53,27 @@ def _on_active(state: ThreadState, command: SendSignal) -> Events:
         case "deliver":
             if agent_id != active.agent_id:
                 return (_received(command, "queued", agent_id),)
+            earlier = _unread_of_its_source(state, command)
+            if earlier:
+                return (_received(command, "queued", agent_id, coalesced_into=earlier),)
             action: SignalAction = "queued" if command.suspended else "delivered"
             return (_received(command, action, agent_id, delivered_to=active.run_id),)
         case "persist":
             return _persisted(command, command.if_active.attributes)
         case "discard":
             return (_received(command, "discarded"),)
+
+
+def _unread_of_its_source(state: ThreadState, command: SendSignal) -> str:
+    """Return the id of a signal like this that a run which waits for a person has not read."""
+    last = state.told.get(command.source) if command.source and command.suspended else None
+    if last is None:
+        return ""
+    on_its_way = any(
+        letter.subject == TELL and letter.about == str(last.version)
+        for letter in state.mail.outbox.values()
+    )
+    return last.signal_id if on_its_way or last.signal_id in command.unread else ""
 
 
 def _on_idle(state: ThreadState, command: SendSignal, begun: Events) -> Events:
@@ -80,7 +96,12 @@ def _persisted(command: SendSignal, attributes: dict[str, Value]) -> Events:
 
 
 def _received(
-    command: SendSignal, action: SignalAction, agent_id: str = "", *, delivered_to: str = ""
+    command: SendSignal,
+    action: SignalAction,
+    agent_id: str = "",
+    *,
+    delivered_to: str = "",
+    coalesced_into: str = "",
 ) -> SignalReceived:
     return SignalReceived(
         signal_id=command.signal_id,
@@ -92,6 +113,8 @@ def _received(
         agent_id=agent_id,
         delivered_to=delivered_to,
         expires_at_ns=command.expires_at_ns,
+        source=command.source,
+        coalesced_into=coalesced_into,
         message=command.message,
     )
 

@@ -80,7 +80,8 @@ class SignalReceived(Event, tag="signal-received", frozen=True, kw_only=True):
     """Something was signalled, and this is what becomes of it.
 
     `run_id` is the run that it begins, at once or later; or would, if the run that it was
-    delivered to is over before it hears of it.
+    delivered to is over before it hears of it. With `coalesced_into` the active run waits for a
+    person and has not read an earlier one from the same `source`: one of them is enough.
     """
 
     signal_id: str
@@ -92,6 +93,8 @@ class SignalReceived(Event, tag="signal-received", frozen=True, kw_only=True):
     agent_id: str = ""  # who is to read it
     delivered_to: str = ""
     expires_at_ns: int | None = None  # it is dropped if nobody has taken it up by then
+    source: str = ""  # what says the like again and again
+    coalesced_into: str = ""  # the id of that signal
     message: MessageId | None = None
 
 

@@ -61,6 +61,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: str = ""
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The last signal of a source. `version` is that of the event that holds it."""
+
+    signal_id: str
+    version: int
+
+
 class ThreadState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A thread between two events."""
 
@@ -73,6 +80,7 @@ class ThreadState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     messages: int = 0
     active: ActiveRun | None = None
     queue: tuple[Waiting, ...] = ()  # in the order in which they begin
+    told: dict[str, Told] = {}  # by source
     answers: dict[str, Answer] = {}  # by signal, or `asked_key`
     mail: Mail = NO_MAIL
 
@@ -201,11 +209,18 @@ def _answered(state: ThreadState, key: str, answer: Answer) -> ThreadState:
 
 def _received(state: ThreadState, event: SignalReceived) -> ThreadState:
     run_id = event.delivered_to
-    if event.action == "woken" or (event.action == "queued" and not run_id):
+    if event.coalesced_into and state.active is not None:
+        run_id = state.active.run_id
+    elif event.action == "woken" or (event.action == "queued" and not run_id):
         run_id = event.run_id
     answer = Answer(action=event.action, run_id=run_id, digest=signal_digest(event))
     state = _answered(state, event.signal_id, answer)
     state = replace(state, mail=hear(state.mail, event.message))
+    if event.coalesced_into:
+        return state
+    if event.source:
+        last = Told(signal_id=event.signal_id, version=state.version)
+        state = replace(state, told={**state.told, event.source: last})
     if event.delivered_to:
         return _tell(state, event.delivered_to, state.version)
     if event.action not in ("queued", "woken"):
