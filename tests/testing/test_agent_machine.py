@@ -6,13 +6,23 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from outlive.actors import Agent, EchoModel, ScriptedModel, ToolCall, ToolContext, Turn, tool
+from outlive.actors import (
+    Agent,
+    EchoModel,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    UntilIdle,
+    tool,
+)
 from outlive.actors.run import entity
 from outlive.actors.run.commands import (
     AnswerSuspension,
@@ -21,16 +31,20 @@ from outlive.actors.run.commands import (
     RunCommand,
 )
 from outlive.actors.run.decide import decide
-from outlive.events import NotSuspended, RunEvent, RunState
+from outlive.actors.task import entity as task_entity
+from outlive.actors.task.commands import ResumeTask, RetryTask, TaskCommand
+from outlive.actors.task.decide import decide as decide_task
+from outlive.events import NotSuspended, RunEvent, RunState, TaskEvent, TaskState
 from outlive.projections import Pending, RunResult
 from outlive.testing import AgentMachine, World
 from outlive.testing.strategies import agents
 from tests.testing.scenarios import CASES, in_doubt_fails
 from tests.testing.scenarios_children import nested, publisher, two_children_and_a_tool
 from tests.testing.scenarios_people import PEOPLE, wiping
-from tests.testing.scenarios_tasks import reader
+from tests.testing.scenarios_tasks import crawl, enter, read, reader
 
 Make = Callable[[World], Sequence[Agent]]
+Errand = tuple[str, str, dict[str, Any]]
 
 SAFE = sorted({case.agents for case in CASES if not case.at_most_once}, key=lambda a: a.__name__)
 ASKING = sorted({publisher, *(case.agents for case in PEOPLE)}, key=lambda a: a.__name__)
@@ -76,6 +90,34 @@ class Scenarios(AgentMachine):
 class AnyAgents(AgentMachine):
     agents = agents(at_most_once=False)
     starts = st.tuples(st.just("agent"), st.sampled_from(["do it", "or not"]))
+
+
+class WithTasks(AgentMachine):
+    """Agents of all kinds, whose tools are called in the background and ask people."""
+
+    agents = agents(at_most_once=False, people=True, background=True)
+    starts = st.tuples(
+        st.just("agent"),
+        st.just("do it"),
+        st.sampled_from([True, UntilIdle(react="all"), UntilIdle(max_wait=60), False]),
+    )
+
+
+def clerks(world: World) -> Sequence[Agent]:
+    return [Agent("clerk", model=EchoModel(), tools=[crawl, read, enter])]
+
+
+CRAWL: Errand = ("clerk", "crawl", {"seconds": 5.0})
+READ: Errand = ("clerk", "read", {})
+FAIL: Errand = ("clerk", "enter", {})  # The door is closed.
+
+
+class Errands(AgentMachine):
+    """Tasks that no model asks for."""
+
+    agents = staticmethod(clerks)
+    starts = st.tuples(st.just("clerk"), st.just("hello"))
+    errands = st.sampled_from([CRAWL, READ, FAIL])
 
 
 class AtMostOnce(AgentMachine):
@@ -149,6 +191,10 @@ TestScenarios = Scenarios.TestCase
 TestScenarios.settings = examples(2)
 TestAnyAgents = AnyAgents.TestCase
 TestAnyAgents.settings = examples(4)
+TestWithTasks = WithTasks.TestCase
+TestWithTasks.settings = examples(2)
+TestErrands = Errands.TestCase
+TestErrands.settings = examples(4)
 TestAtMostOnce = AtMostOnce.TestCase
 TestAtMostOnce.settings = examples(4)
 TestWithChildren = WithChildren.TestCase
@@ -232,6 +278,7 @@ class Asking(AgentMachine):
 
 
 Decide = Callable[[RunState, RunCommand], tuple[RunEvent, ...]]
+DecideTask = Callable[[TaskState, TaskCommand], tuple[TaskEvent, ...]]
 
 
 def answers_are_forgotten(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
@@ -263,6 +310,29 @@ def test_people_who_are_told_what_is_not_so_are_found_out(
 ) -> None:
     monkeypatch.setattr(entity, "decide", defect)
     assert told in failure_of(Asking)
+
+
+def another_try_is_forgotten(state: TaskState, command: TaskCommand) -> tuple[TaskEvent, ...]:
+    return () if isinstance(command, RetryTask) else decide_task(state, command)
+
+
+def answers_are_lost(state: TaskState, command: TaskCommand) -> tuple[TaskEvent, ...]:
+    return () if isinstance(command, ResumeTask) else decide_task(state, command)
+
+
+@pytest.mark.parametrize(
+    ("defect", "errand", "told"),
+    [
+        (another_try_is_forgotten, FAIL, "it was obeyed. What may have come of it: TaskRequeued"),
+        (answers_are_lost, READ, "it was obeyed. What may have come of it: TaskResumed"),
+    ],
+)
+def test_a_task_that_does_not_do_what_was_said_is_found_out(
+    defect: DecideTask, errand: Errand, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_entity, "decide", defect)
+    monkeypatch.setattr(Errands, "errands", st.just(errand))
+    assert told in failure_of(Errands)
 
 
 class Forgetful(AgentMachine):

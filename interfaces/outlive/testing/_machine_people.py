@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final, Literal, cast
 
 from hypothesis import strategies as st
@@ -21,8 +20,14 @@ from outlive.actors.run.submitted import (
     StartRequest,
 )
 from outlive.actors.steering import Steering
-from outlive.events import LogParked, NotFound, Refused, StreamId, Value, run_stream
-from outlive.events.ids import id_of
+from outlive.actors.task.submitted import (
+    CancelTaskRequest,
+    EnqueueRequest,
+    ResumeTaskRequest,
+    RetryTaskRequest,
+    TaskRequest,
+)
+from outlive.events import LogParked, NotFound, Refused, StreamId, Value, run_stream, task_stream
 from outlive.projections import Pending
 from outlive.testing._drawn.values import values
 from outlive.testing._fitting import fitting
@@ -47,8 +52,8 @@ class Person(Steering):
         await self.say(stream, request)
         return None
 
-    async def say(self, stream: StreamId, request: RunRequest) -> None:
-        """Say something to a run, and note whether that was obeyed or refused."""
+    async def say(self, stream: StreamId, request: RunRequest | TaskRequest) -> None:
+        """Say something to a run or a task, and note whether that was obeyed or refused."""
         simulation, pause, refusal = self._simulation, 1.0, ""
         since = simulation.disk.store.version(stream)
         while True:
@@ -63,7 +68,7 @@ class Person(Steering):
             break
         until = simulation.disk.store.version(stream)
         self._said.append(
-            Said(run_id=id_of(stream), request=request, since=since, until=until, refusal=refusal)
+            Said(stream=stream, request=request, since=since, until=until, refusal=refusal)
         )
 
 
@@ -75,7 +80,7 @@ class PeopleRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._spoken: list[tuple[StreamId, RunRequest]] = []
+        self._spoken: list[tuple[StreamId, RunRequest | TaskRequest]] = []
         self._pending: tuple[int, list[Pending]] = (-1, [])
 
     @property
@@ -108,27 +113,31 @@ class PeopleRules(RuleBasedStateMachine):
 
     def _asked(self, kind: str | None = None) -> list[Pending]:
         """Return what runs ask people now, or what of that kind."""
+        asked = [each for each in self._all_asked() if not each.task_id]
+        return [each for each in asked if kind in (None, each.kind)]
+
+    def _all_asked(self) -> list[Pending]:
+        """Return what runs and tasks ask people now."""
         if self._simulation is None:
             return []
         writes = self._simulation.disk.writes
         if self._pending[0] != writes:
-            asked = [each for each in self._simulation.pending() if not each.task_id]
-            self._pending = writes, asked
-        return [each for each in self._pending[1] if kind in (None, each.kind)]
+            self._pending = writes, self._simulation.pending()
+        return self._pending[1]
 
     def _waited_for(self) -> bool:
         """Whether a run has been begun, and nobody is asked yet."""
         return (
             self._simulation is not None and bool(self._simulation.disk.store.open)
-        ) and not self._asked()
+        ) and not self._all_asked()
 
     def _say(self, run_id: str, request: RunRequest) -> None:
-        stream = run_stream(run_id)
+        self._speak(run_stream(run_id), request)
+
+    def _speak(self, stream: StreamId, request: RunRequest | TaskRequest) -> None:
         self._spoken.append((stream, request))
         person = Person(self.simulation, self._reference.said)
-        task = self.simulation.spawn(person.say(stream, request))
-        started = run_id.partition(":")[0]  # A child run is one of that which was started.
-        self._reference.runs[started].others.append(task)
+        self._reference.others.append(self.simulation.spawn(person.say(stream, request)))
 
     @precondition(lambda self: bool(self._waited_for()))
     @rule()
@@ -138,7 +147,7 @@ class PeopleRules(RuleBasedStateMachine):
         self.simulation.thaw()
         for _ in range(_WHILE):
             self.simulation.go_on(_STEPS)
-            if self._asked():
+            if self._all_asked():
                 return
 
     @precondition(lambda self: bool(self._asked("suspension")))
@@ -184,15 +193,14 @@ class PeopleRules(RuleBasedStateMachine):
     @rule(data=st.data())
     def say_it_again(self, data: st.DataObject) -> None:
         """Repeat what was said before: it is done once."""
-        stream, request = data.draw(st.sampled_from(self._spoken))
-        self._say(id_of(stream), request)
+        self._speak(*data.draw(st.sampled_from(self._spoken)))
 
     @precondition(lambda self: bool(self._spoken))
     @rule(data=st.data())
     def contradict(self, data: st.DataObject) -> None:
         """Say something else about the same: it is refused, unless it is heard first."""
         stream, request = data.draw(st.sampled_from(self._spoken))
-        self._say(id_of(stream), _otherwise(request))
+        self._speak(stream, _otherwise(request))
 
     @rule(run_id=Bundle("runs"))
     def say_what_nobody_has_asked(self, run_id: str) -> None:
@@ -209,7 +217,6 @@ class PeopleRules(RuleBasedStateMachine):
         simulation = self.simulation
         person = Person(simulation, self._reference.said)
         for _ in range(_MOST):
-            self._answer_tasks(simulation)
             for asked in simulation.pending():
                 simulation.drive(self._answer_at_last(person, asked))
             simulation.run_until_idle()
@@ -218,25 +225,13 @@ class PeopleRules(RuleBasedStateMachine):
                 return
         raise AssertionError(f"still asked after {_MOST} answers: {simulation.pending()}")
 
-    def _answer_tasks(self, simulation: Simulation) -> None:
-        """Let people answer all that background tasks ask, until nothing is left."""
-        for _ in range(_MOST):
-            asked = [each for each in simulation.pending() if each.task_id]
-            if not asked:
-                return
-            for each in asked:
-                simulation.drive(self._answer_task(simulation, each))
-            simulation.run_until_idle()
-        raise AssertionError(f"tasks still ask after {_MOST} answers: {simulation.pending()}")
-
-    async def _answer_task(self, simulation: Simulation, asked: Pending) -> None:
-        value = self.answer(asked) if asked.key else {"retry": True}
-        key = asked.key or None
-        with suppress(Refused, NotFound):  # It may be over by now, with its run.
-            await simulation.client.call(lambda rt: rt.tasks.resume(asked.task_id, value, key=key))
-
     async def _answer_at_last(self, person: Person, asked: Pending) -> None:
-        run_id = asked.run_id
+        run_id, task_id = asked.run_id, asked.task_id
+        if task_id:
+            value = cast("Value", self.answer(asked) if asked.key else {"retry": True})
+            request = ResumeTaskRequest(value=value, key=asked.key or None)
+            await person.say(task_stream(task_id), request)
+            return
         match asked.kind:
             case "suspension":
                 await person.resume(run_id, self.answer(asked), suspension=asked.suspension)
@@ -246,7 +241,7 @@ class PeopleRules(RuleBasedStateMachine):
                 await person.resolve(run_id, asked.call_id, retry=True)
 
 
-def _otherwise(request: RunRequest) -> RunRequest:
+def _otherwise(request: RunRequest | TaskRequest) -> RunRequest | TaskRequest:
     """Return what contradicts a request."""
     match request:
         case AnswerRequest():
@@ -260,5 +255,11 @@ def _otherwise(request: RunRequest) -> RunRequest:
             return replace(request, reason="for another reason")
         case SignalRunRequest():
             return replace(request, signal_id=f"not {request.signal_id}")
-        case StartRequest():
+        case ResumeTaskRequest():
+            return replace(request, value=[request.value])
+        case CancelTaskRequest():
+            return RetryTaskRequest(by=request.by)
+        case RetryTaskRequest():
+            return CancelTaskRequest(by=request.by)
+        case StartRequest() | EnqueueRequest():
             return request

@@ -8,17 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from outlive.actors import Agent
+from outlive.actors import Agent, BackgroundTasks, UntilIdle
 from outlive.actors.sub_agents import with_sub_agents
-from outlive.events import RunCancelled, RunCompleted, RunFailed, RunStarted
-from outlive.events.ids import id_of
-from outlive.projections import RunResult
+from outlive.events import (
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    StreamId,
+    TaskRequested,
+)
+from outlive.events.ids import id_of, kind_of
+from outlive.projections import RunResult, TaskInfo
 from outlive.testing._outcome import check_observed
-from outlive.testing._retold import Retold
-from outlive.testing._said import Hearing, Said
+from outlive.testing._reference_tasks import (
+    Judge,
+    KnownErrand,
+    check_tasks,
+    tasks_of,
+    without_the_instants,
+)
+from outlive.testing._retold import Retold, say_once_it_is_there
+from outlive.testing._retold_task import RetoldTask
+from outlive.testing._said import Hearing, RunHearing, Said, TaskHearing
+from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing._world import World
 
@@ -30,8 +49,10 @@ class Alone:
     """What a run comes to when it is alone and nothing goes wrong."""
 
     result: RunResult | None
-    """None where the run was cancelled: alone it may wait for ever for what nobody has said."""
+    """None where the run was cancelled: alone it may wait for ever for what nobody has said. None
+    of a task that no run has asked for."""
     effects: Effects
+    tasks: Mapping[str, TaskInfo]
 
 
 @dataclass
@@ -42,6 +63,7 @@ class KnownRun:
     agent: str
     input: str
     starting: asyncio.Task[None]
+    until_idle: bool | UntilIdle = False
     waiting: list[asyncio.Task[RunResult]] = field(default_factory=list[asyncio.Task[RunResult]])
     others: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
@@ -64,12 +86,14 @@ class KnownRun:
 class Reference:
     """All runs of one machine."""
 
-    def __init__(self, agents: Agents, answer_tasks: Callable[[Simulation], None]) -> None:
-        """`answer_tasks` has people answer what background tasks ask, until they ask no more."""
+    def __init__(self, agents: Agents, background_tasks: BackgroundTasks | None = None) -> None:
         self.runs: dict[str, KnownRun] = {}
+        self.errands: list[KnownErrand] = []
+        self.others: list[asyncio.Task[None]] = []
+        """What clients do with errands."""
         self._agents = agents
-        self._answer_tasks = answer_tasks
-        self._alone: dict[tuple[str, str, str, str, bool], Alone] = {}
+        self._background_tasks = background_tasks
+        self._alone: dict[tuple[object, ...], Alone] = {}
         self._by_id: dict[str, Agent] | None = None
         self.said: list[Said] = []
         """What people have said, and were told."""
@@ -77,20 +101,48 @@ class Reference:
 
     def alone(self, run: KnownRun, said: Retold) -> Alone:
         """Return what a run comes to when nothing goes wrong and people say the same to it."""
-        key = (run.run_id, run.agent, run.input, said.key, said.cancelled)
+        key = (run.run_id, run.agent, run.input, run.until_idle, said.key, said.cancelled)
+
+        async def start(client: Client) -> str:
+            return await client.start(
+                run.agent, run.input, run_id=run.run_id, until_idle=run.until_idle
+            )
+
+        return self._play_alone(
+            key, start, said.say_again, result_of="" if said.cancelled else run.run_id
+        )
+
+    def errand_alone(self, errand: KnownErrand, said: RetoldTask) -> Alone:
+        """Return what a task comes to when nothing goes wrong and people say the same to it."""
+
+        def say_again(client: Client) -> Coroutine[Any, Any, None]:
+            return say_once_it_is_there(client, partial(said.say_again, client))
+
+        return self._play_alone((errand.key, said.key), partial(ask_for, errand), say_again)
+
+    def _play_alone(
+        self,
+        key: tuple[object, ...],
+        start: Callable[[Client], Coroutine[Any, Any, str]],
+        say_again: Callable[[Client], Coroutine[Any, Any, None]],
+        *,
+        result_of: str = "",
+    ) -> Alone:
         found = self._alone.get(key)
         if found is None:
-            with Simulation(self._agents, invariants=False) as simulation:
-                simulation.start(run.agent, run.input, run_id=run.run_id)
-                people = simulation.spawn(said.say_again(simulation.client))
+            with Simulation(
+                self._agents, background_tasks=self._background_tasks, invariants=False
+            ) as simulation:
+                simulation.drive(start(simulation.client))
+                people = simulation.spawn(say_again(simulation.client))
                 simulation.run_until_idle()
-                self._answer_tasks(simulation)
                 if people.done():
                     people.result()
-                result = None if said.cancelled else simulation.result(run.run_id)
+                result = simulation.result(result_of) if result_of else None
                 ledger = simulation.world.ledger
                 effects = Counter((entry.name, entry.key) for entry in ledger)
-            found = self._alone[key] = Alone(result, effects)
+                tasks = tasks_of(simulation)
+            found = self._alone[key] = Alone(result, effects, tasks)
         return found
 
     def check_told(self, simulation: Simulation) -> None:
@@ -113,10 +165,15 @@ class Reference:
             for task in run.tasks:
                 if task.done():
                     task.result()
-            results = run.results
+            results = list(map(self._at_rest(simulation, run.run_id), run.results))
             assert all(result == results[0] for result in results), (
                 f"{run.run_id} came to several results: {results}"
             )
+        for errand in self.errands:
+            errand.check_told(simulation)
+        for task in self.others:
+            if task.done():
+                task.result()
         for observed in simulation.acknowledged.observed:
             check_observed(simulation, observed)
         self.check_said(simulation, self.said[self._looked_at :])
@@ -129,6 +186,12 @@ class Reference:
                 task.cancel()
             run.waiting.clear()
             run.others.clear()
+        for task in self.others:
+            task.cancel()
+        for errand in self.errands:
+            if errand.asking is not None:
+                errand.asking.cancel()
+        self.others.clear()
         simulation.acknowledged.observed.clear()
         self.said.clear()
         self._looked_at = 0
@@ -142,15 +205,19 @@ class Reference:
         if said and self._by_id is None:
             made = self._agents(World()) if callable(self._agents) else self._agents
             self._by_id = with_sub_agents(made)
-        hearings: dict[str, Hearing] = {}
+        hearings: dict[StreamId, Hearing] = {}
         for each in said:
-            assert self._by_id is not None
-            hearing = hearings.get(each.run_id)
+            hearing = hearings.get(each.stream)
             if hearing is None:
-                events = simulation.events(each.run_id)
-                hearing = hearings[each.run_id] = Hearing(each.run_id, events, self._by_id)
+                hearing = hearings[each.stream] = self._hearing(simulation, each)
             problem = hearing.problem(each)
-            assert not problem, f"run {each.run_id}: {problem}"
+            assert not problem, f"{kind_of(each.stream)} {each.id}: {problem}"
+
+    def _hearing(self, simulation: Simulation, said: Said) -> Hearing:
+        assert self._by_id is not None
+        if kind_of(said.stream) == "task":
+            return TaskHearing(said.id, simulation.task_events(said.id), self._by_id)
+        return RunHearing(said.id, simulation.events(said.id), self._by_id)
 
     def check_effects_so_far(
         self, simulation: Simulation, effects: Effects, at_most_once: Collection[str]
@@ -163,10 +230,16 @@ class Reference:
         often = {each: count for each, count in effects.items() if count > 1}
         if not any(name in at_most_once for name, _ in often):
             return
+        log_id = simulation.disk.store.log_id
         again: Counter[str] = Counter()  # how often people wanted what is done under a key
         for run_id in self.runs:
             said = self.retold(simulation, run_id)
-            again.update(dict(said.again(simulation.disk.store.log_id)))
+            for key, count in said.again(log_id):
+                again[key] += count
+        for errand in self.errands:
+            if errand.task_id:
+                task = RetoldTask(errand.task_id, simulation.task_events(errand.task_id))
+                again[task.idempotency_key(log_id)] += task.again
         for (name, key), count in often.items():
             # Another key is that of a step, or the tool's own: of whichever call.
             most = 1 + (again[key] if key in again else again.total())
@@ -177,15 +250,29 @@ class Reference:
     @staticmethod
     def retold(simulation: Simulation, run_id: str) -> Retold:
         """Return what people have said to a run, and to those that work for it."""
-        streams = (id_of(stream) for stream in simulation.disk.store.index)
-        family = (id for id in streams if id == run_id or id.startswith(f"{run_id}:"))
-        return Retold(run_id, {id: simulation.events(id) for id in family})
+        runs: dict[str, list[Event]] = {run_id: []}
+        tasks: dict[str, list[Event]] = {}
+        for stream in simulation.disk.store.index:
+            id = id_of(stream)
+            if id == run_id or id.startswith(f"{run_id}:"):
+                if kind_of(stream) == "task":
+                    tasks[id] = simulation.task_events(id)
+                else:
+                    runs[id] = simulation.events(id)
+        return Retold(run_id, runs, tasks)
+
+    def _at_rest(self, simulation: Simulation, run_id: str) -> Callable[[RunResult], RunResult]:
+        """Return what is compared of a run's results."""
+        if any(isinstance(event, TaskRequested) for event in simulation.events(run_id)):
+            return without_the_instants
+        return _as_it_is
 
     def check_over(
         self,
         simulation: Simulation,
         *,
         judge: Callable[[RunResult, RunResult], None],
+        judge_task: Judge,
         effects: Effects,
         at_most_once: Collection[str],
     ) -> None:
@@ -197,11 +284,15 @@ class Reference:
         wanted: set[tuple[str, str]] = set()
         possible: set[tuple[str, str]] = set()
         self.check_said(simulation, self.said)
+        speaking = [task for task in self.others if not task.done()]
+        assert not speaking, f"all is over, and people are not answered: {speaking}"
+        log_id, tasks = simulation.disk.store.log_id, tasks_of(simulation)
         for run in self.runs.values():
             left = [task for task in run.tasks if not task.done()]
             assert not left, f"{run.run_id} is over, and clients still wait: {left}"
-            result = simulation.result(run.run_id)
-            for told in run.results:
+            at_rest = self._at_rest(simulation, run.run_id)
+            result = at_rest(simulation.result(run.run_id))
+            for told in map(at_rest, run.results):
                 assert told == result, f"{run.run_id} was told to be {told}, and is {result}"
             said = self.retold(simulation, run.run_id)
             alone = self.alone(run, said)
@@ -209,8 +300,18 @@ class Reference:
             if alone.result is None:
                 assert result.status == "cancelled", f"{run.run_id} was cancelled, and is {result}"
                 continue
-            judge(said.with_what_people_vouch_for(alone.result, result), result)
-            wanted.update(said.required(simulation.disk.store.log_id, alone.effects))
+            if not said.disturbed:
+                judge(said.with_what_people_vouch_for(at_rest(alone.result), result), result)
+            check_tasks(said.tasks, alone.tasks, tasks, judge=judge_task, disturbed=said.disturbed)
+            wanted.update(said.required(log_id, alone.effects))
+        for errand in self.errands:
+            assert errand.task_id, f"nobody has answered who asked for {errand.tool}"
+            task = RetoldTask(errand.task_id, simulation.task_events(errand.task_id))
+            alone = self.errand_alone(errand, task)
+            possible.update(alone.effects)
+            check_tasks({task.task_id: task}, alone.tasks, tasks, judge=judge_task)
+            if not task.vouched and not task.called_off:
+                wanted.update(alone.effects)
         for observed in simulation.acknowledged.observed:
             last, end = observed.after + len(observed.seen), _end(simulation, observed.run_id)
             assert last >= end, (
@@ -224,6 +325,17 @@ class Reference:
             assert (name, key) in effects or name in at_most_once, (
                 f"effect {name!r} never happened under key {key!r}"
             )
+
+
+def _as_it_is(result: RunResult) -> RunResult:
+    return result
+
+
+async def ask_for(errand: KnownErrand, client: Client) -> str:
+    """Ask for a task that no model has asked for; return its id once it is acknowledged."""
+    return await client.tasks.enqueue(
+        errand.tool, errand.arguments, agent=errand.agent, idempotency_key=errand.key
+    )
 
 
 def _end(simulation: Simulation, run_id: str) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -17,10 +18,10 @@ from outlive.events import (
     CallId,
     Event,
     ModelCallCompleted,
+    NotFound,
     RequestedToolCall,
     RunCancelled,
     RunId,
-    RunNotFound,
     RunResumed,
     ToolCallCompleted,
     ToolCallInDoubt,
@@ -31,33 +32,50 @@ from outlive.events import (
 from outlive.events.run.state import suspension
 from outlive.events.values import canonical, digest
 from outlive.projections import RunResult, ToolMessage
+from outlive.testing._retold_task import RetoldTask
 from outlive.testing._simulation.client import Client
 
-_PATIENCE: Final = 10_000  # seconds until a child run begins, if it does
+_PATIENCE: Final = 10_000  # seconds until a child run or a task begins, if it does
 
 
 class Retold:
     """What people have said to a run and all below it, by their ids, `run_id` first.
 
-    Said to the same run again, it comes to the same. But for what is not known to have happened:
-    where a person has said what became of a call in doubt, it need not have come to that.
+    That is its child runs, and the background tasks of all of them. Said to the same run again,
+    it comes to the same. But for what is not known to have happened: where a person has said
+    what became of a call in doubt, it need not have come to that. And for tasks that were called
+    off: at which instant that was said is not repeated.
     """
 
-    def __init__(self, run_id: str, events: Mapping[str, Iterable[Event]]) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        events: Mapping[str, Iterable[Event]],
+        tasks: Mapping[str, Iterable[Event]],
+    ) -> None:
         self._run_id = run_id
         self._members = {id: _Heard(each) for id, each in events.items()}
+        self.tasks: Final = {id: RetoldTask(id, each) for id, each in tasks.items()}
+        """Its background tasks, and those of its child runs."""
         self.cancelled: Final = self._members[run_id].cancelled
         """Whether the run was."""
-        self.key: Final = digest(
-            *(part.encode() for id, each in self._members.items() for part in (id, each.key))
-        )
+        said = [(id, each.key) for id, each in self._members.items()]
+        said += [(id, each.key) for id, each in self.tasks.items()]
+        self.key: Final = digest(*(part.encode() for each in said for part in each))
         """Another one where something else was said."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether people have said of its tasks what cannot be said again in the same way."""
+        return any(each.called_off or each.vouched for each in self.tasks.values())
 
     def again(self, log_id: str) -> Iterator[tuple[str, int]]:
         """Yield the idempotency keys of all calls, and how often people wanted a repeat."""
         for id, heard in self._members.items():
             for key, call_id in heard.keys(log_id, id):
                 yield key, heard.again[call_id]
+        for task in self.tasks.values():
+            yield task.idempotency_key(log_id), task.again
 
     def required(self, log_id: str, effects: Iterable[tuple[str, str]]) -> Iterator[Any]:
         """Yield those effects that must have happened: those that nobody vouches for.
@@ -69,6 +87,8 @@ class Retold:
             for id, heard in self._members.items()
             for key, call_id in heard.keys(log_id, id)
         }
+        for task in self.tasks.values():
+            calls[task.idempotency_key(log_id)] = task.vouched or task.called_off
         vouched = any(calls.values())
         for name, key in effects:
             if not vouched or not calls.get(key, True):
@@ -96,17 +116,23 @@ class Retold:
         return replace(calm, messages=messages)
 
     async def say_again(self, client: Client) -> None:
-        """Say it to runs that are as these were, whenever they ask, until they are over."""
-        await asyncio.gather(*(self._say_to(client, id) for id in self._members))
+        """Say it to runs and tasks that are as these were, whenever they ask, until they end."""
+        said = [
+            *(partial(each.say_again, client, id) for id, each in self._members.items()),
+            *(partial(each.say_again, client) for each in self.tasks.values()),
+        ]
+        await asyncio.gather(*(say_once_it_is_there(client, say) for say in said))
 
-    async def _say_to(self, client: Client, run_id: str) -> None:
-        for _ in range(_PATIENCE):
-            try:
-                await self._members[run_id].say_again(client, run_id)
-            except RunNotFound:  # A child run: its parent has not got there yet.
-                await client.sleep(1)
-            else:
-                return
+
+async def say_once_it_is_there(client: Client, say: Callable[[], Awaitable[None]]) -> None:
+    """Say something to a run or a task that may not have begun yet, or never will."""
+    for _ in range(_PATIENCE):
+        try:
+            await say()
+        except NotFound:  # A child run, or a task: nobody has got there yet.
+            await client.sleep(1)
+        else:
+            return
 
 
 class _Heard:

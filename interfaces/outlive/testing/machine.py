@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Collection
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 from outlive.testing._extra import explained
 
@@ -23,14 +23,16 @@ try:
 except ModuleNotFoundError as error:
     raise explained(error, __name__) from None
 
+from outlive.actors import BackgroundTasks, UntilIdle
 from outlive.actors.kind import SUSPENDED
 from outlive.events import LogParked, RunExists, RunNotFound
 from outlive.events.lmdb_store.durability import Durability
-from outlive.projections import RunResult
+from outlive.projections import RunResult, TaskInfo
 from outlive.testing._failure import history
-from outlive.testing._machine_people import PeopleRules
+from outlive.testing._machine_tasks import TaskRules
 from outlive.testing._outcome import same_result
 from outlive.testing._reference import Effects, KnownRun, Reference
+from outlive.testing._reference_tasks import same_end
 from outlive.testing._simulation.points import Fate, check_names
 from outlive.testing._simulation.simulation import Agents, Simulation
 from outlive.testing.strategies import durations, fates
@@ -47,14 +49,21 @@ def _agents_of(machine: AgentMachine) -> st.SearchStrategy[Agents]:
     return cast("st.SearchStrategy[Agents]", agents)
 
 
-def _starts_of(machine: AgentMachine) -> st.SearchStrategy[tuple[str, str]]:
+Start: TypeAlias = tuple[str, str] | tuple[str, str, bool | UntilIdle]
+
+
+def _in_full(start: Start) -> tuple[str, str, bool | UntilIdle]:
+    return (start[0], start[1], False) if len(start) == 2 else start
+
+
+def _starts_of(machine: AgentMachine) -> st.SearchStrategy[Start]:
     starts: Any = getattr(machine, "starts", None)
     if not isinstance(starts, st.SearchStrategy):
         raise TypeError(f"{type(machine).__name__} has no strategy `starts`: see AgentMachine")
-    return cast("st.SearchStrategy[tuple[str, str]]", starts)
+    return cast("st.SearchStrategy[Start]", starts)
 
 
-class AgentMachine(PeopleRules):
+class AgentMachine(TaskRules):
     """Drives a `Simulation` of your agents, with a plain model of it beside it.
 
     A subclass says which agents there are and what they are started with::
@@ -70,14 +79,15 @@ class AgentMachine(PeopleRules):
     processes are killed, stopped for a while, or closed in good order, at any point; power is
     lost; the disk fails, stalls, is full; the wall clock is set. People answer what tools ask,
     agree to calls or not, resolve what is in doubt and cancel runs, also twice, wrongly, too
-    late, and against what was said before.
+    late, and against what was said before. They answer background tasks, call them off and want
+    them tried again.
 
     After every step of the simulation its invariants hold, and after every rule what clients
     were told is in the log; a refusal is one that the run was good for when it was told. In the
     end all is mended, what people are still asked is answered, and once nothing happens any
     more, every run has come to what it comes to alone, when nothing goes wrong and people say
-    the same to it, or is cancelled; its effects have happened; clients were told; and nothing is
-    left in between.
+    the same to it, or is cancelled; so have its tasks; its effects have happened; clients were
+    told; and nothing is left in between.
 
     A failure shows the fewest and simplest rules that lead to it, and the end of the log. Rules
     and invariants of your own use `simulation`, and the ids of runs from the bundle `runs`.
@@ -86,11 +96,13 @@ class AgentMachine(PeopleRules):
     agents: ClassVar[Any]
     """As for `Simulation`: a function of the `World` (in `staticmethod`), or a list; or a
     strategy that draws one of these."""
-    starts: ClassVar[st.SearchStrategy[tuple[str, str]]]
-    """What runs are started with: the agent's id, and the input."""
+    starts: ClassVar[st.SearchStrategy[Start]]
+    """What runs are started with: the agent's id, and the input; and `until_idle`, if you like."""
     at_most_once: ClassVar[Collection[str]] = ()
     """Names of effects that must not be repeated, as for tools with `in_doubt="fail"`. Say
-    `judge` as well, as their runs may come out differently."""
+    `judge` and `judge_task` as well, as their runs may come out differently."""
+    background_tasks: ClassVar[BackgroundTasks] = BackgroundTasks(default_timeout=None)
+    """As for `Runtime`. Tasks for which nobody says a timeout have none here, as disks stall."""
 
     runs: ClassVar[Bundle[str]] = Bundle("runs")
 
@@ -109,6 +121,16 @@ class AgentMachine(PeopleRules):
         """
         same_result(calm, stormy)
 
+    def judge_task(self, calm: TaskInfo, stormy: TaskInfo) -> None:
+        """Compare what a background task came to with what it comes to when nothing goes wrong.
+
+        They have the same status, result and error here. For another promise, override it.
+
+        Raises:
+            AssertionError: it is not what was promised.
+        """
+        same_end(calm, stormy)
+
     @initialize(
         agents=st.runner().flatmap(_agents_of),
         seed=st.integers(0, 2**32 - 1),
@@ -117,33 +139,40 @@ class AgentMachine(PeopleRules):
     def begin(self, agents: Agents, seed: int, durability: Durability) -> None:
         """Nothing has happened yet."""
         check_names("at_most_once", self.at_most_once)
-        self._simulation = Simulation(agents, seed=seed, durability=durability, max_recoveries=None)
-        self._reference = Reference(agents, self._answer_tasks)
+        self._simulation = Simulation(
+            agents,
+            seed=seed,
+            durability=durability,
+            max_recoveries=None,
+            background_tasks=self.background_tasks,
+        )
+        self._reference = Reference(agents, self.background_tasks)
 
     # -- what clients do. They wait in the background.
 
     @rule(target=runs, start=st.runner().flatmap(_starts_of))
-    def start(self, start: tuple[str, str]) -> str:
+    def start(self, start: Start) -> str:
         """Start a run."""
-        agent, input = start
+        agent, input, until_idle = _in_full(start)
         run_id = f"run{len(self._reference.runs) + 1}"
-        starting = self.simulation.spawn(self._start(run_id, agent, input))
-        self._reference.runs[run_id] = KnownRun(run_id, agent, input, starting)
+        starting = self.simulation.spawn(self._start(run_id, agent, input, until_idle))
+        self._reference.runs[run_id] = KnownRun(run_id, agent, input, starting, until_idle)
         return run_id
 
     @rule(run_id=runs)
     def start_again(self, run_id: str) -> None:
         """Repeat a start."""
         run = self._reference.runs[run_id]
-        run.others.append(self.simulation.spawn(self._start(run_id, run.agent, run.input)))
+        run.others.append(self.simulation.spawn(self._start_as(run)))
 
     @rule(run_id=runs, start=st.runner().flatmap(_starts_of))
-    def start_another_under_the_same_id(self, run_id: str, start: tuple[str, str]) -> None:
+    def start_another_under_the_same_id(self, run_id: str, start: Start) -> None:
         """Start another run under the id of one that has begun: it is refused."""
         run = self._reference.runs[run_id]
-        if start == (run.agent, run.input):
-            start = (run.agent, f"{run.input} and more")
-        run.others.append(self.simulation.spawn(self._start_another(run, *start)))
+        agent, input, _ = _in_full(start)
+        if (agent, input) == (run.agent, run.input):
+            input = f"{input} and more"
+        run.others.append(self.simulation.spawn(self._start_another(run, agent, input)))
 
     @rule(run_id=runs)
     def wait_for_the_result(self, run_id: str) -> None:
@@ -222,7 +251,8 @@ class AgentMachine(PeopleRules):
         sim.crash(power_loss=True)
         self._power_lost = self._power_lost or sim.disk.store.head < before
         for run in self._reference.runs.values():
-            run.starting = sim.spawn(self._start(run.run_id, run.agent, run.input))
+            run.starting = sim.spawn(self._start_as(run))
+        self._ask_again()
 
     def _is_up(self) -> bool:
         return self._has_runs() and self.simulation.life is not None
@@ -314,7 +344,11 @@ class AgentMachine(PeopleRules):
         self.what_clients_were_told_is_true()
         self.nothing_happens_too_often()
         self._reference.check_over(
-            sim, judge=self.judge, effects=self._effects, at_most_once=self.at_most_once
+            sim,
+            judge=self.judge,
+            judge_task=self.judge_task,
+            effects=self._effects,
+            at_most_once=self.at_most_once,
         )
         sim.close()
         sim.check_unhandled()
@@ -325,11 +359,16 @@ class AgentMachine(PeopleRules):
 
     # -- clients
 
-    async def _start(self, run_id: str, agent: str, input: str) -> None:
+    async def _start_as(self, run: KnownRun) -> None:
+        await self._start(run.run_id, run.agent, run.input, run.until_idle)
+
+    async def _start(
+        self, run_id: str, agent: str, input: str, until_idle: bool | UntilIdle
+    ) -> None:
         client, pause = self.simulation.client, 1.0
         while True:
             try:
-                await client.start(agent, input, run_id=run_id)
+                await client.start(agent, input, run_id=run_id, until_idle=until_idle)
             except LogParked:
                 await client.sleep(pause)
                 pause = min(2 * pause, 3_600.0)
@@ -339,7 +378,7 @@ class AgentMachine(PeopleRules):
     async def _start_another(self, run: KnownRun, agent: str, input: str) -> None:
         await asyncio.shield(run.starting)
         try:
-            await self._start(run.run_id, agent, input)
+            await self._start(run.run_id, agent, input, run.until_idle)
         except RunExists:
             return
         raise AssertionError(f"{run.run_id} was started twice, with other inputs")

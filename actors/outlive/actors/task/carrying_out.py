@@ -35,7 +35,6 @@ from outlive.events import (
     TaskLimits,
     TaskNotFound,
     TaskQueued,
-    TaskState,
     UnserialisableValue,
     Value,
 )
@@ -72,6 +71,18 @@ def require_same(log: LogReader, stream: StreamId, request: EnqueueRequest) -> N
     )
     if request_digest(asked) != state.request:
         raise TaskExists(id_of(stream))
+
+
+def check_outcome(task_id: str, tool: Tool[..., Any], value: Value) -> None:
+    """Raise InvalidResumeValue if the tool cannot have returned what somebody says it has."""
+    match resolution(value):
+        case ("completed", outcome):
+            try:
+                tool.signature.check_output(outcome)
+            except UnserialisableValue as error:
+                raise InvalidResumeValue(task_id, "", str(error), "task") from None
+        case _:
+            pass
 
 
 class TaskDoor:
@@ -115,21 +126,11 @@ class TaskDoor:
                 raise NotSuspended(id_of(stream), task.status, "task")
             task = self._tasks.at_as_it_is(stream)
         if isinstance(request, ResumeTaskRequest) and task.actor.state.in_doubt:
-            self._check_outcome(stream, task.actor.state, request.value)
+            state = task.actor.state
+            tool = self._all.tool(state.agent_id, state.tool)
+            assert tool is not None, "a task without its tool is blocked"
+            check_outcome(id_of(stream), tool, request.value)
         return task.actor, command
-
-    def _check_outcome(self, stream: StreamId, state: TaskState, value: Value) -> None:
-        """Raise InvalidResumeValue if the tool cannot have returned what somebody says it has."""
-        match resolution(value):
-            case ("completed", outcome):
-                tool = self._all.tool(state.agent_id, state.tool)
-                assert tool is not None, "a task without its tool is blocked"
-                try:
-                    tool.signature.check_output(outcome)
-                except UnserialisableValue as error:
-                    raise InvalidResumeValue(id_of(stream), "", str(error), "task") from None
-            case _:
-                pass
 
     def _enqueue(
         self, stream: StreamId, request: EnqueueRequest

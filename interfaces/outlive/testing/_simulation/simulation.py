@@ -134,6 +134,7 @@ class Simulation:
             self.disk,
             self.world,
             self._runtime_now,
+            clock=self.clock,
             at_most_once=check_names("at_most_once", at_most_once),
         )
         if invariants:

@@ -49,7 +49,7 @@ from outlive.events import (
 )
 from outlive.events.ids import id_of, kind_of
 from outlive.projections import read_run, run_result
-from outlive.testing._said import Hearing, Said, told
+from outlive.testing._said import RunHearing, Said, told
 from outlive.testing.kills._account import Line
 from outlive.testing.kills._evidence import Evidence
 from outlive.testing.kills._tasks import Task, Tasks, check_told
@@ -128,7 +128,7 @@ def check_all(
     said = _settled(evidence, reply_to, problems)
     for run_id in runs:
         events = read_run(log, run_id)
-        hearing = Hearing(run_id, (each.event for each in events), agents)
+        hearing = RunHearing(run_id, (each.event for each in events), agents)
         counted.recoveries += sum(isinstance(each.event, RunRecovered) for each in events)
         found = [
             *check_run(events, _start_as_child(events) or start_of(run_id)),
@@ -165,13 +165,13 @@ def _settled(
         if command_id:
             reply = reply_to(command_id)
             if reply is None:
-                problems.append(Problem(f"{said} it was put, and never carried out", said.run_id))
+                problems.append(Problem(f"{said} it was put, and never carried out", said.id))
                 continue
             try:
                 check_reply(reply)
             except (Refused, NotFound) as error:
                 refusal = told(error)
-        found[said.run_id].append(replace(said, refusal=refusal))
+        found[said.id].append(replace(said, refusal=refusal))
     return found
 
 

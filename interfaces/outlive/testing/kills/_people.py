@@ -19,7 +19,7 @@ from outlive.actors import Runtime
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import Request, RunRequest, decode_request, encode_request
 from outlive.actors.steering import Steering
-from outlive.events import LogReader, NotFound, Refused, StreamId
+from outlive.events import LogReader, NotFound, Refused, StreamId, run_stream
 from outlive.events.ids import id_of
 from outlive.projections import Pending
 from outlive.testing._said import Said, told
@@ -102,12 +102,12 @@ def said_in(line: Line) -> tuple[Said, str] | None:
     """Return what was said, and the id of the command if it waits; None for other lines."""
     match line:
         case ("said", str(run_id), int(since), int(until), str(data), str(command_id)):
-            last = None if command_id else until
-            said = Said(run_id=run_id, request=_request(data), since=since, until=last)
+            stream, last = run_stream(run_id), None if command_id else until
+            said = Said(stream=stream, request=_request(data), since=since, until=last)
             return said, command_id
         case ("refused", str(run_id), int(since), int(until), str(data), str(error)):
-            request = _request(data)
-            return Said(run_id=run_id, request=request, since=since, until=until, refusal=error), ""
+            stream, request = run_stream(run_id), _request(data)
+            return Said(stream=stream, request=request, since=since, until=until, refusal=error), ""
         case _:
             return None
 
