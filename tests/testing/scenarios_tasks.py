@@ -242,6 +242,13 @@ async def tried_once_more(client: Client) -> object:
     return before.status, after.status, after.result
 
 
+async def for_the_runtime(client: Client) -> object:
+    """Have a tool called that is the runtime's own."""
+    task_id = await client.tasks.enqueue("crawl", {"seconds": 1.0}, idempotency_key="one")
+    (info,) = await client.tasks.wait(task_id)
+    return info.status, info.agent_id, info.result
+
+
 async def called_off(client: Client) -> object:
     task_id = await client.tasks.enqueue("linger", agent="agent", idempotency_key="one")
     await client.sleep(2)

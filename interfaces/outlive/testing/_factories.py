@@ -87,8 +87,10 @@ class SimulationOptions(TypedDict, total=False):
     seed: int
     world: World | None
     deps: Callable[[World], object] | None
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]]
     functions: Functions
     background_tasks: BackgroundTasks | None
+    task_hooks: TaskHooks | None
     durability: Durability
     max_recoveries: int | None
     save_every: int

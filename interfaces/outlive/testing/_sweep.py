@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, get_args
 
-from outlive.actors import BackgroundTasks
+from outlive.actors import BackgroundTasks, TaskHooks, Tool
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import InvalidDefinition
 from outlive.events.ids import id_of, kind_of
@@ -79,8 +79,10 @@ def assert_survives_crashes(
     agents: Agents,
     *,
     deps: Callable[[World], object] | None = None,
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]] = (),
     functions: Functions = EMPTY,
     background_tasks: BackgroundTasks | None = None,
+    task_hooks: TaskHooks | None = None,
     seed: int = 0,
     orders: int = 5,
     fates: Sequence[Fate] = ("kill", "freeze"),
@@ -113,7 +115,7 @@ def assert_survives_crashes(
         scenario: an async function of a `Client`: it starts runs and waits for them.
         agents: as for `Simulation`; best a function, which makes them anew for each process.
         deps: as for `Simulation`.
-        functions, background_tasks: as for `Runtime`.
+        tools, functions, background_tasks, task_hooks: as for `Runtime`.
         seed: of all that is left to chance.
         orders: other orders to try without a crash.
         fates: how a process ends at each point.
@@ -149,8 +151,10 @@ def assert_survives_crashes(
         simulation = Simulation(
             agents,
             deps=deps,
+            tools=tools,
             functions=functions,
             background_tasks=background_tasks,
+            task_hooks=task_hooks,
             seed=seed,
             order=order,
             late=_LATE if order else 0.0,
@@ -261,13 +265,21 @@ def crash_points(
     agents: Agents,
     *,
     deps: Callable[[World], object] | None = None,
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]] = (),
     functions: Functions = EMPTY,
     background_tasks: BackgroundTasks | None = None,
+    task_hooks: TaskHooks | None = None,
     seed: int = 0,
 ) -> list[Point]:
     """Return the points of a scenario, in order: for `Simulation(crash_at={number: "kill"})`."""
     with Simulation(
-        agents, deps=deps, functions=functions, background_tasks=background_tasks, seed=seed
+        agents,
+        deps=deps,
+        tools=tools,
+        functions=functions,
+        background_tasks=background_tasks,
+        task_hooks=task_hooks,
+        seed=seed,
     ) as simulation:
         _outcome(scenario, simulation)
     return simulation.points.passed

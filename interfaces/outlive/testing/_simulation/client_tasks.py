@@ -36,7 +36,7 @@ class ClientTasks:
         tool: str,
         args: Mapping[str, object] | None = None,
         *,
-        agent: str,
+        agent: str | None = None,
         idempotency_key: str | None = None,
         priority: int = 0,
     ) -> str:

@@ -10,7 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from outlive.actors import Agent, BackgroundTasks, Runtime
+from outlive.actors import Agent, BackgroundTasks, Runtime, TaskHooks, Tool
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, StreamId, run_stream, task_stream
@@ -57,7 +57,7 @@ class Simulation:
         world: what is outside; a new one if left out.
         deps: makes what tools have as `ctx.deps`, for each process anew: stand-ins for what is
             outside, that note in the `World` what is done to them. The `World` if left out.
-        functions, background_tasks: see `Runtime`.
+        tools, functions, background_tasks, task_hooks: see `Runtime`.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
         save_every: see `Runtime`; small here, so that saved states are read too.
@@ -83,8 +83,10 @@ class Simulation:
         seed: int = 0,
         world: World | None = None,
         deps: Callable[[World], object] | None = None,
+        tools: Sequence[Tool[..., Any] | Callable[..., Any]] = (),
         functions: Functions = EMPTY,
         background_tasks: BackgroundTasks | None = None,
+        task_hooks: TaskHooks | None = None,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
         save_every: int = 7,
@@ -117,8 +119,10 @@ class Simulation:
         self.logs: Final = Logs(self.clock)
         self._agents = agents
         self._deps = deps
+        self._tools = tools
         self._functions = functions
         self._background_tasks = background_tasks
+        self._task_hooks = task_hooks
         self._max_recoveries = max_recoveries
         self._save_every = save_every
         self._restart_after = seconds_of(restart_after)
@@ -207,8 +211,10 @@ class Simulation:
             None,
             agents=[watched_agent(agent, self.points) for agent in agents],
             deps=self.world if self._deps is None else self._deps(self.world),
+            tools=self._tools,
             functions=self._functions,
             background_tasks=self._background_tasks,
+            task_hooks=self._task_hooks,
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             clock=self.clock,
