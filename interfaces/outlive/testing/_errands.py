@@ -7,6 +7,7 @@ from typing import Final
 
 from outlive.events import (
     BackgroundResultReceived,
+    ModelCallCompleted,
     OpenEntry,
     Record,
     RunCancelled,
@@ -46,6 +47,7 @@ class Errands:
         self._over: set[StreamId] = set()
         self._heard: dict[StreamId, str] = {}  # by task: how its run has heard that it ended
         self._cancelled: set[StreamId] = set()
+        self._detached: set[StreamId] = set()
         self._problem: tuple[str, str] | None = None
 
     def hear(self, record: Record) -> None:
@@ -53,6 +55,9 @@ class Errands:
         stream = record.stream
         for event in record.events:
             match event:
+                case ModelCallCompleted(tool_calls=calls):
+                    tasks = [call.task for call in calls if call.task is not None]
+                    self._detached |= {task_stream(it.task_id) for it in tasks if it.detached}
                 case TaskRequested(task_id=task_id):
                     task = task_stream(task_id)
                     if task in self._asked:
@@ -103,15 +108,14 @@ class Errands:
                     if stream not in self._heard and run_stream(run_id) not in self._cancelled:
                         self._wrong("a run hears of its tasks", f"{stream} has not told {run_id}")
                 case RunState(status="cancelled") if not state.mail.outbox:
-                    self._check_cancelled(stream, state)
+                    self._check_cancelled(stream)
                 case _:
                     pass
         return self._problem
 
-    def _check_cancelled(self, run: StreamId, state: RunState) -> None:
-        detached = {task_stream(task.task_id) for task in state.tasks.values() if task.detached}
+    def _check_cancelled(self, run: StreamId) -> None:
         for task in self._of.get(run, ()):
-            if task not in self._ends and task not in detached and task in self._begun:
+            if task not in self._ends and task not in self._detached and task in self._begun:
                 self._wrong("no task is left over", f"{task} is open, {run} is cancelled")
 
     def waits_for_one_at_rest(self, stream: StreamId, rows: Mapping[StreamId, OpenEntry]) -> bool:
