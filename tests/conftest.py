@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="for how many seeds two processes must come to the same log (default: %(default)s)",
     )
     parser.addoption(
+        "--days",
+        type=int,
+        default=2,
+        help="how many days of heartbeats are simulated (default: %(default)s)",
+    )
+    parser.addoption(
         "--flips",
         type=int,
         default=25,

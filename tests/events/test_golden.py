@@ -3,7 +3,7 @@
 To add one for a new format: `python -m tests.events.test_golden` prints it, with `gaps` that of
 a log that was compacted, with `blob` that of one with a payload that is kept apart. To add one
 for a new release, `python -m tests.events.golden_runs 0.2.0`, and the same with `golden_tasks` and
-`golden_threads`.
+`golden_threads` and `golden_heartbeats`.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from outlive.events.lmdb_store import LmdbLog
 from outlive.events.record import decode, split
 from outlive.testing.golden import check_golden
 from outlive.testing.log_contract.filling import Ticks, delta
-from tests.events import golden_runs, golden_tasks, golden_threads
+from tests.events import golden_heartbeats, golden_runs, golden_tasks, golden_threads
 from tests.events.lmdb_files import appended_together, records_of, rows, stored_records
 
 FOLDER = Path(__file__).parents[1] / "data" / "golden"
 GOLDEN = FOLDER / "format-1.json"
 GOLDEN_GAPS = FOLDER / "format-1-gaps.json"
 GOLDEN_BLOB = FOLDER / "format-1-blob.json"
-RELEASES = sorted(
-    [*FOLDER.glob("runs-*.json"), *FOLDER.glob("tasks-*.json"), *FOLDER.glob("threads-*.json")]
-)
+KINDS = [golden_runs, golden_tasks, golden_threads, golden_heartbeats]
+NAMES = ["runs", "tasks", "threads", "heartbeats"]
+RELEASES = sorted(file for name in NAMES for file in FOLDER.glob(f"{name}-*.json"))
 START_NS = 1_700_000_000_000_000_000
 LONG = delta("x" * 66_000, "y")
 ONE, TWO = run_stream("one"), run_stream("zwei-ü")
@@ -269,14 +269,11 @@ def events_in(text: str) -> set[str]:
 def test_every_event_is_in_a_golden_file() -> None:
     kept = set[str]().union(*(events_in(file.read_text("utf-8")) for file in RELEASES))
     assert CODEC.types.keys() - kept == set(), "write one: see the top of this file"
-    kinds = (golden_runs, golden_tasks, golden_threads)
-    now = set[str]().union(*(events_in(kind.text_of_now()) for kind in kinds))
+    now = set[str]().union(*(events_in(kind.text_of_now()) for kind in KINDS))
     assert CODEC.types.keys() - now == set()
 
 
-@pytest.mark.parametrize(
-    "kind", [golden_runs, golden_tasks, golden_threads], ids=["runs", "tasks", "threads"]
-)
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_the_same_histories_give_the_same_golden_file(kind: ModuleType) -> None:
     assert kind.text_of_now() == kind.text_of_now()
 

@@ -4,6 +4,8 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import Background, BackgroundTasks
 from outlive.actors.context import DuplicateStep, SyncToolContext, ToolContext
 from outlive.actors.cron import Cron
+from outlive.actors.heartbeat.declared import Heartbeat
+from outlive.actors.heartbeat.hooks import SKIP, HeartbeatContext, HeartbeatHooks, Trigger
 from outlive.actors.history import History
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
@@ -53,6 +55,9 @@ __all__ = [
     "EchoModel",
     "FilePart",
     "Finish",
+    "Heartbeat",
+    "HeartbeatContext",
+    "HeartbeatHooks",
     "History",
     "Ids",
     "IfActive",
@@ -70,6 +75,7 @@ __all__ = [
     "Run",
     "RunContext",
     "Runtime",
+    "SKIP",
     "ScriptExhausted",
     "ScriptedModel",
     "SignalAccepted",
@@ -90,6 +96,7 @@ __all__ = [
     "ToolCallPart",
     "ToolContext",
     "ToolSchema",
+    "Trigger",
     "Turn",
     "UntilIdle",
     "tool",

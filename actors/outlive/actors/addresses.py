@@ -72,11 +72,12 @@ R = TypeVar("R")
 class Resident(Generic[S, C, X, R]):
     """An entity in memory. While `rebuild` is set, its actor is broken and another one is due."""
 
-    __slots__ = ("actor", "failures", "point", "rebuild", "world")
+    __slots__ = ("actor", "as_it_is", "failures", "point", "rebuild", "world")
 
     def __init__(self, actor: EventSourcedActor[S, C, X], world: World[X]) -> None:
         self.actor = actor
         self.world = world
+        self.as_it_is = False  # it stands still, and was brought in for a command all the same
         self.failures = 0  # in a row, at `point`
         self.point: Hashable = None
         self.rebuild: asyncio.TimerHandle | None = None
@@ -166,6 +167,10 @@ class Addresses(Generic[S, C, X, R]):
         """Return the entity if it is in memory."""
         return self._residents.get(stream)
 
+    def look_at(self, stream: StreamId) -> None:
+        """Bring an entity in, to see whether it can go on; it leaves again by itself."""
+        self._bring_in(stream)
+
     def at(self, stream: StreamId) -> Resident[S, C, X, R] | OpenEntry:
         """Return the entity, brought into memory if need be; or the row that says why not.
 
@@ -254,7 +259,9 @@ class Addresses(Generic[S, C, X, R]):
         )
 
     def at_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R]:
-        """Bring in an entity that stands still, and settle nothing: for a command that ends it.
+        """Bring in an entity that stands still, and settle nothing: for a command that needs that.
+
+        If it still lacks something afterwards, it stands still again.
 
         Raises:
             LogError: its stream cannot be read.
@@ -264,6 +271,7 @@ class Addresses(Generic[S, C, X, R]):
         actor.load()
         self._goes_on(stream)
         resident = self._residents[stream] = Resident(actor, world)
+        resident.as_it_is = True
         actor.run()
         return resident
 
@@ -445,6 +453,9 @@ class Addresses(Generic[S, C, X, R]):
         """
         resident = self._residents.get(stream)
         if resident is None:
+            return
+        if resident.as_it_is and (missing := self._kind.missing(resident.actor.state)):
+            self._stand_still(stream, "blocked", missing)
             return
         entry = resident.actor.entry
         if entry is None or entry.over or (entry.status == SUSPENDED and not entry.owes):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from copy import copy
 from typing import Final, Literal, TypeAlias, cast
 
 from outlive.actors.background import Entry, check_entries
@@ -209,6 +210,17 @@ class Agent:
                 one.name if isinstance(one, StopFunction) else one for one in self.stop_when
             ],
         )
+
+    def limited_to(self, names: Collection[str]) -> Agent:
+        """Return the same agent with those of its tools and sub-agents that have these names."""
+        limited = copy(self)
+        kept = {
+            "tools": {name: tool for name, tool in self.tools.items() if name in names},
+            "agents": {name: agent for name, agent in self.agents.items() if name in names},
+            "tool_schemas": tuple(each for each in self.tool_schemas if each.name in names),
+        }
+        vars(limited).update(kept)  # All else holds for it as it does for this one.
+        return limited
 
     def __repr__(self) -> str:
         """Name the agent."""

@@ -9,10 +9,18 @@ import msgspec
 from msgspec.structs import replace
 
 from outlive.actors.agent import Agent
-from outlive.actors.background import CHOICE, BackgroundTasks, Plan, clamped, plan_of, with_choice
+from outlive.actors.background import (
+    CHOICE,
+    Background,
+    BackgroundTasks,
+    Plan,
+    clamped,
+    plan_of,
+    with_choice,
+)
 from outlive.actors.model import ToolSchema
 from outlive.actors.tool import Tool, as_tool
-from outlive.events import BackgroundCall, Failure, InvalidDefinition, Value
+from outlive.events import BackgroundCall, Failure, InvalidDefinition, TaskLimits, Value
 
 
 def plans_of(agent: Agent, defaults: BackgroundTasks) -> dict[str, Plan]:
@@ -29,6 +37,23 @@ def plans_of(agent: Agent, defaults: BackgroundTasks) -> dict[str, Plan]:
         if plan is not None:
             plans[tool.name] = plan
     return plans
+
+
+def limits_of(agent: Agent | None, tool: Tool[..., Any], defaults: BackgroundTasks) -> TaskLimits:
+    """Return the limits of a tool's tasks; of one that has none, those it would have.
+
+    A tool without an agent is the runtime's.
+    """
+    plans = {} if agent is None else plans_of(agent, defaults)
+    plan = plans.get(tool.name) or plan_of(
+        Background(),
+        own=tool.background if agent is None else False,
+        timeout=tool.timeout,
+        retry=tool.retry,
+        defaults=defaults,
+    )
+    assert plan is not None, "what is said to be in the background has a plan"
+    return plan.limits
 
 
 def schemas_of(agent: Agent, plans: Mapping[str, Plan]) -> tuple[ToolSchema, ...]:

@@ -15,6 +15,11 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.effects import EffectTable
+from outlive.actors.heartbeat.carrying_out import HeartbeatDoor
+from outlive.actors.heartbeat.declared import Heartbeat
+from outlive.actors.heartbeat.hooks import NO_HOOKS, HeartbeatHooks
+from outlive.actors.heartbeat.kind import HeartbeatKind, Heartbeats
+from outlive.actors.heartbeat.submitted import HeartbeatRequest
 from outlive.actors.kind import STANDING, SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
@@ -105,6 +110,8 @@ class OwnerSide:
         background_tasks: BackgroundTasks,
         task_hooks: TaskHooks | None = None,
         on_standing_task: Callable[[StreamId], None] = lambda _: None,
+        heartbeat_hooks: HeartbeatHooks = NO_HOOKS,
+        heartbeats: tuple[Heartbeat, ...] = (),
     ) -> None:
         self.log = log
         self._on_standing_task = on_standing_task
@@ -136,6 +143,8 @@ class OwnerSide:
             desk=self._desk,
             task_hooks=task_hooks,
             progress_throttle=seconds("progress_throttle", background_tasks.progress_throttle),
+            heartbeat_hooks=heartbeat_hooks,
+            background=background_tasks,
         )
         kind = RunKind(
             surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
@@ -172,6 +181,17 @@ class OwnerSide:
             save_every=save_every,
             mailbox_limit=mailbox_limit,
         )
+        heartbeat_kind = HeartbeatKind(
+            surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
+        )
+        self._heartbeats: Heartbeats = Addresses(
+            heartbeat_kind,
+            log,
+            self._effects,
+            self._timers,
+            save_every=save_every,
+            mailbox_limit=mailbox_limit,
+        )
         self._thread_door = ThreadDoor(
             self._threads,
             self._runs,
@@ -182,12 +202,19 @@ class OwnerSide:
         post.serve(kind.name, self._runs)
         post.serve(task_kind.name, self._tasks)
         post.serve(thread_kind.name, self._threads)
+        self._heartbeat_door = HeartbeatDoor(
+            self._heartbeats, heartbeat_kind, log=log, surroundings=surroundings
+        )
+        post.serve(heartbeat_kind.name, self._heartbeats)
         rows = log.open_entries()
         tasks = [row for row in rows if row[1].kind == task_kind.name]
         self._desk.open(tasks)
         self._runs.bring_in_all([row for row in rows if row[1].kind == kind.name])
         self._tasks.bring_in_all(tasks)
         self._threads.bring_in_all([row for row in rows if row[1].kind == thread_kind.name])
+        heartbeat_rows = [row for row in rows if row[1].kind == heartbeat_kind.name]
+        self._heartbeats.bring_in_all(heartbeat_rows)
+        self._heartbeat_door.open(heartbeat_rows, heartbeats)
         log.on_submitted(self._hear)
         views.start()
 
@@ -209,12 +236,19 @@ class OwnerSide:
                 self._desk.due(stream, now_ns)
             case "thread":
                 self._threads.wake(stream, now_ns)
+            case "heartbeat":
+                self._heartbeats.wake(stream, now_ns)
             case _:
                 self._runs.wake(stream, now_ns)
 
     def live(self) -> list[LiveEntity]:
         """Return what is in memory."""
-        return [*self._runs.live(), *self._tasks.live(), *self._threads.live()]
+        return [
+            *self._runs.live(),
+            *self._tasks.live(),
+            *self._threads.live(),
+            *self._heartbeats.live(),
+        ]
 
     async def close(self, error: OutliveError, *, patience: float = 0.0) -> None:
         """Stop what runs. Who waits for a result gets `error`.
@@ -230,19 +264,21 @@ class OwnerSide:
             await self._runs.drain(deadline)
             await self._tasks.drain(deadline)
             await self._threads.drain(deadline)
+            await self._heartbeats.drain(deadline)
         await self._effects.close()
         await self._workers.close()
         self._runs.close(error)
         self._tasks.close(error)
         self._threads.close(error)
+        self._heartbeats.close(error)
         await self.views.close()
 
     async def obey(self, stream: StreamId, request: Request) -> None:
-        """Carry out a request to a run, task or thread; return once that is durable.
+        """Carry out a request to a run, task, thread or heartbeat; return once that is durable.
 
         Raises:
-            RunNotFound, TaskNotFound, ThreadNotFound: there is no such thing, and this does not
-                begin it.
+            RunNotFound, TaskNotFound, ThreadNotFound, HeartbeatNotFound: there is no such thing,
+                and this does not begin it.
             LogParked: there is no space for it now.
             Refused: or what else the request is refused with.
             LogError: this process is the owner no more. Whoever is has to be asked.
@@ -302,7 +338,9 @@ class OwnerSide:
         return reply
 
     def _prepare(
-        self, stream: StreamId, request: RunRequest | TaskRequest | ThreadRequest
+        self,
+        stream: StreamId,
+        request: RunRequest | TaskRequest | ThreadRequest | HeartbeatRequest,
     ) -> Prepared | None:
         """Return the actor that a request is for, and its command; None if nothing is left to do.
 
@@ -313,6 +351,8 @@ class OwnerSide:
             return self._task_door.prepare(stream, request)
         if isinstance(request, ThreadRequest):
             return self._thread_door.prepare(stream, request)
+        if isinstance(request, HeartbeatRequest):
+            return self._heartbeat_door.prepare(stream, request)
         run = self._find(stream, request)
         if run is None:
             return None

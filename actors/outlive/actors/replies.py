@@ -16,6 +16,10 @@ from outlive.events import (
     AmbiguousSuspension,
     ArgumentsChanged,
     CorruptLog,
+    HeartbeatExists,
+    HeartbeatNotFound,
+    InvalidCron,
+    InvalidHeartbeat,
     InvalidResumeValue,
     MailboxFull,
     NobodyAnswers,
@@ -35,6 +39,7 @@ from outlive.events import (
     ThreadBusy,
     ThreadExists,
     ThreadNotFound,
+    ToolNotFound,
     Value,
 )
 
@@ -57,6 +62,8 @@ _TOLD: Final[Mapping[str, type[OutliveError]]] = {
         AlreadyResumed,
         AmbiguousSuspension,
         ArgumentsChanged,
+        HeartbeatExists,
+        HeartbeatNotFound,
         InvalidResumeValue,
         MailboxFull,
         NobodyAnswers,
@@ -74,9 +81,15 @@ _TOLD: Final[Mapping[str, type[OutliveError]]] = {
         ThreadBusy,
         ThreadExists,
         ThreadNotFound,
+        ToolNotFound,
     )
 }
 """The errors that their sender gets as what they are: made of what they are constructed with."""
+
+_SAID: Final[Mapping[str, type[OutliveError]]] = {
+    error.__name__: error for error in (InvalidCron, InvalidHeartbeat)
+}
+"""The errors that consist of what they say."""
 
 OBEYED: Final = _encode(_Reply())
 """The reply to a command that was obeyed."""
@@ -105,6 +118,8 @@ def check_reply(data: bytes) -> None:
         if not reply.error:
             return
         kind = _TOLD.get(reply.error)
+        if reply.error in _SAID:
+            raise _SAID[reply.error](reply.message)
         error = Refused(reply.message) if kind is None else _rebuilt(kind, reply.facts)
     except (msgspec.MsgspecError, KeyError) as damage:
         raise CorruptLog("a reply", str(damage)) from None

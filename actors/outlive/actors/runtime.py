@@ -18,6 +18,9 @@ from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import tool_limits, tools_by_name
 from outlive.actors.functions import check_functions
+from outlive.actors.heartbeat.control import RuntimeHeartbeats
+from outlive.actors.heartbeat.declared import Heartbeat, check_heartbeats
+from outlive.actors.heartbeat.hooks import HeartbeatHooks, check_heartbeat_hooks
 from outlive.actors.ids import Ids, RandomIds
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT
@@ -76,6 +79,7 @@ from outlive.events.lmdb_store.folder import folder_path
 from outlive.events.lmdb_store.taking import LEASE_S, check_lease
 from outlive.events.run.parts import Input
 from outlive.projections import (
+    HeartbeatsView,
     Projection,
     RunResult,
     RunsQuery,
@@ -130,6 +134,8 @@ class Runtime(Signalling):
         background_tasks: how many tasks run at the same time, and what holds for all of them.
             See `BackgroundTasks`.
         task_hooks: functions that are called when a task is over. See `TaskHooks`.
+        heartbeats: those that the code declares; the others stay as they are. See `Heartbeat`.
+        heartbeat_hooks: functions that are called around each fire. See `HeartbeatHooks`.
         projections: read models of your own, kept beside those of runs and tasks. See `read_view`.
         max_recoveries: how often a run is taken up after its process died without getting any
             further, before it is quarantined (it may be what kills the process). None: always.
@@ -168,6 +174,8 @@ class Runtime(Signalling):
         projections: Sequence[Projection] = (),
         background_tasks: BackgroundTasks | None = None,
         task_hooks: TaskHooks | None = None,
+        heartbeats: Sequence[Heartbeat] = (),
+        heartbeat_hooks: HeartbeatHooks | None = None,
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
         close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
@@ -196,6 +204,7 @@ class Runtime(Signalling):
             RunsView(),
             TasksView(),
             ThreadsView(),
+            HeartbeatsView(),
             *_listed(projections, "projections"),
         )
         check_projections(self._projections)
@@ -219,6 +228,8 @@ class Runtime(Signalling):
             )
         self._background_tasks = background_tasks or BackgroundTasks()
         self._task_hooks = check_hooks("a runtime", task_hooks)
+        self._heartbeats = check_heartbeats(_listed(heartbeats, "heartbeats"))
+        self._heartbeat_hooks = check_heartbeat_hooks(heartbeat_hooks)
         self._tools = tools_by_name(_listed(tools, "tools"))
         tool_limits(self._agents.values(), self._tools)  # They must agree.
         if type(mailbox_limit) is not int or mailbox_limit < 1:
@@ -311,6 +322,8 @@ class Runtime(Signalling):
             background_tasks=self._background_tasks,
             task_hooks=self._task_hooks,
             on_standing_task=self._standing.stands,
+            heartbeat_hooks=self._heartbeat_hooks,
+            heartbeats=self._heartbeats,
         )
 
     def _visiting(self, log: LmdbVisitor) -> VisitorSide:
@@ -437,6 +450,16 @@ class Runtime(Signalling):
         The same in every role. Raises LogClosed unless the runtime is open.
         """
         return RuntimeThreads(
+            self._open.side.log, self._open, ids=self._ids, obey=self._obey, follow=self._follow
+        )
+
+    @property
+    def heartbeats(self) -> RuntimeHeartbeats:
+        """What runs on a schedule: `await rt.heartbeats.create(...)`, `get`, `list`, `pause`, ...
+
+        The same in every role. Raises LogClosed unless the runtime is open.
+        """
+        return RuntimeHeartbeats(
             self._open.side.log, self._open, ids=self._ids, obey=self._obey, follow=self._follow
         )
 

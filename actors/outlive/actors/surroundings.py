@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
-from outlive.actors.background import PROGRESS_THROTTLE_S, Plan
+from outlive.actors.background import PROGRESS_THROTTLE_S, BackgroundTasks, Plan
 from outlive.actors.effects import EffectTable
+from outlive.actors.heartbeat.hooks import NO_HOOKS, HeartbeatHooks
 from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.mail import Post
 from outlive.actors.run_context import Functions
@@ -41,6 +42,8 @@ class Surroundings:
         desk: Desk,
         task_hooks: TaskHooks | None = None,
         progress_throttle: float = PROGRESS_THROTTLE_S,
+        heartbeat_hooks: HeartbeatHooks = NO_HOOKS,
+        background: BackgroundTasks | None = None,
     ) -> None:
         self.log: Final = log
         self.post: Final = post
@@ -57,6 +60,8 @@ class Surroundings:
         self.desk: Final = desk
         self.task_hooks: Final = task_hooks
         self.progress_throttle: Final = progress_throttle  # seconds, of tasks
+        self.heartbeat_hooks: Final = heartbeat_hooks
+        self.background: Final = background or BackgroundTasks()
 
     def tool(self, agent_id: str, name: str) -> Tool[..., Any] | None:
         """Return a tool of an agent, or with an empty id one of the runtime; None if unknown."""

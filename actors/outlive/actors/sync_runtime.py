@@ -16,6 +16,8 @@ from msgspec import UNSET
 
 from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
+from outlive.actors.heartbeat.declared import Heartbeat
+from outlive.actors.heartbeat.hooks import HeartbeatHooks
 from outlive.actors.ids import Ids
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT, BlockingAskRefused
@@ -23,6 +25,7 @@ from outlive.actors.run.handle import Run
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.runtime import CLOSE_TIMEOUT_S, Runtime
 from outlive.actors.seat import Role
+from outlive.actors.sync_heartbeats import SyncHeartbeats
 from outlive.actors.sync_runs import SyncRunsQuery
 from outlive.actors.sync_signalling import SyncSignalling
 from outlive.actors.sync_subscription import SyncSubscription
@@ -108,6 +111,8 @@ class SyncRuntime(SyncSignalling):
         projections: Sequence[Projection] = (),
         background_tasks: BackgroundTasks | None = None,
         task_hooks: TaskHooks | None = None,
+        heartbeats: Sequence[Heartbeat] = (),
+        heartbeat_hooks: HeartbeatHooks | None = None,
         max_recoveries: int | None = 5,
         mailbox_limit: int = MAILBOX_LIMIT,
         close_timeout: float | timedelta = CLOSE_TIMEOUT_S,
@@ -130,6 +135,8 @@ class SyncRuntime(SyncSignalling):
             projections=projections,
             background_tasks=background_tasks,
             task_hooks=task_hooks,
+            heartbeats=heartbeats,
+            heartbeat_hooks=heartbeat_hooks,
             max_recoveries=max_recoveries,
             mailbox_limit=mailbox_limit,
             close_timeout=close_timeout,
@@ -253,6 +260,11 @@ class SyncRuntime(SyncSignalling):
     def threads(self) -> SyncThreads:
         """The threads. See `Runtime.threads`."""
         return SyncThreads(self._runtime.threads, self._await, self.iterate)
+
+    @property
+    def heartbeats(self) -> SyncHeartbeats:
+        """What runs on a schedule. See `Runtime.heartbeats`."""
+        return SyncHeartbeats(self._runtime.heartbeats, self._await, self.iterate)
 
     def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work`, on another thread, makes of the rows of a view."""

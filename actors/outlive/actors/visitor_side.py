@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from outlive.actors.heartbeat.submitted import CreateHeartbeatRequest, HeartbeatRequest
 from outlive.actors.ids import Ids
 from outlive.actors.kind import SUSPENDED
 from outlive.actors.run.begun import LOOK_AFTER, has_begun, is_known
@@ -20,8 +21,11 @@ from outlive.actors.thread.check import check_thread_request
 from outlive.actors.thread.door import begins
 from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.events import (
+    HeartbeatExists,
+    HeartbeatNotFound,
     LmdbVisitor,
     NotQuarantined,
+    NotSuspended,
     OutliveError,
     RunCancelled,
     RunCompleted,
@@ -121,6 +125,9 @@ class VisitorSide:
         if isinstance(request, ThreadRequest):
             check_thread_request(self.log, id_of(stream), request)
             return
+        if isinstance(request, HeartbeatRequest):
+            self._check_heartbeat(stream, request)
+            return
         run_id = id_of(stream)
         if isinstance(request, ReleaseRequest):
             status = status_now(self.log, run_id)
@@ -146,6 +153,15 @@ class VisitorSide:
     def task_stands_still(self, stream: StreamId) -> bool:
         """Whether a task cannot go on, as its row tells it."""
         return row_stands_still(self.log, stream)
+
+    def _check_heartbeat(self, stream: StreamId, request: HeartbeatRequest) -> None:
+        """Raise what can be told by the heartbeat's status: it is all that is looked at."""
+        entry = self.log.open_entry(stream)
+        status = "over" if entry is None or entry.over else entry.status
+        if status != "over" and isinstance(request, CreateHeartbeatRequest):
+            raise HeartbeatExists(id_of(stream))
+        if status == "quarantined":
+            raise NotSuspended(id_of(stream), status, "heartbeat")
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""
@@ -192,7 +208,7 @@ def _begins(request: Request) -> bool:
     """Whether a request may begin what it is for."""
     if isinstance(request, ThreadRequest):
         return begins(request)
-    return isinstance(request, StartRequest | EnqueueRequest)
+    return isinstance(request, StartRequest | EnqueueRequest | CreateHeartbeatRequest)
 
 
 def _not_found(stream: StreamId, request: Request) -> OutliveError:
@@ -200,4 +216,6 @@ def _not_found(stream: StreamId, request: Request) -> OutliveError:
         return ThreadNotFound(id_of(stream))
     if isinstance(request, TaskRequest):
         return TaskNotFound(id_of(stream))
+    if isinstance(request, HeartbeatRequest):
+        return HeartbeatNotFound(id_of(stream))
     return RunNotFound(id_of(stream))

@@ -13,6 +13,7 @@ import msgspec
 
 from outlive.events.errors import CorruptLog, NewerFormat, UnknownEvent
 from outlive.events.event import Event
+from outlive.events.heartbeat.events import HeartbeatEvent
 from outlive.events.run.events import RunEvent
 from outlive.events.task.events import TaskEvent
 from outlive.events.thread.events import ThreadEvent
@@ -101,7 +102,14 @@ def _tag(event_type: type[Event]) -> str:
 
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = tuple(
-    dict.fromkeys((*get_args(RunEvent), *get_args(TaskEvent), *get_args(ThreadEvent)))
+    dict.fromkeys(
+        (
+            *get_args(RunEvent),
+            *get_args(TaskEvent),
+            *get_args(ThreadEvent),
+            *get_args(HeartbeatEvent),
+        )
+    )
 )
 CODEC: Final = Codec(EVENT_TYPES)
 """The codec of all events that Outlive knows."""

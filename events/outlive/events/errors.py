@@ -6,7 +6,9 @@ OutliveError
 │   ├── RunNotFound
 │   ├── TaskNotFound
 │   ├── ThreadNotFound
+│   ├── HeartbeatNotFound
 │   ├── SuspensionNotFound
+│   ├── ToolNotFound
 │   └── AgentNotFound
 ├── Refused                    the command cannot be obeyed in the present state
 │   ├── RunExists              same id, other input
@@ -18,6 +20,7 @@ OutliveError
 │   ├── OtherResource          the thread belongs to somebody else
 │   ├── NobodyAnswers          no agent is known that is to answer on the thread
 │   ├── RunOver                a signal to a run that has come to its end
+│   ├── HeartbeatExists        same id
 │   ├── InvalidOffset          an offset beyond the head
 │   ├── OffsetMovedOn          another reader of that name is further on
 │   ├── NameTaken              a subscription's name, in use for another stream
@@ -32,7 +35,8 @@ OutliveError
 │   ├── AttemptEnded           a tool goes on after its attempt was given up
 │   └── MailboxFull            too many commands wait for one run; try again later
 ├── InvalidDefinition          an agent or tool that cannot work, at construction
-│   └── InvalidCron            a schedule that cannot be read, or names no day
+│   ├── InvalidCron            a schedule that cannot be read, or names no day
+│   └── InvalidHeartbeat       a field of a heartbeat that cannot hold
 ├── InvalidSignal              a signal that nobody could be told
 ├── UnserialisableValue        a value that cannot be stored
 ├── EventTooLarge              a value that is too large to be stored
@@ -86,6 +90,24 @@ class TaskNotFound(NotFound):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"there is no task {task_id!r} in this log")
         self.task_id = task_id
+
+
+class HeartbeatNotFound(NotFound):
+    """There is no heartbeat with this id, or none any more."""
+
+    def __init__(self, heartbeat_id: str) -> None:
+        super().__init__(f"there is no heartbeat {heartbeat_id!r} in this log")
+        self.heartbeat_id = heartbeat_id
+
+
+class ToolNotFound(NotFound):
+    """No agent of this runtime has a tool of this name."""
+
+    def __init__(self, tool: str, known: tuple[str, ...]) -> None:
+        names = ", ".join(repr(name) for name in known) or "none"
+        super().__init__(f"there is no tool {tool!r} here (known: {names})")
+        self.tool = tool
+        self.known = known
 
 
 class AgentNotFound(NotFound):
@@ -185,6 +207,14 @@ class RunOver(Refused):
         super().__init__(f"run {run_id!r} is {status} already: nobody reads a signal to it")
         self.run_id = run_id
         self.status = status
+
+
+class HeartbeatExists(Refused):
+    """There is a heartbeat with this id already: update that one, or choose another id."""
+
+    def __init__(self, heartbeat_id: str) -> None:
+        super().__init__(f"heartbeat {heartbeat_id!r} exists already")
+        self.heartbeat_id = heartbeat_id
 
 
 class SuspensionNotFound(NotFound):
@@ -364,6 +394,10 @@ class InvalidDefinition(OutliveError, ValueError):
 
 class InvalidCron(InvalidDefinition):
     """A schedule that cannot be read or that names no day, or a time zone unknown here."""
+
+
+class InvalidHeartbeat(InvalidDefinition):
+    """A field of a heartbeat that cannot hold; the message says which, and why."""
 
 
 class InvalidSignal(OutliveError, ValueError):

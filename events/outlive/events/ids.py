@@ -61,6 +61,11 @@ def thread_stream(thread_id: str) -> StreamId:
     return stream_id("thread", thread_id)
 
 
+def heartbeat_stream(heartbeat_id: str) -> StreamId:
+    """Return the stream of a heartbeat. Raises InvalidId."""
+    return stream_id("heartbeat", heartbeat_id)
+
+
 def kind_of(stream: StreamId) -> str:
     """Return the kind of entity whose events `stream` holds: `run` for `run-7f3a`."""
     return stream.partition("-")[0]

@@ -12,6 +12,8 @@ from typing import Any, Self, TypedDict, Unpack
 from outlive.actors import (
     Agent,
     BackgroundTasks,
+    Heartbeat,
+    HeartbeatHooks,
     Ids,
     Runtime,
     ScriptedModel,
@@ -29,7 +31,7 @@ from outlive.projections import Projection
 from outlive.testing import _settings
 from outlive.testing._failure import told
 from outlive.testing._simulation.points import Fate
-from outlive.testing._simulation.simulation import Agents, Simulation
+from outlive.testing._simulation.simulation import Agents, Hooks, Simulation
 from outlive.testing._world import World
 
 
@@ -42,6 +44,8 @@ class RuntimeOptions(TypedDict, total=False):
     functions: Functions
     background_tasks: BackgroundTasks | None
     task_hooks: TaskHooks | None
+    heartbeats: Sequence[Heartbeat]
+    heartbeat_hooks: HeartbeatHooks | None
     projections: Sequence[Projection]
     max_recoveries: int | None
     mailbox_limit: int
@@ -91,6 +95,8 @@ class SimulationOptions(TypedDict, total=False):
     functions: Functions
     background_tasks: BackgroundTasks | None
     task_hooks: TaskHooks | None
+    heartbeats: Sequence[Heartbeat]
+    heartbeat_hooks: Hooks
     durability: Durability
     max_recoveries: int | None
     save_every: int

@@ -9,6 +9,7 @@ import msgspec
 
 from outlive.actors import LiveEntity, Runtime
 from outlive.actors.entity import Entity
+from outlive.actors.heartbeat.entity import HEARTBEAT
 from outlive.actors.mail import Deliver
 from outlive.actors.run.entity import RUN
 from outlive.actors.snapshots import UnfitState, codec_of
@@ -18,10 +19,16 @@ from outlive.events import Clock, OpenEntry, StreamId, Version
 from outlive.testing._conversations import Conversations
 from outlive.testing._errands import Errands
 from outlive.testing._families import Families
+from outlive.testing._pulses import Pulses
 from outlive.testing._simulation.disk import Disk
 from outlive.testing._world import World
 
-ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {"run": RUN, "task": TASK, "thread": THREAD}
+ENTITIES: Final[dict[str, Entity[Any, Any, Any]]] = {
+    "run": RUN,
+    "task": TASK,
+    "thread": THREAD,
+    "heartbeat": HEARTBEAT,
+}
 """Each kind of entity that a simulation knows how to fold, by the beginning of its streams."""
 
 _STANDING: Final = ("blocked", "quarantined")
@@ -64,6 +71,7 @@ class Invariants:
       open by a run that was cancelled, unless it is detached;
     - one run at a time works on a thread, and releases it once, when it is over; a signal is read
       once, and by the end it was;
+    - an instant at which a heartbeat is due has one decision;
     - the fold of the log is the state of the live actor, unless something is on its way;
     - a saved state is the fold up to its version;
     - an effect is performed only once the intent is on the disk, also amid other things;
@@ -100,6 +108,7 @@ class Invariants:
         self._families = Families()
         self._errands = Errands()
         self._conversations = Conversations()
+        self._pulses = Pulses()
 
     def check(self) -> None:
         """Raise InvariantViolated if something does not hold."""
@@ -121,7 +130,7 @@ class Invariants:
             stream: row for stream, row in self._disk.store.open.items() if row.kind in ENTITIES
         }
         for stream, row in rows.items():
-            rests = row.status in (*_STANDING, "suspended")
+            rests = row.status in (*_STANDING, "suspended", "paused")
             rests = rests or self._families.waits_for_one_at_rest(stream, rows)
             rests = rests or (row.over and self._has_told_all_that_hear(stream))
             rests = rests or self._errands.waits_for_one_at_rest(stream, rows)
@@ -185,6 +194,7 @@ class Invariants:
             self._families.hear(record)
             self._errands.hear(record)
             self._conversations.hear(record)
+            self._pulses.hear(record)
             for event in record.events:
                 folded.state = entity.evolve(folded.state, event)
                 folded.version += 1
@@ -197,6 +207,7 @@ class Invariants:
         states = {stream: self._folded[stream].state for stream in touched}
         problem = self._families.problem(states) or self._errands.problem(states)
         problem = problem or self._conversations.problem()
+        problem = problem or self._pulses.problem()
         if problem is not None:
             raise InvariantViolated(*problem)
 
@@ -254,7 +265,7 @@ class Invariants:
             raise InvariantViolated(
                 "the open table says what is owed", f"{stream} owes {list(owed)}, its row: {row}"
             )
-        waits = expected.status in ("suspended", "waiting", "queued", "active")
+        waits = expected.status in ("suspended", "waiting", "queued", "active", "paused")
         if not owed and expected.wake_at_ns is None and not waits:
             raise InvariantViolated(
                 "what is open waits for something", f"{stream} owes nothing and never wakes"

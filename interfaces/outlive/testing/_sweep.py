@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Final, TypeAlias, get_args
 
-from outlive.actors import BackgroundTasks, TaskHooks, Tool
+from outlive.actors import BackgroundTasks, Heartbeat, TaskHooks, Tool
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import InvalidDefinition
 from outlive.events.ids import id_of, kind_of
@@ -27,7 +27,7 @@ from outlive.testing._outcome import (
 )
 from outlive.testing._simulation.client import Client
 from outlive.testing._simulation.points import Fate, Point, check_names
-from outlive.testing._simulation.simulation import Agents, Simulation
+from outlive.testing._simulation.simulation import Agents, Hooks, Simulation
 from outlive.testing._world import World
 
 Scenario: TypeAlias = Callable[[Client], Awaitable[object]]
@@ -83,6 +83,8 @@ def assert_survives_crashes(
     functions: Functions = EMPTY,
     background_tasks: BackgroundTasks | None = None,
     task_hooks: TaskHooks | None = None,
+    heartbeats: Sequence[Heartbeat] = (),
+    heartbeat_hooks: Hooks = None,
     seed: int = 0,
     orders: int = 5,
     fates: Sequence[Fate] = ("kill", "freeze"),
@@ -115,7 +117,8 @@ def assert_survives_crashes(
         scenario: an async function of a `Client`: it starts runs and waits for them.
         agents: as for `Simulation`; best a function, which makes them anew for each process.
         deps: as for `Simulation`.
-        tools, functions, background_tasks, task_hooks: as for `Runtime`.
+        tools, functions, background_tasks, task_hooks, heartbeats: as for `Runtime`.
+        heartbeat_hooks: as for `Simulation`.
         seed: of all that is left to chance.
         orders: other orders to try without a crash.
         fates: how a process ends at each point.
@@ -155,6 +158,8 @@ def assert_survives_crashes(
             functions=functions,
             background_tasks=background_tasks,
             task_hooks=task_hooks,
+            heartbeats=heartbeats,
+            heartbeat_hooks=heartbeat_hooks,
             seed=seed,
             order=order,
             late=_LATE if order else 0.0,

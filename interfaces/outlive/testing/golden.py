@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from outlive.actors.entity import Entity
+from outlive.actors.heartbeat.entity import HEARTBEAT
 from outlive.actors.run.entity import RUN
 from outlive.actors.task.entity import TASK
 from outlive.actors.thread.entity import THREAD
@@ -41,7 +42,12 @@ __all__ = ["check_golden", "golden_of", "write_golden"]
 
 Entities: TypeAlias = Mapping[str, Entity[Any, Any, Any]]
 
-ENTITIES: Final[Entities] = {"run": RUN, "task": TASK, "thread": THREAD}
+ENTITIES: Final[Entities] = {
+    "run": RUN,
+    "task": TASK,
+    "thread": THREAD,
+    "heartbeat": HEARTBEAT,
+}
 _FORMAT: Final = 1
 _PAGE: Final = 1_000
 

@@ -2,7 +2,8 @@
 
 What is drawn of runs: `run_histories`, `run_commands`, `run_events`, `values`; of tasks
 `task_histories`, `task_commands`, `task_events`, of threads `thread_histories`, `thread_commands`,
-`thread_events`; of agents `agents`, each a `PlannedAgent` with
+`thread_events`, of heartbeats `heartbeat_histories`, `heartbeat_commands`, `heartbeat_events`; of
+agents `agents`, each a `PlannedAgent` with
 its `PlannedTool`s; of what befalls them `crashes`, `fates`, `durations`. `histories` draws those
 of an entity of your own. `outlive.testing.AgentMachine` puts it all together.
 
@@ -28,6 +29,11 @@ except ModuleNotFoundError as error:
 
 from outlive.testing._drawn.agents import PlannedAgent, PlannedTool, agents
 from outlive.testing._drawn.crashes import crashes, fates
+from outlive.testing._drawn.heartbeats import (
+    heartbeat_commands,
+    heartbeat_events,
+    heartbeat_histories,
+)
 from outlive.testing._drawn.runs import histories, run_commands, run_events, run_histories
 from outlive.testing._drawn.tasks import task_commands, task_events, task_histories
 from outlive.testing._drawn.threads import thread_commands, thread_events, thread_histories
@@ -40,6 +46,9 @@ __all__ = [
     "crashes",
     "durations",
     "fates",
+    "heartbeat_commands",
+    "heartbeat_events",
+    "heartbeat_histories",
     "histories",
     "run_commands",
     "run_events",

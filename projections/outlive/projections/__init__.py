@@ -1,6 +1,17 @@
 """What observers read: messages, results and live views, folded from events."""
 
 from outlive.events import AssistantMessage, Message, ToolMessage, UserMessage
+from outlive.projections.heartbeats import (
+    HEARTBEAT_STATUSES,
+    FireInfo,
+    FirePage,
+    HeartbeatInfo,
+    HeartbeatLastFire,
+    HeartbeatPage,
+    HeartbeatsQuery,
+    HeartbeatsView,
+    heartbeat_info,
+)
 from outlive.projections.messages import Transcript, messages_of
 from outlive.projections.observe import TextReset, observe_run, text_of
 from outlive.projections.pending import Pending, pending_of
@@ -53,6 +64,14 @@ from outlive.projections.views import (
 
 __all__ = [
     "AssistantMessage",
+    "FireInfo",
+    "FirePage",
+    "HEARTBEAT_STATUSES",
+    "HeartbeatInfo",
+    "HeartbeatLastFire",
+    "HeartbeatPage",
+    "HeartbeatsQuery",
+    "HeartbeatsView",
     "Message",
     "Outcome",
     "Pending",
@@ -92,6 +111,7 @@ __all__ = [
     "Views",
     "check_projections",
     "fold_run",
+    "heartbeat_info",
     "messages_of",
     "observe_run",
     "observe_task",

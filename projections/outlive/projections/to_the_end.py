@@ -8,6 +8,12 @@ from typing import Final, TypeAlias
 from outlive.events import (
     BackgroundResultReceived,
     Event,
+    FireEnded,
+    FireResumed,
+    FireStopped,
+    FireSuspended,
+    HeartbeatRecovered,
+    HookRan,
     InvalidOffset,
     LogReader,
     MessageDelivered,
@@ -28,6 +34,12 @@ _AFTER_THE_END: Final = (
     TaskHooksCalled,
     TaskRecovered,
     BackgroundResultReceived,
+    FireEnded,
+    FireResumed,
+    FireStopped,
+    FireSuspended,
+    HeartbeatRecovered,
+    HookRan,
     MessageDelivered,
 )
 _PAGE: Final = 4_096

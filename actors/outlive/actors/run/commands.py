@@ -14,6 +14,7 @@ from outlive.events import (
     CallId,
     ChildRun,
     Failure,
+    FireOf,
     MessageId,
     ParentCall,
     RunId,
@@ -49,6 +50,7 @@ class StartRun(Command, kw_only=True, frozen=True, gc=False):
     until_idle: IdlePolicy | None = None
     parent: ParentCall | None = None  # for which it is to run,
     thread: ThreadPlace | None = None  # or on which,
+    fire: FireOf | None = None  # or the heartbeat,
     message: MessageId | None = None  # and by which that one says so
     withdrawn: str | None = None  # why it is not wanted any more: it is over at once
     withdrawn_by: str = ""

@@ -194,6 +194,7 @@ def _start(state: RunState, command: StartRun) -> Events:
         until_idle=command.until_idle,
         parent=command.parent,
         thread=command.thread,
+        fire=command.fire,
         message=command.message,
     )
     if command.withdrawn is not None:

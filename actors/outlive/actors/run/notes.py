@@ -49,6 +49,7 @@ class Notes:
         self.provider_options: dict[str, Value] = {}
         self.stop_functions: tuple[str, ...] = ()
         self.thread: ThreadPlace | None = None
+        self.tools: tuple[str, ...] | None = None  # those of the agent that it may call
         self.model = ""  # the one that was called last
         self.bound = 0  # with so many messages
         self.step = 0
@@ -72,6 +73,7 @@ class Notes:
         self.request_context = event.request_context
         self.provider_options = event.provider_options
         self.thread = event.thread
+        self.tools = None if event.fire is None else event.fire.tools
         self.stop_functions = tuple(
             condition.name for condition in event.stop_when if isinstance(condition, StopFunction)
         )

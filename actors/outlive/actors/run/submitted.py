@@ -1,4 +1,4 @@
-"""What is asked of a run or a task, as it lies in the inbox: ids and data, nothing more."""
+"""What is asked of an entity, as it lies in the inbox: ids and data, nothing more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec.structs import asdict
 
+from outlive.actors.heartbeat.submitted import HeartbeatRequest
 from outlive.actors.task.submitted import TaskRequest
 from outlive.actors.thread.submitted import ThreadRequest
 from outlive.events import CallId, CorruptLog, RunWish, Signal, Value
@@ -84,7 +85,7 @@ RunRequest: TypeAlias = (
 )
 """What a run decides by its state alone."""
 
-Request: TypeAlias = RunRequest | ReleaseRequest | TaskRequest | ThreadRequest
+Request: TypeAlias = RunRequest | ReleaseRequest | TaskRequest | ThreadRequest | HeartbeatRequest
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final[Callable[[bytes], Request]] = msgspec.msgpack.Decoder(Request).decode

@@ -7,6 +7,7 @@ from functools import partial
 
 from outlive.actors.agent import Agent
 from outlive.actors.background_plans import schemas_of
+from outlive.actors.heartbeat.told import parcel_to_heartbeat, run_end
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.model import ModelRequest
 from outlive.actors.run.approvals import with_approvals
@@ -39,7 +40,7 @@ from outlive.events import (
     Version,
     run_stream,
 )
-from outlive.events.ids import NO_VERSION
+from outlive.events.ids import NO_VERSION, kind_of
 from outlive.events.run.background import CANCEL, QUEUE
 from outlive.events.run.thread import ENDED, RESULT
 from outlive.events.values import canonical, digest
@@ -147,6 +148,8 @@ class RunWorld:
             return task_parcel(message, self._run_id, notes, self._all)
         if message.subject in (ENDED, RESULT):
             return thread_parcel(message, self._run_id, notes, self._all)
+        if kind_of(message.to) == "heartbeat":
+            return parcel_to_heartbeat(message, self._stream, self._all, lambda: run_end(notes))
         return parcel(message, self._run_id, notes, self._all.agents)
 
     def _failed(self, effect: CallModel | CheckStop | CallTool, home: Address, reason: str) -> None:
@@ -172,6 +175,8 @@ class RunWorld:
         self, agent: Agent, model: str, effect: CallModel, home: Address, notes: Notes
     ) -> None:
         # What came since the call was decided, a background result say, is for the next one.
+        if notes.tools is not None:
+            agent = agent.limited_to(notes.tools)
         messages = self._messages(notes, notes.transcript.messages[: notes.bound])
         plans, instructions = self._all.plans[agent.id], agent.instructions
         if not isinstance(instructions, str):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, assert_never
 
-from outlive.actors.background import Background, BackgroundTasks, plan_of
-from outlive.actors.background_plans import plans_of
+from outlive.actors.background import BackgroundTasks
+from outlive.actors.background_plans import limits_of
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, RetryTask, TaskCommand
@@ -185,15 +185,5 @@ class TaskDoor:
         if found is not None:
             return found
         agent = self._agents.get(agent_id)
-        plans = {} if agent is None else plans_of(agent, self._settings)
-        own = tool.background if agent is None else False
-        plan = plans.get(tool.name) or plan_of(
-            Background(),
-            own=own,
-            timeout=tool.timeout,
-            retry=tool.retry,
-            defaults=self._settings,
-        )
-        assert plan is not None, "what is said to be in the background has a plan"
-        self._limits[agent_id, tool.name] = plan.limits
-        return plan.limits
+        limits = self._limits[agent_id, tool.name] = limits_of(agent, tool, self._settings)
+        return limits

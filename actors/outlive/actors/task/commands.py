@@ -22,7 +22,7 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
 )
 from outlive.actors.task.admission import Backpressure
-from outlive.events import CallId, Failure, TaskLimits, Value
+from outlive.events import CallId, Failure, FireOf, MessageId, TaskLimits, Value
 from outlive.events.background import OnComplete, TaskMode
 from outlive.events.task.events import FIRST_CALL
 
@@ -53,6 +53,8 @@ class QueueTask(Command, kw_only=True, frozen=True, gc=False):
     reason: str = ""  # of a rejection
     worker: str = ""
     hooked: bool = False
+    fire: FireOf | None = None  # of the heartbeat that asks for it,
+    message: MessageId | None = None  # and by which it does so
 
 
 class StartTask(Command, kw_only=True, frozen=True, gc=False):

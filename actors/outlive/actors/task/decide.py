@@ -63,6 +63,7 @@ from outlive.events import (
     TaskTimedOut,
     Value,
 )
+from outlive.events.mail import is_repeat
 from outlive.events.task import evolve
 from outlive.events.task.state import request_digest
 from outlive.events.values import canonical, digest
@@ -145,8 +146,11 @@ def decide(state: TaskState, command: TaskCommand) -> Events:  # one arm each
 
 
 def _queue(state: TaskState, command: QueueTask) -> Events:
+    if is_repeat(state.mail, command.message):
+        return ()
     if state.status != "none":
-        if request_digest(command) != state.request:
+        # A task that somebody else has asked for is no fire, whatever it was asked for with.
+        if command.message is not None or request_digest(command) != state.request:
             raise TaskExists(command.task_id)
         return ()
     queued = TaskQueued(
@@ -165,6 +169,8 @@ def _queue(state: TaskState, command: QueueTask) -> Events:
         inline=command.verdict == "run_inline",
         hooked=command.hooked,
         limits=command.limits,
+        fire=command.fire,
+        message=command.message,
     )
     match command.verdict:
         case "queue":

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 import structlog
 
 from outlive.actors.background import retry_of
+from outlive.actors.heartbeat.told import parcel_to_heartbeat, task_end
 from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.run.commands import CallTool, FailToolCall, ReceiveBackgroundResult
@@ -154,8 +155,10 @@ class TaskWorld:
             home.conclude(ConcludeHooks(end=effect.end, number=effect.number, failures=(error,)))
 
     def _pack(self, message: Deliver) -> Parcel:
-        """Return what the run is told, or the thread: how the task has ended."""
+        """Return what the run is told, or the thread, or the heartbeat: how the task has ended."""
         notes = self._read_notes()
+        if kind_of(message.to) == "heartbeat":
+            return parcel_to_heartbeat(message, self._stream, self._all, lambda: task_end(notes))
         assert notes.end is not None, "a task says how it has ended once it has"
         told = _told(self._task_id, notes, notes.end)
         if kind_of(message.to) != "thread":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from outlive.events.event import Event, Failure, RequestedToolCall, Usage
+from outlive.events.fires import FireOf
 from outlive.events.ids import CallId
 from outlive.events.mail import MessageDelivered, MessageId
 from outlive.events.run.background import BackgroundEvent, IdlePolicy
@@ -38,7 +39,8 @@ class RunStarted(Event, tag="run-started", frozen=True, kw_only=True):
     until_idle: IdlePolicy | None = None  # None: until the model has nothing more to ask for
     parent: ParentCall | None = None  # of a child run
     thread: ThreadPlace | None = None  # on which it works
-    message: MessageId | None = None  # by which its parent or thread has started it
+    fire: FireOf | None = None  # of a heartbeat
+    message: MessageId | None = None  # by which its parent, thread or heartbeat has started it
 
 
 class RunRecovered(Event, tag="run-recovered", frozen=True, kw_only=True):

@@ -9,6 +9,13 @@ from msgspec.structs import replace
 
 from outlive.events.background import BackgroundCall
 from outlive.events.event import ChildRun, Failure, Usage
+from outlive.events.fires import (
+    FIRE_ENDED,
+    FIRE_RESUMED,
+    FIRE_SUSPENDED,
+    FireOf,
+    tell_heartbeat,
+)
 from outlive.events.ids import CallId
 from outlive.events.mail import NO_MAIL, Mail, MessageDelivered, MessageId, delivered, hear
 from outlive.events.run.background import (
@@ -161,6 +168,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     thread: ThreadPlace | None = None
     unread: int = 0  # signals that have come since the model was called last
     signals: tuple[str, ...] = ()  # the last ones, to be known when they are repeated
+    fire: FireOf | None = None  # of a heartbeat, which is told how it goes
     mail: Mail = NO_MAIL
 
     @property
@@ -252,6 +260,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 until_idle=event.until_idle,
                 parent=event.parent,
                 thread=event.thread,
+                fire=event.fire,
                 mail=hear(state.mail, event.message),
             )
         case OutputRejected():
@@ -414,7 +423,8 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
             call = replace(_call(state, event.call_id), status="waiting")
             return _said(_with_call(state, event.call_id, call), name, event.outcome)
         case RunSuspended():
-            return replace(state, status="suspended")
+            mail = tell_heartbeat(state.mail, state.fire, FIRE_SUSPENDED)
+            return replace(state, status="suspended", mail=mail)
         case RunCancelled():
             error = Failure(kind="cancelled", message=event.reason)
             return replace(
@@ -441,7 +451,7 @@ def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
     """Return the mail of a run that is over: its children are cancelled, others are told.
 
     Its thread is told, and its parent; unless it ends by a `message` of its parent, which does
-    not want to know any more.
+    not want to know any more. A heartbeat always does.
     """
     children = (
         (call_id, call.child)
@@ -450,6 +460,7 @@ def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
     )
     mail = children_cancelled(hear(state.mail, message), children)
     mail = run_on_thread_ended(mail, state.thread)
+    mail = tell_heartbeat(mail, state.fire, FIRE_ENDED)
     return mail if state.parent is None or message is not None else child_ended(mail, state.parent)
 
 
@@ -465,7 +476,11 @@ def _open_tasks(state: RunState) -> list[tuple[CallId, OpenTask]]:
 
 def _said(state: RunState, name: str, said: str) -> RunState:
     """A person has said something: the run goes on, or is suspended anew."""
-    return replace(state, status="running", answers={**state.answers, name: said}, recoveries=0)
+    mail = state.mail
+    if state.status == "suspended":
+        mail = tell_heartbeat(mail, state.fire, FIRE_RESUMED)
+    answers = {**state.answers, name: said}
+    return replace(state, status="running", answers=answers, recoveries=0, mail=mail)
 
 
 def _call(state: RunState, call_id: CallId) -> Call:

@@ -9,8 +9,9 @@ from typing import Final, Literal, TypeAlias
 
 from outlive.events.background import OnComplete, TaskLimits, TaskMode
 from outlive.events.event import Event, Failure
+from outlive.events.fires import FireOf
 from outlive.events.ids import CallId
-from outlive.events.mail import MessageDelivered
+from outlive.events.mail import MessageDelivered, MessageId
 from outlive.events.values import Value
 
 FIRST_CALL: Final = CallId("0.0")
@@ -38,6 +39,8 @@ class TaskQueued(Event, tag="task-queued", frozen=True, kw_only=True):
     inline: bool = False
     hooked: bool = False  # somebody wants to be called when it is over
     limits: TaskLimits = TaskLimits()
+    fire: FireOf | None = None  # of a heartbeat, in the place of a run
+    message: MessageId | None = None  # by which the heartbeat has asked for it
 
 
 class TaskRejected(Event, tag="task-rejected", frozen=True, kw_only=True):

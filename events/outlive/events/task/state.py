@@ -9,8 +9,15 @@ from msgspec.structs import replace
 
 from outlive.events.background import TaskLimits, TaskMode
 from outlive.events.event import Failure
+from outlive.events.fires import (
+    FIRE_ENDED,
+    FIRE_RESUMED,
+    FIRE_SUSPENDED,
+    FireOf,
+    tell_heartbeat,
+)
 from outlive.events.ids import CallId, StreamId
-from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, post
+from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, hear, post
 from outlive.events.task.events import (
     FIRST_CALL,
     TaskCancelled,
@@ -84,6 +91,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     answers: dict[str, str] = {}  # by key: the digest of what a person has said
     resolved: dict[int, str] = {}  # by attempt: what a person has said became of it
     error: Failure | None = None
+    fire: FireOf | None = None  # of a heartbeat that has not been told its end yet
     mail: Mail = NO_MAIL
 
     @property
@@ -135,6 +143,8 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 priority=event.priority,
                 place=event.place,
                 limits=event.limits,
+                fire=event.fire,
+                mail=hear(state.mail, event.message),
             )
         case TaskStarted():
             return replace(
@@ -150,21 +160,21 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
             return replace(state, recoveries=0) if state.recoveries else state
         case TaskSuspended():
             asks = {**state.asks, event.key: event.answer_schema}
-            return replace(state, status="suspended", asks=asks, recoveries=0)
+            return replace(_waits(state), status="suspended", asks=asks, recoveries=0)
         case TaskResumed():
             asks = {key: schema for key, schema in state.asks.items() if key != event.key}
             return replace(
-                state,
+                state if asks else _goes_on(state),
                 status="suspended" if asks else "queued",
                 asks=asks,
                 answers={**state.answers, event.key: digest(canonical(event.value))},
                 recoveries=0,
             )
         case TaskInDoubt():
-            return replace(state, status="suspended", in_doubt=True)
+            return replace(_waits(state), status="suspended", in_doubt=True)
         case TaskResolved():
             return replace(
-                state,
+                _goes_on(state),
                 status="queued",
                 in_doubt=False,
                 resolved={**state.resolved, event.attempt: event.outcome},
@@ -210,8 +220,8 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
 
 
 def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -> TaskState:
-    """The task is over: its run is to be told, if one has asked for it and has not heard yet."""
-    mail = state.mail
+    """The task is over: who has asked for it is to be told, unless it has heard of an end."""
+    mail = tell_heartbeat(state.mail, state.fire, FIRE_ENDED)
     to = f"run-{state.run_id}" if state.run_id else f"thread-{state.thread_id}"
     if (state.run_id or state.thread_id) and not mail.sent:
         mail = post(mail, Letter(to=StreamId(to), subject=OUTCOME))
@@ -226,9 +236,21 @@ def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -
         in_doubt=False,
         recoveries=0,
         hooks={**state.hooks, ends: 1} if state.hooked else {},
+        fire=None,
         mail=mail,
     )
 
 
 def _thread_that_hears(event: TaskQueued) -> str:
     return "" if event.run_id or event.on_complete == "ignore" else event.thread_id
+
+
+def _waits(state: TaskState) -> TaskState:
+    """The task waits for a person, unless it did so before."""
+    if state.status == "suspended":
+        return state
+    return replace(state, mail=tell_heartbeat(state.mail, state.fire, FIRE_SUSPENDED))
+
+
+def _goes_on(state: TaskState) -> TaskState:
+    return replace(state, mail=tell_heartbeat(state.mail, state.fire, FIRE_RESUMED))

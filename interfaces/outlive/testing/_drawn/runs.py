@@ -39,8 +39,8 @@ from outlive.events import (
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
+    OutliveError,
     OutputRejected,
-    Refused,
     RequestedToolCall,
     RunCompleted,
     RunEvent,
@@ -327,7 +327,7 @@ def histories(
     for number in range(draw(st.integers(1, max_commands))):
         try:
             events = entity.decide(state, draw(commands(state, number * SECOND_NS)))
-        except Refused:
+        except OutliveError:
             continue
         if events:
             commits.append(events)

@@ -10,7 +10,15 @@ from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from outlive.actors import Agent, BackgroundTasks, Runtime, TaskHooks, Tool
+from outlive.actors import (
+    Agent,
+    BackgroundTasks,
+    Heartbeat,
+    HeartbeatHooks,
+    Runtime,
+    TaskHooks,
+    Tool,
+)
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.events import Event, LogError, StreamId, run_stream, task_stream
@@ -41,6 +49,8 @@ _LOOK_AFTER_S: Final = 0.1
 
 Agents: TypeAlias = Sequence[Agent] | Callable[[World], Sequence[Agent]]
 """Agents, or what makes them from the world for each process anew."""
+Hooks: TypeAlias = HeartbeatHooks | Callable[[World], HeartbeatHooks] | None
+"""Functions around the fires of heartbeats, or what makes them from the world."""
 
 
 class Simulation:
@@ -57,7 +67,9 @@ class Simulation:
         world: what is outside; a new one if left out.
         deps: makes what tools have as `ctx.deps`, for each process anew: stand-ins for what is
             outside, that note in the `World` what is done to them. The `World` if left out.
-        tools, functions, background_tasks, task_hooks: see `Runtime`.
+        tools, functions, background_tasks, task_hooks, heartbeats: see `Runtime`.
+        heartbeat_hooks: see `Runtime`; or a function that makes them from the `World`, for each
+            process anew.
         durability: `relaxed` lets a loss of power take the last commits.
         max_recoveries: see `Runtime`.
         save_every: see `Runtime`; small here, so that saved states are read too.
@@ -87,6 +99,8 @@ class Simulation:
         functions: Functions = EMPTY,
         background_tasks: BackgroundTasks | None = None,
         task_hooks: TaskHooks | None = None,
+        heartbeats: Sequence[Heartbeat] = (),
+        heartbeat_hooks: Hooks = None,
         durability: Durability = "sync",
         max_recoveries: int | None = 5,
         save_every: int = 7,
@@ -123,6 +137,8 @@ class Simulation:
         self._functions = functions
         self._background_tasks = background_tasks
         self._task_hooks = task_hooks
+        self._heartbeats = heartbeats
+        self._heartbeat_hooks = heartbeat_hooks
         self._max_recoveries = max_recoveries
         self._save_every = save_every
         self._restart_after = seconds_of(restart_after)
@@ -207,6 +223,7 @@ class Simulation:
 
     def _make_runtime(self, log: SimulatedLog) -> Runtime:
         agents = self._agents(self.world) if callable(self._agents) else self._agents
+        hooks = self._heartbeat_hooks
         return Runtime(
             None,
             agents=[watched_agent(agent, self.points) for agent in agents],
@@ -215,6 +232,8 @@ class Simulation:
             functions=self._functions,
             background_tasks=self._background_tasks,
             task_hooks=self._task_hooks,
+            heartbeats=self._heartbeats,
+            heartbeat_hooks=hooks(self.world) if callable(hooks) else hooks,
             max_recoveries=self._max_recoveries,
             save_every=self._save_every,
             clock=self.clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
@@ -63,6 +63,7 @@ class Catalogue(Generic[RowT, ToldT]):
         view: its name.
         statuses: all that there are, and those of them that are `open_statuses`.
         tell: puts together what is known of one.
+        hidden: statuses of those that are in a list only when it is of that status.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Catalogue(Generic[RowT, ToldT]):
         statuses: Sequence[str],
         open_statuses: Sequence[str],
         tell: Tell[RowT, ToldT],
+        hidden: Collection[str] = (),
     ) -> None:
         self._log = log
         self._views = views
@@ -83,6 +85,7 @@ class Catalogue(Generic[RowT, ToldT]):
         self._statuses = statuses
         self._open_statuses = open_statuses
         self._tell = tell
+        self._hidden = hidden
 
     async def get(self, stream: StreamId) -> ToldT | None:
         """Return what is known of one; None if the view has not heard of it.
@@ -98,6 +101,11 @@ class Catalogue(Generic[RowT, ToldT]):
             return None if row is None else self._tell(id_of(stream), row, entry)
 
         return await self._views.read(self._view, find)
+
+    async def row(self, stream: StreamId) -> RowT | None:
+        """Return the view's row of one; None if it has not heard of it. Raises as `get`."""
+        key = stream.encode()
+        return await self._views.read(self._view, lambda rows: rows.get(key, self._lists.row))
 
     async def list(
         self,
@@ -150,7 +158,7 @@ class Catalogue(Generic[RowT, ToldT]):
                 ended = wanted if status is None else {**wanted, "status": status}
                 found = self._of_list(rows, ended, part)
             told = ((row.when, self._tell(id, row, entries.get(id))) for id, row in found)
-            fits = (one for one in told if status in (None, one[1].status))
+            fits = (one for one in told if self._fits(one[1].status, status))
             return builtins.list(islice(fits, limit + 1))
 
         chosen = await self._views.read(self._view, page)
@@ -159,6 +167,9 @@ class Catalogue(Generic[RowT, ToldT]):
             tuple(one for _, one in chosen[:limit]),
             cursors.seal(chosen[limit - 1][0]) if more else None,
         )
+
+    def _fits(self, status: str, asked: str | None) -> bool:
+        return status not in self._hidden if asked is None else status == asked
 
     async def each(
         self, fields: Mapping[str, str], pick: Callable[[str, RowT], T | None]

@@ -1,0 +1,81 @@
+"""The heartbeat as an entity: its pure parts, put together for the shell."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from outlive.actors.heartbeat.commands import CallHook, Effect, HeartbeatCommand, Prepare
+from outlive.actors.heartbeat.decide import decide
+from outlive.actors.heartbeat.due import wake_at
+from outlive.actors.mail import deliveries
+from outlive.events import Event, HeartbeatEvent, HeartbeatState, OpenEntry
+from outlive.events.heartbeat import evolve
+
+
+def outstanding(state: HeartbeatState) -> dict[Effect, None]:
+    """Return what the heartbeat owes: functions that are to be called, and messages."""
+    effects: dict[Effect, None] = dict.fromkeys(deliveries(state.mail))
+    for number, claimed in state.claims.items():
+        effects[Prepare(number, claimed.attempt)] = None
+    for number, hook in state.hooks.items():
+        effects[CallHook(number, hook.attempt)] = None
+    return effects
+
+
+def open_entry(state: HeartbeatState) -> OpenEntry | None:
+    """Return the heartbeat's row of the open table; None when nothing is left to be done."""
+    owes = bool(state.claims or state.hooks or state.mail.outbox)
+    wake_at_ns = wake_at(state)
+    if state.status == "none" or (state.over and not owes and wake_at_ns is None):
+        return None
+    summary = {"agent_id": state.settings.agent_id}
+    if state.declared:
+        summary["declared"] = state.declared
+    if state.settings.tool:
+        summary["tool"] = state.settings.tool
+    return OpenEntry(
+        kind="heartbeat",
+        status=state.status,
+        wake_at_ns=wake_at_ns,
+        owes=owes,
+        over=state.over,
+        summary=summary,
+    )
+
+
+_INITIAL: Final = HeartbeatState()
+
+
+class HeartbeatEntity:
+    """`Entity` of heartbeats."""
+
+    @property
+    def initial(self) -> HeartbeatState:
+        """See `outlive.events.heartbeat.HeartbeatState`."""
+        return _INITIAL
+
+    @property
+    def edition(self) -> int:
+        """See `Entity.edition`."""
+        return 1
+
+    def decide(
+        self, state: HeartbeatState, command: HeartbeatCommand
+    ) -> tuple[HeartbeatEvent, ...]:
+        """See `outlive.actors.heartbeat.decide`."""
+        return decide(state, command)
+
+    def evolve(self, state: HeartbeatState, event: Event) -> HeartbeatState:
+        """See `outlive.events.heartbeat.evolve`."""
+        return evolve(state, cast("HeartbeatEvent", event))
+
+    def outstanding(self, state: HeartbeatState) -> dict[Effect, None]:
+        """See `outstanding`."""
+        return outstanding(state)
+
+    def open_entry(self, state: HeartbeatState) -> OpenEntry | None:
+        """See `open_entry`."""
+        return open_entry(state)
+
+
+HEARTBEAT: Final = HeartbeatEntity()

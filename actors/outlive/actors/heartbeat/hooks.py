@@ -1,0 +1,150 @@
+"""Functions of the user around a fire: before it, and once it is known what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+import msgspec
+from msgspec import UNSET
+
+from outlive.actors.heartbeat.inputs import arguments_of, prompt_of, values_of
+from outlive.events import FireOverrides, InvalidDefinition, InvalidHeartbeat
+from outlive.events.heartbeat import FireKind, FireOutcome
+
+if TYPE_CHECKING:
+    from outlive.projections import HeartbeatInfo, RunResult, TaskInfo
+
+
+class _Skip:
+    """The type of `SKIP`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "SKIP"
+
+
+SKIP: Final = _Skip()
+"""Returned by `prepare`: nothing is to be done this time, and no model is called."""
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """What has made a heartbeat fire. `id` is the same each time: deduplicate by it.
+
+    `kind` is `schedule`, or `manual` where somebody wanted it to fire. `due_at` is the instant
+    of the schedule, `fired_at` when it was claimed. Times are in UTC.
+    """
+
+    id: str
+    kind: FireKind
+    due_at: datetime
+    fired_at: datetime
+
+
+class HeartbeatContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the functions are given.
+
+    Those that are called at the end are also given `run_id` (or `task_id`), the `outcome`, the
+    `result` as far as there is one, and the `phase` in which it ended: `prepare` where that has
+    raised, else `run`.
+    """
+
+    agent_id: str
+    heartbeat: HeartbeatInfo
+    trigger: Trigger
+    run_id: str | None = None
+    task_id: str | None = None
+    outcome: FireOutcome | None = None
+    result: RunResult | TaskInfo | None = None
+    error: str = ""
+    phase: Literal["prepare", "run"] = "run"
+
+
+Hook: TypeAlias = Callable[[HeartbeatContext], object]
+_ABORTED: Final = frozenset({"aborted"})
+_ERRORS: Final = frozenset({"failed", "timed_out"})
+
+
+class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Functions that are called for every fire of every heartbeat, sync or async.
+
+    They are called on the event loop of the owner, at least once: when the process dies in the
+    middle, once more, with the same `trigger.id`. One that raises is logged and recorded.
+
+    Args:
+        prepare: called before anything is done. It returns `SKIP`, or what is to be otherwise
+            this time (a dict of `prompt`, `args`, `metadata`, `request_context` and
+            `provider_options`), or None. If it raises, nothing is done, and that is an error.
+        on_finish: it has succeeded, or waits for a person.
+        on_error: it has failed or timed out, or `prepare` has raised.
+        on_abort: it was cancelled.
+
+    Raises:
+        InvalidDefinition: one of them is no function.
+    """
+
+    prepare: Hook | None = None
+    on_finish: Hook | None = None
+    on_error: Hook | None = None
+    on_abort: Hook | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be called."""
+        for name in self.__struct_fields__:
+            hook = getattr(self, name)
+            if hook is not None and not callable(hook):
+                raise InvalidDefinition(f"{name} is a function, not {hook!r}")
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether one of them is called when a fire is over."""
+        return any((self.on_finish, self.on_error, self.on_abort))
+
+    def for_outcome(self, outcome: FireOutcome) -> tuple[str, Hook | None]:
+        """Return what is called for an outcome, with its name."""
+        if outcome in _ERRORS:
+            return "on_error", self.on_error
+        if outcome in _ABORTED:
+            return "on_abort", self.on_abort
+        return "on_finish", self.on_finish
+
+
+NO_HOOKS: Final = HeartbeatHooks()
+
+
+def check_heartbeat_hooks(hooks: HeartbeatHooks | None) -> HeartbeatHooks:
+    """Return the hooks. Raises InvalidDefinition unless they are some, or None."""
+    if not isinstance(hooks, HeartbeatHooks | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"heartbeat_hooks is HeartbeatHooks(...), not {hooks!r}")
+    return hooks or NO_HOOKS
+
+
+def overrides_of(said: object, *, tool: bool) -> FireOverrides | None:
+    """Return what `prepare` wants to be otherwise.
+
+    Raises:
+        InvalidHeartbeat: it says something else.
+    """
+    if said is None:
+        return None
+    if not isinstance(said, Mapping):
+        raise InvalidHeartbeat(f"prepare returns SKIP, a dict or None, not {said!r:.80}")
+    given = dict(cast("Mapping[str, Any]", said))
+    known = ("args", "request_context") if tool else _OF_A_RUN
+    for name in given:
+        if name not in known:
+            raise InvalidHeartbeat(f"prepare returns {', '.join(known)}, not {name!r:.80}")
+    found: dict[str, Any] = {}
+    if "prompt" in given:
+        found["prompt"], found["parts"] = prompt_of(given["prompt"])
+    if "args" in given:
+        found["arguments"] = arguments_of(given["args"])
+    for name in ("metadata", "request_context", "provider_options"):
+        if name in given:
+            found[name] = values_of(name, given[name])
+    return FireOverrides(**{name: value for name, value in found.items() if value is not UNSET})
+
+
+_OF_A_RUN: Final = ("prompt", "metadata", "request_context", "provider_options")

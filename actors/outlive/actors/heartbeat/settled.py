@@ -1,0 +1,76 @@
+"""A heartbeat's settings as a whole: what changes make of them, and if that can hold. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from outlive.actors.heartbeat.commands import HeartbeatChanges
+from outlive.actors.heartbeat.schedule import cron_of
+from outlive.events import HeartbeatSettings, InvalidHeartbeat
+
+_SCHEDULE: Final = ("cron", "every_ns", "at_ns")
+_WHEN: Final = (*_SCHEDULE, "timezone", "starts_at_ns", "ends_at_ns")
+_OF_AGENTS: Final = {
+    "prompt": "prompt",
+    "parts": "prompt",
+    "tools": "tools",
+    "provider_options": "provider_options",
+}
+
+
+def changed(settings: HeartbeatSettings, changes: HeartbeatChanges) -> HeartbeatSettings:
+    """Return the settings with what is to be otherwise. One schedule takes another's place.
+
+    Raises:
+        InvalidHeartbeat, InvalidCron: they cannot hold together.
+    """
+    names = changes.__struct_fields__
+    new = {name: value for name in names if (value := getattr(changes, name)) is not UNSET}
+    if any(name in new for name in _SCHEDULE):
+        for name in _SCHEDULE:
+            new.setdefault(name, None if name == "at_ns" else type(getattr(settings, name))())
+    if "prompt" in new:
+        new.setdefault("parts", ())
+    after = replace(settings, **new)
+    check(after)
+    if "timezone" in new and not after.cron:
+        raise InvalidHeartbeat("timezone: it is that of cron, and there is none")
+    return after
+
+
+def same_schedule(one: HeartbeatSettings, other: HeartbeatSettings) -> bool:
+    """Whether both are due at the same times."""
+    return all(getattr(one, name) == getattr(other, name) for name in _WHEN)
+
+
+def check(settings: HeartbeatSettings) -> None:
+    """Return if these settings can hold together.
+
+    Raises:
+        InvalidHeartbeat, InvalidCron: they cannot, and why.
+    """
+    said = [name for name in _SCHEDULE if getattr(settings, name) not in ("", 0, None)]
+    if len(said) != 1:
+        names = [name.removesuffix("_ns") for name in said]
+        raise InvalidHeartbeat(
+            f"say one of cron, every and at, not {' and '.join(names) or 'none of them'}"
+        )
+    if settings.cron:
+        cron_of(settings.cron, settings.timezone)
+    if settings.every_ns and settings.jitter_ns >= settings.every_ns:
+        raise InvalidHeartbeat("jitter: it is less than the time between two fires (every)")
+    starts, ends = settings.starts_at_ns, settings.ends_at_ns
+    if starts is not None and ends is not None and ends < starts:
+        raise InvalidHeartbeat("ends_at: it is not before starts_at")
+    if settings.tool:
+        for field, name in _OF_AGENTS.items():
+            if getattr(settings, field) not in ("", (), None, {}):
+                raise InvalidHeartbeat(f"{name}: a heartbeat that calls a tool (task) has none")
+    else:
+        if not settings.prompt.strip() and not settings.parts:
+            raise InvalidHeartbeat("prompt: text or parts that are not empty")
+        if settings.arguments:
+            raise InvalidHeartbeat("args: they are for a heartbeat that calls a tool (task)")

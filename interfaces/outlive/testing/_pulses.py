@@ -1,0 +1,56 @@
+"""Heartbeats, as a simulation's log tells of them: an instant has one decision, and no more."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from outlive.events import (
+    FireClaimed,
+    FireSkipped,
+    HeartbeatFired,
+    InstantsPassed,
+    Record,
+    StreamId,
+)
+
+_RULE = "an instant has one decision"
+
+
+class Pulses:
+    """Follows the decisions of all heartbeats."""
+
+    def __init__(self) -> None:
+        self._decided: dict[StreamId, list[tuple[int, int]]] = {}
+        self._claimed: dict[StreamId, set[int]] = {}
+        self._problem: tuple[str, str] | None = None
+
+    def hear(self, record: Record) -> None:
+        """Take note of what has happened."""
+        for event in record.events:
+            match event:
+                case HeartbeatFired(kind="schedule", due_ns=due_ns):
+                    self._decide(record.stream, due_ns, due_ns)
+                case FireSkipped(kind="schedule", due_ns=due_ns):
+                    self._decide(record.stream, due_ns, due_ns)
+                case InstantsPassed(first_ns=first_ns, last_ns=last_ns):
+                    self._decide(record.stream, first_ns, last_ns)
+                case FireClaimed(fire=fire):
+                    claimed = self._claimed.setdefault(record.stream, set())
+                    if fire in claimed:
+                        self._problem = (_RULE, f"{record.stream} has claimed fire {fire} twice")
+                    claimed.add(fire)
+                case _:
+                    pass
+
+    def problem(self) -> tuple[str, str] | None:
+        """Return the rule that does not hold, and where; None if all hold."""
+        return self._problem
+
+    def _decide(self, stream: StreamId, first_ns: int, last_ns: int) -> None:
+        ranges = self._decided.setdefault(stream, [])
+        at = bisect_left(ranges, (first_ns, last_ns))
+        before = ranges[at - 1][1] if at else -1
+        after = ranges[at][0] if at < len(ranges) else last_ns + 1
+        if before >= first_ns or after <= last_ns:
+            self._problem = (_RULE, f"{stream} has decided {first_ns} to {last_ns} before")
+        insort(ranges, (first_ns, last_ns))

@@ -1,0 +1,113 @@
+"""Heartbeats survive a crash at each of their points: no instant is lost, and none fires twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+
+from outlive.actors import (
+    SKIP,
+    Agent,
+    Background,
+    EchoModel,
+    HeartbeatContext,
+    HeartbeatHooks,
+    Runtime,
+    ToolContext,
+    tool,
+)
+from outlive.events import HeartbeatExists
+from outlive.testing import Client, World, assert_survives_crashes
+
+Decisions = list[tuple[str, str, str | None]]
+
+
+@tool(in_doubt="retry", background=Background(timeout=60))
+async def sync(ctx: ToolContext) -> str:
+    """Do something outside."""
+    ctx.deps.record("synced", ctx.idempotency_key)
+    return "done"
+
+
+def agents(_: World) -> list[Agent]:
+    return [Agent("agent", model=EchoModel(), tools=[sync])]
+
+
+class Case(NamedTuple):
+    name: str
+    fields: dict[str, Any]
+    hooks: Callable[[World], HeartbeatHooks] | None = None
+
+
+def all_hooks(world: World) -> HeartbeatHooks:
+    """Skips the first fire, changes the second one, and tells the world how they end."""
+
+    def prepare(context: HeartbeatContext) -> object:
+        world.record("prepared", context.trigger.id)
+        if context.trigger.id.endswith(":1"):
+            return SKIP
+        return {"prompt": f"for {context.trigger.id}"}
+
+    def on_finish(context: HeartbeatContext) -> None:
+        world.record(f"finished as {getattr(context.result, 'output', '')}", context.trigger.id)
+
+    return HeartbeatHooks(prepare=prepare, on_finish=on_finish)
+
+
+def failing_hooks(world: World) -> HeartbeatHooks:
+    def prepare(_: HeartbeatContext) -> object:
+        raise ValueError("no")
+
+    return HeartbeatHooks(
+        prepare=prepare,
+        on_error=lambda context: world.record(f"failed in {context.phase}", context.trigger.id),
+    )
+
+
+CASES = [
+    Case("runs", {"agent_id": "agent", "prompt": "p", "max_fires": 2}),
+    Case("tasks", {"task": "sync", "max_fires": 2}),
+    Case("hooks", {"agent_id": "agent", "prompt": "p", "max_fires": 1}, all_hooks),
+    Case("failures", {"agent_id": "agent", "prompt": "p", "max_failures": 2}, failing_hooks),
+]
+
+
+async def create(rt: Runtime, fields: dict[str, Any]) -> None:
+    with suppress(HeartbeatExists):
+        await rt.heartbeats.create(id="h", cron="* * * * *", timezone="UTC", **fields)
+
+
+async def look(rt: Runtime) -> tuple[str, Decisions]:
+    info = await rt.heartbeats.get("h")
+    page = await rt.heartbeats.fires("h")
+    decisions: Decisions = [(one.decision, str(one.due_at), one.outcome) for one in page.fires]
+    return info.status, decisions[::-1]
+
+
+async def play(client: Client, fields: dict[str, Any]) -> tuple[str, Decisions]:
+    """Return what has become of all instants, once the heartbeat is due no more."""
+    await client.call(partial(create, fields=fields))
+    while True:
+        status, decisions = await client.call(look)
+        at_rest = all(outcome != "running" for _, _, outcome in decisions)
+        if status in ("completed", "paused") and at_rest:
+            return status, decisions
+        await client.sleep(7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_instant_comes_to_the_same_whenever_a_process_dies(case: Case) -> None:
+    sweep = assert_survives_crashes(
+        partial(play, fields=case.fields),
+        agents,
+        heartbeat_hooks=case.hooks,
+        second_crashes=1,
+        orders=2,
+    )
+    print(f"{case.name}: {sweep}")
+    assert sweep.deaths >= 2 * len(sweep.points)
