@@ -8,7 +8,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
+from outlive.actors import (
+    Agent,
+    EchoModel,
+    Runtime,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
 from outlive.events import OutliveError, RunRecovered, UserMessage
 from outlive.projections import RunResult
 from outlive.testing.kills import kill_me_at
@@ -74,8 +83,9 @@ async def _member(
     told: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
     try:
+        known = [agent(slow, pipe), asking(), Agent("echo", model=EchoModel())]
         rt = await Runtime(
-            folder, agents=[agent(slow, pipe), asking()] if agents else [], role=role, lease=lease
+            folder, agents=known if agents else [], role=role, lease=lease
         ).__aenter__()
     except OutliveError as error:
         pipe.send(("error", type(error).__name__, str(error)))
@@ -136,6 +146,9 @@ async def _obey(rt: Runtime, pipe: Connection, word: str, rest: list[Any]) -> No
                 said = await rt.threads.messages(thread_id, limit=1_000)
                 texts = [one.message.text for one in said if isinstance(one.message, UserMessage)]
                 pipe.send(("said", texts))
+            case "create heartbeat", [id, fields]:
+                created = await rt.heartbeats.create(id=id, **fields)
+                pipe.send(("created", created.id, created.status))
             case "pending", []:
                 waiting = await rt.runs.pending()
                 pipe.send(("pending", [(one.suspension, one.kind) for one in waiting]))
