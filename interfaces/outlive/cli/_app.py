@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from outlive.cli._exit import INTERRUPTED, code_of, complain
+from outlive.cli._heartbeats_app import heartbeats
 from outlive.cli._options import Cursor, Data, Json, RunId, Since, Until
 from outlive.cli._people_app import add_to
 from outlive.cli._tasks_app import tasks
@@ -36,6 +37,7 @@ runs: Final = App(
 app.command(runs)
 app.command(tasks)
 app.command(threads)
+app.command(heartbeats)
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
     help="Install completion for the shell that is in use, and exit."
 )
