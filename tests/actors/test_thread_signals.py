@@ -23,17 +23,24 @@ from outlive.actors import (
     UntilIdle,
     tool,
 )
+from outlive.actors.run.commands import CancelRun, TellRun
 from outlive.events import (
     AgentNotFound,
     InvalidSignal,
+    MessageId,
+    ModelCallStarted,
     NobodyAnswers,
     RunNotFound,
     RunOver,
     RunSignalled,
+    RunStarted,
     SignalExists,
     ThreadNotFound,
     run_stream,
+    thread_stream,
 )
+from outlive.events.signals import new_signal
+from outlive.testing import given
 from tests.actors.test_thread_runs import Heard, ask, echo, said_on
 from tests.support.machine import Machine
 
@@ -308,6 +315,14 @@ def test_a_signal_to_one_run_is_read_by_that_run() -> None:
     machine.run(signal, echo(heard))
     assert heard == [["one"], ["one", "answer 1", TOLD]]
     assert len([one for one in machine.events("one") if isinstance(one, RunSignalled)]) == 1
+
+
+def test_a_thread_neither_tells_nor_cancels_a_run_that_is_not_its() -> None:
+    """That has the id of one which was to begin there, and could not."""
+    other = given(RunStarted(agent_id="a", input="x"), ModelCallStarted(model="m"))
+    message = MessageId(sender=thread_stream("t"), sequence=2)
+    other.when(TellRun(signal_id="s", signal=new_signal("x"), message=message)).then()
+    other.when(CancelRun(reason="another input has come", message=message)).then()
 
 
 def test_a_signal_after_the_last_step_is_not_answered_and_stays_in_the_thread() -> None:

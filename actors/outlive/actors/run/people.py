@@ -27,6 +27,7 @@ from outlive.events import (
     CallId,
     Failure,
     InvalidResumeValue,
+    MessageId,
     NotSuspended,
     RunCancelled,
     RunEvent,
@@ -251,9 +252,20 @@ def cancel(state: RunState, command: CancelRun) -> Events:
         return ()
     if command.message is not None and (state.over or state.status == "none"):
         return ()  # There is nothing left to cancel: that is all that its parent wants.
+    if command.message is not None and not works_for(state, command.message):
+        return ()  # It is another run, under the id of one that could not begin.
     if state.over or state.status == "none":
         raise AlreadyOver(command.run_id, state.status)
     return (RunCancelled(reason=command.reason, by=command.by, message=command.message),)
+
+
+def works_for(state: RunState, message: MessageId) -> bool:
+    """Whether a message is of the run's parent, or of its thread."""
+    senders = [
+        *([] if state.parent is None else [f"run-{state.parent.run_id}"]),
+        *([] if state.thread is None else [f"thread-{state.thread.thread_id}"]),
+    ]
+    return message.sender in senders
 
 
 def expired(state: RunState, now_ns: int) -> tuple[ApprovalDenied, ...]:

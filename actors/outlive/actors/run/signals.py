@@ -7,6 +7,7 @@ import msgspec
 from outlive.actors.run.commands import TellRun
 from outlive.actors.run.going_on import Events
 from outlive.actors.run.next_step import next_step
+from outlive.actors.run.people import works_for
 from outlive.events import RunNotFound, RunOver, RunSignalled, RunState
 from outlive.events.mail import is_repeat
 from outlive.events.run import evolve
@@ -15,13 +16,15 @@ from outlive.events.run import evolve
 def tell(state: RunState, command: TellRun) -> Events:
     """Take note: the next model call sees it. One that waits for its tasks is called at once.
 
-    A run that is over takes no note of what its thread says: the thread sees that, and tells
-    somebody else.
+    A run that is over, or works on another thread, takes no note of what a thread says: that
+    sees it, and tells somebody else.
 
     Raises:
         RunOver, RunNotFound: somebody else says it, and nobody would read it.
     """
     if is_repeat(state.mail, command.message) or command.signal_id in state.signals:
+        return ()
+    if command.message is not None and not works_for(state, command.message):
         return ()
     if state.over or state.status == "none":
         if command.message is not None:
