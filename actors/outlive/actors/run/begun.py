@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from outlive.actors.run.submitted import decode_request
 from outlive.actors.thread.answers import asked_on, wish_of
-from outlive.actors.thread.rows import thread_that_begins
+from outlive.actors.thread.rows import begins_on, thread_that_begins
 from outlive.actors.thread.submitted import AskRunRequest, SignalRequest
 from outlive.events import (
     CorruptLog,
@@ -35,11 +35,20 @@ class Inbox(LogReader, Protocol):
 
 
 async def has_begun(log: Inbox, stream: StreamId) -> bool:
-    """Return whether the run has begun, once nothing is in the inbox any more that may begin it."""
+    """Return whether the run has begun, once nothing is left that may begin it.
+
+    That may lie in the inbox; or the run waits its turn on a thread.
+    """
     if log.version(stream):
         return True
+    thread: StreamId | None = None
     async with log.follow(stream) as events:
-        while _is_to_begin(log, stream):
+        while True:
+            if not _lies_in_inbox(log, stream):
+                if thread is None or not begins_on(log, thread, stream):
+                    thread = thread_that_begins(log, stream)  # Reads all rows: once, not each time.
+                if thread is None:
+                    break
             try:
                 async with asyncio.timeout(LOOK_AFTER):
                     await anext(events)
@@ -54,12 +63,11 @@ def is_known(log: Inbox, stream: StreamId) -> bool:
     return log.version(stream) > 0 or any(one.stream == stream for one in log.submitted())
 
 
-def _is_to_begin(log: Inbox, stream: StreamId) -> bool:
-    """Whether something in the inbox may begin it, or it waits its turn on a thread."""
-    for command in log.submitted():
-        if command.stream == stream or _asks_for(command, stream):
-            return True
-    return thread_that_begins(log, stream) is not None
+def _lies_in_inbox(log: Inbox, stream: StreamId) -> bool:
+    """Whether something in the inbox may begin it."""
+    return any(
+        command.stream == stream or _asks_for(command, stream) for command in log.submitted()
+    )
 
 
 def _asks_for(command: Submitted, stream: StreamId) -> bool:

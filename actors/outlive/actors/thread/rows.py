@@ -41,6 +41,12 @@ def thread_that_begins(log: LogReader, run: StreamId) -> StreamId | None:
     return None
 
 
+def begins_on(log: LogReader, thread: StreamId, run: StreamId) -> bool:
+    """Whether a run waits its turn on this thread, or is about to begin."""
+    entry = log.open_entry(thread)
+    return entry is not None and id_of(run) in _not_begun(entry)
+
+
 def thread_that_queues(log: LogReader, run: StreamId) -> StreamId | None:
     """Return the thread on which a run waits its turn; None if it does not wait."""
     stream = thread_that_begins(log, run)
