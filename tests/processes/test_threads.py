@@ -26,7 +26,7 @@ def signal(member: Member, said: str, **more: Any) -> tuple[Any, ...]:
 
 
 def test_a_visitor_talks_on_a_thread_as_the_owner_does(process: Make) -> None:
-    opened(process, slow=1.0)
+    opened(process, slow=5.0)  # longer than all that is said meanwhile takes
     visitor = opened(process, role="visitor", agents=False)
     assert start(visitor, "one") == ("started", "one", False)
     assert start(visitor, "two", on_busy="deliver") == ("started", "one", False)
