@@ -218,7 +218,8 @@ def _tools(
     delays = durations(max_seconds=3_600)
     return PlannedTool(
         name=name,
-        in_thread=draw(st.booleans()),
+        # Of threads that do not come back there is a limit, over all tasks of a process.
+        in_thread=draw(st.booleans()) and not (hangs and background),
         in_doubt=draw(st.sampled_from(["retry", "fail"])) if at_most_once else "retry",
         sink=draw(st.booleans()),
         seconds=draw(durations(max_seconds=60)),
