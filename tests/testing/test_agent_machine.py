@@ -184,11 +184,11 @@ TestTasksThatAsk.settings = settings(
     max_examples=max(3, settings().max_examples // 30), stateful_step_count=25
 )
 TestAskingPeople = AskingPeople.TestCase
-TestAskingPeople.settings = examples(2)
+TestAskingPeople.settings = examples(4)
 TestInDoubt = InDoubt.TestCase
-TestInDoubt.settings = examples(4)
+TestInDoubt.settings = examples(8)
 TestScenarios = Scenarios.TestCase
-TestScenarios.settings = examples(2)
+TestScenarios.settings = examples(4)
 TestAnyAgents = AnyAgents.TestCase
 TestAnyAgents.settings = examples(4)
 TestWithTasks = WithTasks.TestCase
