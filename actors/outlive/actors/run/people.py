@@ -260,10 +260,11 @@ def cancel(state: RunState, command: CancelRun) -> Events:
 
 
 def works_for(state: RunState, message: MessageId) -> bool:
-    """Whether a message is of the run's parent, or of its thread."""
+    """Whether a message is of the run's parent, of its thread, or of its heartbeat."""
     senders = [
         *([] if state.parent is None else [f"run-{state.parent.run_id}"]),
         *([] if state.thread is None else [f"thread-{state.thread.thread_id}"]),
+        *([] if state.fire is None else [f"heartbeat-{state.fire.heartbeat_id}"]),
     ]
     return message.sender in senders
 
