@@ -22,7 +22,7 @@ from outlive.testing.strategies import heartbeat_events, heartbeat_histories
 
 History = list[tuple[HeartbeatEvent, ...]]
 
-moderate = settings(max_examples=80)
+moderate = settings(max_examples=50)
 found_first = settings(
     max_examples=5_000, derandomize=True, database=None, deadline=None, phases=[Phase.generate]
 )

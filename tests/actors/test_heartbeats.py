@@ -122,7 +122,7 @@ def test_an_id_is_made_a_handle_wherever_it_is_given(given: str, id: str) -> Non
         assert get(sim, id).status == "paused"
 
 
-@pytest.mark.parametrize("given", ["", "!!", "hb_", "   ", "x" * 300, None, 5])
+@pytest.mark.parametrize("given", ["", "!!", "hb_", "   ", "x" * 161, "x" * 300, None, 5])
 def test_an_id_of_which_nothing_is_left_is_refused(given: Any) -> None:
     with Simulation([research()]) as sim, pytest.raises(InvalidId):
         sim.run(lambda rt: rt.heartbeats.get(given))

@@ -22,7 +22,6 @@ from outlive.events import (
     InvalidHeartbeat,
     InvalidId,
     Value,
-    heartbeat_stream,
     to_plain,
 )
 from outlive.events.errors import EventTooLarge, UnserialisableValue
@@ -31,6 +30,7 @@ from outlive.events.run.parts import Input, InputPart, text_and_parts
 from outlive.events.sizes import check_size
 
 _PREFIX: Final = "hb_"
+_LONGEST: Final = 160
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_NS: Final = 2**62
@@ -52,7 +52,8 @@ def heartbeat_id(given: str) -> str:
     slug = re.sub(r"[^a-z0-9_]+", "-", plain.strip().removeprefix(_PREFIX)).strip("-_")
     if not slug:
         raise InvalidId(f"{given!r:.300} is no id of a heartbeat: use letters and digits")
-    heartbeat_stream(_PREFIX + slug)
+    if len(slug) > _LONGEST:  # The ids of its runs are longer, by a number.
+        raise InvalidId(f"an id of a heartbeat has at most {_LONGEST} characters: {given!r:.300}")
     return _PREFIX + slug
 
 

@@ -101,7 +101,7 @@ def heartbeat_settings(draw: st.DrawFn) -> HeartbeatSettings:
         grace_ns=draw(st.sampled_from([None, None, 4 * _SECOND])),
         overlap=draw(st.sampled_from(["skip", "queue", "cancel_previous", "allow"])),
         timeout_ns=draw(st.sampled_from([None, 2 * _SECOND])),
-        max_fires=draw(st.sampled_from([None, None, 3])),
+        max_fires=draw(st.sampled_from([None, None, 3, 1])),
         max_failures=draw(st.sampled_from([None, None, 2])),
         jitter_ns=draw(st.sampled_from([0, 0, _SECOND // 2])),
         **cast("dict[str, Any]", when),
