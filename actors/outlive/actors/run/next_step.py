@@ -32,11 +32,12 @@ def answered(
 def _answered_well(state: RunState, command: CompleteModelCall) -> tuple[RunEvent, ...]:
     """Return what follows from an answer that fits: of a run until idle, maybe not the end."""
     policy = state.until_idle
-    if policy is not None and state.untold:
+    rests = policy is not None and bool(state.tasks) and not _last_step(state)
+    if policy is not None and state.untold and not (rests and policy.react == "all"):
         return next_step(state)
     if state.unread and not _last_step(state):
         return next_step(state)
-    if policy is not None and state.tasks and not _last_step(state):
+    if policy is not None and rests:
         until_ns = None if policy.max_wait_ns is None else command.now_ns + policy.max_wait_ns
         return (RunWaiting(until_ns=until_ns, data=command.data),)
     return (RunCompleted(finish_reason=command.finish_reason, data=command.data),)
