@@ -176,11 +176,13 @@ async def write_queue(folder: Path, tasks: int) -> None:
 async def dispatch_some(folder: Path, tasks: int, at_once: int) -> float:
     """Open a folder in which tasks wait; return the CPU microseconds that each dispatch takes."""
     entered, used = 0, 0.0
-    gate, all_entered = asyncio.Event(), asyncio.Event()
+    gate, full, all_entered = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def on_entry(_: int) -> None:
         nonlocal entered, used
         entered += 1
+        if entered == at_once:
+            full.set()
         if entered == tasks + at_once:
             used = time.process_time() - used
             all_entered.set()
@@ -191,7 +193,8 @@ async def dispatch_some(folder: Path, tasks: int, at_once: int) -> float:
                 with suppress(ViewBehind):
                     await look(limit=1)
                     break
-        assert entered == at_once, "all slots are taken, and nobody gets any further"
+        await full.wait()
+        assert entered == at_once, "nobody gets any further than the slots"
         used = time.process_time()
         gate.set()
         await all_entered.wait()

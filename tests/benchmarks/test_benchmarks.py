@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import (
     bench_durable_run,
+    bench_heartbeats,
     bench_log,
     bench_observe,
     bench_open,
@@ -103,6 +104,11 @@ def suspended(folder: Path) -> Report:
     return bench_suspended.measure(bench_suspended.Sizes(runs=(5,), answers=2), folder, rounds=2)
 
 
+def heartbeats(folder: Path) -> Report:
+    sizes = bench_heartbeats.Sizes(heartbeats=6, each_second=2, at_once=3, seconds=1.0)
+    return bench_heartbeats.measure(sizes, folder, rounds=1)
+
+
 def tasks(folder: Path) -> Report:
     sizes = bench_tasks.Sizes(
         one_by_one=2, tasks=6, at_once=2, waiting=(3, 6), dispatches=5, killed=3
@@ -117,6 +123,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "open": (opening, {"events in the log", "open runs", "open after, ms"}, 2),
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "suspended": (suspended, {"waiting runs", "open after, ms", "answer p50, ms"}, 4),
+    "heartbeats": (heartbeats, {"heartbeats", "reopened after, s", "idle, % of a core"}, 6),
     "tasks": (tasks, {"from", "p50 ms", "p99 ms", "least ms"}, 5),
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
