@@ -139,7 +139,7 @@ def test_a_failure_amid_a_simulation_tells_what_it_has_done(
         [
             r"(E  )? *seed 0",
             r"(E  )? *1 deaths",
-            r"(E  )? *2 owner 2 run-one v3 RunRecovered",
+            r"(E  )? *\d owner 2 run-one v\d RunRecovered",
             r"(E  )? *to see it again:",
             rf"(E  )? *pytest {file}::{test} --outlive-seed=0",
         ]
