@@ -242,7 +242,7 @@ class _Queue:
             if self.lagging or not count:
                 return []
             self._taken_count = self.topic.pushed_count
-            return [records[index] for index in range(-count, 0)]
+            return list(records)[-count:]
 
     def wake(self) -> None:
         """Let `wait` return."""

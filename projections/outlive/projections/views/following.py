@@ -230,12 +230,10 @@ class FollowedView:
         assert rows is not None
         wanted, apply = self._wanted, self._projection.apply
         for record in records:
-            for event in record.events:
-                if type(event) in wanted:
-                    apply(record, rows)
-                    break
-            self._before, self._position = self._position, record.position
-        self._hash = records[-1].hash
+            if not wanted.isdisjoint(map(type, record.events)):
+                apply(record, rows)
+        self._before = records[-2].position if len(records) > 1 else self._position
+        self._position, self._hash = records[-1].position, records[-1].hash
         self._uncommitted += len(records)
         if self._waiting:
             self._answer()
