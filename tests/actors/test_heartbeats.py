@@ -184,7 +184,6 @@ def test_an_id_is_drawn_where_none_is_given() -> None:
         ("tools", "look", InvalidHeartbeat),
         ("tools", [5], InvalidHeartbeat),
         ("tools", ["nothing"], ToolNotFound),
-        ("thread_id", "t", InvalidHeartbeat),  # no such field
         ("budget", 5, InvalidHeartbeat),  # no such field
     ],
 )

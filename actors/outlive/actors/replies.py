@@ -29,6 +29,7 @@ from outlive.events import (
     OtherResource,
     OutliveError,
     Refused,
+    ResourceIdRequired,
     RunExists,
     RunNotFound,
     RunOver,
@@ -38,6 +39,7 @@ from outlive.events import (
     TaskNotFound,
     ThreadBusy,
     ThreadExists,
+    ThreadlessOption,
     ThreadNotFound,
     ToolNotFound,
     Value,
@@ -87,7 +89,8 @@ _TOLD: Final[Mapping[str, type[OutliveError]]] = {
 """The errors that their sender gets as what they are: made of what they are constructed with."""
 
 _SAID: Final[Mapping[str, type[OutliveError]]] = {
-    error.__name__: error for error in (InvalidCron, InvalidHeartbeat)
+    error.__name__: error
+    for error in (InvalidCron, InvalidHeartbeat, ResourceIdRequired, ThreadlessOption)
 }
 """The errors that consist of what they say."""
 

@@ -400,6 +400,14 @@ class InvalidHeartbeat(InvalidDefinition):
     """A field of a heartbeat that cannot hold; the message says which, and why."""
 
 
+class ResourceIdRequired(InvalidHeartbeat):
+    """A heartbeat with a thread says to whom that belongs: pass `resource_id` too."""
+
+
+class ThreadlessOption(InvalidHeartbeat):
+    """What is said of a heartbeat is about a thread, and it has none: pass `thread_id` too."""
+
+
 class InvalidSignal(OutliveError, ValueError):
     """What is to be signalled cannot be. `field` tells what of it; nothing was written."""
 

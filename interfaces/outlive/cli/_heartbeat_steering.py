@@ -16,7 +16,7 @@ from outlive.cli._exit import OK, Wrong, complain
 from outlive.cli._json import plain, print_json
 from outlive.cli._saying import name_of, say
 from outlive.cli._text import printable
-from outlive.events import InvalidDefinition
+from outlive.events import IfActive, IfIdle, InvalidDefinition
 from outlive.projections import HeartbeatInfo
 
 T = TypeVar("T")
@@ -112,14 +112,23 @@ def _fields(said: Mapping[str, Any]) -> dict[str, Any]:
     for name in _INSTANTS:
         if name in fields:
             fields[name] = _instant(name, fields[name])
-    if "args" in fields:
-        try:
-            fields["args"] = msgspec.json.decode(fields["args"], type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeError) as error:
-            raise Wrong(f"--args is a JSON object: {error}") from None
+    for name in ("args", "attributes"):
+        if name in fields:
+            fields[name] = _object(name, fields[name])
+    if "if_active" in fields:
+        fields["if_active"] = IfActive(fields["if_active"])
+    if "if_idle" in fields:
+        fields["if_idle"] = IfIdle(fields["if_idle"])
     if "tools" in fields:
         fields["tools"] = [one.strip() for one in fields["tools"].split(",") if one.strip()]
     return fields
+
+
+def _object(name: str, text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Wrong(f"--{name} is a JSON object: {error}") from None
 
 
 def _length(name: str, text: str) -> float:

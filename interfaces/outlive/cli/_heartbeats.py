@@ -69,6 +69,8 @@ def list_heartbeats(
     agent_id: str | None,
     tool: str | None,
     name: str | None,
+    thread_id: str | None,
+    resource_id: str | None,
     order: Order,
     limit: int,
     cursor: str | None,
@@ -82,6 +84,8 @@ def list_heartbeats(
             agent_id=agent_id,
             tool=tool,
             name=name,
+            thread_id=thread_id,
+            resource_id=resource_id,
             order=order,
             limit=limit,
             cursor=cursor,
@@ -137,6 +141,7 @@ def show_heartbeat(data: Path, id: str, *, json: bool) -> int:
         "reason": info.reason,
         "name": info.name,
         "runs": _what(info),
+        "thread": _thread(info),
         "prompt": info.prompt,
         "when": _when(info),
         "misfire": info.misfire,
@@ -215,6 +220,13 @@ def _note(fire: FireInfo) -> str:
 
 def _what(info: HeartbeatInfo) -> str:
     return f"tool {info.task}" if info.task is not None else info.agent_id
+
+
+def _thread(info: HeartbeatInfo) -> str:
+    if info.thread_id is None or info.if_active is None or info.if_idle is None:
+        return ""
+    does = f"active: {info.if_active.behaviour}, idle: {info.if_idle.behaviour}"
+    return f"{info.thread_id} of {info.resource_id} ({does})"
 
 
 def _when(info: HeartbeatInfo) -> str:

@@ -37,6 +37,22 @@ Jitter = Annotated[Text, Parameter(help="Fires later by a share of its own, belo
 Timeout = Annotated[Text, Parameter(help="What runs longer is cancelled: 90s, 10m.")]
 MaxFailures = Annotated[int | None, Parameter(help="Pauses itself after so many in a row.")]
 Tools = Annotated[Text, Parameter(help="Those of the agent that it may call, with commas.")]
+Thread = Annotated[Text, Parameter(help="Tells this thread, in the place of a run of its own.")]
+Resource = Annotated[Text, Parameter(help="To whom the thread belongs.")]
+SignalType: TypeAlias = (
+    Literal["user", "notification", "reactive", "system-reminder", "state"] | None
+)
+Type = Annotated[SignalType, Parameter(help="Who speaks to the thread.")]
+TagName = Annotated[Text, Parameter(help="The element that the model sees.")]
+Attributes = Annotated[Text, Parameter(help="Of that element: a JSON object.")]
+IfActive = Annotated[
+    Literal["deliver", "persist", "discard"] | None,
+    Parameter(help="What becomes of it while a run is active on the thread."),
+]
+IfIdle = Annotated[
+    Literal["wake", "persist", "discard"] | None,
+    Parameter(help="What becomes of it otherwise."),
+]
 
 
 @heartbeats.command
@@ -63,6 +79,13 @@ def create(
     timeout: Timeout = None,
     max_failures: MaxFailures = None,
     tools: Tools = None,
+    thread: Thread = None,
+    resource: Resource = None,
+    type: Type = None,
+    tag: TagName = None,
+    attributes: Attributes = None,
+    if_active: IfActive = None,
+    if_idle: IfIdle = None,
     by: By = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
@@ -90,6 +113,13 @@ def create(
         "timeout": timeout,
         "max_failures": max_failures,
         "tools": tools,
+        "thread_id": thread,
+        "resource_id": resource,
+        "signal_type": type,
+        "tag_name": tag,
+        "attributes": attributes,
+        "if_active": if_active,
+        "if_idle": if_idle,
     }
     return create_heartbeat(data, id, said, by=by, json=json)
 
@@ -118,6 +148,13 @@ def update(
     timeout: Timeout = None,
     max_failures: MaxFailures = None,
     tools: Tools = None,
+    thread: Thread = None,
+    resource: Resource = None,
+    type: Type = None,
+    tag: TagName = None,
+    attributes: Attributes = None,
+    if_active: IfActive = None,
+    if_idle: IfIdle = None,
     by: By = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
@@ -145,6 +182,13 @@ def update(
         "timeout": timeout,
         "max_failures": max_failures,
         "tools": tools,
+        "thread_id": thread,
+        "resource_id": resource,
+        "signal_type": type,
+        "tag_name": tag,
+        "attributes": attributes,
+        "if_active": if_active,
+        "if_idle": if_idle,
     }
     return update_heartbeat(data, id, said, by=by, json=json)
 
@@ -161,6 +205,8 @@ def list_(
     agent: Annotated[Text, Parameter(name="--agent", help="Only those of this agent.")] = None,
     tool: Annotated[Text, Parameter(help="Only those that call this tool.")] = None,
     name: Annotated[Text, Parameter(help="Only those of this name.")] = None,
+    thread: Annotated[Text, Parameter(help="Only those that tell this thread.")] = None,
+    resource: Annotated[Text, Parameter(help="Only those whose thread belongs to this.")] = None,
     order: Annotated[Literal["newest", "oldest"], Parameter(help="Which come first.")] = "newest",
     limit: Annotated[int, Parameter(help="So many at most, 1 to 1,000.")] = 20,
     cursor: Cursor = None,
@@ -179,6 +225,8 @@ def list_(
         agent_id=agent,
         tool=tool,
         name=name,
+        thread_id=thread,
+        resource_id=resource,
         order=order,
         limit=limit,
         cursor=cursor,

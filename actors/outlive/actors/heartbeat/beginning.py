@@ -1,4 +1,4 @@
-"""What a heartbeat says to the runs and tasks that it fires."""
+"""What a heartbeat says to the runs and tasks that it fires, and to the threads that it tells."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from msgspec.structs import replace
 
 from outlive.actors.background_plans import limits_of
 from outlive.actors.heartbeat.commands import RefuseFire
+from outlive.actors.heartbeat.refusal import refusal
+from outlive.actors.heartbeat.signalling import signal_thread
 from outlive.actors.mail import Acknowledge, Deliver, Parcel
 from outlive.actors.run.carrying_out import start_command
 from outlive.actors.run.commands import CancelRun
-from outlive.actors.run.model_call import cut
 from outlive.actors.run.submitted import StartRequest
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask
+from outlive.actors.thread.commands import StopFire
 from outlive.events import (
-    Failure,
     FireOf,
     FireOverrides,
     HeartbeatSettings,
     HeartbeatState,
     MessageId,
     OutliveError,
-    RunExists,
-    TaskExists,
     TaskState,
     ToolNotFound,
     Value,
@@ -49,6 +48,8 @@ def parcel_to_fired(message: Deliver, state: HeartbeatState, all: Surroundings) 
     if going is None or going.settings is None:
         raise AssertionError("what has not begun is still to begin")
     fire = FireOf(heartbeat_id=state.heartbeat_id, fire=number)
+    if kind_of(message.to) == "thread":
+        return signal_thread(message, going, going.settings, all, fire=fire, id=id)
     if kind_of(message.to) == "task":
         return _begin_task(message, going, going.settings, all, fire=fire, id=id)
     return _begin_run(message, going, going.settings, all, fire=fire, id=id)
@@ -59,6 +60,10 @@ def _stop(message: Deliver, id: MessageId, state: HeartbeatState, all: Surroundi
     late = going is not None and going.stopped == "timeout"
     why = "it has taken too long" if late else "another one is due"
     reason = f"heartbeat {state.heartbeat_id!r}: {why}"
+    if kind_of(message.to) == "thread":
+        fire = int(message.about)
+        stop = StopFire(heartbeat_id=state.heartbeat_id, fire=fire, reason=reason)
+        return Parcel(stop, ends=True)
     if kind_of(message.to) == "run":
         return Parcel(CancelRun(run_id=id_of(message.to), reason=reason, message=id), ends=True)
 
@@ -96,7 +101,7 @@ def _begin_run(
         fire=replace(fire, tools=settings.tools),
         message=id,
     )
-    return Parcel(command, refused=lambda error: _refused(message, fire.fire, all, error))
+    return Parcel(command, refused=lambda error: refusal(message, fire.fire, all, error))
 
 
 def _begin_task(
@@ -139,23 +144,9 @@ def _begin_task(
 
     def refused(error: OutliveError) -> RefuseFire:
         all.desk.settled(message.to)
-        return _refused(message, fire.fire, all, error)
+        return refusal(message, fire.fire, all, error)
 
     return Parcel(command, answered=taken, refused=refused)
-
-
-def _refused(message: Deliver, number: int, all: Surroundings, error: OutliveError) -> RefuseFire:
-    taken = isinstance(error, RunExists | TaskExists)
-    why = "there is another one of this id" if taken else str(error)
-    hooks = all.heartbeat_hooks
-    return RefuseFire(
-        fire=number,
-        sequence=message.sequence,
-        error=Failure(kind="refused", message=cut(f"{message.to!r} could not begin: {why}")),
-        now_ns=all.clock.now_ns(),
-        prepares=hooks.prepare is not None,
-        hooked=hooks.at_the_end,
-    )
 
 
 def _first(one: dict[str, Value] | None, other: dict[str, Value]) -> dict[str, Value]:

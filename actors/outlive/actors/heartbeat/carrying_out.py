@@ -36,6 +36,7 @@ from outlive.actors.heartbeat.submitted import (
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture
 from outlive.actors.surroundings import Surroundings
+from outlive.actors.thread.required import require_thread
 from outlive.events import (
     AgentNotFound,
     EventLog,
@@ -80,6 +81,7 @@ class HeartbeatDoor:
         Raises:
             HeartbeatNotFound: there is no such heartbeat, and this does not create it.
             AgentNotFound, ToolNotFound, InvalidHeartbeat, InvalidCron: it cannot be so here.
+            OtherResource: its thread belongs to another one.
             NotSuspended: it is quarantined.
         """
         settings = NOTHING
@@ -149,6 +151,7 @@ class HeartbeatDoor:
         Raises:
             AgentNotFound, ToolNotFound: there is none of this name here.
             InvalidHeartbeat, InvalidCron: they cannot hold.
+            OtherResource: its thread belongs to another one.
         """
         agents = self._all.agents
         if changes.tool is not UNSET and changes.tool and changes.agent_id is UNSET:
@@ -164,6 +167,8 @@ class HeartbeatDoor:
             problem = tool.problem_with(after.arguments)
             if problem is not None:
                 raise InvalidHeartbeat(f"args: {problem.message}")
+        if after.thread_id:
+            require_thread(self._log, after.thread_id, after.resource_id)
         for name in after.tools or ():
             if agent is not None and name not in agent.tools and name not in agent.agents:
                 raise ToolNotFound(name, (*agent.tools, *agent.agents))

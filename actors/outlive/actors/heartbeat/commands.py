@@ -13,11 +13,14 @@ from outlive.events import (
     Failure,
     FireOverrides,
     HeartbeatSettings,
+    IfActive,
+    IfIdle,
     MessageId,
+    SignalType,
     Usage,
     Value,
 )
-from outlive.events.heartbeat import Misfire, Overlap
+from outlive.events.heartbeat import Misfire, Overlap, SignalOutcome
 from outlive.events.run.parts import InputPart
 
 
@@ -47,6 +50,13 @@ class HeartbeatChanges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     timeout_ns: int | UnsetType | None = UNSET
     max_failures: int | UnsetType | None = UNSET
     tools: tuple[str, ...] | UnsetType | None = UNSET
+    thread_id: str | UnsetType = UNSET
+    resource_id: str | UnsetType = UNSET
+    signal_type: SignalType | UnsetType | None = UNSET
+    tag_name: str | UnsetType = UNSET
+    attributes: dict[str, Value] | UnsetType = UNSET
+    if_active: IfActive | UnsetType | None = UNSET
+    if_idle: IfIdle | UnsetType | None = UNSET
 
 
 class Driven(Command, kw_only=True, frozen=True, gc=False):
@@ -159,6 +169,22 @@ class EndFire(Driven, kw_only=True, frozen=True, gc=False):
     usage: Usage = Usage()
 
 
+class SettleFire(Driven, kw_only=True, frozen=True, gc=False):
+    """The thread that was signalled tells what became of it, without a run of its own.
+
+    Args:
+        fire: which one.
+        sequence: of the message by which it was signalled.
+        outcome: what became of it.
+        run_id: of the run that was told; empty: none was.
+    """
+
+    fire: int
+    sequence: int
+    outcome: SignalOutcome
+    run_id: str = ""
+
+
 class RefuseFire(Driven, kw_only=True, frozen=True, gc=False):
     """What was to be fired cannot begin."""
 
@@ -205,6 +231,7 @@ HeartbeatCommand: TypeAlias = (
     | ConcludeHook
     | TellFire
     | EndFire
+    | SettleFire
     | RefuseFire
     | RecoverHeartbeat
     | Acknowledge

@@ -81,6 +81,9 @@ class RuntimeHeartbeats(HeartbeatsQuery):
             HeartbeatExists: there is one of this id.
             AgentNotFound, ToolNotFound: what it is to do is not registered with the owner.
             InvalidHeartbeat, InvalidCron: a field that cannot hold, or it would never be due.
+            ResourceIdRequired, ThreadlessOption: a thread without its resource, or what is about
+                a thread without one.
+            OtherResource: the thread belongs to another one.
             InvalidId: nothing is left of the id.
             LogParked: nothing was written.
         """
@@ -144,7 +147,8 @@ class RuntimeHeartbeats(HeartbeatsQuery):
 
         Returns:
             The id of the run, or of the task of one that calls a tool. There is none if the
-            function that prepares it says `SKIP`.
+            function that prepares it says `SKIP`, or the thread that it tells needs no new run:
+            `fires` tells.
 
         Raises:
             NotSuspended: it is blocked, or quarantined.

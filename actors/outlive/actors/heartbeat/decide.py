@@ -25,6 +25,7 @@ from outlive.actors.heartbeat.commands import (
     RefuseFire,
     ResumeHeartbeat,
     RunNow,
+    SettleFire,
     TellFire,
     UpdateHeartbeat,
     WakeHeartbeat,
@@ -94,6 +95,8 @@ def decide(state: HeartbeatState, command: HeartbeatCommand) -> Events:  # one a
             if hook is None or hook.attempt != command.attempt:
                 return ()
             return (HookRan(fire=command.fire, hook=command.hook, error=command.error),)
+        case SettleFire():
+            return _settle(state, command)
         case RefuseFire():
             return _refuse(state, command)
         case RunNow():
@@ -321,6 +324,20 @@ def _end(state: HeartbeatState, command: EndFire) -> Events:
         message=command.message,
     )
     return _then(state, command, ended)
+
+
+def _settle(state: HeartbeatState, command: SettleFire) -> Events:
+    told = acknowledged(state.mail, Acknowledge(sequence=command.sequence))
+    going = state.going.get(command.fire)
+    if going is None:
+        return told
+    ended = FireEnded(
+        fire=command.fire,
+        outcome=command.outcome,
+        run_id=command.run_id,
+        elapsed_ms=max(command.now_ns - going.fired_at_ns, 0) // 1_000_000,
+    )
+    return _then(state, command, *told, ended)
 
 
 def _refuse(state: HeartbeatState, command: RefuseFire) -> Events:

@@ -208,6 +208,7 @@ def fire(
         at_ns=command.now_ns,
         run_id="" if tool else id,
         task_id=id if tool else "",
+        thread_id=state.settings.thread_id,
         overrides=overrides,
         deadline_ns=None if timeout_ns is None else command.now_ns + timeout_ns,
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from outlive.actors.agent import Agent
 from outlive.actors.tool import Tool
+from outlive.events import IfActive, IfIdle, SignalType
 from outlive.events.heartbeat import Misfire, Overlap
 from outlive.events.run.parts import Input
 
@@ -33,6 +34,12 @@ class HeartbeatFields(TypedDict, total=False):
     longer is cancelled. `max_failures`: after so many in a row it pauses itself. `tools`: those of
     the agent that it may call, all if left out. `name` and `metadata` are for lists, and
     `request_context` and `provider_options` are those of the run.
+
+    With `thread_id` and `resource_id` each fire is a signal to that thread: see `Runtime.signal`
+    for `signal_type` (default: `notification`), `tag_name` (`heartbeat`), `attributes`,
+    `if_active`, `if_idle` and `provider_options`. `timeout` then also counts what waits its turn
+    there, `tools` are those of a run that a fire begins, and its `request_context` is that of
+    `if_idle`. A tool (`task`) has no thread.
     """
 
     agent_id: str | Agent | None
@@ -57,3 +64,10 @@ class HeartbeatFields(TypedDict, total=False):
     timeout: Duration | None
     max_failures: int | None
     tools: Sequence[str | Tool[..., Any]] | None
+    thread_id: str | None
+    resource_id: str | None
+    signal_type: SignalType | Literal["system-reminder"] | None
+    tag_name: str | None
+    attributes: Mapping[str, object] | None
+    if_active: IfActive | None
+    if_idle: IfIdle | None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 import msgspec
 from msgspec import UNSET
 
-from outlive.actors.heartbeat.inputs import arguments_of, prompt_of, values_of
-from outlive.events import FireOverrides, InvalidDefinition, InvalidHeartbeat
+from outlive.actors.heartbeat.inputs import arguments_of, attributes_of, prompt_of, values_of
+from outlive.events import FireOverrides, HeartbeatSettings, InvalidDefinition, InvalidHeartbeat
 from outlive.events.heartbeat import FireKind, FireOutcome
+from outlive.events.signals import checked_json
 
 if TYPE_CHECKING:
     from outlive.projections import HeartbeatInfo, RunResult, TaskInfo
@@ -48,7 +49,7 @@ class HeartbeatContext(msgspec.Struct, frozen=True, kw_only=True):
 
     Those that are called at the end are also given `run_id` (or `task_id`), the `outcome`, the
     `result` as far as there is one, and the `phase` in which it ended: `prepare` where that has
-    raised, else `run`.
+    raised, `signal` where a thread was told and has begun no run for it, else `run`.
     """
 
     agent_id: str
@@ -59,7 +60,7 @@ class HeartbeatContext(msgspec.Struct, frozen=True, kw_only=True):
     outcome: FireOutcome | None = None
     result: RunResult | TaskInfo | None = None
     error: str = ""
-    phase: Literal["prepare", "run"] = "run"
+    phase: Literal["prepare", "signal", "run"] = "run"
 
 
 Hook: TypeAlias = Callable[[HeartbeatContext], object]
@@ -76,8 +77,10 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         prepare: called before anything is done. It returns `SKIP`, or what is to be otherwise
             this time (a dict of `prompt`, `args`, `metadata`, `request_context` and
-            `provider_options`), or None. If it raises, nothing is done, and that is an error.
-        on_finish: it has succeeded, or waits for a person.
+            `provider_options`; for a thread of `prompt`, `attributes`, `provider_options` and,
+            if it is to wake, `request_context`), or None. If it raises, nothing is done,
+            and that is an error.
+        on_finish: it has succeeded, or waits for a person, or a thread was told.
         on_error: it has failed or timed out, or `prepare` has raised.
         on_abort: it was cancelled.
 
@@ -121,18 +124,18 @@ def check_heartbeat_hooks(hooks: HeartbeatHooks | None) -> HeartbeatHooks:
     return hooks or NO_HOOKS
 
 
-def overrides_of(said: object, *, tool: bool) -> FireOverrides | None:
+def overrides_of(said: object, settings: HeartbeatSettings) -> FireOverrides | None:
     """Return what `prepare` wants to be otherwise.
 
     Raises:
-        InvalidHeartbeat: it says something else.
+        InvalidHeartbeat, InvalidSignal: it says something else.
     """
     if said is None:
         return None
     if not isinstance(said, Mapping):
         raise InvalidHeartbeat(f"prepare returns SKIP, a dict or None, not {said!r:.80}")
     given = dict(cast("Mapping[str, Any]", said))
-    known = ("args", "request_context") if tool else _OF_A_RUN
+    known = _known(settings)
     for name in given:
         if name not in known:
             raise InvalidHeartbeat(f"prepare returns {', '.join(known)}, not {name!r:.80}")
@@ -144,7 +147,21 @@ def overrides_of(said: object, *, tool: bool) -> FireOverrides | None:
     for name in ("metadata", "request_context", "provider_options"):
         if name in given:
             found[name] = values_of(name, given[name])
+            if settings.thread_id:
+                checked_json(name, found[name])
+    if "attributes" in given:
+        found["attributes"] = attributes_of(given["attributes"])
     return FireOverrides(**{name: value for name, value in found.items() if value is not UNSET})
 
 
+def _known(settings: HeartbeatSettings) -> tuple[str, ...]:
+    if settings.tool:
+        return ("args", "request_context")
+    if not settings.thread_id:
+        return _OF_A_RUN
+    wakes = settings.if_idle is None or settings.if_idle.behaviour == "wake"
+    return (*_OF_A_SIGNAL, "request_context") if wakes else _OF_A_SIGNAL
+
+
+_OF_A_SIGNAL: Final = ("prompt", "attributes", "provider_options")
 _OF_A_RUN: Final = ("prompt", "metadata", "request_context", "provider_options")

@@ -19,15 +19,26 @@ from outlive.actors.heartbeat.settled import changed
 from outlive.actors.tool import Tool
 from outlive.events import (
     HeartbeatSettings,
+    IfActive,
+    IfIdle,
     InvalidHeartbeat,
     InvalidId,
+    InvalidSignal,
     Value,
+    thread_stream,
     to_plain,
 )
 from outlive.events.errors import EventTooLarge, UnserialisableValue
 from outlive.events.heartbeat import Misfire, Overlap
 from outlive.events.run.parts import Input, InputPart, text_and_parts
+from outlive.events.signals import (
+    check_if_active,
+    check_if_idle,
+    checked_attributes,
+    new_signal,
+)
 from outlive.events.sizes import check_size
+from outlive.projections.lists import check_text
 
 _PREFIX: Final = "hb_"
 _LONGEST: Final = 160
@@ -104,7 +115,10 @@ def _changes(given: Mapping[str, object]) -> HeartbeatChanges:
             raise InvalidHeartbeat(f"{name}: a heartbeat has {', '.join(FIELDS)}")
         try:
             read(name, value, found)
-        except (UnserialisableValue, EventTooLarge) as error:
+        except InvalidSignal as error:
+            field = error.field if error.field.startswith(name) else name
+            raise InvalidHeartbeat(f"{field}: {error.reason}") from None
+        except (UnserialisableValue, EventTooLarge, InvalidId) as error:
             raise InvalidHeartbeat(f"{name}: {error}") from None
     if "misfire" in found and "grace_ns" not in found:
         found["grace_ns"] = _grace_of(found["misfire"])
@@ -141,6 +155,11 @@ def prompt_of(given: object) -> tuple[str, tuple[InputPart, ...]]:
 def arguments_of(given: object) -> dict[str, Value]:
     """Return the arguments of a tool. Raises InvalidHeartbeat."""
     return values_of("args", given)
+
+
+def attributes_of(given: object) -> dict[str, Value]:
+    """Return the attributes of what a thread is told. Raises InvalidSignal."""
+    return checked_attributes("attributes", cast("Mapping[str, object] | None", given))
 
 
 def values_of(name: str, given: object) -> dict[str, Value]:
@@ -286,6 +305,37 @@ def _tools(name: str, value: object, found: dict[str, object]) -> None:
     found[name] = tuple(dict.fromkeys(cast("list[str]", names)))
 
 
+def _thread(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = ""
+    if value is not None:
+        _some_text(name, value, found)
+        thread_stream(str(value))
+
+
+def _resource(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = "" if value is None else check_text(name, cast("str", value))
+
+
+def _signal_type(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = None if value is None else new_signal("?", type=cast("Any", value)).type
+
+
+def _tag_name(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = new_signal("?", tag_name=cast("Any", value)).tag_name
+
+
+def _attributes(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = attributes_of(value)
+
+
+def _if_active(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = None if value is None else check_if_active(cast("IfActive", value))
+
+
+def _if_idle(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = None if value is None else check_if_idle(cast("IfIdle", value))
+
+
 _READ: Final = {
     "agent_id": _agent,
     "task": _task,
@@ -309,6 +359,13 @@ _READ: Final = {
     "timeout": _or_none,
     "max_failures": _whole,
     "tools": _tools,
+    "thread_id": _thread,
+    "resource_id": _resource,
+    "signal_type": _signal_type,
+    "tag_name": _tag_name,
+    "attributes": _attributes,
+    "if_active": _if_active,
+    "if_idle": _if_idle,
 }
 FIELDS: Final = tuple(_READ)
 """What may be said of a heartbeat."""

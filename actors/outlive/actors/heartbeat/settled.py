@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from outlive.actors.heartbeat.commands import HeartbeatChanges
 from outlive.actors.heartbeat.schedule import cron_of
-from outlive.events import HeartbeatSettings, InvalidHeartbeat
+from outlive.events import (
+    HeartbeatSettings,
+    InvalidHeartbeat,
+    InvalidSignal,
+    ResourceIdRequired,
+    ThreadlessOption,
+)
+from outlive.events.signals import checked_json
 
 _SCHEDULE: Final = ("cron", "every_ns", "at_ns")
 _WHEN: Final = (*_SCHEDULE, "timezone", "starts_at_ns", "ends_at_ns")
@@ -18,7 +25,16 @@ _OF_AGENTS: Final = {
     "parts": "prompt",
     "tools": "tools",
     "provider_options": "provider_options",
+    "thread_id": "thread_id",
 }
+_OF_THREADS: Final = (
+    "resource_id",
+    "signal_type",
+    "tag_name",
+    "attributes",
+    "if_active",
+    "if_idle",
+)
 
 
 def changed(settings: HeartbeatSettings, changes: HeartbeatChanges) -> HeartbeatSettings:
@@ -51,6 +67,7 @@ def check(settings: HeartbeatSettings) -> None:
 
     Raises:
         InvalidHeartbeat, InvalidCron: they cannot, and why.
+        ResourceIdRequired, ThreadlessOption: what is said of its thread is not all of it.
     """
     said = [name for name in _SCHEDULE if getattr(settings, name) not in ("", 0, None)]
     if len(said) != 1:
@@ -65,6 +82,7 @@ def check(settings: HeartbeatSettings) -> None:
     starts, ends = settings.starts_at_ns, settings.ends_at_ns
     if starts is not None and ends is not None and ends < starts:
         raise InvalidHeartbeat("ends_at: it is not before starts_at")
+    _check_thread(settings)
     if settings.tool:
         for field, name in _OF_AGENTS.items():
             if getattr(settings, field) not in ("", (), None, {}):
@@ -74,3 +92,19 @@ def check(settings: HeartbeatSettings) -> None:
             raise InvalidHeartbeat("prompt: text or parts that are not empty")
         if settings.arguments:
             raise InvalidHeartbeat("args: they are for a heartbeat that calls a tool (task)")
+
+
+def _check_thread(settings: HeartbeatSettings) -> None:
+    if not settings.thread_id:
+        for name in _OF_THREADS:
+            if getattr(settings, name) not in ("", None, {}):
+                raise ThreadlessOption(f"{name}: it is about a thread; say thread_id, too")
+        return
+    if not settings.resource_id:
+        raise ResourceIdRequired("resource_id: say to whom the thread of thread_id belongs")
+    if settings.request_context:
+        raise InvalidHeartbeat("request_context: with a thread it is that of if_idle=IfIdle(...)")
+    try:
+        checked_json("provider_options", settings.provider_options)
+    except InvalidSignal as error:
+        raise InvalidHeartbeat(f"{error.field}: {error.reason}") from None

@@ -1,4 +1,4 @@
-"""What runs and tasks tell the heartbeat that has fired them: made of their events each time."""
+"""What a heartbeat is told by what it has fired: made of their events each time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from outlive.events import (
     TaskTimedOut,
     Usage,
 )
-from outlive.events.fires import FIRE_ENDED, FIRE_SUSPENDED
+from outlive.events.fires import FIRE_RESUMED, FIRE_SUSPENDED
 
 if TYPE_CHECKING:
     from outlive.actors.run.notes import Notes
@@ -42,14 +42,14 @@ class End(NamedTuple):
 def parcel_to_heartbeat(
     message: Deliver, stream: StreamId, all: Surroundings, end: Callable[[], End]
 ) -> Parcel:
-    """Return what a message of a run or a task to its heartbeat says.
+    """Return what a message of a run, a task or a thread to a heartbeat says.
 
     It reaches one that stands still, too, which has nothing to settle for it.
     """
     id = MessageId(sender=stream, sequence=message.sequence)
     hooks, now_ns, fire = all.heartbeat_hooks, all.clock.now_ns(), int(message.about)
     prepares, hooked = hooks.prepare is not None, hooks.at_the_end
-    if message.subject != FIRE_ENDED:
+    if message.subject in (FIRE_SUSPENDED, FIRE_RESUMED):
         news = TellFire(
             message=id,
             fire=fire,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 import structlog
 
@@ -118,8 +118,7 @@ class HeartbeatWorld:
                 if inspect.isawaitable(said):
                     said = await said
             skip = said is SKIP
-            tool = bool(self._state.settings.tool)
-            overrides = None if skip else overrides_of(said, tool=tool)
+            overrides = None if skip else overrides_of(said, self._state.settings)
         except Exception as error:  # noqa: BLE001  # a function's end is not the heartbeat's
             _log.error("heartbeat_hook_failed", stream=self._stream, error=told(error))
             home.conclude(self._prepared(effect, error=failure("prepare", error)))
@@ -178,10 +177,16 @@ class HeartbeatWorld:
     def _end_context(self, fire: int, hook: Hook) -> HeartbeatContext:
         run_id = task_id = None
         result: RunResult | TaskInfo | None = None
+        phase: Literal["prepare", "signal", "run"] = "prepare" if hook.stream is None else "run"
         if hook.stream is not None and self._all.log.version(hook.stream):
-            if kind_of(hook.stream) == "run":
+            if kind_of(hook.stream) == "thread":
+                phase = "signal"
+            elif kind_of(hook.stream) == "run":
                 run_id = id_of(hook.stream)
-                result = run_result(self._all.log, run_id)
+                if hook.outcome in ("delivered", "queued"):
+                    phase = "signal"  # That run goes on, and was not begun for it.
+                else:
+                    result = run_result(self._all.log, run_id)
             else:
                 task_id = id_of(hook.stream)
                 result = task_info(self._all.log, task_id)
@@ -193,7 +198,7 @@ class HeartbeatWorld:
             outcome=hook.outcome,
             result=result,
             error=error.rstrip(": "),
-            phase="prepare" if hook.stream is None else "run",
+            phase=phase,
         )
 
     def _context(self, trigger: Trigger, **more: object) -> HeartbeatContext:

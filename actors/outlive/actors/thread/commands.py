@@ -8,6 +8,7 @@ from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.run.commands import Command
 from outlive.actors.thread.submitted import OnBusy
 from outlive.events import (
+    FireOf,
     ForkPoint,
     IfActive,
     IfIdle,
@@ -67,6 +68,7 @@ class SendSignal(Command, kw_only=True, frozen=True, gc=False):
         source: what says the like again and again: while the active run waits for a person, it
             is told the first of them only.
         unread: the signals that it has not read yet, if it waits for a person.
+        fire: the fire of a heartbeat that it is.
         message: by which another entity says it.
     """
 
@@ -84,7 +86,16 @@ class SendSignal(Command, kw_only=True, frozen=True, gc=False):
     unread: tuple[str, ...] = ()
     expires_at_ns: int | None = None
     now_ns: int
+    fire: FireOf | None = None
     message: MessageId | None = None
+
+
+class StopFire(Command, kw_only=True, frozen=True, gc=False):
+    """What a heartbeat has begun here is not wanted any more, or is not to begin."""
+
+    heartbeat_id: str
+    fire: int
+    reason: str
 
 
 class CancelQueued(Command, kw_only=True, frozen=True, gc=False):
@@ -151,6 +162,7 @@ ThreadCommand: TypeAlias = (
     | AppendMessages
     | AskRun
     | SendSignal
+    | StopFire
     | CancelQueued
     | EndRun
     | RefuseBegin

@@ -20,10 +20,11 @@ from outlive.actors.thread.commands import (
     RenameThread,
     ReturnSignal,
     SendSignal,
+    StopFire,
     ThreadCommand,
     WakeThread,
 )
-from outlive.actors.thread.signals import receive, send_back
+from outlive.actors.thread.signals import receive, send_back, stop
 from outlive.actors.thread.turns import Events, required, take_turns
 from outlive.events import (
     MessageAppended,
@@ -71,6 +72,8 @@ def decide(state: ThreadState, command: ThreadCommand) -> Events:  # one arm eac
             return _ask(state, command)
         case SendSignal():
             return receive(state, command)
+        case StopFire():
+            return stop(state, command)
         case CancelQueued():
             return _cancel_queued(state, command)
         case EndRun():

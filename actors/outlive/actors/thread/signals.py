@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlive.actors.mail import Acknowledge, acknowledged
-from outlive.actors.thread.commands import ReturnSignal, SendSignal
+from outlive.actors.thread.commands import ReturnSignal, SendSignal, StopFire
 from outlive.actors.thread.turns import Events, required, take_turns
 from outlive.events import (
     MessageAppended,
@@ -14,6 +14,7 @@ from outlive.events import (
     SignalReceived,
     SignalReturned,
     ThreadEvent,
+    ThreadRunCancelled,
     ThreadState,
 )
 from outlive.events.mail import is_repeat
@@ -51,7 +52,7 @@ def _on_active(state: ThreadState, command: SendSignal) -> Events:
         return (_received(command, "queued", agent_id),)
     match command.if_active.behaviour:
         case "deliver":
-            if agent_id != active.agent_id:
+            if agent_id != active.agent_id or (command.fire is not None and active.cancelled):
                 return (_received(command, "queued", agent_id),)
             earlier = _unread_of_its_source(state, command)
             if earlier:
@@ -115,8 +116,23 @@ def _received(
         expires_at_ns=command.expires_at_ns,
         source=command.source,
         coalesced_into=coalesced_into,
+        fire=command.fire,
         message=command.message,
     )
+
+
+def stop(state: ThreadState, command: StopFire) -> Events:
+    """Cancel the run of a fire, or take back what waits to begin it. A repeat changes nothing."""
+    of = (command.heartbeat_id, command.fire)
+    for one in state.queue:
+        if one.fire is not None and (one.fire.heartbeat_id, one.fire.fire) == of:
+            return (SignalDropped(signal_id=one.signal_id, reason="cancelled"),)
+    active = state.active
+    if active is None or active.fire is None or active.cancelled:
+        return ()
+    if (active.fire.heartbeat_id, active.fire.fire) != of:
+        return ()
+    return (ThreadRunCancelled(run_id=active.run_id, reason=command.reason),)
 
 
 def send_back(state: ThreadState, command: ReturnSignal) -> Events:

@@ -11,6 +11,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from outlive.actors.heartbeat.told import End, parcel_to_heartbeat
 from outlive.actors.mail import Acknowledge, Courier, Deliver, Parcel
 from outlive.actors.run.carrying_out import plain_start, start_command
 from outlive.actors.run.commands import CancelRun, TellRun
@@ -22,6 +23,7 @@ from outlive.actors.thread.signals import shown
 from outlive.events import (
     CorruptLog,
     Event,
+    Failure,
     MessageId,
     OutliveError,
     Position,
@@ -34,6 +36,7 @@ from outlive.events import (
     Version,
     thread_stream,
 )
+from outlive.events.fires import FIRE_DROPPED, FIRE_REFUSED
 from outlive.events.ids import id_of
 from outlive.events.run.thread import BEGIN, CANCEL, TELL
 
@@ -78,8 +81,10 @@ class ThreadWorld:
         if message.subject == BEGIN:
             return self._begin(id, run_id, message.about)
         if message.subject == CANCEL:
-            reason = "another input has come"
+            reason = message.about or "another input has come"
             return Parcel(CancelRun(run_id=run_id, reason=reason, message=id), ends=True)
+        if message.subject in (FIRE_DROPPED, FIRE_REFUSED):
+            return parcel_to_heartbeat(message, self._stream, self._all, partial(_never, message))
         assert message.subject == TELL, f"a thread says nothing about {message.subject!r}"
         return self._tell(id, run_id, Version(int(message.about)))
 
@@ -107,7 +112,8 @@ class ThreadWorld:
             now_ns = self._all.clock.now_ns()
             return RefuseBegin(sequence=id.sequence, run_id=run_id, now_ns=now_ns)
 
-        return Parcel(replace(start, thread=place, message=id), refused=refused)
+        fire = event.fire if isinstance(event, SignalReceived) else None
+        return Parcel(replace(start, thread=place, fire=fire, message=id), refused=refused)
 
     def _tell(self, id: MessageId, run_id: str, version: Version) -> Parcel:
         event = self._event(version)
@@ -155,3 +161,11 @@ class ThreadWorld:
         if not found or found[0].version != version:
             raise CorruptLog(f"stream {self._stream!r}", f"there is no event {version}")
         return found[0].event
+
+
+def _never(message: Deliver) -> End:
+    """Return how a fire has ended whose run never begins."""
+    if message.subject == FIRE_REFUSED:
+        taken = Failure(kind="refused", message="its run could not begin: there is one of its id")
+        return End("failed", taken)
+    return End("aborted", Failure(kind="cancelled", message="it was taken back before its turn"))

@@ -23,6 +23,7 @@ from outlive.events.heartbeat.events import (
     HeartbeatUpdated,
     HookRan,
     InstantsPassed,
+    SignalOutcome,
 )
 from outlive.events.heartbeat.settings import HeartbeatSettings, Misfire, Overlap
 from outlive.events.heartbeat.state import HeartbeatState, evolve
@@ -54,5 +55,6 @@ __all__ = [
     "InstantsPassed",
     "Misfire",
     "Overlap",
+    "SignalOutcome",
     "evolve",
 ]

@@ -13,12 +13,17 @@ import msgspec
 
 from outlive.events.event import Event, Failure, Usage
 from outlive.events.heartbeat.settings import HeartbeatSettings
+from outlive.events.ids import kind_of
 from outlive.events.mail import MessageDelivered, MessageId
 from outlive.events.run.parts import InputPart
 from outlive.events.values import Value
 
 FireKind: TypeAlias = Literal["schedule", "manual"]
-FireOutcome: TypeAlias = Literal["succeeded", "failed", "aborted", "suspended", "timed_out"]
+SignalOutcome: TypeAlias = Literal["delivered", "queued", "persisted", "discarded"]
+"""What became of a fire that was signalled to a thread and has begun no run."""
+FireOutcome: TypeAlias = (
+    Literal["succeeded", "failed", "aborted", "suspended", "timed_out"] | SignalOutcome
+)
 
 
 class FireOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +35,7 @@ class FireOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     metadata: dict[str, Value] | None = None
     request_context: dict[str, Value] | None = None
     provider_options: dict[str, Value] | None = None
+    attributes: dict[str, Value] | None = None
 
 
 class HeartbeatCreated(Event, tag="heartbeat-created", frozen=True, kw_only=True):
@@ -101,7 +107,11 @@ class FireClaimed(Event, tag="fire-claimed", frozen=True, kw_only=True):
 
 
 class HeartbeatFired(Event, tag="heartbeat-fired", frozen=True, kw_only=True):
-    """A run, or a task, begins: however often this process dies. The decision for `due_ns`."""
+    """A run, or a task, begins: however often this process dies. The decision for `due_ns`.
+
+    With `thread_id` that thread is signalled, and what it does at that moment decides: `run_id`
+    is the run that this begins there, if it begins one.
+    """
 
     fire: int
     due_ns: int
@@ -109,6 +119,7 @@ class HeartbeatFired(Event, tag="heartbeat-fired", frozen=True, kw_only=True):
     at_ns: int = 0
     run_id: str = ""  # of an agent's run
     task_id: str = ""  # of a tool's task
+    thread_id: str = ""
     overrides: FireOverrides | None = None
     deadline_ns: int | None = None
 
@@ -170,14 +181,23 @@ class FireResumed(Event, tag="fire-resumed", frozen=True, kw_only=True):
 
 
 class FireEnded(Event, tag="fire-ended", frozen=True, kw_only=True):
-    """What was fired is over. `elapsed_ms` counts from when it was fired."""
+    """What was fired is over. `elapsed_ms` counts from when it was fired.
+
+    `run_id` is the run that was told of it, where a thread was signalled and it began none.
+    """
 
     fire: int
     outcome: FireOutcome
+    run_id: str = ""
     error: Failure | None = None
     usage: Usage = Usage()
     elapsed_ms: int = 0
     message: MessageId | None = None
+
+    @property
+    def told_by_itself(self) -> bool:
+        """Whether it was told by the run or the task that was begun."""
+        return self.message is not None and kind_of(self.message.sender) != "thread"
 
 
 class HookRan(Event, tag="hook-ran", frozen=True, kw_only=True):

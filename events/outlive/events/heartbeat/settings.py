@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from outlive.events.run.parts import InputPart
+from outlive.events.signals import IfActive, IfIdle, Signal, SignalType
 from outlive.events.values import Value
 
 Misfire: TypeAlias = Literal["skip", "one", "all"]
@@ -17,7 +18,8 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """What a heartbeat does and when.
 
     With `tool` it calls that tool of the agent in the background; without, the agent is run.
-    Exactly one of `cron`, `every_ns` and `at_ns` is set.
+    Exactly one of `cron`, `every_ns` and `at_ns` is set. With `thread_id` each fire is a signal to
+    that thread of `resource_id`, and what follows that says how; without, none of it is set.
     """
 
     agent_id: str
@@ -43,3 +45,21 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     timeout_ns: int | None = None
     max_failures: int | None = None
     tools: tuple[str, ...] | None = None  # those of the agent that it may call; None: all
+    thread_id: str = ""
+    resource_id: str = ""
+    signal_type: SignalType | None = None  # None: a notification
+    tag_name: str = ""  # if it is empty: heartbeat
+    attributes: dict[str, Value] = {}
+    if_active: IfActive | None = None
+    if_idle: IfIdle | None = None
+
+    def signal(self) -> Signal:
+        """Return what a thread is told with each fire."""
+        return Signal(
+            text=self.prompt,
+            parts=self.parts,
+            type=self.signal_type or "notification",
+            tag_name=self.tag_name or "heartbeat",
+            attributes=self.attributes,
+            provider_options=self.provider_options,
+        )

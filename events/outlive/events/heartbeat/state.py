@@ -56,9 +56,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Going(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A fire that is a run or a task by now, and not over."""
+    """A fire that is a run or a task by now, and not over.
+
+    With `thread`: one that was signalled there, and is, or will be, the run `stream` if that
+    begins one.
+    """
 
     stream: StreamId
+    thread: StreamId | None = None
     due_ns: int
     kind: FireKind = "schedule"
     at_ns: int = 0  # claimed
@@ -70,6 +75,11 @@ class Going(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     deadline_ns: int | None = None
     hooked: bool = False
 
+    @property
+    def to(self) -> StreamId:
+        """To whom its heartbeat speaks about it."""
+        return self.stream if self.thread is None else self.thread
+
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fire whose outcome is to be told to the user's functions."""
@@ -78,7 +88,8 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: FireKind = "schedule"
     at_ns: int = 0
     outcome: FireOutcome
-    stream: StreamId | None = None  # None: it was not fired, as preparing it has failed
+    # The run or task; the thread, if it has begun none. None: it was not fired, as preparing failed.
+    stream: StreamId | None = None
     error: Failure | None = None
     attempt: int = 1
     crashes: int = 0
@@ -153,7 +164,7 @@ def evolve(state: HeartbeatState, event: HeartbeatEvent) -> HeartbeatState:  # o
             if going is None:
                 return state
             stopped = replace(going, stopped=event.reason, deadline_ns=None)
-            letter = Letter(to=going.stream, subject=STOP, about=str(event.fire))
+            letter = Letter(to=going.to, subject=STOP, about=str(event.fire))
             return replace(
                 state, going={**state.going, event.fire: stopped}, mail=post(state.mail, letter)
             )
@@ -218,10 +229,11 @@ def _decided(state: HeartbeatState, due_ns: int) -> HeartbeatState:
 
 
 def _fired(state: HeartbeatState, event: HeartbeatFired) -> HeartbeatState:
-    to = StreamId(f"task-{event.task_id}" if event.task_id else f"run-{event.run_id}")
+    stream = StreamId(f"task-{event.task_id}" if event.task_id else f"run-{event.run_id}")
     claim = state.claims.get(event.fire)
     going = Going(
-        stream=to,
+        stream=stream,
+        thread=StreamId(f"thread-{event.thread_id}") if event.thread_id else None,
         due_ns=event.due_ns,
         kind=event.kind,
         at_ns=event.at_ns if claim is None else claim.at_ns,
@@ -237,7 +249,7 @@ def _fired(state: HeartbeatState, event: HeartbeatFired) -> HeartbeatState:
         going={**state.going, event.fire: going},
         fired=state.fired + (event.kind == "schedule"),
         deferred_ns=None if state.deferred_ns == event.due_ns else state.deferred_ns,
-        mail=post(state.mail, Letter(to=to, subject=BEGIN, about=str(event.fire))),
+        mail=post(state.mail, Letter(to=going.to, subject=BEGIN, about=str(event.fire))),
     )
 
 
@@ -282,7 +294,7 @@ def _ended(state: HeartbeatState, event: FireEnded) -> HeartbeatState:
     going = state.going.get(event.fire)
     hooks = state.hooks
     if going is not None and going.hooked:
-        hooks = {**hooks, event.fire: _hook(going, event.outcome, event.error)}
+        hooks = {**hooks, event.fire: _hook(_settled(going, event), event.outcome, event.error)}
     failures = state.failures
     if event.outcome in ("failed", "timed_out"):
         failures += 1
@@ -293,15 +305,22 @@ def _ended(state: HeartbeatState, event: FireEnded) -> HeartbeatState:
         going=_without(state.going, event.fire),
         hooks=hooks,
         failures=failures,
-        mail=hear(_without_letters(state.mail, going), event.message, last=True),
+        mail=hear(_without_letters(state.mail, going, event.fire), event.message, last=True),
     )
 
 
-def _without_letters(mail: Mail, going: Going | None) -> Mail:
+def _settled(going: Going, event: FireEnded) -> Going:
+    """Return the fire with the run that was told of it; with its thread if none was."""
+    if going.thread is None or event.told_by_itself:
+        return going
+    return replace(going, stream=StreamId(f"run-{event.run_id}") if event.run_id else going.thread)
+
+
+def _without_letters(mail: Mail, going: Going | None, fire: int) -> Mail:
     """Return the mail without what was to be said to one that is over: it has begun, and ended."""
     if going is not None:
         for sequence, letter in mail.outbox.items():
-            if letter.to == going.stream:
+            if letter.to == going.to and letter.about == str(fire):
                 mail = delivered(mail, sequence)
     return mail
 

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from outlive.events.event import Event
+from outlive.events.fires import FireOf
 from outlive.events.mail import MessageDelivered, MessageId
 from outlive.events.messages import Message
 from outlive.events.run.background import IdlePolicy
@@ -80,7 +81,7 @@ class SignalReceived(Event, tag="signal-received", frozen=True, kw_only=True):
     """Something was signalled, and this is what becomes of it.
 
     `run_id` is the run that it begins, at once or later; or would, if the run that it was
-    delivered to is over before it hears of it. With `coalesced_into` the active run waits for a
+    delivered to is over before it hears of it; `fire` is that of a heartbeat which it is then. With `coalesced_into` the active run waits for a
     person and has not read an earlier one from the same `source`: one of them is enough.
     """
 
@@ -95,6 +96,7 @@ class SignalReceived(Event, tag="signal-received", frozen=True, kw_only=True):
     expires_at_ns: int | None = None  # it is dropped if nobody has taken it up by then
     source: str = ""  # what says the like again and again
     coalesced_into: str = ""  # the id of that signal
+    fire: FireOf | None = None
     message: MessageId | None = None
 
 
@@ -127,9 +129,10 @@ class ThreadRunClaimed(Event, tag="thread-run-claimed", frozen=True, kw_only=Tru
 
 
 class ThreadRunCancelled(Event, tag="thread-run-cancelled", frozen=True, kw_only=True):
-    """The active run is to be cancelled: another one does not want to wait for it."""
+    """The active run is to be cancelled: another one, or its heartbeat, will not wait for it."""
 
     run_id: str
+    reason: str = ""  # none: another one has come
 
 
 class ThreadRunReleased(Event, tag="thread-run-released", frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from outlive.events.fires import FIRE_DROPPED, FIRE_REFUSED, FireOf, tell_heartbeat
 from outlive.events.ids import StreamId
 from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, hear, post
 from outlive.events.run.thread import BEGIN, CANCEL, TELL
@@ -40,6 +41,7 @@ class ActiveRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: str
     agent_id: str
     cancelled: bool = False  # it is to be
+    fire: FireOf | None = None  # of a heartbeat, which it is
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -51,6 +53,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signal_id: str = ""  # none: it was asked for as a run
     expires_at_ns: int | None = None
     first: bool = False  # it has cancelled what was before it
+    fire: FireOf | None = None  # of a heartbeat, which it will be
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -150,23 +153,23 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
                 ),
             )
         case SignalDropped():
-            return replace(
-                state,
-                queue=tuple(one for one in state.queue if one.signal_id != event.signal_id),
-            )
+            return _dropped(state, event)
         case ThreadRunClaimed():
             return _claimed(state, event)
         case ThreadRunCancelled():
             if state.active is None:
                 return state
-            letter = Letter(to=_stream(event.run_id), subject=CANCEL)
+            letter = Letter(to=_stream(event.run_id), subject=CANCEL, about=event.reason)
             return replace(
                 state,
                 active=replace(state.active, cancelled=True),
                 mail=post(state.mail, letter),
             )
         case ThreadRunReleased():
-            return replace(state, active=None, mail=hear(state.mail, event.message, last=True))
+            mail = hear(state.mail, event.message, last=True)
+            if state.active is not None and event.status == "refused":
+                mail = tell_heartbeat(mail, state.active.fire, FIRE_REFUSED)
+            return replace(state, active=None, mail=mail)
         case ThreadRunWithdrawn():
             one = state.waiting(event.run_id)
             if one is None:
@@ -233,8 +236,18 @@ def _received(state: ThreadState, event: SignalReceived) -> ThreadState:
             agent_id=event.agent_id,
             signal_id=event.signal_id,
             expires_at_ns=event.expires_at_ns,
+            fire=event.fire,
         ),
     )
+
+
+def _dropped(state: ThreadState, event: SignalDropped) -> ThreadState:
+    mail = state.mail
+    for one in state.queue:
+        if one.signal_id == event.signal_id:
+            mail = tell_heartbeat(mail, one.fire, FIRE_DROPPED)
+    queue = tuple(one for one in state.queue if one.signal_id != event.signal_id)
+    return replace(state, queue=queue, mail=mail)
 
 
 def _with_waiting(state: ThreadState, one: Waiting) -> ThreadState:
@@ -253,7 +266,11 @@ def _claimed(state: ThreadState, event: ThreadRunClaimed) -> ThreadState:
         mail = post(mail, Letter(to=_stream(event.run_id), subject=BEGIN, about=about))
     return replace(
         state,
-        active=ActiveRun(run_id=event.run_id, agent_id=event.agent_id),
+        active=ActiveRun(
+            run_id=event.run_id,
+            agent_id=event.agent_id,
+            fire=None if one is None else one.fire,
+        ),
         last_agent_id=event.agent_id,
         queue=_without(state.queue, event.run_id),
         mail=mail,

@@ -23,6 +23,7 @@ from outlive.actors.heartbeat.commands import (
     RefuseFire,
     ResumeHeartbeat,
     RunNow,
+    SettleFire,
     TellFire,
     UpdateHeartbeat,
     WakeHeartbeat,
@@ -52,6 +53,8 @@ from outlive.events import (
     HeartbeatState,
     HeartbeatUpdated,
     HookRan,
+    IfActive,
+    IfIdle,
     InstantsPassed,
     MessageDelivered,
     MessageId,
@@ -64,7 +67,23 @@ from outlive.testing._drawn.values import values
 _NEW: Final = HeartbeatState()
 _SECOND: Final = 1_000_000_000
 _ID: Final = "hb_h"
+_ENDS: Final = ("succeeded", "failed", "aborted", "timed_out")
 _BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
+
+_THREADS: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {},
+    {"thread_id": "t", "resource_id": "u"},
+    {
+        "thread_id": "t",
+        "resource_id": "u",
+        "signal_type": "state",
+        "tag_name": "tag",
+        "attributes": {"a": 1},
+        "if_active": IfActive("persist"),
+        "if_idle": IfIdle("wake", request_context={"a": 1}),
+    },
+)
 
 # What brings a heartbeat on is in it several times.
 _KINDS: Final[tuple[type[Any], ...]] = (
@@ -76,6 +95,7 @@ _KINDS: Final[tuple[type[Any], ...]] = (
     *[RecoverHeartbeat] * 2,
     *[ResumeHeartbeat] * 2,
     *[Acknowledge] * 3,
+    *[SettleFire] * 2,
     RefuseFire,
     RunNow,
     CreateHeartbeat,
@@ -105,6 +125,7 @@ def heartbeat_settings(draw: st.DrawFn) -> HeartbeatSettings:
         max_failures=draw(st.sampled_from([None, None, 2])),
         jitter_ns=draw(st.sampled_from([0, 0, _SECOND // 2])),
         **cast("dict[str, Any]", when),
+        **draw(st.sampled_from(_THREADS)),
     )
 
 
@@ -199,6 +220,15 @@ def _of_fire(
     if kind is RefuseFire:
         sequence = next(iter(state.mail.outbox), state.mail.sent)
         return RefuseFire(fire=fire, sequence=sequence, error=_BOOM, **has)
+    if kind is SettleFire:
+        letters = state.mail.outbox.items()
+        sent = [n for n, letter in letters if letter.about == str(fire)] or [state.mail.sent]
+        outcome, run_id = draw(
+            st.sampled_from([("delivered", "r"), ("queued", "r"), ("persisted", "")])
+        )
+        return SettleFire(
+            fire=fire, sequence=sent[0], outcome=cast("Any", outcome), run_id=run_id, **has
+        )
     if kind is TellFire:
         going = state.going.get(fire)
         waits = going is not None and going.suspended
@@ -274,8 +304,14 @@ def heartbeat_events() -> st.SearchStrategy[HeartbeatEvent]:
             at_ns=instants,
             run_id=text,
             task_id=text,
+            thread_id=text,
             overrides=st.none()
-            | st.builds(FireOverrides, prompt=st.none() | text, arguments=st.none() | objects),
+            | st.builds(
+                FireOverrides,
+                prompt=st.none() | text,
+                arguments=st.none() | objects,
+                attributes=st.none() | objects,
+            ),
             deadline_ns=st.none() | instants,
         ),
         st.builds(
@@ -301,7 +337,8 @@ def heartbeat_events() -> st.SearchStrategy[HeartbeatEvent]:
         st.builds(
             FireEnded,
             fire=fire,
-            outcome=st.sampled_from(["succeeded", "failed", "aborted", "timed_out"]),
+            outcome=st.sampled_from([*_ENDS, "delivered", "queued", "persisted", "discarded"]),
+            run_id=text,
             error=st.none() | failures,
             usage=st.builds(Usage, input_tokens=count, output_tokens=count),
             elapsed_ms=count,

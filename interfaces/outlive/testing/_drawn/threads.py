@@ -17,12 +17,14 @@ from outlive.actors.thread.commands import (
     RenameThread,
     ReturnSignal,
     SendSignal,
+    StopFire,
     ThreadCommand,
     WakeThread,
 )
 from outlive.actors.thread.entity import THREAD
 from outlive.events import (
     AssistantMessage,
+    FireOf,
     ForkPoint,
     IfActive,
     IfIdle,
@@ -69,6 +71,7 @@ _ANY: Final[tuple[type[Any], ...]] = (
     *[ReturnSignal] * 2,
     RefuseBegin,
     CancelQueued,
+    StopFire,
     WakeThread,
     AppendMessages,
     RenameThread,
@@ -107,6 +110,8 @@ def thread_commands(
     if kind is CancelQueued:
         ids = tuple(one.run_id for one in state.queue[:1])
         return CancelQueued(thread_id="t", run_ids=draw(st.sampled_from([None, ids])), by="p")
+    if kind is StopFire:
+        return StopFire(heartbeat_id="hb_h", fire=draw(st.integers(1, 9)), reason="late")
     if kind is WakeThread:
         return WakeThread(now_ns=now_ns)
     if kind is EndRun:
@@ -135,6 +140,7 @@ def _signal(draw: st.DrawFn, now_ns: int) -> SendSignal:
         unread=(f"s{draw(st.integers(1, 9))}",),
         expires_at_ns=draw(st.sampled_from([None, _EXPIRES_NS])),
         now_ns=now_ns,
+        fire=draw(st.sampled_from([None, FireOf(heartbeat_id="hb_h", fire=number)])),
         message=None,
     )
 
@@ -227,6 +233,7 @@ def thread_events() -> st.SearchStrategy[ThreadEvent]:
             expires_at_ns=instants,
             source=text,
             coalesced_into=text,
+            fire=st.none() | st.builds(FireOf, heartbeat_id=text, fire=count),
             message=st.none() | message_ids,
             **ids,
         ),
@@ -244,7 +251,7 @@ def thread_events() -> st.SearchStrategy[ThreadEvent]:
             reason=st.sampled_from(["expired", "cancelled", "discarded"]),
         ),
         st.builds(ThreadRunClaimed, **ids),
-        st.builds(ThreadRunCancelled, run_id=text),
+        st.builds(ThreadRunCancelled, run_id=text, reason=text),
         st.builds(
             ThreadRunReleased,
             run_id=text,

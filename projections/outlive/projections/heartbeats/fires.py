@@ -38,7 +38,9 @@ class FireInfo(msgspec.Struct, frozen=True, kw_only=True):
     (a function is asked what is to be done) or `waiting` (for the end of what was fired before).
     `reason` says why it was not fired. What was fired is a run or a task, and `outcome` is how
     that has ended: `succeeded`, `failed`, `aborted`, `timed_out`, `suspended` while it waits for
-    a person, `running` while it goes on. `duration` is from when it was fired. Times are in UTC.
+    a person, `running` while it goes on. With a `thread_id` it was signalled there: `run_id` is the
+    run that this has begun, or, where it has begun none, the one that was told, and `outcome` is
+    then `delivered`, `queued`, `persisted` or `discarded`. `duration` is from when it was fired. Times are in UTC.
     """
 
     fire: int | None
@@ -51,6 +53,7 @@ class FireInfo(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     run_id: str | None
     task_id: str | None
+    thread_id: str | None
     outcome: str | None
     error: Failure | None
     usage: Usage
@@ -171,6 +174,9 @@ class _Told:
 
     def _fired(self, recorded: Recorded, event: HeartbeatFired) -> FireInfo:
         end = self._ends.pop(event.fire, None)
+        run_id = event.run_id
+        if end is not None and event.thread_id and not end.told_by_itself:
+            run_id = end.run_id
         outcome = "suspended" if event.fire in self._suspended else "running"
         return _info(
             recorded,
@@ -178,8 +184,9 @@ class _Told:
             event.due_ns,
             fire=event.fire,
             kind=event.kind,
-            run_id=event.run_id or None,
+            run_id=run_id or None,
             task_id=event.task_id or None,
+            thread_id=event.thread_id or None,
             outcome=outcome if end is None else end.outcome,
             error=None if end is None else end.error,
             usage=Usage() if end is None else end.usage,
@@ -196,6 +203,7 @@ def _info(recorded: Recorded, decision: Decision, due_ns: int, **more: object) -
         "reason": "",
         "run_id": None,
         "task_id": None,
+        "thread_id": None,
         "outcome": None,
         "error": None,
         "usage": Usage(),

@@ -7,7 +7,15 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from outlive.events import HeartbeatSettings, HeartbeatState, OpenEntry, Value
+from outlive.events import (
+    HeartbeatSettings,
+    HeartbeatState,
+    IfActive,
+    IfIdle,
+    OpenEntry,
+    SignalType,
+    Value,
+)
 from outlive.events.heartbeat import Misfire, Overlap
 from outlive.events.run.parts import InputPart
 from outlive.projections.heartbeats.view import HeartbeatRow, LastFire
@@ -39,7 +47,8 @@ class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True):
     `quarantined`; or `submitted`: it waits for an owner. `reason` says why, where it is not
     active. `next_at` is when it fires next, with its share of the jitter; `fires` counts what
     was claimed, `failures` those in a row, and `running` the fires that go on. `task` is the
-    tool that it calls, of the agent, with `args`. Times are in UTC, durations are timedeltas.
+    tool that it calls, of the agent, with `args`. With a `thread_id` it signals that thread, and what
+    follows that tells how. Times are in UTC, durations are timedeltas.
     """
 
     id: str
@@ -68,6 +77,13 @@ class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True):
     timeout: timedelta | None = None
     max_failures: int | None = None
     tools: tuple[str, ...] | None = None
+    thread_id: str | None = None
+    resource_id: str | None = None
+    signal_type: SignalType | None = None
+    tag_name: str | None = None
+    attributes: dict[str, Value] = {}
+    if_active: IfActive | None = None
+    if_idle: IfIdle | None = None
     declared: bool = False
     next_at: datetime | None = None
     fires: int = 0
@@ -125,6 +141,7 @@ def heartbeat_info(
         overlap=settings.overlap,
         max_failures=settings.max_failures,
         tools=settings.tools,
+        **_told(settings),  # type: ignore[arg-type]
         **_times(settings),  # type: ignore[arg-type]
         declared=bool(state.declared),
         next_at=_utc(state.due_ns + state.spread_ns) if active and state.due_ns else None,
@@ -136,6 +153,22 @@ def heartbeat_info(
         updated_at=None if row is None else utc(row.updated_at_ns),
         version=0 if row is None else row.version,
     )
+
+
+def _told(settings: HeartbeatSettings) -> dict[str, object]:
+    """Return what a thread is told, and how; nothing of one without."""
+    if not settings.thread_id:
+        return {}
+    signal = settings.signal()
+    return {
+        "thread_id": settings.thread_id,
+        "resource_id": settings.resource_id,
+        "signal_type": signal.type,
+        "tag_name": signal.tag_name,
+        "attributes": signal.attributes,
+        "if_active": settings.if_active or IfActive(),
+        "if_idle": settings.if_idle or IfIdle(),
+    }
 
 
 def _times(settings: HeartbeatSettings) -> dict[str, object]:

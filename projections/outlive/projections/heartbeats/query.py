@@ -104,6 +104,8 @@ class HeartbeatsQuery:
         agent_id: str | None = None,
         tool: str | None = None,
         name: str | None = None,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
         order: Order = "newest",
         limit: int = 50,
         cursor: str | None = None,
@@ -113,7 +115,7 @@ class HeartbeatsQuery:
         Args:
             status: only those that are `active`, `paused`, `blocked`, `quarantined`, `completed`
                 or `deleted`. None: all but those that were deleted.
-            agent_id, tool, name: only those of this one.
+            agent_id, tool, name, thread_id, resource_id: only those of this one.
             order: which come first, the `newest` or the `oldest`.
             limit: 1 to 1,000.
             cursor: where to go on: the `cursor` of the page before, with the same filters.
@@ -126,7 +128,13 @@ class HeartbeatsQuery:
         """
         heartbeats, cursor = await self._heartbeats.list(
             status=status,
-            fields={"agent_id": agent_id, "tool": tool, "name": name},
+            fields={
+                "agent_id": agent_id,
+                "tool": tool,
+                "name": name,
+                "thread_id": thread_id,
+                "resource_id": resource_id,
+            },
             since=None,
             until=None,
             order=order,

@@ -32,6 +32,7 @@ class LastFire(msgspec.Struct, array_like=True, gc=False):
     run_id: str
     task_id: str
     outcome: str = "running"
+    thread_id: str = ""
 
 
 class HeartbeatRow(ListedRow, kw_only=True, array_like=True, gc=False):
@@ -42,6 +43,8 @@ class HeartbeatRow(ListedRow, kw_only=True, array_like=True, gc=False):
     tool: str = ""
     name: str = ""
     last: LastFire | None = None
+    thread_id: str = ""
+    resource_id: str = ""
 
 
 LISTS: Final = Lists("heartbeat", HeartbeatRow, ("status",), (), over=OVER)
@@ -52,7 +55,7 @@ class HeartbeatsView:
     """The `Projection` of heartbeats."""
 
     name = "heartbeats"
-    version = 1
+    version = 2
     events: frozenset[type[Event]] = _EVENTS
 
     def apply(self, record: Record, rows: Rows) -> None:
@@ -85,13 +88,23 @@ def change_row(row: HeartbeatRow, event: Event) -> None:
     row.status = state.status
     settings = state.settings
     row.agent_id, row.tool, row.name = settings.agent_id, settings.tool, settings.name
+    row.thread_id, row.resource_id = settings.thread_id, settings.resource_id
     match event:
         case HeartbeatFired():
-            row.last = LastFire(event.fire, event.due_ns, event.at_ns, event.run_id, event.task_id)
+            row.last = LastFire(
+                event.fire,
+                event.due_ns,
+                event.at_ns,
+                event.run_id,
+                event.task_id,
+                thread_id=event.thread_id,
+            )
         case FireSuspended(fire=fire) if row.last is not None and row.last.fire == fire:
             row.last.outcome = "suspended"
         case FireEnded(fire=fire, outcome=outcome) if row.last is not None:
             if row.last.fire == fire:
                 row.last.outcome = outcome
+                if row.last.thread_id and not event.told_by_itself:
+                    row.last.run_id = event.run_id
         case _:
             pass
