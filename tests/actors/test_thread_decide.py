@@ -18,6 +18,7 @@ from outlive.actors.thread.commands import (
     RenameThread,
     ReturnSignal,
     SendSignal,
+    StopFire,
     ThreadCommand,
     WakeThread,
 )
@@ -25,6 +26,7 @@ from outlive.actors.thread.entity import THREAD, open_entry, outstanding
 from outlive.events import (
     AssistantMessage,
     Event,
+    FireOf,
     IfActive,
     IfIdle,
     MessageAppended,
@@ -228,6 +230,7 @@ TABLE: Final[list[tuple[ThreadCommand, dict[str, Expected]]]] = [
         ),
         {},
     ),
+    (StopFire(heartbeat_id="hb_h", fire=1, reason="late"), {}),
     (
         signal(agent_id="a"),
         {
@@ -367,6 +370,49 @@ def test_what_was_read_or_is_of_another_source_is_told_again(changes: dict[str, 
     heard = SUSPENDED.when(Acknowledge(sequence=1), Acknowledge(sequence=2)).after
     told_again = heard.when(again(**changes)).after
     assert [one.subject for one in told_again.state.mail.outbox.values()] == ["tell"]
+
+
+# -- the fires of a heartbeat --
+
+FIRE: Final = FireOf(heartbeat_id="hb_h", fire=1)
+STOP: Final = StopFire(heartbeat_id="hb_h", fire=1, reason="late")
+OF_FIRE: Final = AFTER.when(signal(fire=FIRE)).after
+WAITING: Final = ACTIVE.when(signal(agent_id="b", fire=FIRE)).after
+
+
+def letters(thread: Thread) -> list[tuple[str, str]]:
+    return [(one.subject, one.about) for one in thread.state.mail.outbox.values()]
+
+
+def test_a_run_of_a_fire_is_cancelled_with_the_reason_and_only_that_of_this_fire() -> None:
+    stopped = OF_FIRE.when(STOP).after
+    assert letters(stopped)[-1] == ("cancel", "late")
+    assert stopped.when(STOP).decided == (), "a repeat changes nothing"
+    other = StopFire(heartbeat_id="hb_h", fire=2, reason="late")
+    assert OF_FIRE.when(other).decided == ()
+    assert OF_FIRE.when(end("w", SAID)).after.when(STOP).decided == (), "it is over"
+
+
+def test_a_fire_that_waits_its_turn_is_taken_back_and_its_heartbeat_is_told() -> None:
+    for command in (STOP, CancelQueued(thread_id="t")):
+        dropped = WAITING.when(command).after
+        assert dropped.state.queue == ()
+        assert letters(dropped)[-1] == ("fire-dropped", "1")
+        assert dropped.when(STOP).decided == ()
+
+
+def test_a_heartbeat_is_told_of_a_run_that_could_not_begin() -> None:
+    sequence = max(OF_FIRE.state.mail.outbox)
+    refused = OF_FIRE.when(RefuseBegin(sequence=sequence, run_id="w", now_ns=NOW)).after
+    assert letters(refused)[-1] == ("fire-refused", "1")
+
+
+def test_a_fire_waits_for_the_end_of_a_run_that_is_being_cancelled() -> None:
+    cancelled = OF_FIRE.when(STOP).after
+    fire = FireOf(heartbeat_id="hb_h", fire=2)
+    after = cancelled.when(signal(signal_id="s2", run_id="w2", fire=fire)).after
+    assert after.state.answers["s2"].action == "queued"
+    assert [one.fire for one in after.state.queue] == [fire]
 
 
 # -- what was told to a run that was over --

@@ -17,10 +17,12 @@ from outlive.actors import (
     HeartbeatContext,
     HeartbeatHooks,
     Runtime,
+    ScriptedModel,
     ToolContext,
+    Turn,
     tool,
 )
-from outlive.events import HeartbeatExists
+from outlive.events import HeartbeatExists, IfIdle
 from outlive.testing import Client, World, assert_survives_crashes
 
 Decisions = list[tuple[str, str, str | None]]
@@ -34,7 +36,8 @@ async def sync(ctx: ToolContext) -> str:
 
 
 def agents(_: World) -> list[Agent]:
-    return [Agent("agent", model=EchoModel(), tools=[sync])]
+    slow = ScriptedModel(lambda _: Turn("done", delay=100))
+    return [Agent("agent", model=EchoModel(), tools=[sync]), Agent("slow", model=slow)]
 
 
 class Case(NamedTuple):
@@ -68,10 +71,28 @@ def failing_hooks(world: World) -> HeartbeatHooks:
     )
 
 
+def ending_hooks(world: World) -> HeartbeatHooks:
+    return HeartbeatHooks(
+        on_finish=lambda context: world.record(f"{context.outcome}", context.trigger.id)
+    )
+
+
+THREADED: dict[str, Any] = {
+    "agent_id": "agent",
+    "prompt": "p",
+    "thread_id": "t",
+    "resource_id": "u",
+}
 CASES = [
     Case("runs", {"agent_id": "agent", "prompt": "p", "max_fires": 2}),
     Case("tasks", {"task": "sync", "max_fires": 2}),
     Case("hooks", {"agent_id": "agent", "prompt": "p", "max_fires": 1}, all_hooks),
+    Case("threads", THREADED | {"max_fires": 2}),
+    Case("kept", THREADED | {"max_fires": 2, "if_idle": IfIdle("persist")}, ending_hooks),
+    Case(
+        "cancelled",
+        THREADED | {"agent_id": "slow", "overlap": "cancel_previous", "max_fires": 2},
+    ),
     Case("failures", {"agent_id": "agent", "prompt": "p", "max_failures": 2}, failing_hooks),
 ]
 

@@ -1,8 +1,8 @@
 """What a run, a task or a thread and the heartbeat that has fired say to each other.
 
 A heartbeat owes what it fires its beginning; what was fired owes the heartbeat the news how it
-goes: that it waits for a person, that it goes on, that it is over; and a thread, that the run which a
-fire was to begin never will. All of them are messages.
+goes: that it waits for a person, that it goes on, that it is over; and a thread, that
+the run which a fire was to begin never will. All of them are messages.
 """
 
 from __future__ import annotations

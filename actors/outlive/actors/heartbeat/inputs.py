@@ -313,7 +313,9 @@ def _thread(name: str, value: object, found: dict[str, object]) -> None:
 
 
 def _resource(name: str, value: object, found: dict[str, object]) -> None:
-    found[name] = "" if value is None else check_text(name, cast("str", value))
+    if value is not None:
+        check_text(name, cast("str", value))
+    found[name] = value or ""
 
 
 def _signal_type(name: str, value: object, found: dict[str, object]) -> None:

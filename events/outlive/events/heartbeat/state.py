@@ -88,7 +88,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: FireKind = "schedule"
     at_ns: int = 0
     outcome: FireOutcome
-    # The run or task; the thread, if it has begun none. None: it was not fired, as preparing failed.
+    # The run or task; the thread, if none has begun. None: not fired, as preparing it has failed.
     stream: StreamId | None = None
     error: Failure | None = None
     attempt: int = 1

@@ -81,8 +81,9 @@ class SignalReceived(Event, tag="signal-received", frozen=True, kw_only=True):
     """Something was signalled, and this is what becomes of it.
 
     `run_id` is the run that it begins, at once or later; or would, if the run that it was
-    delivered to is over before it hears of it; `fire` is that of a heartbeat which it is then. With `coalesced_into` the active run waits for a
-    person and has not read an earlier one from the same `source`: one of them is enough.
+    delivered to is over before it hears of it. That is the `fire` of a heartbeat then. With
+    `coalesced_into` the active run waits for a person and has not read an earlier one from the
+    same `source`: one of them is enough.
     """
 
     signal_id: str

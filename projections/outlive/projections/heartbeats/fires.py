@@ -40,7 +40,8 @@ class FireInfo(msgspec.Struct, frozen=True, kw_only=True):
     that has ended: `succeeded`, `failed`, `aborted`, `timed_out`, `suspended` while it waits for
     a person, `running` while it goes on. With a `thread_id` it was signalled there: `run_id` is the
     run that this has begun, or, where it has begun none, the one that was told, and `outcome` is
-    then `delivered`, `queued`, `persisted` or `discarded`. `duration` is from when it was fired. Times are in UTC.
+    then `delivered`, `queued`, `persisted` or `discarded`. `duration` is from when it was fired.
+    Times are in UTC.
     """
 
     fire: int | None

@@ -47,8 +47,8 @@ class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True):
     `quarantined`; or `submitted`: it waits for an owner. `reason` says why, where it is not
     active. `next_at` is when it fires next, with its share of the jitter; `fires` counts what
     was claimed, `failures` those in a row, and `running` the fires that go on. `task` is the
-    tool that it calls, of the agent, with `args`. With a `thread_id` it signals that thread, and what
-    follows that tells how. Times are in UTC, durations are timedeltas.
+    tool that it calls, of the agent, with `args`. With a `thread_id` it signals that thread, and
+    what follows that tells how. Times are in UTC, durations are timedeltas.
     """
 
     id: str
