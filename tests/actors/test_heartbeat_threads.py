@@ -30,6 +30,7 @@ from outlive.events import (
     OtherResource,
     ResourceIdRequired,
     RunId,
+    RunNotFound,
     RunStarted,
     SignalReceived,
     ThreadlessOption,
@@ -133,6 +134,23 @@ def test_an_idle_thread_is_woken_and_the_outcome_is_that_of_its_run() -> None:
         event = sim.run(started)
         assert isinstance(event, RunStarted)
         assert event.request_context == {"user": "u"}
+
+
+def test_the_run_of_a_fire_by_hand_can_be_waited_for_at_once() -> None:
+    async def fire(rt: Runtime) -> object:
+        run_id = RunId(await rt.heartbeats.run("h"))
+        return (await rt.result(run_id)).output
+
+    async def fire_in_vain(rt: Runtime) -> object:
+        return await rt.result(RunId(await rt.heartbeats.run("h")))
+
+    for seed in range(5):
+        with Simulation([echo()], seed=seed) as sim:
+            create(sim)
+            assert sim.run(fire) == "<heartbeat>look</heartbeat>"
+            sim.run(lambda rt: rt.heartbeats.update("h", if_idle=IfIdle("persist")))
+            with pytest.raises(RunNotFound):
+                sim.run(fire_in_vain)
 
 
 @pytest.mark.parametrize(
@@ -290,13 +308,15 @@ def test_prepare_says_what_the_thread_is_told_and_the_end_is_told_with_its_phase
         assert messages(sim)[0] == '<heartbeat n="2">for hb_h:1</heartbeat>'
 
 
-def test_what_prepare_says_that_a_thread_cannot_be_told_is_an_error() -> None:
-    for said in ({"metadata": {}}, {"request_context": {}}, {"attributes": {"1": 2}}):
-        hooks = HeartbeatHooks(prepare=lambda _, said=said: said)  # type: ignore[misc]
-        with Simulation([echo()], heartbeat_hooks=hooks) as sim:
-            create(sim, max_fires=1, if_idle=IfIdle("persist"))
-            sim.advance(70)
-            assert [(one.decision, one.reason) for one in fires(sim)] == [("skipped", "failed")]
+@pytest.mark.parametrize(
+    "said", [{"metadata": {}}, {"request_context": {}}, {"attributes": {"1": 2}}]
+)
+def test_what_prepare_says_that_a_thread_cannot_be_told_is_an_error(said: dict[str, Any]) -> None:
+    hooks = HeartbeatHooks(prepare=lambda _: said)
+    with Simulation([echo()], heartbeat_hooks=hooks) as sim:
+        create(sim, max_fires=1, if_idle=IfIdle("persist"))
+        sim.advance(70)
+        assert [(one.decision, one.reason) for one in fires(sim)] == [("skipped", "failed")]
 
 
 def test_the_run_that_it_begins_may_call_its_tools_only() -> None:

@@ -93,9 +93,30 @@ def test_what_is_created_is_listed_shown_steered_and_deleted(data: Path, say: Sa
     assert "deleted" in say("list", "--status", "deleted")
 
 
+def test_one_on_a_thread_is_created_shown_and_found_by_it(data: Path, say: Say) -> None:
+    thread = ("--thread", "t", "--resource", "u", "--type", "state", "--tag", "news")
+    how = ("--attributes", '{"a": 1}', "--if-active", "persist", "--if-idle", "discard")
+    say(*CREATE, "--cron", "@daily", *thread, *how)
+    say("run", "my-digest")
+    asyncio.run(owned(data))
+
+    [info] = lines(say("list", "--thread", "t", "--json"))
+    assert (info["thread_id"], info["resource_id"], info["tag_name"]) == ("t", "u", "news")
+    assert (info["signal_type"], info["attributes"]) == ("state", {"a": 1})
+    assert info["if_active"]["behaviour"] == "persist"
+    assert say("list", "--resource", "nobody") == ""
+    assert "t of u (active: persist, idle: discard)" in say("show", "my-digest")
+    [fire] = lines(say("fires", "my-digest", "--json"))
+    assert (fire["decision"], fire["thread_id"]) == ("fired", "t")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        (*CREATE, "--every", "1h", "--thread", "t"),
+        (*CREATE, "--every", "1h", "--tag", "news"),
+        (*CREATE, "--every", "1h", "--thread", "t", "--resource", "u", "--tag", "a b"),
+        (*CREATE, "--every", "1h", "--thread", "t", "--resource", "u", "--attributes", "[1]"),
         ("create", "--agent", "echo", "--prompt", "p"),  # no schedule
         (*CREATE, "--cron", "61 * * * *"),
         (*CREATE, "--every", "often"),

@@ -22,6 +22,7 @@ from outlive.actors.heartbeat.commands import (
     RecoverHeartbeat,
     ResumeHeartbeat,
     RunNow,
+    SettleFire,
     TellFire,
     UpdateHeartbeat,
     WakeHeartbeat,
@@ -32,6 +33,8 @@ from outlive.events import (
     Failure,
     FireOverrides,
     HeartbeatSettings,
+    IfActive,
+    IfIdle,
     MemoryLog,
     MessageId,
     StreamId,
@@ -143,6 +146,27 @@ HISTORIES: dict[str, list[HeartbeatCommand]] = {
     "hb_tool": [
         create("hb_tool", prompt="", tool="sync", arguments=FOR, misfire="skip", grace_ns=SECOND),
         wake(95),
+    ],
+    "hb_thread": [
+        create(
+            "hb_thread",
+            thread_id="t",
+            resource_id="re",
+            signal_type="state",
+            tag_name="näws",
+            attributes={"k": 1},
+            if_active=IfActive("persist", attributes={"k": 2}),
+            if_idle=IfIdle(request_context=FOR),
+            max_fires=2,
+        ),
+        wake(11, prepares=True),
+        ConcludePrepare(
+            fire=1, attempt=1, overrides=FireOverrides(attributes={"k": 3}), now_ns=at(12)
+        ),
+        SettleFire(fire=1, sequence=1, outcome="delivered", run_id="r1", now_ns=at(13)),
+        wake(21),
+        Acknowledge(sequence=2),
+        end("hb_thread", 2, 22),
     ],
     "hb_declared": [
         DeclareHeartbeat(

@@ -19,6 +19,7 @@ from outlive.actors.thread.commands import (
     RenameThread,
     ReturnSignal,
     SendSignal,
+    StopFire,
     ThreadCommand,
     WakeThread,
 )
@@ -27,6 +28,7 @@ from outlive.events import (
     AssistantMessage,
     CallId,
     Failure,
+    FireOf,
     ForkPoint,
     IfActive,
     IfIdle,
@@ -142,6 +144,12 @@ HISTORIES: dict[str, list[ThreadCommand]] = {
         ask("r1"),
         signal(1, suspended=True, source="hb_1"),
         signal(2, suspended=True, source="hb_1"),
+    ],
+    "fires": [
+        signal(1, agent_id="talker", fire=FireOf(heartbeat_id="hb_1", fire=1)),
+        signal(2, agent_id="other", fire=FireOf(heartbeat_id="hb_1", fire=2, tools=("look",))),
+        StopFire(heartbeat_id="hb_1", fire=2, reason="late"),
+        StopFire(heartbeat_id="hb_1", fire=1, reason="late"),
     ],
     "kept": [signal(1, if_idle=IfIdle("persist")), signal(2, if_idle=IfIdle("discard"))],
     "forked": [

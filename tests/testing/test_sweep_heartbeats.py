@@ -18,6 +18,7 @@ from outlive.actors import (
     HeartbeatHooks,
     Runtime,
     ScriptedModel,
+    ToolCall,
     ToolContext,
     Turn,
     tool,
@@ -35,9 +36,20 @@ async def sync(ctx: ToolContext) -> str:
     return "done"
 
 
+@tool(read_only=True)
+async def ask(ctx: ToolContext) -> str:
+    """Ask a person, who never answers."""
+    return str(await ctx.suspend("which"))
+
+
 def agents(_: World) -> list[Agent]:
     slow = ScriptedModel(lambda _: Turn("done", delay=100))
-    return [Agent("agent", model=EchoModel(), tools=[sync]), Agent("slow", model=slow)]
+    asks = ScriptedModel(lambda _: Turn(tool_calls=(ToolCall("ask", {}),)))
+    return [
+        Agent("agent", model=EchoModel(), tools=[sync]),
+        Agent("slow", model=slow),
+        Agent("asks", model=asks, tools=[ask]),
+    ]
 
 
 class Case(NamedTuple):
@@ -88,6 +100,7 @@ CASES = [
     Case("tasks", {"task": "sync", "max_fires": 2}),
     Case("hooks", {"agent_id": "agent", "prompt": "p", "max_fires": 1}, all_hooks),
     Case("threads", THREADED | {"max_fires": 2}),
+    Case("suspended", THREADED | {"agent_id": "asks", "max_fires": 3}),
     Case("kept", THREADED | {"max_fires": 2, "if_idle": IfIdle("persist")}, ending_hooks),
     Case(
         "cancelled",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+import msgspec
+
 from outlive.actors.heartbeat.commands import CallHook, Effect, HeartbeatCommand, Prepare
 from outlive.actors.heartbeat.decide import decide
 from outlive.actors.heartbeat.due import wake_at
 from outlive.actors.mail import deliveries
 from outlive.events import Event, HeartbeatEvent, HeartbeatState, OpenEntry
+from outlive.events.fires import BEGIN
 from outlive.events.heartbeat import evolve
+from outlive.events.ids import id_of
 
 
 def outstanding(state: HeartbeatState) -> dict[Effect, None]:
@@ -33,6 +37,9 @@ def open_entry(state: HeartbeatState) -> OpenEntry | None:
         summary["declared"] = state.declared
     if state.settings.tool:
         summary["tool"] = state.settings.tool
+    begins = _begins(state)
+    if begins:
+        summary["begins"] = _encode(begins).decode()
     return OpenEntry(
         kind="heartbeat",
         status=state.status,
@@ -43,6 +50,14 @@ def open_entry(state: HeartbeatState) -> OpenEntry | None:
     )
 
 
+def _begins(state: HeartbeatState) -> list[str]:
+    """Return the runs that will begin, or are told of, as soon as nothing is in between."""
+    claimed = [claim.run_id for claim in state.claims.values() if claim.run_id]
+    letters = [int(one.about) for one in state.mail.outbox.values() if one.subject == BEGIN]
+    return claimed + [id_of(state.going[fire].stream) for fire in letters if fire in state.going]
+
+
+_encode: Final = msgspec.json.Encoder().encode
 _INITIAL: Final = HeartbeatState()
 
 

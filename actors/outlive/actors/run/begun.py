@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from outlive.actors.run.submitted import decode_request
 from outlive.actors.thread.answers import asked_on, wish_of
-from outlive.actors.thread.rows import begins_on, thread_that_begins
+from outlive.actors.thread.rows import begins_on, begun_by, thread_that_begins
 from outlive.actors.thread.submitted import AskRunRequest, SignalRequest
 from outlive.events import (
     CorruptLog,
@@ -37,17 +37,17 @@ class Inbox(LogReader, Protocol):
 async def has_begun(log: Inbox, stream: StreamId) -> bool:
     """Return whether the run has begun, once nothing is left that may begin it.
 
-    That may lie in the inbox; or the run waits its turn on a thread.
+    That may lie in the inbox; or the run waits its turn on a thread, or a heartbeat has fired.
     """
     if log.version(stream):
         return True
-    thread: StreamId | None = None
+    by: StreamId | None = None
     async with log.follow(stream) as events:
         while True:
             if not _lies_in_inbox(log, stream):
-                if thread is None or not begins_on(log, thread, stream):
-                    thread = thread_that_begins(log, stream)  # Reads all rows: once, not each time.
-                if thread is None:
+                if by is None or not begins_on(log, by, stream):
+                    by = begun_by(log, stream)  # Reads all rows: once, not each time.
+                if by is None:
                     break
             try:
                 async with asyncio.timeout(LOOK_AFTER):

@@ -41,8 +41,19 @@ def thread_that_begins(log: LogReader, run: StreamId) -> StreamId | None:
     return None
 
 
+def begun_by(log: LogReader, run: StreamId) -> StreamId | None:
+    """Return the thread, or the heartbeat, by which a run is to begin; None if none is known."""
+    if kind_of(run) != "run" or log.version(run):
+        return None
+    run_id = id_of(run)
+    for stream, entry in log.open_entries():
+        if entry.kind in ("thread", "heartbeat") and run_id in _not_begun(entry):
+            return stream
+    return None
+
+
 def begins_on(log: LogReader, thread: StreamId, run: StreamId) -> bool:
-    """Whether a run waits its turn on this thread, or is about to begin."""
+    """Whether a run waits its turn on this thread, or is about to begin by it (or a heartbeat)."""
     entry = log.open_entry(thread)
     return entry is not None and id_of(run) in _not_begun(entry)
 
