@@ -413,6 +413,8 @@ def test_a_fire_waits_for_the_end_of_a_run_that_is_being_cancelled() -> None:
     after = cancelled.when(signal(signal_id="s2", run_id="w2", fire=fire)).after
     assert after.state.answers["s2"].action == "queued"
     assert [one.fire for one in after.state.queue] == [fire]
+    kept = signal(signal_id="s2", run_id="w2", fire=fire, if_idle=IfIdle("persist"))
+    assert cancelled.when(kept).after.state.queue == (), "it is to begin no run"
 
 
 # -- what was told to a run that was over --

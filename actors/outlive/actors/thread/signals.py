@@ -52,7 +52,8 @@ def _on_active(state: ThreadState, command: SendSignal) -> Events:
         return (_received(command, "queued", agent_id),)
     match command.if_active.behaviour:
         case "deliver":
-            if agent_id != active.agent_id or (command.fire is not None and active.cancelled):
+            begins = command.fire is not None and command.if_idle.behaviour == "wake"
+            if agent_id != active.agent_id or (begins and active.cancelled):
                 return (_received(command, "queued", agent_id),)
             earlier = _unread_of_its_source(state, command)
             if earlier:
