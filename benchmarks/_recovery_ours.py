@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from benchmarks._floor import STUCK_STEP
 from benchmarks._workload import AGENT, PAYLOAD, STEPS, agent
 from outlive.actors import Runtime, ToolContext, tool
@@ -75,4 +77,6 @@ async def recover(folder: Path, name: str, runs: int) -> None:
 if __name__ == "__main__":
     program, where, called, count = sys.argv[1:]
     main = {"start": start, "recover": recover}[program]
+    # What is printed is read: a view whose process was killed says that it is built anew.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(main(Path(where), called, int(count)))

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from benchmarks._background import enqueue_many, opened
 
 _FOR_EVER = 1e6
@@ -41,4 +43,6 @@ async def main(program: str, folder: Path, tasks: int, at_once: int) -> None:
 
 
 if __name__ == "__main__":
+    # What is printed is read: a view whose process was killed says that it is built anew.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
