@@ -20,6 +20,7 @@ from outlive.actors.thread.commands import (
     SendSignal,
     StopFire,
     ThreadCommand,
+    Unread,
     WakeThread,
 )
 from outlive.actors.thread.entity import THREAD, open_entry, outstanding
@@ -98,12 +99,13 @@ def signal(**changes: Any) -> SendSignal:
     return SendSignal(**{**fields, **changes})
 
 
-def end(run_id: str, *messages: Any) -> EndRun:
+def end(run_id: str, *messages: Any, unread: tuple[Unread, ...] = ()) -> EndRun:
     return EndRun(
         message=MessageId(sender=run_stream(run_id), sequence=1),
         run_id=run_id,
         status="completed",
         messages=messages,
+        unread=unread,
         now_ns=NOW,
     )
 
@@ -226,7 +228,10 @@ TABLE: Final[list[tuple[ThreadCommand, dict[str, Expected]]]] = [
     (WakeThread(now_ns=NOW), {}),
     (
         ReturnSignal(
-            sequence=9, over="r1", version=2, run_id="w", agent_id="a", signal_id="s", now_ns=NOW
+            sequence=9,
+            over="r1",
+            unread=Unread(version=2, run_id="w", agent_id="a", signal_id="s"),
+            now_ns=NOW,
         ),
         {},
     ),
@@ -428,16 +433,12 @@ def told(thread: Thread) -> tuple[int, int]:
 
 def returned(thread: Thread, **changes: Any) -> ReturnSignal:
     sequence, version = told(thread)
-    fields: dict[str, Any] = {
-        "sequence": sequence,
-        "over": "r1",
-        "version": version,
-        "run_id": "w",
-        "agent_id": "a",
-        "signal_id": "s",
-        "now_ns": NOW,
-    }
-    return ReturnSignal(**{**fields, **changes})
+    return ReturnSignal(sequence=sequence, over="r1", unread=unread(version, **changes), now_ns=NOW)
+
+
+def unread(version: int, **changes: Any) -> Unread:
+    fields: dict[str, Any] = {"run_id": "w", "agent_id": "a", "signal_id": "s", **changes}
+    return Unread(version=version, **fields)
 
 
 TELLS: Final = ACTIVE.when(signal()).after
@@ -462,15 +463,7 @@ def test_what_came_too_late_begins_a_run_if_the_thread_is_idle() -> None:
 def test_what_came_too_late_is_told_to_the_next_run_of_the_same_agent() -> None:
     sequence, version = told(TELLS)
     next_one = TELLS.when(ask("r2"), end("r1", SAID)).after
-    late = ReturnSignal(
-        sequence=sequence,
-        over="r1",
-        version=version,
-        run_id="w",
-        agent_id="a",
-        signal_id="s",
-        now_ns=NOW,
-    )
+    late = ReturnSignal(sequence=sequence, over="r1", unread=unread(version), now_ns=NOW)
     letters = next_one.when(late).after.state.mail.outbox.values()
     assert [one.subject for one in letters if one.to == run_stream("r2")] == ["begin", "tell"]
 
@@ -483,6 +476,79 @@ def test_what_came_too_late_is_dealt_with_as_on_an_idle_thread(
     how: dict[str, Any], kept: str
 ) -> None:
     assert tags(TELLS.when(returned(TELLS, **how)).decided) == ["message-delivered", kept]
+
+
+# -- what a run was told, and has not read --
+
+LATER: Final = TELLS.when(signal(signal_id="s2", run_id="w2")).after
+S1: Final = unread(TELLS.state.version)
+S2: Final = unread(LATER.state.version, signal_id="s2", run_id="w2")
+
+
+def of_runs(thread: Thread) -> tuple[str, list[str], list[tuple[str, str]]]:
+    """Return who is active, who waits, and what the runs are told that have not begun before."""
+    active = thread.state.active
+    told = [
+        (one.to.removeprefix("run-"), one.subject)
+        for one in thread.state.mail.outbox.values()
+        if one.to != run_stream("r1")
+    ]
+    return active.run_id if active else "", [one.run_id for one in thread.state.queue], told
+
+
+def test_what_a_run_has_not_read_begins_the_next_one_which_is_told_the_rest() -> None:
+    after = LATER.when(end("r1", SAID, unread=(S1, S2))).after
+    assert of_runs(after) == ("w", [], [("w", "begin"), ("w", "tell")])
+
+
+def test_what_a_run_has_not_read_comes_before_what_came_later() -> None:
+    queued = TELLS.when(ask("r2"), ask("r3", agent_id="b")).after
+    after = queued.when(end("r1", SAID, unread=(S1,))).after
+    assert of_runs(after) == ("w", ["r2", "r3"], [("w", "begin")])
+
+
+def test_what_a_run_has_not_read_comes_after_what_waited_before() -> None:
+    tells = QUEUED.when(signal()).after
+    after = tells.when(end("r1", SAID, unread=(unread(tells.state.version),))).after
+    assert of_runs(after) == ("r2", [], [("r2", "begin"), ("r2", "tell")])
+    other = ACTIVE.when(ask("r2", agent_id="b"), signal()).after
+    after = other.when(end("r1", SAID, unread=(unread(other.state.version),))).after
+    assert of_runs(after) == ("r2", ["w"], [("r2", "begin")])
+
+
+def test_one_that_does_not_want_to_wait_is_told_what_the_cancelled_one_has_not_read() -> None:
+    cancels = LATER.when(ask("r2", "cancel_previous")).after
+    after = cancels.when(end("r1", unread=(S1, S2))).after
+    assert of_runs(after) == ("r2", [], [("r2", "begin"), ("r2", "tell"), ("r2", "tell")])
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"),
+    [
+        ({"if_idle": "discard"}, "signal-dropped"),
+        ({"if_idle": "persist", "appended": SAID}, "message-appended"),
+        ({"expires_at_ns": NOW}, "signal-dropped"),
+    ],
+)
+def test_what_a_run_has_not_read_need_not_wake_anybody(how: dict[str, Any], kept: str) -> None:
+    after = end("r1", unread=(unread(TELLS.state.version, **how),))
+    assert tags(TELLS.when(after).decided) == ["thread-run-released", kept]
+
+
+def test_what_is_to_be_kept_is_there_before_the_next_run_begins() -> None:
+    kept = unread(S1.version, if_idle="persist", appended=SAID)
+    decided = LATER.when(end("r1", unread=(S2, kept))).decided
+    assert tags(decided)[1:] == ["message-appended", "signal-returned", "thread-run-claimed"]
+
+
+@pytest.mark.parametrize(("behaviour", "kept"), [("persist", SAID), ("discard", None)])
+def test_what_is_to_wake_nobody_does_not_wait_for_the_turn_of_another_agent(
+    behaviour: Any, kept: Any
+) -> None:
+    said = signal(agent_id="b", if_idle=IfIdle(behaviour), signal=Signal(text="hi", type="user"))
+    after = ACTIVE.when(said).after
+    assert after.state.queue == ()
+    assert after.state.messages == (kept is not None)
 
 
 # -- turns --

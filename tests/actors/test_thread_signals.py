@@ -325,14 +325,89 @@ def test_a_thread_neither_tells_nor_cancels_a_run_that_is_not_its() -> None:
     other.when(CancelRun(reason="another input has come", message=message)).then()
 
 
-def test_a_signal_after_the_last_step_is_not_answered_and_stays_in_the_thread() -> None:
-    async def late(rt: Runtime) -> tuple[str, list[str]]:
+def test_a_signal_after_the_last_step_begins_the_next_run() -> None:
+    heard: Heard = []
+
+    async def late(rt: Runtime) -> tuple[SignalAccepted, list[str]]:
+        await ask(rt, "one")
+        accepted = await tell(rt)
+        await tell(rt, "kept", if_idle=IfIdle("persist"))
+        await tell(rt, "dropped", if_idle=IfIdle("discard"))
+        await tell(rt, "once", transient=True)
+        return accepted, await said_on(rt)
+
+    accepted, said = Machine().run(late, echo(heard, max_steps=1))
+    assert (accepted.action, accepted.run_id) == ("delivered", "one")
+    kept, once = "<notification>kept</notification>", "<notification>once</notification>"
+    assert heard[1] == ["one", "answer 1", kept, TOLD]
+    assert heard[2] == ["one", "answer 1", kept, TOLD, "answer 2", once]
+    assert said == ["one", "answer 1", kept, TOLD, "answer 2", "answer 3"]
+
+
+@pytest.mark.parametrize("behaviour", ["signal", "deliver"])
+def test_what_a_cancelled_run_has_not_read_begins_the_next_one(behaviour: str) -> None:
+    @tool(read_only=True)
+    async def consult(ctx: ToolContext) -> str:
+        return str(await ctx.suspend("which"))
+
+    heard: Heard = []
+
+    def answer(request: ModelRequest) -> Turn:
+        heard.append([getattr(message, "text", "") for message in request.messages])
+        return Turn("done") if len(heard) > 1 else Turn(tool_calls=[ToolCall("consult")])
+
+    async def cancel(rt: Runtime) -> list[str]:
+        run = await ask(rt, "one")
+        await run.result()
+        if behaviour == "signal":
+            await rt.send_message("two", thread_id="t")
+        else:
+            assert (await ask(rt, "two", on_busy="deliver")).id == "one"
+        await rt.cancel("one")
+        return await said_on(rt)
+
+    said = Machine().run(cancel, Agent("a", model=ScriptedModel(answer), tools=[consult]))
+    assert [one for one in said if one in ("one", "two", "done")] == ["one", "two", "done"]
+    assert [each[-1] for each in heard] == ["one", "two"]
+
+
+def test_what_a_model_call_was_shown_that_has_failed_was_read() -> None:
+    heard: Heard = []
+
+    def answer(request: ModelRequest) -> Turn:
+        heard.append([getattr(message, "text", "") for message in request.messages])
+        if len(heard) == 2:
+            raise RuntimeError("no")
+        return Turn("so", delay=1.0)
+
+    async def fail(rt: Runtime) -> list[str]:
         run = await ask(rt, "one")
         await tell(rt)
-        return (await run.result()).finish_reason, await said_on(rt)
+        assert (await run.result()).status == "failed"
+        await asyncio.sleep(10)
+        return await said_on(rt)
 
-    reason, said = Machine().run(late, echo([], max_steps=1))
-    assert (reason, said) == ("stop", ["one", "answer 1", TOLD])
+    assert Machine().run(fail, Agent("a", model=ScriptedModel(answer))) == ["one", "so", TOLD]
+    assert len(heard) == 2
+
+
+@pytest.mark.parametrize("commits", range(4, 18))
+def test_what_was_not_read_is_read_once_wherever_the_process_dies(commits: int) -> None:
+    machine = Machine()
+
+    async def signal(rt: Runtime) -> None:
+        await ask(rt, "one")
+        await tell(rt, idempotency_key="k")
+        await asyncio.sleep(60)
+
+    machine.crash(signal, echo([], max_steps=1), commits=commits)
+
+    async def again(rt: Runtime) -> list[str]:
+        await tell(rt, idempotency_key="k", agent="a")
+        return await said_on(rt)
+
+    heard: Heard = []
+    assert machine.run(again, echo(heard, max_steps=1)).count(TOLD) == 1
 
 
 @pytest.mark.parametrize("lag", [0.0, 0.3])

@@ -21,6 +21,7 @@ from outlive.actors.thread.commands import (
     SendSignal,
     StopFire,
     ThreadCommand,
+    Unread,
     WakeThread,
 )
 from outlive.actors.thread.entity import THREAD
@@ -127,7 +128,12 @@ HISTORIES: dict[str, list[ThreadCommand]] = {
         signal(1),
         signal(2, message=MessageId(sender=StreamId("heartbeat-hb_1"), sequence=4)),
         Acknowledge(sequence=1),
-        ReturnSignal(sequence=3, over="r1", version=7, run_id="w1", agent_id="talker", now_ns=1),
+        ReturnSignal(
+            sequence=3,
+            over="r1",
+            unread=Unread(version=7, run_id="w1", agent_id="talker"),
+            now_ns=1,
+        ),
         end("r1"),
     ],
     "queued": [

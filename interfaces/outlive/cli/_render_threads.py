@@ -43,7 +43,8 @@ def thread_says(event: Event) -> str | None:
             by = f" to {printable(event.delivered_to)}" if event.delivered_to else ""
             return f"{event.action}{by}: {printable(event.signal.rendered()[0])}"
         case SignalReturned():
-            return f"its run was over: told to the next one, {printable(event.run_id)}"
+            next_one = printable(event.delivered_to or event.run_id)
+            return f"its run was over: told to the next one, {next_one}"
         case SignalDropped():
             return event.reason
         case ThreadRunClaimed():

@@ -43,6 +43,7 @@ class Transcript:
         self.messages: list[Message] = []
         self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
         self.data: Value = None  # what the last answer says, if it has a type
+        self.unread: dict[str, UserMessage] = {}  # signals of its thread that no call has seen
         self._answers: dict[CallId, ToolMessage] = {}
         self._asked = False  # not all calls are answered yet
         self._calling = False  # the model is being called
@@ -62,6 +63,8 @@ class Transcript:
 
     def _called(self, event: ModelCallStarted) -> None:
         self._calling = True
+        if event.attempt == 1:  # Another attempt is shown what the first one was.
+            self.unread = {}
 
     def _answered(self, event: ModelCallCompleted) -> None:
         answer = AssistantMessage(
@@ -101,7 +104,10 @@ class Transcript:
 
     def _signalled(self, event: RunSignalled) -> None:
         text, parts = event.signal.rendered()
-        self._tell(UserMessage(text=text, parts=parts, transient=event.signal.transient))
+        message = UserMessage(text=text, parts=parts, transient=event.signal.transient)
+        if event.message is not None:
+            self.unread[event.signal_id] = message
+        self._tell(message)
 
     def _waits(self, event: RunWaiting) -> None:
         self.data = event.data
@@ -158,7 +164,8 @@ class Transcript:
     def closed(self) -> tuple[Message, ...]:
         """Return the messages of a run that is over, as others read on: each call has an answer.
 
-        A call that was still open has failed: the run was over before.
+        A call that was still open has failed: the run was over before. What the model has not
+        seen of its thread's signals is left out: that tells it to others.
         """
         missing = Failure(kind="cancelled", message="the run was over before there was an answer")
         part = (
@@ -171,7 +178,9 @@ class Transcript:
             )
             for call in (self.calls.values() if self._asked else ())
         )
-        return (*self.messages, *part, *self._later)
+        unread = {id(message) for message in self.unread.values()}
+        every = (*self.messages, *part, *self._later)
+        return tuple(message for message in every if id(message) not in unread)
 
     @property
     def output(self) -> str:

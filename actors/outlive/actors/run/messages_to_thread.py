@@ -11,6 +11,7 @@ from outlive.actors.run.model_call import cut
 from outlive.actors.run.notes import Notes
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.commands import EndRun, SendSignal
+from outlive.actors.thread.unread import unread_by_id
 from outlive.events import (
     AssistantMessage,
     CallId,
@@ -55,6 +56,7 @@ def thread_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundin
         run_id=run_id,
         status=_STATUS[type(notes.end)],
         messages=_that_fit(stream, _kept(notes)),
+        unread=tuple(unread_by_id(all.log, message.to, id) for id in notes.transcript.unread),
         now_ns=all.clock.now_ns(),
     )
     return Parcel(command)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.run.commands import Command
 from outlive.actors.thread.submitted import OnBusy
@@ -107,13 +109,36 @@ class CancelQueued(Command, kw_only=True, frozen=True, gc=False):
     by: str = ""
 
 
+class Unread(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """What was told, or was to be, to a run that is over and has not read it.
+
+    Args:
+        version: of the event that holds it.
+        run_id: of the run that it begins, if it does.
+        agent_id: who is to read it.
+        signal_id: empty: it was the input of a run.
+        expires_at_ns: it is dropped if that has come.
+        if_idle: what becomes of it, if nobody is active who could read it.
+        appended: what the thread keeps of it then, if it is to be kept.
+    """
+
+    version: int
+    run_id: str
+    agent_id: str
+    signal_id: str = ""
+    expires_at_ns: int | None = None
+    if_idle: Literal["wake", "persist", "discard"] = "wake"
+    appended: Message | None = None
+
+
 class EndRun(Command, kw_only=True, frozen=True, gc=False):
-    """A run on the thread is over, and this was said in it."""
+    """A run on the thread is over: this was said in it, and that it has not read."""
 
     message: MessageId
     run_id: str
     status: Literal["completed", "failed", "cancelled"]
     messages: tuple[Message, ...] = ()
+    unread: tuple[Unread, ...] = ()
     now_ns: int
 
 
@@ -131,20 +156,12 @@ class ReturnSignal(Command, kw_only=True, frozen=True, gc=False):
     Args:
         sequence: of the message by which it was to be told.
         over: that run.
-        version: of the event that holds it.
-        if_idle: what becomes of it, if nobody is active.
-        appended: what the thread keeps of it then, if it is to be kept.
+        unread: what it is.
     """
 
     sequence: int
     over: str
-    version: int
-    run_id: str
-    agent_id: str
-    signal_id: str = ""
-    expires_at_ns: int | None = None
-    if_idle: Literal["wake", "persist", "discard"] = "wake"
-    appended: Message | None = None
+    unread: Unread
     now_ns: int
 
 

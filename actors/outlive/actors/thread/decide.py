@@ -24,8 +24,8 @@ from outlive.actors.thread.commands import (
     ThreadCommand,
     WakeThread,
 )
-from outlive.actors.thread.signals import receive, send_back, stop
-from outlive.actors.thread.turns import Events, required, take_turns
+from outlive.actors.thread.signals import come_back, receive, send_back, stop
+from outlive.actors.thread.turns import Events, folded, required, take_turns
 from outlive.events import (
     MessageAppended,
     NotQueued,
@@ -163,7 +163,11 @@ def _cancel_queued(state: ThreadState, command: CancelQueued) -> Events:
 
 
 def _end(state: ThreadState, command: EndRun) -> Events:
-    """The active run is over: keep what was said in it, and let the next one begin."""
+    """The active run is over: keep what was said in it, and let the next one begin.
+
+    What it was told and has not read is read by the next one, or begins it: before what came
+    later, but not before one that did not want to wait.
+    """
     active = state.active
     if is_repeat(state.mail, command.message) or active is None:
         return ()
@@ -173,7 +177,15 @@ def _end(state: ThreadState, command: EndRun) -> Events:
     released = ThreadRunReleased(
         run_id=command.run_id, status=command.status, message=command.message
     )
-    return take_turns(state, *said, released, now_ns=command.now_ns)
+    facts: Events = (*said, released)
+    after = folded(state, facts)
+    for one in sorted(command.unread, key=lambda one: one.if_idle == "wake"):
+        more: Events = ()
+        if after.queue and (after.queue[0].first or after.queue[0].version < one.version):
+            more = take_turns(after, now_ns=command.now_ns)
+        more = (*more, *come_back(folded(after, more), one, now_ns=command.now_ns))
+        facts, after = (*facts, *more), folded(after, more)
+    return (*facts, *take_turns(after, now_ns=command.now_ns))
 
 
 def _refuse_begin(state: ThreadState, command: RefuseBegin) -> Events:

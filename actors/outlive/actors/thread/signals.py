@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from outlive.actors.mail import Acknowledge, acknowledged
-from outlive.actors.thread.commands import ReturnSignal, SendSignal, StopFire
-from outlive.actors.thread.turns import Events, required, take_turns
+from outlive.actors.thread.commands import ReturnSignal, SendSignal, StopFire, Unread
+from outlive.actors.thread.turns import Events, folded, required, take_turns
 from outlive.events import (
     MessageAppended,
     NobodyAnswers,
@@ -13,7 +13,6 @@ from outlive.events import (
     SignalExists,
     SignalReceived,
     SignalReturned,
-    ThreadEvent,
     ThreadRunCancelled,
     ThreadState,
 )
@@ -40,7 +39,7 @@ def receive(state: ThreadState, command: SendSignal) -> Events:
         return ()
     begun = required(state, command.thread_id, command.resource_id)
     if state.active is None:
-        return (*begun, *_on_idle(state, command, begun))
+        return (*begun, *_on_idle(folded(state, begun), command))
     return _on_active(state, command)
 
 
@@ -52,7 +51,10 @@ def _on_active(state: ThreadState, command: SendSignal) -> Events:
         return (_received(command, "queued", agent_id),)
     match command.if_active.behaviour:
         case "deliver":
-            begins = command.fire is not None and command.if_idle.behaviour == "wake"
+            wakes = command.if_idle.behaviour == "wake"
+            if agent_id != active.agent_id and not wakes:
+                return _on_idle(state, command)  # Nobody is active who is to read it.
+            begins = command.fire is not None and wakes
             if agent_id != active.agent_id or (begins and active.cancelled):
                 return (_received(command, "queued", agent_id),)
             earlier = _unread_of_its_source(state, command)
@@ -78,14 +80,14 @@ def _unread_of_its_source(state: ThreadState, command: SendSignal) -> str:
     return last.signal_id if on_its_way or last.signal_id in command.unread else ""
 
 
-def _on_idle(state: ThreadState, command: SendSignal, begun: Events) -> Events:
+def _on_idle(state: ThreadState, command: SendSignal) -> Events:
     match command.if_idle.behaviour:
         case "wake":
             agent_id = command.agent_id or state.agent_id or state.last_agent_id
             if not agent_id:
                 raise NobodyAnswers(command.thread_id)
             woken = _received(command, "woken", agent_id)
-            return take_turns(state, *begun, woken, now_ns=command.now_ns)[len(begun) :]
+            return take_turns(state, woken, now_ns=command.now_ns)
         case "persist":
             return _persisted(command, command.if_idle.attributes)
         case "discard":
@@ -141,23 +143,32 @@ def send_back(state: ThreadState, command: ReturnSignal) -> Events:
     told = acknowledged(state.mail, Acknowledge(sequence=command.sequence))
     if not told:
         return ()
+    after = folded(state, told)
+    return (*told, *come_back(after, command.unread, over=command.over, now_ns=command.now_ns))
+
+
+def come_back(state: ThreadState, unread: Unread, *, over: str = "", now_ns: int) -> Events:
+    """Tell the active run what another one has not read, or else do as on an idle thread.
+
+    One that is active still, but is `over` and will say so, reads nothing.
+    """
     active = state.active
-    if active is not None and active.run_id == command.over:
-        active = None  # It is over, and will say so.
-    if active is None and command.if_idle == "discard":
-        dropped = SignalDropped(signal_id=command.signal_id, reason="discarded")
-        return (*told, dropped)
-    if active is None and command.appended is not None:
-        return (*told, MessageAppended(message=command.appended))
-    returned: ThreadEvent = SignalReturned(
-        version=command.version,
-        run_id=command.run_id,
-        agent_id=command.agent_id,
-        signal_id=command.signal_id,
-        expires_at_ns=command.expires_at_ns,
-        delivered_to=active.run_id if active and active.agent_id == command.agent_id else "",
+    reads = active is not None and active.run_id != over and active.agent_id == unread.agent_id
+    if unread.expires_at_ns is not None and unread.expires_at_ns <= now_ns:
+        return (SignalDropped(signal_id=unread.signal_id, reason="expired"),)
+    if not reads and unread.if_idle == "discard":
+        return (SignalDropped(signal_id=unread.signal_id, reason="discarded"),)
+    if not reads and unread.appended is not None:
+        return (MessageAppended(message=unread.appended),)
+    returned = SignalReturned(
+        version=unread.version,
+        run_id=unread.run_id,
+        agent_id=unread.agent_id,
+        signal_id=unread.signal_id,
+        expires_at_ns=unread.expires_at_ns,
+        delivered_to=active.run_id if active is not None and reads else "",
     )
-    return take_turns(state, *told, returned, now_ns=command.now_ns)
+    return take_turns(state, returned, now_ns=now_ns)
 
 
 def shown(signal: Signal) -> UserMessage:

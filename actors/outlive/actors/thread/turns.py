@@ -32,10 +32,16 @@ def required(state: ThreadState, thread_id: str, resource_id: str) -> Events:
     return ()
 
 
-def take_turns(state: ThreadState, *facts: ThreadEvent, now_ns: int) -> Events:
-    """Return the facts, and what follows: what has waited too long goes, the next one begins."""
+def folded(state: ThreadState, facts: Events) -> ThreadState:
+    """Return the state once these facts hold."""
     for fact in facts:
         state = evolve(state, fact)
+    return state
+
+
+def take_turns(state: ThreadState, *facts: ThreadEvent, now_ns: int) -> Events:
+    """Return the facts, and what follows: what has waited too long goes, the next one begins."""
+    state = folded(state, facts)
     told = list(facts)
     for one in state.queue:
         if one.expires_at_ns is not None and one.expires_at_ns <= now_ns:

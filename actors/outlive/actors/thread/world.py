@@ -19,7 +19,7 @@ from outlive.actors.run.model_call import cut
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.answers import told_by, wish_of
 from outlive.actors.thread.commands import RefuseBegin, ReturnSignal
-from outlive.actors.thread.signals import shown
+from outlive.actors.thread.unread import unread
 from outlive.events import (
     CorruptLog,
     Event,
@@ -31,7 +31,6 @@ from outlive.events import (
     SignalReceived,
     ThreadCreated,
     ThreadPlace,
-    ThreadRunAsked,
     ThreadRunWithdrawn,
     Version,
     thread_stream,
@@ -123,38 +122,14 @@ class ThreadWorld:
         def answered(state: RunState) -> Acknowledge | ReturnSignal:
             if state.mail.heard.get(self._stream, 0) >= id.sequence:
                 return Acknowledge(sequence=id.sequence)
-            return self._returned(event, id.sequence, run_id, version)
+            return ReturnSignal(
+                sequence=id.sequence,
+                over=run_id,
+                unread=unread(event, version),
+                now_ns=self._all.clock.now_ns(),
+            )
 
         return Parcel(command, answered=answered)
-
-    def _returned(self, event: Event, sequence: int, run_id: str, version: Version) -> ReturnSignal:
-        now_ns = self._all.clock.now_ns()
-        if isinstance(event, ThreadRunAsked):
-            return ReturnSignal(
-                sequence=sequence,
-                over=run_id,
-                version=version,
-                run_id=event.run_id,
-                agent_id=event.wish.agent_id,
-                now_ns=now_ns,
-            )
-        assert isinstance(event, SignalReceived), "only what was said is told"
-        idle = event.if_idle
-        appended = None
-        if idle.behaviour == "persist":
-            appended = shown(event.signal.with_attributes(idle.attributes))
-        return ReturnSignal(
-            sequence=sequence,
-            over=run_id,
-            version=version,
-            run_id=event.run_id,
-            agent_id=event.agent_id,
-            signal_id=event.signal_id,
-            expires_at_ns=event.expires_at_ns,
-            if_idle=idle.behaviour,
-            appended=appended,
-            now_ns=now_ns,
-        )
 
     def _event(self, version: int) -> Event:
         found = self._all.log.read(self._stream, after=Version(version - 1), limit=1)

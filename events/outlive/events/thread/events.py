@@ -102,7 +102,7 @@ class SignalReceived(Event, tag="signal-received", frozen=True, kw_only=True):
 
 
 class SignalReturned(Event, tag="signal-returned", frozen=True, kw_only=True):
-    """What was to be told to a run has found it over. It is told to the next one.
+    """What was told to a run, or to be told, it has not read, and is over. The next one is told.
 
     `version` is that of the event that holds it. With `delivered_to` there is a next one already.
     """

@@ -19,6 +19,7 @@ from outlive.actors.thread.commands import (
     SendSignal,
     StopFire,
     ThreadCommand,
+    Unread,
     WakeThread,
 )
 from outlive.actors.thread.entity import THREAD
@@ -115,7 +116,7 @@ def thread_commands(
     if kind is WakeThread:
         return WakeThread(now_ns=now_ns)
     if kind is EndRun:
-        return _end(state, now_ns)
+        return _end(draw, state, now_ns)
     return _of_a_message(draw, state, kind, now_ns)
 
 
@@ -145,13 +146,15 @@ def _signal(draw: st.DrawFn, now_ns: int) -> SendSignal:
     )
 
 
-def _end(state: ThreadState, now_ns: int) -> EndRun:
+def _end(draw: st.DrawFn, state: ThreadState, now_ns: int) -> EndRun:
     run_id = "r0" if state.active is None else state.active.run_id
+    told = draw(st.lists(st.integers(1, max(state.version, 1)), max_size=2, unique=True))
     return EndRun(
         message=MessageId(sender=run_stream(run_id), sequence=1),
         run_id=run_id,
         status="completed",
         messages=(_SAID, AssistantMessage(text="done")),
+        unread=tuple(_unread(draw, version) for version in sorted(told)),
         now_ns=now_ns,
     )
 
@@ -166,19 +169,26 @@ def _of_a_message(
     if kind is RefuseBegin and letter is not None and letter.subject == BEGIN:
         return RefuseBegin(sequence=sequence, run_id=id_of(letter.to), now_ns=now_ns)
     if kind is ReturnSignal and letter is not None and letter.subject == TELL:
-        behaviour = draw(_IDLE)
         return ReturnSignal(
             sequence=sequence,
             over=id_of(letter.to),
-            version=int(letter.about),
-            run_id=f"w{letter.about}",
-            agent_id=draw(st.sampled_from(_AGENTS)),
-            signal_id="s0",
-            if_idle=behaviour,
-            appended=_SAID if behaviour == "persist" else None,
+            unread=_unread(draw, int(letter.about)),
             now_ns=now_ns,
         )
     return Acknowledge(sequence=sequence)
+
+
+def _unread(draw: st.DrawFn, version: int) -> Unread:
+    behaviour = draw(_IDLE)
+    return Unread(
+        version=version,
+        run_id=f"w{version}",
+        agent_id=draw(st.sampled_from(_AGENTS)),
+        signal_id=f"u{version}",
+        expires_at_ns=draw(st.sampled_from([None, _EXPIRES_NS])),
+        if_idle=behaviour,
+        appended=_SAID if behaviour == "persist" else None,
+    )
 
 
 def thread_histories(*, max_commands: int = 40) -> st.SearchStrategy[list[tuple[ThreadEvent, ...]]]:
