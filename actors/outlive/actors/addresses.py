@@ -77,7 +77,8 @@ class Resident(Generic[S, C, X, R]):
     def __init__(self, actor: EventSourcedActor[S, C, X], world: World[X]) -> None:
         self.actor = actor
         self.world = world
-        self.as_it_is = False  # it stands still, and was brought in for a command all the same
+        # The row of one that stands still, and was brought in for a command all the same.
+        self.as_it_is: OpenEntry | None = None
         self.failures = 0  # in a row, at `point`
         self.point: Hashable = None
         self.rebuild: asyncio.TimerHandle | None = None
@@ -159,6 +160,7 @@ class Addresses(Generic[S, C, X, R]):
                 busy=resident.actor.busy or resident.rebuild is not None,
                 wake_at_ns=self._timers.at(stream),
                 running=self._effects.of(stream),
+                stands_still=resident.as_it_is is not None,
             )
             for stream, resident in self._residents.items()
         ]
@@ -261,7 +263,7 @@ class Addresses(Generic[S, C, X, R]):
     def at_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R]:
         """Bring in an entity that stands still, and settle nothing: for a command that needs that.
 
-        If it still lacks something afterwards, it stands still again.
+        Afterwards it stands still again, unless it is over, or what it lacked is there.
 
         Raises:
             LogError: its stream cannot be read.
@@ -269,9 +271,11 @@ class Addresses(Generic[S, C, X, R]):
         world = self._kind.world(stream)
         actor = self._actor(stream, world, Mailbox(self._mailbox_limit))
         actor.load()
+        standing = self._standing.get(stream) or self._log.open_entry(stream)
         self._goes_on(stream)
         resident = self._residents[stream] = Resident(actor, world)
-        resident.as_it_is = True
+        resident.as_it_is = standing
+        actor.stay_as_it_is()
         actor.run()
         return resident
 
@@ -454,14 +458,35 @@ class Addresses(Generic[S, C, X, R]):
         resident = self._residents.get(stream)
         if resident is None:
             return
-        if resident.as_it_is and (missing := self._kind.missing(resident.actor.state)):
-            self._stand_still(stream, "blocked", missing)
-            return
         entry = resident.actor.entry
+        if resident.as_it_is is not None and self._stands_again(stream, resident, entry):
+            return
         if entry is None or entry.over or (entry.status == SUSPENDED and not entry.owes):
             self._answer(stream, resident, None)
         if entry is None or not (entry.owes or self._is_woken_soon(stream, entry)):
             self._let_go(stream, resident)
+
+    def _stands_again(
+        self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry | None
+    ) -> bool:
+        """One that was brought in as it is has done what it was told: whether that was all."""
+        before, over = resident.as_it_is, entry is None or entry.over
+        missing = self._kind.missing(resident.actor.state)
+        quarantined = before is not None and before.status == "quarantined" and not over
+        if not missing and not quarantined:
+            resident.as_it_is = None
+            resident.actor.go_on()
+            if resident.actor.unsettled:
+                self._recover(stream, resident.actor)
+            return resident.actor.unsettled
+        if self._effects.any(stream):
+            self._effects.when_none(stream, resident.actor.tell_if_idle)
+            return not over
+        if missing:
+            self._stand_still(stream, "blocked", missing)
+        elif before is not None:
+            self._stand_still(stream, "quarantined", before.reason, try_again=before.try_again)
+        return True
 
     def _is_woken_soon(self, stream: StreamId, entry: OpenEntry) -> bool:
         if entry.wake_at_ns is None:

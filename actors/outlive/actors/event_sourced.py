@@ -157,6 +157,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._again: list[Envelope[Any]] = []  # to be decided again then
         self._held: list[Envelope[Any]] = []  # arrived meanwhile
         self._drained: Callable[[], None] | None = None  # waits for the last pending commit
+        self._as_it_is = False
 
     @property
     def state(self) -> S:
@@ -277,6 +278,15 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._state, self._version, self._read_to = state, version, read_to
         self._entry = self._entity.open_entry(state)
         self._owed = self._entity.outstanding(state)
+
+    def stay_as_it_is(self) -> None:
+        """It stands still, and is there for a command alone: nothing else is begun, or due."""
+        self._as_it_is = True
+
+    def go_on(self) -> None:
+        """It stands still no more: the clock is watched for it."""
+        self._as_it_is = False
+        self._watch(self._entry)
 
     def restore_row(self) -> None:
         """Put the row that the state asks for, if one stands there that says why it stood still.
@@ -424,7 +434,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def tell_if_idle(self) -> None:
         """Say so, if nothing is on its way and nothing owed. Call it on the loop."""
         entry = self._entry
-        if entry is not None and entry.owes and not entry.over:
+        if entry is not None and entry.owes and not entry.over and not self._as_it_is:
             return  # As nearly always: seen at once, since each commit comes through here.
         if not self.busy and not self.gone:
             self._idle()
@@ -442,6 +452,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._watch(entry)
 
     def _watch(self, entry: OpenEntry | None) -> None:
+        if self._as_it_is:
+            return
         wake_at_ns = entry.wake_at_ns if entry is not None else None
         if wake_at_ns != self._wake_at_ns:
             self._wake_at_ns = wake_at_ns

@@ -16,7 +16,8 @@ class LiveEntity:
     `state` and `version` are those after the last decided command. While `busy`, a commit or a
     message is on its way, and the log may be behind. `wake_at_ns` is the instant that the
     runtime's clock is watched for on its behalf, and `running` are the effects that are being
-    performed for it.
+    performed for it. One that `stands_still` is there for a command alone: nothing else of it is
+    done, and no clock watched.
     """
 
     stream: StreamId
@@ -26,3 +27,4 @@ class LiveEntity:
     busy: bool
     wake_at_ns: int | None
     running: frozenset[Any]
+    stands_still: bool = False
