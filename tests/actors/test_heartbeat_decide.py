@@ -13,6 +13,7 @@ from outlive.actors.heartbeat.commands import (
     EndFire,
     HeartbeatChanges,
     HeartbeatCommand,
+    HooksAtHand,
     PauseHeartbeat,
     RecoverHeartbeat,
     RefuseFire,
@@ -72,9 +73,10 @@ class Told:
         self.events += events
         return events
 
-    def wake(self, at: float, **has: Any) -> list[str]:
+    def wake(self, at: float, *, prepares: bool = False, hooked: bool = False) -> list[str]:
         """Wake it so many minutes after the start; return what becomes of its instants."""
-        return decisions(self.say(WakeHeartbeat(now_ns=minute(at), **has)))
+        hooks = at_hand("", prepares=prepares, ends=hooked)
+        return decisions(self.say(WakeHeartbeat(now_ns=minute(at), hooks=hooks)))
 
     def end(self, fire: int, status: str = "succeeded", at: float = 0, **has: Any) -> list[str]:
         sender = self.state.going[fire].stream
@@ -90,6 +92,15 @@ class Told:
     def suspend(self, fire: int, at: float = 0, *, news: Any = "suspended", n: int = 1) -> None:
         message = MessageId(sender=self.state.going[fire].stream, sequence=n)
         self.say(TellFire(message=message, fire=fire, news=news, now_ns=minute(at)))
+
+
+def at_hand(*names: str, prepares: bool, ends: bool) -> HooksAtHand:
+    """Return that there are functions of these names."""
+    found = frozenset(names)
+    none: frozenset[str] = frozenset()
+    return HooksAtHand(
+        prepare=found if prepares else none, end=found if ends else none, known=found | {""}
+    )
 
 
 def minute(at: float) -> int:

@@ -33,6 +33,7 @@ from outlive.events import (
     HeartbeatExists,
     HeartbeatFired,
     HeartbeatNotFound,
+    HookNotFound,
     InvalidCron,
     InvalidDefinition,
     InvalidHeartbeat,
@@ -743,6 +744,105 @@ def test_what_is_no_function_is_refused() -> None:
         HeartbeatHooks(on_error="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(InvalidDefinition, match="heartbeat_hooks"):
         Runtime(None, heartbeat_hooks=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# ---- hooks by name
+
+
+def test_one_that_names_hooks_has_those_in_the_place_of_the_ones_for_all() -> None:
+    called: list[str] = []
+
+    def calls(name: str) -> Callable[[HeartbeatContext], object]:
+        return lambda context: called.append(f"{name} {context.heartbeat.id}")
+
+    own = HeartbeatHooks(prepare=says({"prompt": "own"}), on_finish=calls("own"))
+    hooks = HeartbeatHooks(
+        prepare=says({"prompt": "all"}),
+        on_finish=calls("all"),
+        on_error=calls("all failed"),
+        named={"digest": own},
+    )
+    failing = Agent("failing", model=ScriptedModel([]))
+    with Simulation([research(), failing], heartbeat_hooks=hooks) as sim:
+        create(sim, id="a", max_fires=1)
+        assert create(sim, id="b", max_fires=1, hook="digest").hook == "digest"
+        create(sim, id="c", agent_id="failing", max_fires=1, hook="digest")
+        sim.advance("70s")
+        assert sorted(called) == ["all failed hb_c", "all hb_a", "own hb_b"]
+        for id, prompt in (("hb_a:1", "all"), ("hb_b:1", "own")):
+            run = sim.run(lambda rt, id=id: rt.result(id))  # type: ignore[misc]
+            assert run.output == prompt
+
+
+def test_hooks_that_are_not_there_are_refused_at_the_door() -> None:
+    hooks = HeartbeatHooks(named={"digest": HeartbeatHooks()})
+    with Simulation([research()], heartbeat_hooks=hooks) as sim:
+        with pytest.raises(HookNotFound, match="known: 'digest'"):
+            create(sim, hook="report")
+        with pytest.raises(HeartbeatNotFound):
+            get(sim)
+        create(sim, hook="digest")
+        with pytest.raises(HookNotFound):
+            sim.run(lambda rt: rt.heartbeats.update("h", hook="report"))
+        assert sim.run(lambda rt: rt.heartbeats.update("h", hook=None)).hook is None
+        with pytest.raises(InvalidHeartbeat, match="hook"):
+            sim.run(lambda rt: rt.heartbeats.update("h", hook=" "))
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["closed", "killed"])
+def test_one_whose_hooks_are_gone_waits_for_them_and_so_does_what_it_has_fired(
+    crash: bool,
+) -> None:
+    calls = Calls()
+    known = [HeartbeatHooks(named={"digest": calls.hooks()})]
+    with Simulation([works()], heartbeat_hooks=lambda _: known[0]) as sim:
+        create(sim, hook="digest")
+        sim.advance("70s")
+        known[0] = HeartbeatHooks(on_finish=calls.hooks().on_abort)
+        if crash:
+            sim.crash()
+        else:
+            sim.stop()
+        sim.advance("120s")
+        info = get(sim)
+        assert (info.status, info.reason) == (
+            "blocked",
+            "the runtime has no heartbeat hooks 'digest'",
+        )
+        sim.run(lambda rt: rt.cancel("hb_h:1", "enough"))
+        sim.advance("10s")
+        assert get(sim).status == "blocked"
+        assert told(fires(sim)) == [("fired", 1, "aborted")]
+        known[0] = HeartbeatHooks(named={"digest": calls.hooks()})
+        sim.stop()
+        sim.advance("1s")
+        assert get(sim).status == "active"
+        assert calls.names == ["on_abort"]
+
+
+def test_an_update_brings_back_one_whose_hooks_are_gone() -> None:
+    calls = Calls()
+    known = [HeartbeatHooks(named={"digest": calls.hooks()})]
+    with Simulation([works()], heartbeat_hooks=lambda _: known[0]) as sim:
+        create(sim, hook="digest", max_fires=1)
+        sim.advance("70s")
+        known[0] = calls.hooks()
+        sim.crash()
+        sim.run(lambda rt: rt.cancel("hb_h:1", "enough"))
+        sim.advance("1s")
+        assert (get(sim).status, calls.names) == ("blocked", [])
+        sim.run(lambda rt: rt.heartbeats.update("h", hook=None))
+        sim.advance("1s")
+        assert (get(sim).status, calls.names) == ("completed", ["on_abort"])
+
+
+def test_a_name_of_hooks_is_text_and_names_hooks() -> None:
+    for named in (5, {"": HeartbeatHooks()}, {"a": 5}, {5: HeartbeatHooks()}):
+        with pytest.raises(InvalidDefinition, match="name"):
+            HeartbeatHooks(named=named)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    nested = HeartbeatHooks(named={"a": HeartbeatHooks()})
+    with pytest.raises(InvalidDefinition, match="without names"):
+        HeartbeatHooks(named={"b": nested})
 
 
 # ---- without an event loop, and from another process

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, EchoModel, Runtime
+from outlive.actors import Agent, EchoModel, HeartbeatHooks, Runtime
 from outlive.cli._app import run
 from outlive.cli._exit import FAILED, NO_LOG, NOT_FOUND, OK, USAGE
 
@@ -31,7 +31,9 @@ def data(tmp_path: Path) -> Path:
 
 async def owned(data: Path) -> None:
     """Own the log until nothing is in its inbox any more."""
-    async with Runtime(data, agents=[Agent("echo", model=EchoModel())]) as rt:
+    hooks = HeartbeatHooks(named={"digest": HeartbeatHooks()})
+    agents = [Agent("echo", model=EchoModel())]
+    async with Runtime(data, agents=agents, heartbeat_hooks=hooks) as rt:
         await rt.run("echo", "hello", run_id="first")
         await rt.heartbeats.list()
 
@@ -69,12 +71,12 @@ def test_what_is_created_is_listed_shown_steered_and_deleted(data: Path, say: Sa
     assert say("upcoming", "my-digest") == ""
 
     say("resume", "my-digest")
-    say("update", "my-digest", "--every", "90m", "--max-failures", "3")
+    say("update", "my-digest", "--every", "90m", "--max-failures", "3", "--hook", "digest")
     run_id = say("run", "my-digest").strip()
     asyncio.run(owned(data))
 
     shown = say("show", "my-digest")
-    for text in ("active", "every 1h30", "echo", "Sum up.", run_id):
+    for text in ("active", "every 1h30", "echo", "Sum up.", "digest", run_id):
         assert text in shown
     [facts] = lines(say("show", "my-digest", "--json"))
     assert facts["heartbeat"]["max_failures"] == 3

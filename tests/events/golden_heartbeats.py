@@ -18,6 +18,7 @@ from outlive.actors.heartbeat.commands import (
     EndFire,
     HeartbeatChanges,
     HeartbeatCommand,
+    HooksAtHand,
     PauseHeartbeat,
     RecoverHeartbeat,
     ResumeHeartbeat,
@@ -70,7 +71,10 @@ def create(id: str, **more: object) -> CreateHeartbeat:
 
 
 def wake(seconds: int, *, prepares: bool = False, hooked: bool = False) -> WakeHeartbeat:
-    return WakeHeartbeat(now_ns=at(seconds), prepares=prepares, hooked=hooked)
+    one = frozenset({""})
+    none: frozenset[str] = frozenset()
+    hooks = HooksAtHand(prepare=one if prepares else none, end=one if hooked else none)
+    return WakeHeartbeat(now_ns=at(seconds), hooks=hooks)
 
 
 def message(id: str, fire: int, sequence: int = 1, kind: str = "run") -> MessageId:

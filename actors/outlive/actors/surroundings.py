@@ -61,6 +61,7 @@ class Surroundings:
         self.task_hooks: Final = task_hooks
         self.progress_throttle: Final = progress_throttle  # seconds, of tasks
         self.heartbeat_hooks: Final = heartbeat_hooks
+        self.hooks_at_hand: Final = heartbeat_hooks.at_hand()
         self.background: Final = background or BackgroundTasks()
 
     def tool(self, agent_id: str, name: str) -> Tool[..., Any] | None:

@@ -9,6 +9,7 @@ OutliveError
 │   ├── HeartbeatNotFound
 │   ├── SuspensionNotFound
 │   ├── ToolNotFound
+│   ├── HookNotFound
 │   └── AgentNotFound
 ├── Refused                    the command cannot be obeyed in the present state
 │   ├── RunExists              same id, other input
@@ -117,6 +118,16 @@ class AgentNotFound(NotFound):
         names = ", ".join(repr(name) for name in known) or "none"
         super().__init__(f"no agent {agent_id!r} is registered with this runtime (known: {names})")
         self.agent_id = agent_id
+        self.known = known
+
+
+class HookNotFound(NotFound):
+    """The runtime has no heartbeat hooks of this name."""
+
+    def __init__(self, hook: str, known: tuple[str, ...]) -> None:
+        names = ", ".join(repr(name) for name in known) or "none"
+        super().__init__(f"this runtime has no heartbeat hooks {hook!r} (known: {names})")
+        self.hook = hook
         self.known = known
 
 

@@ -146,6 +146,7 @@ def show_heartbeat(data: Path, id: str, *, json: bool) -> int:
         "when": _when(info),
         "misfire": info.misfire,
         "overlap": info.overlap,
+        "hook": info.hook or "",
         "next": ", ".join(f"{each:%Y-%m-%d %H:%M:%S}" for each in facts.upcoming),
         "failures": str(info.failures or ""),
     }

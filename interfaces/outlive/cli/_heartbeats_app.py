@@ -53,6 +53,7 @@ IfIdle = Annotated[
     Literal["wake", "persist", "discard"] | None,
     Parameter(help="What becomes of it otherwise."),
 ]
+Hook = Annotated[Text, Parameter(help="Name of the owner's hooks that are called around it.")]
 
 
 @heartbeats.command
@@ -86,6 +87,7 @@ def create(
     attributes: Attributes = None,
     if_active: IfActive = None,
     if_idle: IfIdle = None,
+    hook: Hook = None,
     by: By = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
@@ -120,6 +122,7 @@ def create(
         "attributes": attributes,
         "if_active": if_active,
         "if_idle": if_idle,
+        "hook": hook,
     }
     return create_heartbeat(data, id, said, by=by, json=json)
 
@@ -155,6 +158,7 @@ def update(
     attributes: Attributes = None,
     if_active: IfActive = None,
     if_idle: IfIdle = None,
+    hook: Hook = None,
     by: By = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
@@ -189,6 +193,7 @@ def update(
         "attributes": attributes,
         "if_active": if_active,
         "if_idle": if_idle,
+        "hook": hook,
     }
     return update_heartbeat(data, id, said, by=by, json=json)
 

@@ -43,6 +43,7 @@ from outlive.events import (
     HeartbeatNotFound,
     HeartbeatSettings,
     HeartbeatState,
+    HookNotFound,
     InvalidHeartbeat,
     NotSuspended,
     OpenEntry,
@@ -80,7 +81,8 @@ class HeartbeatDoor:
 
         Raises:
             HeartbeatNotFound: there is no such heartbeat, and this does not create it.
-            AgentNotFound, ToolNotFound, InvalidHeartbeat, InvalidCron: it cannot be so here.
+            AgentNotFound, ToolNotFound, HookNotFound: what it names is not here.
+            InvalidHeartbeat, InvalidCron: it cannot be so.
             OtherResource: its thread belongs to another one.
             NotSuspended: it is quarantined.
         """
@@ -103,7 +105,7 @@ class HeartbeatDoor:
         state: HeartbeatState,
         settings: HeartbeatSettings,
     ) -> HeartbeatCommand:
-        id, now_ns, hooks = id_of(stream), self._all.clock.now_ns(), self._all.heartbeat_hooks
+        id, now_ns = id_of(stream), self._all.clock.now_ns()
         match request:
             case CreateHeartbeatRequest():
                 return CreateHeartbeat(
@@ -134,8 +136,7 @@ class HeartbeatDoor:
                     heartbeat_id=id,
                     run_id=request.run_id,
                     now_ns=now_ns,
-                    prepares=hooks.prepare is not None,
-                    hooked=hooks.at_the_end,
+                    hooks=self._all.hooks_at_hand,
                     by=request.by,
                 )
             case DeleteHeartbeatRequest():
@@ -149,7 +150,7 @@ class HeartbeatDoor:
         """Return what changes make of settings, and the changes, with the agent of a tool.
 
         Raises:
-            AgentNotFound, ToolNotFound: there is none of this name here.
+            AgentNotFound, ToolNotFound, HookNotFound: there is none of this name here.
             InvalidHeartbeat, InvalidCron: they cannot hold.
             OtherResource: its thread belongs to another one.
         """
@@ -172,6 +173,8 @@ class HeartbeatDoor:
         for name in after.tools or ():
             if agent is not None and name not in agent.tools and name not in agent.agents:
                 raise ToolNotFound(name, (*agent.tools, *agent.agents))
+        if self._all.heartbeat_hooks.of(after.hook) is None:
+            raise HookNotFound(after.hook, tuple(self._all.heartbeat_hooks.named))
         return after, changes
 
     def _owner_of(self, tool: str, agent_id: str) -> str:
@@ -195,8 +198,9 @@ class HeartbeatDoor:
         Nothing is read but the rows, unless something has changed.
         """
         for stream, entry in rows:
-            agent_id = entry.summary["agent_id"]
-            if entry.status == "active" and agent_id and agent_id not in self._all.agents:
+            agent_id, hook = entry.summary["agent_id"], entry.summary.get("hook", "")
+            unknown = agent_id and agent_id not in self._all.agents
+            if entry.status == "active" and (unknown or self._all.heartbeat_hooks.of(hook) is None):
                 self._heartbeats.look_at(stream)  # It is blocked from now on.
         known = {stream: entry.summary.get("declared", "") for stream, entry in rows}
         paused = {stream for stream, entry in rows if entry.status == "paused"}

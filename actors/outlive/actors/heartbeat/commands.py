@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -57,14 +57,37 @@ class HeartbeatChanges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     attributes: dict[str, Value] | UnsetType = UNSET
     if_active: IfActive | UnsetType | None = UNSET
     if_idle: IfIdle | UnsetType | None = UNSET
+    hook: str | UnsetType = UNSET
+
+
+class HooksAtHand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which functions of the user this process has around a fire, by the name of the hooks.
+
+    The empty name stands for heartbeats that name none. Where a name is not known, both are
+    taken to be there: the effect is owed until they are.
+    """
+
+    prepare: frozenset[str] = frozenset()
+    end: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset({""})
+
+    def prepares(self, name: str) -> bool:
+        """Whether a function is to be asked what is to be done."""
+        return name in self.prepare or name not in self.known
+
+    def ends(self, name: str) -> bool:
+        """Whether one is to be called when it is over."""
+        return name in self.end or name not in self.known
+
+
+NO_HOOKS_AT_HAND: Final = HooksAtHand()
 
 
 class Driven(Command, kw_only=True, frozen=True, gc=False):
     """A wish after which the heartbeat may fire, with what this process has for that."""
 
     now_ns: int
-    prepares: bool = False  # a function is to be asked what is to be done
-    hooked: bool = False  # one is to be called when it is over
+    hooks: HooksAtHand = NO_HOOKS_AT_HAND
 
 
 class CreateHeartbeat(Command, kw_only=True, frozen=True, gc=False):

@@ -174,17 +174,18 @@ def claim(
 ) -> Events:
     """Claim an instant; without a function that prepares it, it is fired in the same commit."""
     number = state.fires + 1
+    hook, hooks = state.settings.hook, command.hooks
     claimed = FireClaimed(
         fire=number,
         due_ns=due_ns,
         kind=kind,
         at_ns=command.now_ns,
         run_id=run_id,
-        prepares=command.prepares,
-        hooked=command.hooked,
+        prepares=hooks.prepares(hook),
+        hooked=hooks.ends(hook),
         by=by,
     )
-    if command.prepares:
+    if claimed.prepares:
         return (claimed,)
     after = evolve(state, claimed)
     return (claimed, fire(after, command, number, after.claims[number], None))

@@ -35,6 +35,8 @@ def open_entry(state: HeartbeatState) -> OpenEntry | None:
     summary = {"agent_id": state.settings.agent_id}
     if state.declared:
         summary["declared"] = state.declared
+    if state.settings.hook:
+        summary["hook"] = state.settings.hook
     if state.settings.tool:
         summary["tool"] = state.settings.tool
     begins = _begins(state)

@@ -40,6 +40,8 @@ class HeartbeatFields(TypedDict, total=False):
     `if_active`, `if_idle` and `provider_options`. `timeout` then also counts what waits its turn
     there, `tools` are those of a run that a fire begins, and its `request_context` is that of
     `if_idle`. A tool (`task`) has no thread.
+
+    `hook` names hooks of the runtime that take the place of those for all: see `HeartbeatHooks`.
     """
 
     agent_id: str | Agent | None
@@ -71,3 +73,4 @@ class HeartbeatFields(TypedDict, total=False):
     attributes: Mapping[str, object] | None
     if_active: IfActive | None
     if_idle: IfIdle | None
+    hook: str | None

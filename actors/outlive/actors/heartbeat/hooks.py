@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 import msgspec
 from msgspec import UNSET
 
+from outlive.actors.heartbeat.commands import HooksAtHand
 from outlive.actors.heartbeat.inputs import arguments_of, attributes_of, prompt_of, values_of
 from outlive.events import FireOverrides, HeartbeatSettings, InvalidDefinition, InvalidHeartbeat
 from outlive.events.heartbeat import FireKind, FireOutcome
@@ -63,6 +64,7 @@ class HeartbeatContext(msgspec.Struct, frozen=True, kw_only=True):
     phase: Literal["prepare", "signal", "run"] = "run"
 
 
+_FUNCTIONS: Final = ("prepare", "on_finish", "on_error", "on_abort")
 Hook: TypeAlias = Callable[[HeartbeatContext], object]
 _ABORTED: Final = frozenset({"aborted"})
 _ERRORS: Final = frozenset({"failed", "timed_out"})
@@ -71,6 +73,8 @@ _ERRORS: Final = frozenset({"failed", "timed_out"})
 class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
     """Functions that are called for every fire of every heartbeat, sync or async.
 
+    A heartbeat with `hook="name"` has those of that name in their place, as far as there are some
+    of it; without them the runtime does not create it, and one that was created is `blocked`.
     They are called on the event loop of the owner, at least once: when the process dies in the
     middle, once more, with the same `trigger.id`. One that raises is logged and recorded.
 
@@ -83,22 +87,48 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
         on_finish: it has succeeded, or waits for a person, or a thread was told.
         on_error: it has failed or timed out, or `prepare` has raised.
         on_abort: it was cancelled.
+        named: by name, those of the heartbeats that name them; they have no names themselves.
 
     Raises:
-        InvalidDefinition: one of them is no function.
+        InvalidDefinition: one of them is no function, or `named` is something else.
     """
 
     prepare: Hook | None = None
     on_finish: Hook | None = None
     on_error: Hook | None = None
     on_abort: Hook | None = None
+    named: Mapping[str, HeartbeatHooks] = {}
 
     def __post_init__(self) -> None:
         """Refuse what cannot be called."""
-        for name in self.__struct_fields__:
+        for name in _FUNCTIONS:
             hook = getattr(self, name)
             if hook is not None and not callable(hook):
                 raise InvalidDefinition(f"{name} is a function, not {hook!r}")
+        _check_named(self.named)
+
+    def of(self, name: str) -> HeartbeatHooks | None:
+        """Return those of the heartbeats that name them so; None if the name is not known."""
+        if not name:
+            return self
+        own = self.named.get(name)
+        if own is None:
+            return None
+        return HeartbeatHooks(
+            prepare=own.prepare or self.prepare,
+            on_finish=own.on_finish or self.on_finish,
+            on_error=own.on_error or self.on_error,
+            on_abort=own.on_abort or self.on_abort,
+        )
+
+    def at_hand(self) -> HooksAtHand:
+        """Return which functions there are, by name."""
+        found = {name: self.of(name) or self for name in ("", *self.named)}
+        return HooksAtHand(
+            prepare=frozenset(name for name, hooks in found.items() if hooks.prepare),
+            end=frozenset(name for name, hooks in found.items() if hooks.at_the_end),
+            known=frozenset(found),
+        )
 
     @property
     def at_the_end(self) -> bool:
@@ -112,6 +142,18 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
         if outcome in _ABORTED:
             return "on_abort", self.on_abort
         return "on_finish", self.on_finish
+
+
+def _check_named(named: object) -> None:
+    if not isinstance(named, Mapping):
+        raise InvalidDefinition(f"named is HeartbeatHooks by name, not {named!r}")
+    for name, hooks in cast("Mapping[object, object]", named).items():
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidDefinition(f"the name of hooks is text, not {name!r}")
+        if not isinstance(hooks, HeartbeatHooks) or hooks.named:
+            raise InvalidDefinition(
+                f"named[{name!r}] is HeartbeatHooks(...) without names, not {hooks!r}"
+            )
 
 
 NO_HOOKS: Final = HeartbeatHooks()

@@ -312,6 +312,12 @@ def _thread(name: str, value: object, found: dict[str, object]) -> None:
         thread_stream(str(value))
 
 
+def _hook(name: str, value: object, found: dict[str, object]) -> None:
+    found[name] = ""
+    if value is not None:
+        _some_text(name, value, found)
+
+
 def _resource(name: str, value: object, found: dict[str, object]) -> None:
     if value is not None:
         check_text(name, cast("str", value))
@@ -368,6 +374,7 @@ _READ: Final = {
     "attributes": _attributes,
     "if_active": _if_active,
     "if_idle": _if_idle,
+    "hook": _hook,
 }
 FIELDS: Final = tuple(_READ)
 """What may be said of a heartbeat."""

@@ -50,8 +50,18 @@ class HeartbeatKind:
         return HeartbeatWorld(stream, self._all)
 
     def missing(self, state: HeartbeatState) -> str:
-        """Return what an active heartbeat needs and this runtime does not have."""
-        return self.missing_for(state.settings) if state.status == "active" else ""
+        """Return what a heartbeat needs and this runtime does not have.
+
+        One that is not due any more needs its hooks as long as they are to be called; what was
+        deleted waits for nothing.
+        """
+        if state.status == "active":
+            return self.missing_for(state.settings)
+        if state.status == "deleted":
+            return ""
+        going = any(one.hooked for one in state.going.values())
+        called = state.claims or state.hooks or going
+        return self._hooks_missing(state.settings) if called else ""
 
     def missing_for(self, settings: HeartbeatSettings) -> str:
         """Return what these settings name and this runtime does not have."""
@@ -64,6 +74,11 @@ class HeartbeatKind:
         for name in settings.tools or ():
             if agent is not None and name not in agent.tools and name not in agent.agents:
                 return f"agent {settings.agent_id!r} has no tool {name!r} any more"
+        return self._hooks_missing(settings)
+
+    def _hooks_missing(self, settings: HeartbeatSettings) -> str:
+        if self._all.heartbeat_hooks.of(settings.hook) is None:
+            return f"the runtime has no heartbeat hooks {settings.hook!r}"
         return ""
 
     def recover(
@@ -76,8 +91,7 @@ class HeartbeatKind:
             clean=self._clean or released,
             max_recoveries=self._max_recoveries,
             now_ns=self._all.clock.now_ns(),
-            prepares=self._all.heartbeat_hooks.prepare is not None,
-            hooked=self._all.heartbeat_hooks.at_the_end,
+            hooks=self._all.hooks_at_hand,
         )
 
     def point(self, state: HeartbeatState) -> Hashable:
@@ -90,10 +104,7 @@ class HeartbeatKind:
 
     def wake(self, now_ns: int) -> WakeHeartbeat:
         """Return the command for an instant that was waited for."""
-        hooks = self._all.heartbeat_hooks
-        return WakeHeartbeat(
-            now_ns=now_ns, prepares=hooks.prepare is not None, hooked=hooks.at_the_end
-        )
+        return WakeHeartbeat(now_ns=now_ns, hooks=self._all.hooks_at_hand)
 
     def outcome(
         self,

@@ -13,12 +13,10 @@ def refusal(message: Deliver, number: int, all: Surroundings, error: OutliveErro
     """Return the command that records it."""
     taken = isinstance(error, RunExists | TaskExists)
     why = "there is another one of this id" if taken else str(error)
-    hooks = all.heartbeat_hooks
     return RefuseFire(
         fire=number,
         sequence=message.sequence,
         error=Failure(kind="refused", message=cut(f"{message.to!r} could not begin: {why}")),
         now_ns=all.clock.now_ns(),
-        prepares=hooks.prepare is not None,
-        hooked=hooks.at_the_end,
+        hooks=all.hooks_at_hand,
     )

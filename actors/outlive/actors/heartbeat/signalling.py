@@ -113,13 +113,11 @@ def _answer(
     elif event.action == "woken" or (event.action == "queued" and not told):
         return Acknowledge(sequence=message.sequence)
     assert event.action != "woken", "that begins a run"
-    hooks = all.heartbeat_hooks
     return SettleFire(
         fire=fire,
         sequence=message.sequence,
         outcome=event.action,
         run_id=told,
         now_ns=all.clock.now_ns(),
-        prepares=hooks.prepare is not None,
-        hooked=hooks.at_the_end,
+        hooks=all.hooks_at_hand,
     )

@@ -47,16 +47,14 @@ def parcel_to_heartbeat(
     It reaches one that stands still, too, which has nothing to settle for it.
     """
     id = MessageId(sender=stream, sequence=message.sequence)
-    hooks, now_ns, fire = all.heartbeat_hooks, all.clock.now_ns(), int(message.about)
-    prepares, hooked = hooks.prepare is not None, hooks.at_the_end
+    hooks, now_ns, fire = all.hooks_at_hand, all.clock.now_ns(), int(message.about)
     if message.subject in (FIRE_SUSPENDED, FIRE_RESUMED):
         news = TellFire(
             message=id,
             fire=fire,
             news="suspended" if message.subject == FIRE_SUSPENDED else "resumed",
             now_ns=now_ns,
-            prepares=prepares,
-            hooked=hooked,
+            hooks=hooks,
         )
         return Parcel(news, ends=True)
     status, error, usage = end()
@@ -67,8 +65,7 @@ def parcel_to_heartbeat(
         error=error,
         usage=usage,
         now_ns=now_ns,
-        prepares=prepares,
-        hooked=hooked,
+        hooks=hooks,
     )
     return Parcel(ended, ends=True)
 

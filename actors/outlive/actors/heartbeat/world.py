@@ -18,7 +18,13 @@ from outlive.actors.heartbeat.commands import (
     Prepare,
 )
 from outlive.actors.heartbeat.entity import HEARTBEAT
-from outlive.actors.heartbeat.hooks import SKIP, HeartbeatContext, Trigger, overrides_of
+from outlive.actors.heartbeat.hooks import (
+    SKIP,
+    HeartbeatContext,
+    HeartbeatHooks,
+    Trigger,
+    overrides_of,
+)
 from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.run.model_call import cut, failure
@@ -30,6 +36,7 @@ from outlive.events import (
     FireOverrides,
     HeartbeatEvent,
     HeartbeatState,
+    HookNotFound,
     LogError,
     Position,
     StreamId,
@@ -95,6 +102,9 @@ class HeartbeatWorld:
             return
         if self._all.effects.get(self._stream, effect) is not None:
             return
+        settings, status = self._state.settings, self._state.status
+        if self._all.heartbeat_hooks.of(settings.hook) is None and status != "deleted":
+            return  # It stays owed: the heartbeat stands still until they are there.
         home = Address(self._all, self._stream, effect, cause)
         if isinstance(effect, Prepare):
             body = partial(self._prepare, effect, home)
@@ -109,9 +119,9 @@ class HeartbeatWorld:
 
     async def _prepare(self, effect: Prepare, home: Address) -> None:
         claimed = self._state.claims[effect.fire]
-        prepare = self._all.heartbeat_hooks.prepare
         said: object = None
         try:
+            prepare = self._hooks().prepare
             if prepare is not None:
                 trigger = self._trigger(effect.fire, claimed.kind, claimed.due_ns, claimed.at_ns)
                 said = prepare(self._context(trigger, phase="prepare"))
@@ -140,8 +150,7 @@ class HeartbeatWorld:
             overrides=overrides,
             error=error,
             now_ns=self._all.clock.now_ns(),
-            prepares=True,
-            hooked=self._all.heartbeat_hooks.at_the_end,
+            hooks=self._all.hooks_at_hand,
         )
 
     def _prepare_broke(self, effect: Prepare, home: Address, reason: str) -> None:
@@ -151,21 +160,29 @@ class HeartbeatWorld:
 
     async def _call_hook(self, effect: CallHook, home: Address) -> None:
         hook = self._state.hooks[effect.fire]
-        name, function = self._all.heartbeat_hooks.for_outcome(hook.outcome)
-        error: Failure | None = None
-        if function is not None:
-            try:
+        name, error = "", None
+        try:
+            name, function = self._hooks().for_outcome(hook.outcome)
+            if function is not None:
                 said = function(self._end_context(effect.fire, hook))
                 if inspect.isawaitable(said):
                     await said
-            except LogError:
-                raise
-            except Exception as raised:  # noqa: BLE001  # a hook's end is not the heartbeat's
-                _log.error("heartbeat_hook_failed", stream=self._stream, error=told(raised))
-                error = failure("error", raised)
+        except LogError:
+            raise
+        except Exception as raised:  # noqa: BLE001  # a hook's end is not the heartbeat's
+            _log.error("heartbeat_hook_failed", stream=self._stream, error=told(raised))
+            error = failure("error", raised)
         home.conclude(
             ConcludeHook(fire=effect.fire, attempt=effect.attempt, hook=name, error=error)
         )
+
+    def _hooks(self) -> HeartbeatHooks:
+        """Return what is called around its fires. Raises HookNotFound."""
+        hooks, name = self._all.heartbeat_hooks, self._state.settings.hook
+        found = hooks.of(name)
+        if found is None:
+            raise HookNotFound(name, tuple(hooks.named))
+        return found
 
     def _hook_broke(self, effect: CallHook, home: Address, reason: str) -> None:
         if not self._all.effects.given_up(self._stream, effect):

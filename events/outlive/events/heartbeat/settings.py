@@ -52,6 +52,7 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     attributes: dict[str, Value] = {}
     if_active: IfActive | None = None
     if_idle: IfIdle | None = None
+    hook: str = ""  # names hooks of the runtime
 
     def signal(self) -> Signal:
         """Return what a thread is told with each fire."""

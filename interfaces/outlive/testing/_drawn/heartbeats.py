@@ -17,6 +17,7 @@ from outlive.actors.heartbeat.commands import (
     EndFire,
     HeartbeatChanges,
     HeartbeatCommand,
+    HooksAtHand,
     PauseHeartbeat,
     Prepare,
     RecoverHeartbeat,
@@ -85,6 +86,14 @@ _THREADS: Final[tuple[dict[str, Any], ...]] = (
     },
 )
 
+_ALL: Final = frozenset({"", "mine"})
+_HOOKS: Final = (
+    HooksAtHand(known=_ALL),
+    HooksAtHand(prepare=_ALL, end=_ALL, known=_ALL),
+    HooksAtHand(prepare=frozenset({"mine"}), end=frozenset({"", "mine"}), known=_ALL),
+    HooksAtHand(prepare=frozenset({""}), known=frozenset({""})),
+)
+
 # What brings a heartbeat on is in it several times.
 _KINDS: Final[tuple[type[Any], ...]] = (
     *[WakeHeartbeat] * 10,
@@ -124,6 +133,7 @@ def heartbeat_settings(draw: st.DrawFn) -> HeartbeatSettings:
         max_fires=draw(st.sampled_from([None, None, 3, 1])),
         max_failures=draw(st.sampled_from([None, None, 2])),
         jitter_ns=draw(st.sampled_from([0, 0, _SECOND // 2])),
+        hook=draw(st.sampled_from(["", "", "mine", "unknown"])),
         **cast("dict[str, Any]", when),
         **draw(st.sampled_from(_THREADS)),
     )
@@ -154,7 +164,7 @@ def heartbeat_commands(
     if kind is Acknowledge:
         oldest = next(iter(state.mail.outbox), state.mail.sent)
         return Acknowledge(sequence=oldest)
-    has = {"now_ns": now_ns, "prepares": draw(st.booleans()), "hooked": draw(st.booleans())}
+    has = {"now_ns": now_ns, "hooks": draw(st.sampled_from(_HOOKS))}
     if kind is WakeHeartbeat:
         return WakeHeartbeat(**cast("dict[str, Any]", has))
     if kind is RunNow:

@@ -48,7 +48,8 @@ class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True):
     active. `next_at` is when it fires next, with its share of the jitter; `fires` counts what
     was claimed, `failures` those in a row, and `running` the fires that go on. `task` is the
     tool that it calls, of the agent, with `args`. With a `thread_id` it signals that thread, and
-    what follows that tells how. Times are in UTC, durations are timedeltas.
+    what follows that tells how. `hook` names hooks of the runtime. Times are in UTC, durations
+    are timedeltas.
     """
 
     id: str
@@ -84,6 +85,7 @@ class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Value] = {}
     if_active: IfActive | None = None
     if_idle: IfIdle | None = None
+    hook: str | None = None
     declared: bool = False
     next_at: datetime | None = None
     fires: int = 0
@@ -141,6 +143,7 @@ def heartbeat_info(
         overlap=settings.overlap,
         max_failures=settings.max_failures,
         tools=settings.tools,
+        hook=settings.hook or None,
         **_told(settings),  # type: ignore[arg-type]
         **_times(settings),  # type: ignore[arg-type]
         declared=bool(state.declared),
