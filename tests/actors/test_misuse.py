@@ -71,3 +71,38 @@ def test_a_stream_that_is_no_text_is_refused(tmp_path: Path, read: str) -> None:
                 getattr(cast(Any, rt.log), read)(5)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "said"),
+    [
+        ("cancel", {"run_id": "r", "reason": None}, "reason is text"),
+        ("cancel", {"run_id": "r", "by": 5}, "by is text"),
+        ("tasks.cancel", {"task_id": "t", "reason": 5}, "reason is text"),
+        ("tasks.cancel", {"task_id": "t", "reason": None}, "reason is text"),
+        ("tasks.cancel", {"task_id": "t", "by": 5}, "by is text"),
+        ("tasks.retry", {"task_id": "t", "by": 5}, "by is text"),
+        ("tasks.resume", {"task_id": "t", "key": 5}, "key is text"),
+        ("tasks.resume", {"task_id": "t", "by": 5}, "by is text"),
+        ("tasks.enqueue", {"tool": 5}, "a tool is text"),
+        ("tasks.enqueue", {"tool": "look", "args": [1]}, "args is a mapping"),
+        ("tasks.enqueue", {"tool": "look", "request_context": [1]}, "request_context is a mapping"),
+        ("tasks.enqueue", {"tool": "look", "idempotency_key": 5}, "idempotency_key is text"),
+        ("heartbeats.pause", {"id": "h", "reason": 5}, "reason is text"),
+        ("heartbeats.pause", {"id": "h", "by": 5}, "by is text"),
+        ("heartbeats.resume", {"id": "h", "by": 5}, "by is text"),
+        ("heartbeats.run", {"id": "h", "by": 5}, "by is text"),
+        ("heartbeats.delete", {"id": "h", "by": 5}, "by is text"),
+        ("heartbeats.update", {"id": "h", "every": 60, "by": 5}, "by is text"),
+        ("heartbeats.create", {"every": 60, "agent_id": "echo", "prompt": "x", "by": 5}, "by is"),
+    ],
+)
+def test_what_is_recorded_as_text_is_text(
+    tmp_path: Path, method: str, arguments: dict[str, Any], said: str
+) -> None:
+    async def body() -> None:
+        async with Runtime(tmp_path, agents=[ECHO]) as rt:
+            with pytest.raises(TypeError, match=said):
+                await attrgetter(method)(rt)(**arguments)
+
+    asyncio.run(body())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import cast
 
 from msgspec import UNSET
 
@@ -19,8 +19,6 @@ from outlive.actors.run.submitted import (
 )
 from outlive.events import CallId, StreamId, Value, run_stream, to_plain
 from outlive.events.sizes import check_size
-
-Text = TypeVar("Text", str, str | None)
 
 
 class Steering(ABC):
@@ -62,7 +60,7 @@ class Steering(ABC):
         plain = to_plain(value)
         check_size(plain)
         request = AnswerRequest(
-            value=plain, suspension=text_of("suspension", suspension), by=text_of("by", by)
+            value=plain, suspension=text_or_none("suspension", suspension), by=text_of("by", by)
         )
         return await self._obey(run_stream(run_id), request) is None
 
@@ -99,7 +97,7 @@ class Steering(ABC):
         request = DecisionRequest(
             call_id=CallId(text_of("call_id", call_id)),
             granted=True,
-            digest=text_of("digest", digest),
+            digest=text_or_none("digest", digest),
             arguments=plain,
             note=text_of("note", note),
             by=text_of("by", by),
@@ -191,9 +189,14 @@ class Steering(ABC):
         return await self._obey(run_stream(run_id), ReleaseRequest()) is None
 
 
-def text_of(name: str, value: Text) -> Text:
+def text_of(name: str, value: str) -> str:
     """Return a text that can be stored. Raises TypeError, UnserialisableValue."""
-    if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} is text, not {type(value).__name__}")
     to_plain(value)
     return value
+
+
+def text_or_none(name: str, value: str | None) -> str | None:
+    """The same of a text that may be left out."""
+    return None if value is None else text_of(name, value)

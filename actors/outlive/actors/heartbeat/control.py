@@ -24,6 +24,7 @@ from outlive.actors.heartbeat.submitted import (
 from outlive.actors.ids import Ids
 from outlive.actors.run.begun import Inbox, has_begun
 from outlive.actors.run.submitted import decode_request
+from outlive.actors.steering import text_of
 from outlive.events import (
     CorruptLog,
     HeartbeatSettings,
@@ -89,7 +90,9 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         """
         changes = to_create(fields)
         stream = heartbeat_stream(heartbeat_id(self._ids.run_id() if id is None else id))
-        request = CreateHeartbeatRequest(changes=changes, key=self._ids.command_id(), by=by)
+        request = CreateHeartbeatRequest(
+            changes=changes, key=self._ids.command_id(), by=text_of("by", by)
+        )
         if await self._obey(stream, request) is not None:
             return _of_request(stream, request)
         return await self._now(stream)
@@ -109,7 +112,7 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         """
         changes = to_update(fields)
         stream = heartbeat_stream(heartbeat_id(id))
-        await self._obey(stream, UpdateHeartbeatRequest(changes=changes, by=by))
+        await self._obey(stream, UpdateHeartbeatRequest(changes=changes, by=text_of("by", by)))
         return await self._now(stream) if self._log.version(stream) else await self.get(id)
 
     async def pause(self, id: str, reason: str = "", *, by: str = "") -> bool:
@@ -124,7 +127,9 @@ class RuntimeHeartbeats(HeartbeatsQuery):
             HeartbeatNotFound: there is none, or it was deleted.
             LogParked: nothing was written.
         """
-        return await self._said(id, PauseHeartbeatRequest(reason=reason, by=by))
+        return await self._said(
+            id, PauseHeartbeatRequest(reason=text_of("reason", reason), by=text_of("by", by))
+        )
 
     async def resume(self, id: str, *, by: str = "") -> bool:
         """Have a heartbeat be due again, from now on: what has passed is not made up for.
@@ -138,7 +143,7 @@ class RuntimeHeartbeats(HeartbeatsQuery):
             AlreadyOver: it has completed.
             HeartbeatNotFound, LogParked: nothing was written.
         """
-        return await self._said(id, ResumeHeartbeatRequest(by=by))
+        return await self._said(id, ResumeHeartbeatRequest(by=text_of("by", by)))
 
     async def run(self, id: str, *, by: str = "") -> str:
         """Have a heartbeat fire now, whatever its schedule says, and also when it is paused.
@@ -155,7 +160,7 @@ class RuntimeHeartbeats(HeartbeatsQuery):
             HeartbeatNotFound, LogParked: nothing was written.
         """
         run_id = str(self._ids.run_id())
-        await self._said(id, RunHeartbeatRequest(run_id=run_id, by=by))
+        await self._said(id, RunHeartbeatRequest(run_id=run_id, by=text_of("by", by)))
         return run_id
 
     async def delete(self, id: str, *, by: str = "") -> bool:
@@ -169,7 +174,7 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         Raises:
             HeartbeatNotFound, LogParked: nothing was written.
         """
-        return await self._said(id, DeleteHeartbeatRequest(by=by))
+        return await self._said(id, DeleteHeartbeatRequest(by=text_of("by", by)))
 
     async def upcoming(self, id: str, n: int = 10) -> builtins.list[datetime]:
         """Return the next `n` instants, 1 to 1,000, at which a heartbeat fires, in UTC.

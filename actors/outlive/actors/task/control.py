@@ -10,6 +10,7 @@ from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
 from outlive.actors.run.begun import Inbox, has_begun
 from outlive.actors.run.submitted import decode_request
+from outlive.actors.steering import text_of, text_or_none
 from outlive.actors.task.submitted import (
     CancelTaskRequest,
     EnqueueRequest,
@@ -105,8 +106,8 @@ class RuntimeTasks(TasksQuery):
             AgentNotFound, Refused: there is no such agent or tool, or the arguments do not fit.
             TaskExists: a task of this key has another tool or other arguments.
             ThreadNotFound, OtherResource: there is no such thread, or it is somebody else's.
-            InvalidId, UnserialisableValue, EventTooLarge, LogParked, ValueError: nothing was
-                written.
+            InvalidId, UnserialisableValue, EventTooLarge, LogParked, TypeError, ValueError:
+                nothing was written.
         """
         if type(priority) is not int or abs(priority) > _LARGEST:
             raise ValueError(f"a priority is a whole number, not {priority!r}")
@@ -118,15 +119,15 @@ class RuntimeTasks(TasksQuery):
             thread_id=thread_id or "",
             resource_id=resource_id or "",
             on_complete=on_complete,
-            tool=tool.name if isinstance(tool, Tool) else tool,
-            arguments=_plain(args),
+            tool=tool.name if isinstance(tool, Tool) else text_of("a tool", tool),
+            arguments=_plain("args", args),
             agent_id=agent_id or "",
             priority=priority,
-            request_context=_plain(request_context),
+            request_context=_plain("request_context", request_context),
         )
         if idempotency_key is None:
             task_id = str(self._ids.run_id())
-        elif idempotency_key:
+        elif text_of("idempotency_key", idempotency_key):
             task_id = digest(b"enqueued", idempotency_key.encode())
         else:
             raise ValueError("an idempotency key is not empty")
@@ -147,7 +148,11 @@ class RuntimeTasks(TasksQuery):
             TaskNotFound, LogParked: nothing was written.
         """
         return (
-            await self._obey(task_stream(task_id), CancelTaskRequest(reason=reason, by=by)) is None
+            await self._obey(
+                task_stream(task_id),
+                CancelTaskRequest(reason=text_of("reason", reason), by=text_of("by", by)),
+            )
+            is None
         )
 
     async def retry(self, task_id: str, *, by: str = "") -> bool:
@@ -166,7 +171,9 @@ class RuntimeTasks(TasksQuery):
             Refused: it is quarantined, and cannot be taken up now either.
             TaskNotFound, LogParked: nothing was written.
         """
-        return await self._obey(task_stream(task_id), RetryTaskRequest(by=by)) is None
+        return (
+            await self._obey(task_stream(task_id), RetryTaskRequest(by=text_of("by", by))) is None
+        )
 
     async def resume(
         self, task_id: str, value: object = None, *, key: str | None = None, by: str = ""
@@ -195,7 +202,7 @@ class RuntimeTasks(TasksQuery):
         """
         plain = to_plain(value)
         check_size(plain)
-        request = ResumeTaskRequest(value=plain, key=key, by=by)
+        request = ResumeTaskRequest(value=plain, key=text_or_none("key", key), by=text_of("by", by))
         return await self._obey(task_stream(task_id), request) is None
 
 
@@ -220,7 +227,9 @@ def _submitted(log: Inbox, stream: StreamId) -> TaskInfo | None:
     return None
 
 
-def _plain(values: Mapping[str, object] | None) -> dict[str, Value]:
+def _plain(name: str, values: Mapping[str, object] | None) -> dict[str, Value]:
+    if not isinstance(values, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} is a mapping, not {type(values).__name__}")
     plain = cast("dict[str, Value]", to_plain(dict(values or {})))
     check_size(plain)
     return plain
