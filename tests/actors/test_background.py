@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlive.actors import Retry
+from outlive.actors import Retry, UntilIdle
 from outlive.actors.background import (
     Background,
     BackgroundTasks,
@@ -195,7 +195,9 @@ def test_the_schema_tells_a_model_what_it_may_choose() -> None:
         (Background, {"timeout": 0}),
         (Background, {"timeout": -1}),
         (Background, {"timeout": float("inf")}),
+        (Background, {"timeout": timedelta.max}),
         (Background, {"stall_timeout": timedelta(0)}),
+        (Background, {"stall_timeout": 1e300}),
         (Background, {"retry": -1}),
         (Background, {"retry": "often"}),
         (Background, {"mode": "later"}),
@@ -210,6 +212,8 @@ def test_the_schema_tells_a_model_what_it_may_choose() -> None:
         (BackgroundTasks, {"max_queued": 5, "backpressure": "reject"}),
         (BackgroundTasks, {"default_timeout": 0}),
         (BackgroundTasks, {"default_retry": -1}),
+        (BackgroundTasks, {"progress_throttle": 1e300}),
+        (UntilIdle, {"max_wait": timedelta.max}),
     ],
     ids=str,
 )

@@ -152,6 +152,7 @@ def test_a_model_that_may_choose_does_so_within_the_limits() -> None:
                 ("crawl", {"seconds": 1, "_background": {"mode": "foreground"}}),
                 ("crawl", {"seconds": 1, "_background": {"mode": "later"}}),
                 ("rest", {"seconds": 1, "_background": {}}),
+                ("crawl", {"seconds": 2, "_background": None}),
             )
         return Turn("fine")
 
@@ -166,6 +167,7 @@ def test_a_model_that_may_choose_does_so_within_the_limits() -> None:
     assert told[1] == "crawled 1 s"
     assert told[2].startswith("error (invalid_arguments): _background: ")
     assert told[3].startswith("error (invalid_arguments): ")
+    assert told[4].startswith("queued as background task"), "none is no choice"
     with_choice, without = (schema.parameters["properties"] for schema in seen[0].tools)
     assert "_background" in str(with_choice)
     assert "_background" not in str(without)

@@ -81,8 +81,9 @@ def planned(
         return arguments, None, None
     if plan.let_model_choose and CHOICE in arguments:
         arguments = dict(arguments)
+        choice = arguments.pop(CHOICE)
         try:
-            plan = clamped(plan, arguments.pop(CHOICE))
+            plan = plan if choice is None else clamped(plan, choice)
         except msgspec.ValidationError as error:
             return arguments, None, Failure(kind="invalid_arguments", message=f"{CHOICE}: {error}")
     if plan.mode == "foreground":

@@ -24,11 +24,21 @@ def _require(name: str, value: object, least: float, most: float) -> None:
         raise InvalidDefinition(f"{name} is a number from {least:g} to {most:g}, not {value!r}")
 
 
+LONGEST: Final = 100 * 366 * 24 * 3600.0  # a hundred years
+"""The longest duration in seconds: the instant at which it is over can be stored, as any other."""
+
+
 def seconds(name: str, value: float | timedelta) -> float:
-    """Return a duration in seconds. Raises InvalidDefinition unless it is above zero."""
+    """Return a duration in seconds.
+
+    Raises:
+        InvalidDefinition: it is not above zero, or longer than a hundred years.
+    """
     length = value.total_seconds() if isinstance(value, timedelta) else value
-    if type(length) not in (int, float) or not 0 < length < float("inf"):
-        raise InvalidDefinition(f"{name} is a duration above zero in seconds, not {value!r}")
+    if type(length) not in (int, float) or not 0 < length <= LONGEST:
+        raise InvalidDefinition(
+            f"{name} is a duration above zero in seconds, a hundred years at most, not {value!r}"
+        )
     return length
 
 

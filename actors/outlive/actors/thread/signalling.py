@@ -41,7 +41,6 @@ from outlive.projections.lists import check_text
 _PATIENCE_S: Final = 5.0
 DELIVER: Final = IfActive()
 WAKE: Final = IfIdle()
-_LONGEST_S: Final = 100 * 366 * 24 * 3600.0  # a hundred years
 
 
 class Signalling(Steering):
@@ -277,6 +276,4 @@ def _length_ns(expires: float | timedelta) -> int:
         length = seconds("expires", expires)
     except InvalidDefinition as error:
         raise InvalidSignal("expires", str(error)) from None
-    if length > _LONGEST_S:
-        raise InvalidSignal("expires", f"within a hundred years, not in {length:g} s")
     return round(length * 1e9)
