@@ -82,3 +82,40 @@ def test_a_wall_clock_that_is_set_back_makes_no_task_wait_longer() -> None:
         return (machine.clock.monotonic_ns() - began_ns) / 1e9
 
     assert machine.run(work, *AGENTS) == pytest.approx(1.0, abs=0.2)
+
+
+@tool(read_only=True, background=Background(retry=Retry(1, delay=0, jitter=0)))
+async def hasty(ctx: ToolContext) -> None:
+    """Work the second time, which is to be at once."""
+    await asyncio.sleep(0.5)
+    if ctx.attempt == 1:
+        raise ConnectionError("busy")
+
+
+def test_a_task_whose_instant_has_come_waits_for_its_slot_alone_whatever_the_clock_says() -> None:
+    machine = Machine()
+    agents = [Agent(id, model=ScriptedModel([]), tools=[crawl, hasty]) for id in "ab"]
+
+    async def work(rt: Runtime) -> float:
+        task = await rt.tasks.enqueue("hasty", agent="a")
+        await rt.tasks.enqueue("crawl", {"seconds": 5}, agent="b")
+        await asyncio.sleep(1)  # Its turn is next, as soon as the other one is done.
+        machine.clock.set_forward(-3_600)
+        began_ns = machine.clock.monotonic_ns()
+        await rt.tasks.wait(task, timeout=60)
+        return (machine.clock.monotonic_ns() - began_ns) / 1e9
+
+    assert machine.run(work, *agents, background_tasks=ONE) == pytest.approx(5.0, abs=0.2)
+
+
+def test_a_wall_clock_that_is_set_back_makes_no_task_be_tried_again_any_sooner() -> None:
+    machine = Machine()
+
+    async def work(rt: Runtime) -> float:
+        await rt.tasks.wait(await rt.tasks.enqueue("flaky", agent="a"))  # An instant has come.
+        machine.clock.set_forward(-3_600)
+        began_ns = machine.clock.monotonic_ns()
+        await rt.tasks.wait(await rt.tasks.enqueue("flaky", agent="a"))
+        return (machine.clock.monotonic_ns() - began_ns) / 1e9
+
+    assert machine.run(work, *AGENTS) == pytest.approx(2.0, abs=0.2)

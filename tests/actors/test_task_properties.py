@@ -171,15 +171,18 @@ def test_admission_folded_from_rows_is_admission_that_has_seen_it_all(
 
     live, left = fresh(), [list(states(history)) for history in histories]
     last: dict[StreamId, TaskState] = {}
-    now_ns = 10**18
+
+    def is_due(state: TaskState) -> bool:
+        return (state.wake_at_ns or 0) <= 10**18
+
     while any(left):
         number = data.draw(st.sampled_from([n for n, commits in enumerate(left) if commits]))
         stream = task_stream(str(number))
         last[stream] = left[number].pop(0)
-        note(live, stream, open_entry(last[stream]), now_ns=now_ns)
+        note(live, stream, open_entry(last[stream]), due=is_due(last[stream]))
     folded = fresh()
     for stream in data.draw(st.permutations(list(last))):
-        note(folded, stream, open_entry(last[stream]), now_ns=now_ns)
+        note(folded, stream, open_entry(last[stream]), due=is_due(last[stream]))
     turn, served = live.turn
     if served is not None:
         folded.served(served, turn)

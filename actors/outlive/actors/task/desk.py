@@ -89,7 +89,7 @@ class Desk:
         self._starting: dict[StreamId, int] = {}  # told to start, under this number, not obeyed yet
         self._places: dict[StreamId, Place] = {}  # of tasks that are being asked for
         self._last_place = 0
-        self._rang_ns = 0  # the latest instant that has come
+        self._come: dict[StreamId, int] = {}  # instants that have, by who waits for a slot since
         self._last = _Start(0, _NOBODY, "")
         self._calling = False  # it is looked who may start in this turn of the loop, or the next
         self._closed = False
@@ -122,21 +122,33 @@ class Desk:
                 self._last = _Start(turn_in(entry), task, entry.summary["agent_id"])
         elif task == self._last.task:
             self._keep_turn()
-        note(self._admission, task, entry, now_ns=self._now_ns())
+        note(self._admission, task, entry, due=self._is_due(task, entry))
         self._call()
+
+    def _is_due(self, task: StreamId, entry: OpenEntry | None) -> bool:
+        """Whether a task waits for no instant. One that has come is not undone by a set clock."""
+        at_ns = None if entry is None else entry.wake_at_ns
+        if at_ns is None:
+            self._come.pop(task, None)
+        elif self._come.get(task) != at_ns:
+            if at_ns > self._clock.now_ns():
+                return False
+            self._come[task] = at_ns
+        return True
 
     def due(self, task: StreamId, now_ns: int) -> None:
         """The instant has come at which a task may be tried again."""
         if self._closed or task in self._starting or self._admission.knows(task):
             return  # It was told before, and its start may not be durable yet.
-        self._rang_ns = max(self._rang_ns, now_ns)
         entry = self._log.open_entry(task)
         if entry is None or entry.status != "queued":
             return
         if "inline" in entry.summary:
             self._post.send(task, StartTask(now_ns=now_ns, turn=0, worker=self.worker))
             return
-        note(self._admission, task, entry, now_ns=now_ns)
+        if entry.wake_at_ns is not None:
+            self._come[task] = entry.wake_at_ns
+        note(self._admission, task, entry, due=True)
         self._call()
 
     def admit(self, task: StreamId, agent_id: str, tool: str, *, begun: bool) -> Place:
@@ -171,10 +183,6 @@ class Desk:
         if self._places.pop(task, None) is not None:
             self._admission.leave(task)
             self._call()
-
-    def _now_ns(self) -> int:
-        """Return the present instant: a wall clock that was set back undoes none that has come."""
-        return max(self._clock.now_ns(), self._rang_ns)
 
     def close(self) -> None:
         """Give no slot away any more."""
@@ -212,7 +220,8 @@ class Desk:
                 _log.error("command_refused", stream=task, reason=told(error))
             self._look_at(granted)
 
-        start = StartTask(now_ns=self._now_ns(), turn=turn, worker=self.worker)
+        now_ns = max(self._clock.now_ns(), self._come.get(task, 0))
+        start = StartTask(now_ns=now_ns, turn=turn, worker=self.worker)
         self._post.send(task, start, reply=reply)
         reply.when_set(answered)
 

@@ -32,11 +32,11 @@ def turn_in(entry: OpenEntry) -> int:
     return int(entry.summary.get("turn", 0))
 
 
-def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_ns: int) -> None:
+def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, due: bool) -> None:
     """Have admission know what the row of a task says; None: it has none any more.
 
-    A task that stands still, is suspended, or waits to be tried again neither holds a slot nor
-    waits for one.
+    `due`: if it waits for an instant to be tried again, that has come. A task that stands still,
+    is suspended, or waits for its instant neither holds a slot nor waits for one.
     """
     if entry is None or "tool" not in entry.summary:  # It stands still, and cannot be read.
         admission.leave(task)
@@ -47,7 +47,7 @@ def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, now_n
     slot = "inline" not in summary
     if entry.status == "running" and slot:
         admission.hold(task, agent, tool)
-    elif entry.status == "queued" and slot and (entry.wake_at_ns or 0) <= now_ns:
+    elif entry.status == "queued" and slot and due:
         priority = int(summary.get("priority", 0))
         admission.wait(Waiting(task, agent, tool, priority, place_in(entry)))
     else:
