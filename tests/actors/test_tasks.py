@@ -173,6 +173,31 @@ def test_a_model_that_may_choose_does_so_within_the_limits() -> None:
     assert "_background" not in str(without)
 
 
+def test_what_a_person_has_agreed_to_is_called_in_the_background_all_the_same() -> None:
+    machine = Machine()
+    careful = Tool(crawl.fn, name="careful", read_only=True, requires_approval=True)
+    cautious = agent(
+        calls(("careful", {"seconds": 2})),
+        Turn("it has begun"),
+        Turn("fine"),
+        tools=[careful],
+        background={"careful": Background()},
+    )
+
+    async def work(rt: Runtime) -> list[str]:
+        run = await rt.start("a", "go", run_id="r", until_idle=True)
+        await run.result()
+        await rt.approve("r", "0.0", args={"seconds": 3})
+        told = texts((await run.result()).messages)[1:]
+        assert (await rt.tasks.get("r:0.0")).arguments == {"seconds": 3}
+        return told
+
+    assert machine.run(work, cautious) == [
+        "queued as background task r:0.0: its result will be told when there is one",
+        "Background task r:0.0 (tool careful) succeeded: crawled 3 s",
+    ]
+
+
 def test_a_result_that_comes_when_the_run_is_over_is_recorded_once() -> None:
     machine = Machine()
     quick = agent(calls(("crawl", {"seconds": 2})), Turn("fine"), tools=[crawl])

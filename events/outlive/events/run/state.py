@@ -401,7 +401,8 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
                 _with_call(state, event.call_id, call), suspension(event.call_id, event.key), said
             )
         case ApprovalRequested():
-            call = Call(
+            call = replace(
+                _call(state, event.call_id),  # Consent does not change how it is called then.
                 name=event.name,
                 status="asked",
                 wake_at_ns=event.expires_at_ns,
