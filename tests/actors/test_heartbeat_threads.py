@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -308,15 +309,173 @@ def test_prepare_says_what_the_thread_is_told_and_the_end_is_told_with_its_phase
         assert messages(sim)[0] == '<heartbeat n="2">for hb_h:1</heartbeat>'
 
 
+class Says:
+    """Hooks of which the first one says something, and the last ones note how it ended."""
+
+    def __init__(self, said: object) -> None:
+        self.said = said
+        self.ended: list[tuple[str, str | None, str]] = []
+
+    def note(self, context: HeartbeatContext) -> None:
+        self.ended.append((context.phase, context.outcome, context.error))
+
+    @property
+    def hooks(self) -> HeartbeatHooks:
+        def prepare(_: HeartbeatContext) -> object:
+            if isinstance(self.said, Exception):
+                raise self.said
+            return self.said
+
+        return HeartbeatHooks(prepare=prepare, on_finish=self.note, on_error=self.note)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["on a thread", "alone"])
+@pytest.mark.parametrize("crash", [False, True], ids=["", "killed"])
+def test_prepare_may_choose_the_thread(alone: bool, crash: bool) -> None:
+    says = Says(
+        {
+            "thread_id": "other",
+            "resource_id": "v",
+            "tag_name": "news",
+            "signal_type": "state",
+            "attributes": {"n": 2},
+            "request_context": {"c": 3},
+            "if_active": IfActive("persist"),
+        }
+    )
+    settings: dict[str, Any] = {**ALONE, "request_context": {"d": 4}} if alone else {}
+    with Simulation([echo()], heartbeat_hooks=says.hooks) as sim:
+        create(sim, max_fires=1, **settings)
+        sim.advance(60)
+        if crash:
+            sim.crash()
+        sim.advance(10)
+        assert [(one.thread_id, one.outcome) for one in fires(sim)] == [("other", "succeeded")]
+        told = sim.run(lambda rt: rt.threads.messages("other"))
+        assert getattr(told[0].message, "text", "") == '<news n="2">look</news>'
+        assert sim.run(lambda rt: rt.threads.get("other")).resource_id == "v"
+        assert says.ended == [("run", "succeeded", "")]
+
+        async def begun(rt: Runtime) -> object:
+            return rt.log.read(run_stream("hb_h:1"), limit=1)[0].event
+
+        started = sim.run(begun)
+        assert isinstance(started, RunStarted)
+        assert started.request_context == {"c": 3}
+
+
+class _Odd(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+BAD: list[object] = [
+    {"thread_id": None},
+    {"resource_id": ""},
+    {"thread_id": "theirs", "resource_id": "u"},
+    {"thread_id": "", "resource_id": "u"},
+    {"thread_id": 5, "resource_id": "u"},
+    {"thread_id": "x" * 300, "resource_id": "u"},
+    {"attributes": {"1": 2}},
+    {"attributes": {"a": float("nan")}},
+    {"tag_name": "no name"},
+    {"signal_type": "shout"},
+    {"if_idle": "wake"},
+    {"if_active": IfActive("shout")},  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    {"if_idle": IfIdle("persist"), "request_context": {"a": 1}},
+    {"if_idle": IfIdle("persist", request_context={"a": 1})},
+    {"request_context": {"a": object()}},
+    {"prompt": ""},
+    {"prompt": "\udc80"},
+    {"prompt": "x" * 70_000_000},
+    {"args": {}},
+    {"cron": "@daily"},
+    {"agent_id": "other"},
+    {"metadata": {"a": 1}, "thread_id": "t", "resource_id": "u"},
+    {5: 6},
+    "look",
+    ValueError("\udc80"),
+    _Odd(),
+]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["on a thread", "alone"])
+def test_what_prepare_says_that_cannot_be_is_an_error_and_the_next_one_fires(alone: bool) -> None:
+    says = Says(None)
+    with Simulation([echo()], heartbeat_hooks=says.hooks, invariants=False) as sim:
+        sim.run(lambda rt: rt.threads.create(thread_id="theirs", resource_id="v"))
+        create(sim, **ALONE if alone else {})
+        # Whose thread is it? And a run may have options that nobody can be told on a thread.
+        sim.advance(1)
+        odd = [*BAD, {"thread_id": "free"} if alone else {"provider_options": {"a": b"x"}}]
+        for said in odd:
+            says.said = said
+            sim.advance(60)
+        says.said = None
+        sim.advance(70)
+        found = fires(sim)
+        decided = [(one.decision, one.reason) for one in found]
+        assert decided[: len(odd)] == [("skipped", "failed")] * len(odd)
+        assert [one.outcome for one in found[len(odd) :]] == ["succeeded"]
+        assert [one[:2] for one in says.ended[:-1]] == [("prepare", "failed")] * len(odd)
+
+
 @pytest.mark.parametrize(
-    "said", [{"metadata": {}}, {"request_context": {}}, {"attributes": {"1": 2}}]
+    ("said", "settings"),
+    [
+        ({"metadata": {}}, {}),
+        ({"request_context": {}}, {"if_idle": IfIdle("persist")}),
+        ({"attributes": {}, "tag_name": "x"}, ALONE),
+        ({"if_active": IfActive("persist")}, ALONE),
+    ],
 )
-def test_what_prepare_says_that_a_thread_cannot_be_told_is_an_error(said: dict[str, Any]) -> None:
-    hooks = HeartbeatHooks(prepare=lambda _: said)
-    with Simulation([echo()], heartbeat_hooks=hooks) as sim:
-        create(sim, max_fires=1, if_idle=IfIdle("persist"))
+def test_what_would_do_nothing_is_an_error(said: object, settings: dict[str, Any]) -> None:
+    says = Says(said)
+    with Simulation([echo()], heartbeat_hooks=says.hooks) as sim:
+        create(sim, max_fires=1, **settings)
         sim.advance(70)
         assert [(one.decision, one.reason) for one in fires(sim)] == [("skipped", "failed")]
+
+
+def test_what_does_not_hold_any_more_when_it_was_said_is_an_error() -> None:
+    going: list[asyncio.Future[None]] = []
+
+    async def prepare(_: HeartbeatContext) -> object:
+        going.append(asyncio.get_running_loop().create_future())
+        await going[-1]
+        return {"attributes": {"n": 2}}
+
+    with Simulation([echo()], heartbeat_hooks=HeartbeatHooks(prepare=prepare)) as sim:
+        create(sim, max_fires=1)
+        sim.advance(60)
+        sim.run(lambda rt: rt.heartbeats.update("h", **ALONE))
+
+        async def go_on(_: Runtime) -> None:
+            going[0].set_result(None)
+
+        sim.run(go_on)
+        sim.advance(1)
+        [fire] = fires(sim)
+        assert (fire.decision, fire.reason) == ("skipped", "failed")
+        assert fire.error is not None
+        assert "ThreadlessOption" in fire.error.exception
+
+
+def test_arguments_that_do_not_fit_the_tool_are_an_error_before_it_is_called() -> None:
+    @tool(read_only=True)
+    async def look(at: int) -> int:
+        """Look."""
+        return at
+
+    says = Says({"args": {"at": "nowhere"}})
+    with Simulation([echo()], tools=[look], heartbeat_hooks=says.hooks) as sim:
+        fields: dict[str, Any] = {**ALONE, "agent_id": None, "prompt": None}
+        create(sim, task="look", args={"at": 1}, max_fires=1, **fields)
+        sim.advance(70)
+        assert [(one.decision, one.reason) for one in fires(sim)] == [("skipped", "failed")]
+        says.said = {"args": {"at": 2}}
+        sim.advance(60)
+        assert [one.outcome for one in fires(sim)][1:] == ["succeeded"]
 
 
 def test_the_run_that_it_begins_may_call_its_tools_only() -> None:

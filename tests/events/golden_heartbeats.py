@@ -165,7 +165,10 @@ HISTORIES: dict[str, list[HeartbeatCommand]] = {
         ),
         wake(11, prepares=True),
         ConcludePrepare(
-            fire=1, attempt=1, overrides=FireOverrides(attributes={"k": 3}), now_ns=at(12)
+            fire=1,
+            attempt=1,
+            overrides=FireOverrides(attributes={"k": 3}, thread_id="other", tag_name="news"),
+            now_ns=at(12),
         ),
         SettleFire(fire=1, sequence=1, outcome="delivered", run_id="r1", now_ns=at(13)),
         wake(21),

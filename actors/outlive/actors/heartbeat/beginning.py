@@ -17,21 +17,16 @@ from outlive.actors.task.commands import CancelTask, QueueTask
 from outlive.actors.thread.commands import StopFire
 from outlive.events import (
     FireOf,
-    FireOverrides,
     HeartbeatSettings,
     HeartbeatState,
     MessageId,
     OutliveError,
     TaskState,
     ToolNotFound,
-    Value,
     heartbeat_stream,
 )
 from outlive.events.fires import STOP
-from outlive.events.heartbeat.state import Going
 from outlive.events.ids import id_of, kind_of
-
-_AS_IT_IS = FireOverrides()
 
 
 def parcel_to_fired(message: Deliver, state: HeartbeatState, all: Surroundings) -> Parcel:
@@ -49,10 +44,10 @@ def parcel_to_fired(message: Deliver, state: HeartbeatState, all: Surroundings) 
         raise AssertionError("what has not begun is still to begin")
     fire = FireOf(heartbeat_id=state.heartbeat_id, fire=number)
     if kind_of(message.to) == "thread":
-        return signal_thread(message, going, going.settings, all, fire=fire, id=id)
+        return signal_thread(message, id_of(going.stream), going.settings, all, fire=fire, id=id)
     if kind_of(message.to) == "task":
-        return _begin_task(message, going, going.settings, all, fire=fire, id=id)
-    return _begin_run(message, going, going.settings, all, fire=fire, id=id)
+        return _begin_task(message, going.settings, all, fire=fire, id=id)
+    return _begin_run(message, going.settings, all, fire=fire, id=id)
 
 
 def _stop(message: Deliver, id: MessageId, state: HeartbeatState, all: Surroundings) -> Parcel:
@@ -77,24 +72,19 @@ def _stop(message: Deliver, id: MessageId, state: HeartbeatState, all: Surroundi
 
 def _begin_run(
     message: Deliver,
-    going: Going,
     settings: HeartbeatSettings,
     all: Surroundings,
     *,
     fire: FireOf,
     id: MessageId,
 ) -> Parcel:
-    said = going.overrides or _AS_IT_IS
-    prompt, parts = settings.prompt, settings.parts
-    if said.prompt is not None:
-        prompt, parts = said.prompt, said.parts or ()
     request = StartRequest(
         agent_id=settings.agent_id,
-        input=prompt,
-        parts=parts,
-        metadata=settings.metadata if said.metadata is None else said.metadata,
-        request_context=_first(said.request_context, settings.request_context),
-        provider_options=_first(said.provider_options, settings.provider_options),
+        input=settings.prompt,
+        parts=settings.parts,
+        metadata=settings.metadata,
+        request_context=settings.request_context,
+        provider_options=settings.provider_options,
     )
     command = replace(
         start_command(request, all.agents),
@@ -106,7 +96,6 @@ def _begin_run(
 
 def _begin_task(
     message: Deliver,
-    going: Going,
     settings: HeartbeatSettings,
     all: Surroundings,
     *,
@@ -117,16 +106,14 @@ def _begin_task(
     if tool is None:
         raise ToolNotFound(settings.tool, ())
     agent_id = settings.agent_id
-    said = going.overrides or _AS_IT_IS
-    arguments = _first(said.arguments, settings.arguments)
     begun = all.log.version(message.to) > 0
     place = all.desk.admit(message.to, agent_id, tool.name, begun=begun)
     command = QueueTask(
         task_id=id_of(message.to),
         tool=tool.name,
-        arguments=arguments,
+        arguments=settings.arguments,
         agent_id=agent_id,
-        request_context=_first(said.request_context, settings.request_context),
+        request_context=settings.request_context,
         place=place.number,
         limits=limits_of(all.agents.get(agent_id), tool, all.background),
         verdict=place.verdict,
@@ -147,7 +134,3 @@ def _begin_task(
         return refusal(message, fire.fire, all, error)
 
     return Parcel(command, answered=taken, refused=refused)
-
-
-def _first(one: dict[str, Value] | None, other: dict[str, Value]) -> dict[str, Value]:
-    return other if one is None else one

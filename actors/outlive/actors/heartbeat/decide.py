@@ -32,12 +32,13 @@ from outlive.actors.heartbeat.commands import (
 )
 from outlive.actors.heartbeat.due import Events, abandoned, claim, due, fire, is_busy, spent
 from outlive.actors.heartbeat.schedule import Schedule, anchor_of, spread
-from outlive.actors.heartbeat.settled import changed, check, same_schedule
+from outlive.actors.heartbeat.settled import changed, check, check_fire, same_schedule
 from outlive.actors.mail import Acknowledge, acknowledged
 from outlive.events import (
     AlreadyOver,
     Failure,
     FireEnded,
+    FireOverrides,
     FireResumed,
     FireScheduled,
     FireSkipped,
@@ -56,9 +57,11 @@ from outlive.events import (
     HeartbeatState,
     HeartbeatUpdated,
     HookRan,
+    InvalidDefinition,
     InvalidHeartbeat,
+    InvalidSignal,
 )
-from outlive.events.heartbeat import FireOutcome, evolve
+from outlive.events.heartbeat import FireOutcome, evolve, overridden
 from outlive.events.mail import is_repeat
 
 BY_CODE: Final = "code"
@@ -276,20 +279,32 @@ def _prepared(state: HeartbeatState, command: ConcludePrepare) -> Events:
     claimed = state.claims.get(command.fire)
     if claimed is None or claimed.attempt != command.attempt:
         return ()
-    ran = HookRan(fire=command.fire, hook="prepare", error=command.error)
+    error = command.error or _does_not_hold(state, command.overrides)
+    ran = HookRan(fire=command.fire, hook="prepare", error=error)
     unwanted = claimed.kind == "schedule" and state.status in ("paused", "deleted")
-    reason = "failed" if command.error else "prepare" if command.skip else "over"
-    if command.error or command.skip or unwanted or state.status == "deleted":
+    reason = "failed" if error else "prepare" if command.skip else "over"
+    if error or command.skip or unwanted or state.status == "deleted":
         skipped = FireSkipped(
             due_ns=claimed.due_ns,
             kind=claimed.kind,
             reason=reason,
             fire=command.fire,
-            error=command.error,
+            error=error,
         )
         return _then(state, command, ran, skipped)
     fired = fire(state, command, command.fire, claimed, command.overrides)
     return _then(state, command, ran, fired)
+
+
+def _does_not_hold(state: HeartbeatState, overrides: FireOverrides | None) -> Failure | None:
+    """Return why a fire cannot be so: the heartbeat may have been updated meanwhile."""
+    if overrides is None:
+        return None
+    try:
+        check_fire(overridden(state.settings, overrides), overrides)
+    except (InvalidDefinition, InvalidSignal) as error:
+        return Failure(kind="prepare", message=str(error), exception=type(error).__name__)
+    return None
 
 
 def _hear(state: HeartbeatState, command: TellFire) -> Events:

@@ -18,7 +18,7 @@ from outlive.events import (
     HeartbeatState,
     InstantsPassed,
 )
-from outlive.events.heartbeat import FireKind, evolve
+from outlive.events.heartbeat import FireKind, evolve, overridden
 from outlive.events.heartbeat.state import Claim
 
 Events: TypeAlias = tuple[HeartbeatEvent, ...]
@@ -200,8 +200,9 @@ def fire(
 ) -> HeartbeatFired:
     """Return the fact that a claimed fire begins."""
     id = claimed.run_id or f"{state.heartbeat_id}:{number}"
-    timeout_ns = state.settings.timeout_ns
-    tool = bool(state.settings.tool)
+    settings = overridden(state.settings, overrides)
+    timeout_ns = settings.timeout_ns
+    tool = bool(settings.tool)
     return HeartbeatFired(
         fire=number,
         due_ns=claimed.due_ns,
@@ -209,7 +210,7 @@ def fire(
         at_ns=command.now_ns,
         run_id="" if tool else id,
         task_id=id if tool else "",
-        thread_id=state.settings.thread_id,
+        thread_id=settings.thread_id,
         overrides=overrides,
         deadline_ns=None if timeout_ns is None else command.now_ns + timeout_ns,
     )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import msgspec
-from msgspec import UNSET
 
 from outlive.actors.heartbeat.commands import HooksAtHand
-from outlive.actors.heartbeat.inputs import arguments_of, attributes_of, prompt_of, values_of
-from outlive.events import FireOverrides, HeartbeatSettings, InvalidDefinition, InvalidHeartbeat
+from outlive.events import InvalidDefinition
 from outlive.events.heartbeat import FireKind, FireOutcome
-from outlive.events.signals import checked_json
 
 if TYPE_CHECKING:
     from outlive.projections import HeartbeatInfo, RunResult, TaskInfo
@@ -80,10 +77,11 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         prepare: called before anything is done. It returns `SKIP`, or what is to be otherwise
-            this time (a dict of `prompt`, `args`, `metadata`, `request_context` and
-            `provider_options`; for a thread of `prompt`, `attributes`, `provider_options` and,
-            if it is to wake, `request_context`), or None. If it raises, nothing is done,
-            and that is an error.
+            this time, or None: a dict of `prompt`, `request_context`, `provider_options`, and
+            `thread_id` and `resource_id` (that thread is told this time, also by one that has
+            none otherwise); on a thread also `signal_type`, `tag_name`, `attributes`, `if_active`
+            and `if_idle`, without one also `metadata`; of a tool `args` and `request_context`.
+            If it raises, or says what cannot be, nothing is done, and that is an error.
         on_finish: it has succeeded, or waits for a person, or a thread was told.
         on_error: it has failed or timed out, or `prepare` has raised.
         on_abort: it was cancelled.
@@ -164,46 +162,3 @@ def check_heartbeat_hooks(hooks: HeartbeatHooks | None) -> HeartbeatHooks:
     if not isinstance(hooks, HeartbeatHooks | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidDefinition(f"heartbeat_hooks is HeartbeatHooks(...), not {hooks!r}")
     return hooks or NO_HOOKS
-
-
-def overrides_of(said: object, settings: HeartbeatSettings) -> FireOverrides | None:
-    """Return what `prepare` wants to be otherwise.
-
-    Raises:
-        InvalidHeartbeat, InvalidSignal: it says something else.
-    """
-    if said is None:
-        return None
-    if not isinstance(said, Mapping):
-        raise InvalidHeartbeat(f"prepare returns SKIP, a dict or None, not {said!r:.80}")
-    given = dict(cast("Mapping[str, Any]", said))
-    known = _known(settings)
-    for name in given:
-        if name not in known:
-            raise InvalidHeartbeat(f"prepare returns {', '.join(known)}, not {name!r:.80}")
-    found: dict[str, Any] = {}
-    if "prompt" in given:
-        found["prompt"], found["parts"] = prompt_of(given["prompt"])
-    if "args" in given:
-        found["arguments"] = arguments_of(given["args"])
-    for name in ("metadata", "request_context", "provider_options"):
-        if name in given:
-            found[name] = values_of(name, given[name])
-            if settings.thread_id:
-                checked_json(name, found[name])
-    if "attributes" in given:
-        found["attributes"] = attributes_of(given["attributes"])
-    return FireOverrides(**{name: value for name, value in found.items() if value is not UNSET})
-
-
-def _known(settings: HeartbeatSettings) -> tuple[str, ...]:
-    if settings.tool:
-        return ("args", "request_context")
-    if not settings.thread_id:
-        return _OF_A_RUN
-    wakes = settings.if_idle is None or settings.if_idle.behaviour == "wake"
-    return (*_OF_A_SIGNAL, "request_context") if wakes else _OF_A_SIGNAL
-
-
-_OF_A_SIGNAL: Final = ("prompt", "attributes", "provider_options")
-_OF_A_RUN: Final = ("prompt", "metadata", "request_context", "provider_options")

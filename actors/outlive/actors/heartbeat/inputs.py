@@ -107,6 +107,11 @@ def to_update(given: Mapping[str, object]) -> HeartbeatChanges:
     return changes
 
 
+def to_override(given: Mapping[str, object]) -> HeartbeatChanges:
+    """Return what one fire has otherwise, field by field. Raises InvalidHeartbeat."""
+    return _changes(given)
+
+
 def _changes(given: Mapping[str, object]) -> HeartbeatChanges:
     found: dict[str, object] = {}
     for name, value in given.items():

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from outlive.actors.heartbeat.commands import HeartbeatChanges
 from outlive.actors.heartbeat.schedule import cron_of
 from outlive.events import (
+    FireOverrides,
     HeartbeatSettings,
     InvalidHeartbeat,
     InvalidSignal,
     ResourceIdRequired,
     ThreadlessOption,
 )
-from outlive.events.signals import checked_json
+from outlive.events.signals import check_if_idle, checked_json
 
 _SCHEDULE: Final = ("cron", "every_ns", "at_ns")
 _WHEN: Final = (*_SCHEDULE, "timezone", "starts_at_ns", "ends_at_ns")
@@ -108,3 +109,20 @@ def _check_thread(settings: HeartbeatSettings) -> None:
         checked_json("provider_options", settings.provider_options)
     except InvalidSignal as error:
         raise InvalidHeartbeat(f"{error.field}: {error.reason}") from None
+
+
+def check_fire(after: HeartbeatSettings, overrides: FireOverrides) -> None:
+    """Return if one fire can be like this: pure.
+
+    Raises:
+        InvalidHeartbeat, InvalidSignal: what it is to be otherwise does not go with the rest.
+    """
+    check(after)
+    if not after.thread_id:
+        return
+    if overrides.metadata is not None:
+        raise InvalidHeartbeat("metadata: what is told to a thread has none")
+    if after.if_idle is not None:
+        check_if_idle(after.if_idle)
+        if overrides.request_context is not None and after.if_idle.behaviour != "wake":
+            raise InvalidHeartbeat("request_context: of a run, and only wake starts one")

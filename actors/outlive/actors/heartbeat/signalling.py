@@ -15,32 +15,33 @@ from outlive.events import (
     AgentNotFound,
     CorruptLog,
     FireOf,
-    FireOverrides,
     HeartbeatSettings,
     IfActive,
     IfIdle,
     MessageId,
     OutliveError,
-    Signal,
     SignalReceived,
     StreamId,
     ThreadState,
     heartbeat_stream,
 )
-from outlive.events.heartbeat.state import Going
 from outlive.events.ids import id_of
 
 
 def signal_thread(
     message: Deliver,
-    going: Going,
+    run_id: str,
     settings: HeartbeatSettings,
     all: Surroundings,
     *,
     fire: FireOf,
     id: MessageId,
 ) -> Parcel:
-    """Return the signal of a fire. Raises AgentNotFound: who is to read it is not registered."""
+    """Return the signal of a fire; a run that this begins has the id `run_id`.
+
+    Raises:
+        AgentNotFound: who is to read it is not registered.
+    """
     if settings.agent_id not in all.agents:
         raise AgentNotFound(settings.agent_id, tuple(all.agents))
     signal_id = f"{fire.heartbeat_id}:{fire.fire}"
@@ -49,10 +50,10 @@ def signal_thread(
         thread_id=id_of(message.to),
         resource_id=settings.resource_id,
         signal_id=signal_id,
-        signal=_signal(settings, going.overrides),
+        signal=settings.signal(),
         if_active=settings.if_active or IfActive(),
-        if_idle=_if_idle(settings, going.overrides),
-        run_id=id_of(going.stream),
+        if_idle=settings.if_idle or IfIdle(),
+        run_id=run_id,
         agent_id=settings.agent_id,
         suspended=moment.suspended,
         source=heartbeat_stream(fire.heartbeat_id),
@@ -76,26 +77,6 @@ def _moment(thread: StreamId, all: Surroundings) -> Moment:
     entry = all.log.open_entry(thread)
     run_id = None if entry is None else entry.summary.get("run_id")
     return NOTHING_SPECIAL if run_id is None else moment_of(all.log, run_id)
-
-
-def _signal(settings: HeartbeatSettings, said: FireOverrides | None) -> Signal:
-    signal = settings.signal()
-    if said is None:
-        return signal
-    if said.prompt is not None:
-        signal = replace(signal, text=said.prompt, parts=said.parts or ())
-    if said.attributes is not None:
-        signal = replace(signal, attributes=said.attributes)
-    if said.provider_options is not None:
-        signal = replace(signal, provider_options=said.provider_options)
-    return signal
-
-
-def _if_idle(settings: HeartbeatSettings, said: FireOverrides | None) -> IfIdle:
-    if_idle = settings.if_idle or IfIdle()
-    if said is None or said.request_context is None:
-        return if_idle
-    return replace(if_idle, request_context=said.request_context)
 
 
 def _answer(

@@ -23,8 +23,8 @@ from outlive.actors.heartbeat.hooks import (
     HeartbeatContext,
     HeartbeatHooks,
     Trigger,
-    overrides_of,
 )
+from outlive.actors.heartbeat.preparing import overrides_of
 from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
 from outlive.actors.run.model_call import cut, failure
@@ -128,7 +128,7 @@ class HeartbeatWorld:
                 if inspect.isawaitable(said):
                     said = await said
             skip = said is SKIP
-            overrides = None if skip else overrides_of(said, self._state.settings)
+            overrides = None if skip else overrides_of(said, self._state.settings, self._all)
         except Exception as error:  # noqa: BLE001  # a function's end is not the heartbeat's
             _log.error("heartbeat_hook_failed", stream=self._stream, error=told(error))
             home.conclude(self._prepared(effect, error=failure("prepare", error)))
@@ -195,10 +195,10 @@ class HeartbeatWorld:
         run_id = task_id = None
         result: RunResult | TaskInfo | None = None
         phase: Literal["prepare", "signal", "run"] = "prepare" if hook.stream is None else "run"
-        if hook.stream is not None and self._all.log.version(hook.stream):
-            if kind_of(hook.stream) == "thread":
-                phase = "signal"
-            elif kind_of(hook.stream) == "run":
+        if hook.stream is not None and kind_of(hook.stream) == "thread":
+            phase = "signal"
+        elif hook.stream is not None and self._all.log.version(hook.stream):
+            if kind_of(hook.stream) == "run":
                 run_id = id_of(hook.stream)
                 if hook.outcome in ("delivered", "queued"):
                     phase = "signal"  # That run goes on, and was not begun for it.

@@ -6,7 +6,6 @@ from outlive.events.heartbeat.events import (
     FireEnded,
     FireKind,
     FireOutcome,
-    FireOverrides,
     FireResumed,
     FireScheduled,
     FireSkipped,
@@ -25,6 +24,7 @@ from outlive.events.heartbeat.events import (
     InstantsPassed,
     SignalOutcome,
 )
+from outlive.events.heartbeat.overrides import FireOverrides, overridden
 from outlive.events.heartbeat.settings import HeartbeatSettings, Misfire, Overlap
 from outlive.events.heartbeat.state import HeartbeatState, evolve
 
@@ -57,4 +57,5 @@ __all__ = [
     "Overlap",
     "SignalOutcome",
     "evolve",
+    "overridden",
 ]

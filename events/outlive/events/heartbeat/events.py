@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from outlive.events.event import Event, Failure, Usage
+from outlive.events.heartbeat.overrides import FireOverrides
 from outlive.events.heartbeat.settings import HeartbeatSettings
 from outlive.events.ids import kind_of
 from outlive.events.mail import MessageDelivered, MessageId
-from outlive.events.run.parts import InputPart
-from outlive.events.values import Value
 
 FireKind: TypeAlias = Literal["schedule", "manual"]
 SignalOutcome: TypeAlias = Literal["delivered", "queued", "persisted", "discarded"]
@@ -24,18 +21,6 @@ SignalOutcome: TypeAlias = Literal["delivered", "queued", "persisted", "discarde
 FireOutcome: TypeAlias = (
     Literal["succeeded", "failed", "aborted", "suspended", "timed_out"] | SignalOutcome
 )
-
-
-class FireOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one fire has in the place of its heartbeat's settings. None: as it is set."""
-
-    prompt: str | None = None
-    parts: tuple[InputPart, ...] | None = None
-    arguments: dict[str, Value] | None = None
-    metadata: dict[str, Value] | None = None
-    request_context: dict[str, Value] | None = None
-    provider_options: dict[str, Value] | None = None
-    attributes: dict[str, Value] | None = None
 
 
 class HeartbeatCreated(Event, tag="heartbeat-created", frozen=True, kw_only=True):

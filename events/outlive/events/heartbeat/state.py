@@ -15,7 +15,6 @@ from outlive.events.heartbeat.events import (
     FireEnded,
     FireKind,
     FireOutcome,
-    FireOverrides,
     FireResumed,
     FireScheduled,
     FireSkipped,
@@ -33,6 +32,7 @@ from outlive.events.heartbeat.events import (
     HookRan,
     InstantsPassed,
 )
+from outlive.events.heartbeat.overrides import overridden
 from outlive.events.heartbeat.settings import HeartbeatSettings
 from outlive.events.ids import StreamId
 from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, hear, post
@@ -68,8 +68,7 @@ class Going(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: FireKind = "schedule"
     at_ns: int = 0  # claimed
     fired_at_ns: int = 0
-    settings: HeartbeatSettings | None = None  # as they were then, until it has begun;
-    overrides: FireOverrides | None = None  # and what is otherwise this time
+    settings: HeartbeatSettings | None = None  # with what is otherwise, until it has begun
     suspended: bool = False
     stopped: str = ""  # why it is being cancelled
     deadline_ns: int | None = None
@@ -238,8 +237,7 @@ def _fired(state: HeartbeatState, event: HeartbeatFired) -> HeartbeatState:
         kind=event.kind,
         at_ns=event.at_ns if claim is None else claim.at_ns,
         fired_at_ns=event.at_ns,
-        settings=state.settings,
-        overrides=event.overrides,
+        settings=overridden(state.settings, event.overrides),
         deadline_ns=event.deadline_ns,
         hooked=claim is not None and claim.hooked,
     )
@@ -346,9 +344,7 @@ def _delivered(state: HeartbeatState, event: MessageDelivered) -> HeartbeatState
     going = state.going.get(fire)
     if going is None:
         return after
-    return replace(
-        after, going={**state.going, fire: replace(going, settings=None, overrides=None)}
-    )
+    return replace(after, going={**state.going, fire: replace(going, settings=None)})
 
 
 def _recovered(state: HeartbeatState, event: HeartbeatRecovered) -> HeartbeatState:

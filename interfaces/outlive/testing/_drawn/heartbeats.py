@@ -211,7 +211,16 @@ def _of_fire(
         )
     if kind is ConcludePrepare:
         fire, claim = next(iter(state.claims.items()), (state.fires, None))
-        said = draw(st.sampled_from([None, FireOverrides(prompt="o")]))
+        said = draw(
+            st.sampled_from(
+                [
+                    None,
+                    FireOverrides(prompt="o"),
+                    FireOverrides(thread_id="t2", resource_id="u"),
+                    FireOverrides(attributes={"b": 2}),  # without a thread that cannot be
+                ]
+            )
+        )
         return ConcludePrepare(
             fire=fire,
             attempt=1 if claim is None else claim.attempt,
@@ -321,6 +330,11 @@ def heartbeat_events() -> st.SearchStrategy[HeartbeatEvent]:
                 prompt=st.none() | text,
                 arguments=st.none() | objects,
                 attributes=st.none() | objects,
+                thread_id=st.none() | text,
+                resource_id=st.none() | text,
+                tag_name=st.none() | text,
+                if_active=st.sampled_from([None, IfActive("persist")]),
+                if_idle=st.sampled_from([None, IfIdle("wake", request_context={"a": 1})]),
             ),
             deadline_ns=st.none() | instants,
         ),
