@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -235,6 +236,21 @@ def test_ids_are_drawn_if_none_is_given() -> None:
     drawn = {RandomIds().run_id() for _ in range(1_000)}
     assert len(drawn) == 1_000
     assert all(re.fullmatch("[a-z2-7]{16}", run_id) for run_id in drawn)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_draws_ids_of_its_own() -> None:
+    RandomIds().run_id()  # Some are drawn ahead.
+    child, parent = os.pipe()
+    process = os.fork()
+    if not process:
+        os.write(parent, RandomIds().run_id().encode())
+        os._exit(0)
+    os.waitpid(process, 0)
+    theirs = os.read(child, 100).decode()
+    assert theirs not in {RandomIds().run_id() for _ in range(100)}
+    os.close(child)
+    os.close(parent)
 
 
 def test_metadata_is_kept_with_the_run() -> None:
