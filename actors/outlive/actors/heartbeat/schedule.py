@@ -53,7 +53,7 @@ class Schedule:
 
 def _instants(settings: HeartbeatSettings, anchor_ns: int) -> _Instants:
     if settings.cron:
-        return _ByCron(cron_of(settings.cron, settings.timezone))
+        return _by_cron(settings.cron, settings.timezone)
     if settings.every_ns:
         return _Every(settings.every_ns, anchor_ns)
     assert settings.at_ns is not None, "a heartbeat has a schedule"
@@ -67,12 +67,20 @@ def cron_of(expression: str, timezone: str) -> Cron:
 
 
 class _ByCron:
+    """Many heartbeats have the same expression, and ask at about the same time."""
+
     def __init__(self, cron: Cron) -> None:
         self._cron = cron
+        self._known: tuple[int, int | None] = (0, 0)  # none is due between these
 
     def next(self, after_ns: int) -> int | None:
+        from_ns, known_ns = self._known
+        if from_ns <= after_ns and (known_ns is None or after_ns < known_ns):
+            return known_ns
         due = self._cron.next(_instant(after_ns))
-        return None if due is None else _nanoseconds(due)
+        due_ns = None if due is None else _nanoseconds(due)
+        self._known = (after_ns, due_ns)
+        return due_ns
 
     def last(self, until_ns: int) -> int | None:
         due = self._cron.previous(_instant(until_ns) + _MICROSECOND)
@@ -80,6 +88,11 @@ class _ByCron:
 
     def count(self, first_ns: int, last_ns: int) -> int:
         return self._cron.count(_instant(first_ns), _instant(last_ns) + _MICROSECOND)
+
+
+@lru_cache(maxsize=1_000)
+def _by_cron(expression: str, timezone: str) -> _ByCron:
+    return _ByCron(cron_of(expression, timezone))
 
 
 class _Every:

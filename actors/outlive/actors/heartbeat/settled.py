@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import UNSET
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from outlive.actors.heartbeat.commands import HeartbeatChanges
 from outlive.actors.heartbeat.schedule import cron_of
@@ -44,9 +44,9 @@ def changed(settings: HeartbeatSettings, changes: HeartbeatChanges) -> Heartbeat
     Raises:
         InvalidHeartbeat, InvalidCron: they cannot hold together.
     """
-    names = changes.__struct_fields__
-    new = {name: value for name in names if (value := getattr(changes, name)) is not UNSET}
-    if any(name in new for name in _SCHEDULE):
+    said = zip(changes.__struct_fields__, astuple(changes), strict=True)
+    new = {name: value for name, value in said if value is not UNSET}
+    if not new.keys().isdisjoint(_SCHEDULE):
         for name in _SCHEDULE:
             new.setdefault(name, None if name == "at_ns" else type(getattr(settings, name))())
     if "prompt" in new:
