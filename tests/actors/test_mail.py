@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 from outlive.actors.effects import EffectTable
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
@@ -12,7 +15,6 @@ from outlive.actors.mail import Acknowledge, Courier, Deliver, Parcel, Post, del
 from outlive.events import (
     Fenced,
     LogParked,
-    MemoryLog,
     OutliveError,
     Position,
     Refused,
@@ -32,6 +34,7 @@ class House:
     """The addresses of both: answers as it is told to, and notes what comes and when."""
 
     answers: list[Answer]  # None: acknowledged; past the end: no answer
+    state: str = "the state after it"
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -40,7 +43,11 @@ class House:
         self.effects = EffectTable(self.loop)
         postal = Post()
         postal.serve("toy", self)
-        self.courier = Courier(SENDER, post=postal, effects=self.effects, log=MemoryLog())
+        self.courier = Courier(SENDER, post=postal, effects=self.effects)
+
+    @property
+    def initial(self) -> object:
+        return "not begun"
 
     def send(
         self,
@@ -68,7 +75,7 @@ class House:
             return
         answer = self.answers[len(self.came) - 1]
         if answer is None:
-            reply.set("the state after it")
+            reply.set(self.state)
         else:
             reply.fail(answer)
 
@@ -80,9 +87,13 @@ class House:
         return [at for at, _, _ in self.came]
 
 
-def house(*answers: Answer, play: Callable[[House], Awaitable[None]]) -> House:
+def house(
+    *answers: Answer,
+    play: Callable[[House], Awaitable[None]],
+    state: str = "the state after it",
+) -> House:
     async def run() -> House:
-        made = House(list(answers))
+        made = House(list(answers), state)
         await play(made)
         await made.effects.close()
         return made
@@ -130,6 +141,16 @@ def test_what_is_no_answer_of_the_receiver_is_not_taken_for_one() -> None:
     made = house(LogParked("log", "full"), ValueError("a defect"), None, play=wait)
     assert len(made.came) == 3
     assert made.told == [Acknowledge(sequence=1)]
+
+
+@pytest.mark.parametrize("state", ["not begun", "the state after it"])
+def test_a_receiver_that_has_never_begun_is_logged_and_owed_nothing(
+    state: str, logs: list[MutableMapping[str, Any]]
+) -> None:
+    made = house(None, play=wait, state=state)
+    assert made.told == [Acknowledge(sequence=1)]
+    heard = [entry["event"] for entry in logs]
+    assert heard == (["message_without_receiver"] if state == "not begun" else [])
 
 
 def test_a_receiver_that_does_not_answer_is_waited_for() -> None:

@@ -351,6 +351,11 @@ class Addresses(Generic[S, C, X, R]):
         recovered.when_set(look)
         return recovered
 
+    @property
+    def initial(self) -> S:
+        """The state of an entity that has not begun: this very object."""
+        return self._kind.entity.initial
+
     def send(
         self,
         stream: StreamId,

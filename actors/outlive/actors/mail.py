@@ -22,7 +22,6 @@ from outlive.events import (
     LogClosed,
     LogError,
     LogFailed,
-    LogReader,
     Mail,
     MessageDelivered,
     OutliveError,
@@ -72,6 +71,11 @@ def acknowledged(mail: Mail, command: Acknowledge) -> tuple[MessageDelivered, ..
 
 class Addressees(Protocol):
     """The addresses of one kind of entity. Each kind has its own commands."""
+
+    @property
+    def initial(self) -> object:
+        """The state of an entity that has not begun: this very object."""
+        ...
 
     def send(
         self,
@@ -130,6 +134,10 @@ class Post:
         """Put a message into an entity's mailbox. See `Addresses.deliver`."""
         self._kinds[kind_of(stream)].deliver(stream, message, reply=reply, cause=cause, ends=ends)
 
+    def has_begun(self, stream: StreamId, state: object) -> bool:
+        """Whether an entity has begun, by the state with which it has answered."""
+        return state is not self._kinds[kind_of(stream)].initial
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -149,13 +157,10 @@ class Parcel:
 class Courier:
     """Carries the messages of one entity. Belongs to the loop."""
 
-    def __init__(
-        self, stream: StreamId, *, post: Post, effects: EffectTable, log: LogReader
-    ) -> None:
+    def __init__(self, stream: StreamId, *, post: Post, effects: EffectTable) -> None:
         self._stream = stream
         self._post = post
         self._effects = effects
-        self._log = log
         self._loop = asyncio.get_running_loop()
 
     def start(self, message: Deliver, pack: Callable[[], Parcel], cause: Position) -> None:
@@ -213,7 +218,7 @@ class Courier:
             if parcel.refused is not None:
                 return parcel.refused(error)
         else:
-            if not self._log.version(message.to):
+            if not self._post.has_begun(message.to, state):
                 _log.info("message_without_receiver", stream=self._stream, to=message.to)
             if parcel.answered is not None:
                 return parcel.answered(state)

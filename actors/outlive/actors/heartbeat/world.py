@@ -65,7 +65,6 @@ class HeartbeatWorld:
             stream,
             post=surroundings.post,
             effects=surroundings.effects,
-            log=surroundings.log,
         )
         self.reset(NO_VERSION)
 

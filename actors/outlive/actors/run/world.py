@@ -76,7 +76,6 @@ class RunWorld:
             self._stream,
             post=surroundings.post,
             effects=surroundings.effects,
-            log=surroundings.log,
         )
         self.reset(NO_VERSION)
 

@@ -60,7 +60,6 @@ class TaskWorld:
             self._stream,
             post=surroundings.post,
             effects=surroundings.effects,
-            log=surroundings.log,
         )
         self.reset(NO_VERSION)
 

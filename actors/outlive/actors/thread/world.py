@@ -51,7 +51,6 @@ class ThreadWorld:
             self._stream,
             post=surroundings.post,
             effects=surroundings.effects,
-            log=surroundings.log,
         )
 
     def reset(self, version: Version) -> None:
