@@ -167,6 +167,27 @@ def test_what_has_expired_while_nothing_ran_is_a_no_at_the_next_opening() -> Non
     assert said(machine.run(late, a)) == ["denied"]
 
 
+@pytest.mark.parametrize("way", ["approve", "resume"])
+def test_who_agrees_too_late_does_not_agree_even_before_the_clock_has_rung(way: str) -> None:
+    """The first thing that a process does, a day later, is to agree."""
+    machine, a = Machine(), agent([publish_soon])
+    machine.run(begin, a)
+    machine.clock.advance(DAY)
+
+    async def late(rt: Runtime) -> RunResult:
+        with pytest.raises(AlreadyDecided, match="denied"):
+            if way == "approve":
+                await rt.approve("r1", "0.0")
+            else:
+                await rt.resume("r1", {"approved": True})
+        assert await rt.decline("r1", "0.0", reason="and so it is")
+        return await rt.result("r1")
+
+    assert said(machine.run(late, a)) == ["denied"]
+    (denied,) = (event for event in machine.events("r1") if isinstance(event, ApprovalDenied))
+    assert denied.expired
+
+
 def test_two_calls_are_decided_apart_and_nobody_waits_for_an_expiry_that_is_over() -> None:
     machine, a = Machine(), agent([publish_soon, publish, ask])
 

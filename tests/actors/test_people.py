@@ -88,6 +88,7 @@ TWO_KEYS: Final = play(START, wants(call()), asks("how many"), asks("how big"))
 TWO_CALLS: Final = play(START, wants(call(), call()), asks("size"), asks("size", C1))
 ANSWERED: Final = play(START, wants(call()), asks("how many"), says(3))
 APPROVAL: Final = play(START, wants(call(digest="d1")))
+EXPIRES: Final = play(START, wants(call(digest="d1", expires_at_ns=SECOND)))
 GRANTED: Final = play(START, wants(call(digest="d1")), decides(True))
 DENIED: Final = play(START, wants(call(digest="d1")), decides(False))
 IN_DOUBT: Final = play(START, wants(call()), recover("ask"))
@@ -162,6 +163,9 @@ DECISIONS: Final[list[tuple[str, Given[RunState, RunCommand], DecideApproval, An
     ("no after yes", GRANTED, decides(False), AlreadyDecided),
     ("no again", DENIED, decides(False), ""),
     ("yes after no", DENIED, decides(True), AlreadyDecided),
+    ("yes, in time", EXPIRES, decides(True, now_ns=SECOND - 1), AGREED),
+    ("yes, too late", EXPIRES, decides(True, now_ns=SECOND), AlreadyDecided),
+    ("no, too late", EXPIRES, decides(False, now_ns=SECOND), ""),
     ("another call", APPROVAL, decides(True, C1), SuspensionNotFound),
     ("a call that needs none", RUNNING, decides(True), NotSuspended),
     ("a run that is over", COMPLETED, decides(True), NotSuspended),

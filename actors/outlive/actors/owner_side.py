@@ -117,6 +117,7 @@ class OwnerSide:
         self._on_standing_task = on_standing_task
         self.views = views
         self._agents = agents
+        self._clock = clock
         self._workers = workers
         self._ended: OutliveError | None = None
         self._loop = asyncio.get_running_loop()
@@ -356,7 +357,8 @@ class OwnerSide:
         run = self._find(stream, request)
         if run is None:
             return None
-        return run.actor, command_for(request, id_of(stream), run.actor.state, self._agents)
+        state, now_ns = run.actor.state, self._clock.now_ns()
+        return run.actor, command_for(request, id_of(stream), state, self._agents, now_ns=now_ns)
 
     def _settle(self, stream: StreamId, request: Request) -> None:
         """A request has been carried out, or cannot be: what was promised to it is so no more."""

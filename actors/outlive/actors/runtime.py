@@ -330,7 +330,7 @@ class Runtime(Signalling):
         self._standing.be_told(False)
         folder = Path(self._folder) / "views"
         views = ViewReader(log, self._projections, folder=folder, clock=self._clock)
-        return VisitorSide(log, ids=self._ids, views=views)
+        return VisitorSide(log, ids=self._ids, views=views, clock=self._clock)
 
     async def __aexit__(
         self,

@@ -21,6 +21,7 @@ from outlive.actors.thread.check import check_thread_request
 from outlive.actors.thread.door import begins
 from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.events import (
+    Clock,
     HeartbeatExists,
     HeartbeatNotFound,
     LmdbVisitor,
@@ -64,10 +65,11 @@ class VisitorSide:
     That may be this very process, if it takes over meanwhile: what waits here goes on waiting.
     """
 
-    def __init__(self, log: LmdbVisitor, *, ids: Ids, views: ViewReader) -> None:
+    def __init__(self, log: LmdbVisitor, *, ids: Ids, views: ViewReader, clock: Clock) -> None:
         self.log = log
         self.views = views
         self._ids = ids
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._ended: OutliveError | None = None
         self._waiters: dict[asyncio.Future[None], None] = {}
@@ -139,7 +141,7 @@ class VisitorSide:
             if state.request != request_digest(request):
                 raise RunExists(run_id)
         else:
-            decide(state, command_for(request, run_id, state, {}))
+            decide(state, command_for(request, run_id, state, {}, now_ns=self._clock.now_ns()))
 
     def _check_task(self, stream: StreamId, request: TaskRequest) -> None:
         if isinstance(request, EnqueueRequest):

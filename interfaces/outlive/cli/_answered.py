@@ -18,6 +18,7 @@ from outlive.events import (
     LogReader,
     OutliveError,
     StreamId,
+    SystemClock,
     run_stream,
     task_stream,
 )
@@ -64,7 +65,8 @@ def _waits_after(log: LogReader, stream: StreamId, requests: Sequence[Request]) 
         if not isinstance(request, RunRequest):
             continue
         try:
-            events = decide(state, command_for(request, run_id, state, {}))
+            command = command_for(request, run_id, state, {}, now_ns=SystemClock().now_ns())
+            events = decide(state, command)
         except OutliveError:
             continue  # The owner will refuse it, too.
         for event in events:

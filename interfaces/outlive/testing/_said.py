@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, cast
 
 from outlive.actors import Agent
@@ -44,6 +45,7 @@ from outlive.events.run import evolve
 from outlive.events.task import evolve as evolve_task
 
 _NOBODY: Final[Mapping[str, Agent]] = {}
+_AFTER_ALL: Final = 2**63 - 1  # nanoseconds: whatever has a time, it is up then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +130,12 @@ class RunHearing(Hearing):
     def _decided(self, said: Said, version: int) -> Iterator[str | Sequence[Event]]:
         assert isinstance(said.request, RunRequest)
         state = self._states[version]
-        # A visitor that finds no owner refuses by the log alone, without agents.
-        for agents in (self._agents, _NOBODY):
+        # A visitor that finds no owner refuses by the log alone, without agents. That the time
+        # of an approval is up may be seen before it is on record.
+        for agents, now_ns in product((self._agents, _NOBODY), (0, _AFTER_ALL)):
             try:
-                yield decide(state, command_for(said.request, self._run_id, state, agents))
+                command = command_for(said.request, self._run_id, state, agents, now_ns=now_ns)
+                yield decide(state, command)
             except (Refused, NotFound) as error:
                 yield told(error)
 

@@ -68,9 +68,14 @@ def plain_start(request: RunWish) -> StartRun:
 
 
 def command_for(
-    request: RunRequest, run_id: str, state: RunState, agents: Mapping[str, Agent]
+    request: RunRequest,
+    run_id: str,
+    state: RunState,
+    agents: Mapping[str, Agent],
+    *,
+    now_ns: int,
 ) -> RunCommand:
-    """Return the command that carries out a request, upon a run in this state.
+    """Return the command that carries out a request now, upon a run in this state.
 
     Raises:
         AgentNotFound, InvalidId: nobody of that name can run here.
@@ -86,6 +91,7 @@ def command_for(
                 value=request.value,
                 suspension=request.suspension,
                 by=request.by,
+                now_ns=now_ns,
             )
         case DecisionRequest():
             tool = _tool(state, request.call_id, agents)
@@ -101,6 +107,7 @@ def command_for(
                 arguments=request.arguments,
                 note=request.note,
                 by=request.by,
+                now_ns=now_ns,
             )
         case ResolveRequest():
             tool = _tool(state, request.call_id, agents)

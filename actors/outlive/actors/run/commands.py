@@ -211,6 +211,7 @@ class AnswerSuspension(Command, kw_only=True, frozen=True, gc=False):
     value: Value
     suspension: str | None = None  # may be left out when there is only one
     by: str = ""
+    now_ns: int = 0
 
 
 class DecideApproval(Command, kw_only=True, frozen=True, gc=False):
@@ -223,6 +224,7 @@ class DecideApproval(Command, kw_only=True, frozen=True, gc=False):
     arguments: dict[str, Value] | None = None  # in the place of those that were asked for
     note: str = ""
     by: str = ""
+    now_ns: int = 0
 
 
 class ResolveToolCall(Command, kw_only=True, frozen=True, gc=False):

@@ -136,6 +136,7 @@ def _decision(name: str, command: AnswerSuspension) -> DecideApproval:
         granted=said.approved,
         note=said.note,
         by=command.by,
+        now_ns=command.now_ns,
     )
 
 
@@ -152,6 +153,11 @@ def decide_approval(state: RunState, command: DecideApproval) -> Events:
         return ()
     if command.digest is not None and command.digest != call.digest:
         raise ArgumentsChanged(command.run_id, call_id, command.digest, call.digest)
+    if call.wake_at_ns is not None and call.wake_at_ns <= command.now_ns:
+        # Its time is up, also where the clock has not rung yet: that records the denial.
+        if command.granted:
+            raise AlreadyDecided(command.run_id, call_id, "denied")
+        return ()
     if command.granted:
         granted = ApprovalGranted(
             call_id=call_id,
