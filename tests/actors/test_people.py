@@ -87,6 +87,7 @@ ASKED: Final = play(START, wants(call()), asks("how many"))
 TWO_KEYS: Final = play(START, wants(call()), asks("how many"), asks("how big"))
 TWO_CALLS: Final = play(START, wants(call(), call()), asks("size"), asks("size", C1))
 ANSWERED: Final = play(START, wants(call()), asks("how many"), says(3))
+SURE: Final = play(START, wants(call()), asks("sure?"), says(3))
 APPROVAL: Final = play(START, wants(call(digest="d1")))
 EXPIRES: Final = play(START, wants(call(digest="d1", expires_at_ns=SECOND)))
 GRANTED: Final = play(START, wants(call(digest="d1")), decides(True))
@@ -118,6 +119,8 @@ ANSWERS: Final[list[tuple[str, Given[RunState, RunCommand], AnswerSuspension, An
     ("the same again, by its key", ANSWERED, says(3, "how many"), ""),
     ("another one", ANSWERED, says(4), AlreadyResumed),
     ("another one, by its key", ANSWERED, says(4, "how many"), AlreadyResumed),
+    ("the same again, to a key with a question mark", SURE, says(3), ""),
+    ("another one, to such a key", SURE, says(4), AlreadyResumed),
     ("to a run that runs", RUNNING, says(3), NotSuspended),
     ("to a run that is over", COMPLETED, says(3), NotSuspended),
     ("to a run that is cancelled", CANCELLED, says(3), NotSuspended),
@@ -138,6 +141,7 @@ ANSWERS: Final[list[tuple[str, Given[RunState, RunCommand], AnswerSuspension, An
     ("no after yes", GRANTED, says({"approved": False}), AlreadyDecided),
     ("an answer to a doubt", IN_DOUBT, says(3), InvalidResumeValue),
     ("an answer after a doubt", RESOLVED, says(3), NotSuspended),
+    ("an answer to a doubt that is over", RESOLVED, says(3, "0.0?1"), NotSuspended),
 ]
 
 DECISIONS: Final[list[tuple[str, Given[RunState, RunCommand], DecideApproval, Any]]] = [

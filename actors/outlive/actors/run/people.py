@@ -101,7 +101,7 @@ def _chosen(state: RunState, command: AnswerSuspension) -> str | None:
             return names[0]
         if names:
             raise AmbiguousSuspension(command.run_id, names)
-        answered = [name for name in state.answers if "?" not in name]
+        answered = [name for name in state.answers if not _of_a_doubt(name)]
         if not answered:
             raise NotSuspended(command.run_id, state.status)
         wanted = answered[-1]  # A repeat, or too late: of the last one.
@@ -111,7 +111,7 @@ def _chosen(state: RunState, command: AnswerSuspension) -> str | None:
     if open_names:
         raise AmbiguousSuspension(command.run_id, tuple(open_names))
     for name, before in reversed(state.answers.items()):
-        if wanted in (name, name.partition("/")[2]):
+        if wanted in (name, name.partition("/")[2]) and not _of_a_doubt(name):
             if "/" not in name:
                 decision = _decision(name, command)
                 decide_approval(state, decision)  # raises unless it is the same
@@ -122,6 +122,11 @@ def _chosen(state: RunState, command: AnswerSuspension) -> str | None:
     if not names:
         raise NotSuspended(command.run_id, state.status)
     raise SuspensionNotFound(command.run_id, wanted, names)
+
+
+def _of_a_doubt(name: str) -> bool:
+    """Whether an answer is about an attempt, `0.0?1`: keys of questions may have a `?`, too."""
+    return "/" not in name and "?" in name
 
 
 def _decision(name: str, command: AnswerSuspension) -> DecideApproval:
@@ -237,7 +242,7 @@ def resolve(state: RunState, command: ResolveToolCall) -> Events:
 def _check_resolved_alike(state: RunState, command: ResolveToolCall) -> None:
     said: Literal["completed", "failed", "retry"] | str | None = None
     for name, outcome in state.answers.items():
-        if name.partition("?")[0] == command.call_id and "?" in name:
+        if _of_a_doubt(name) and name.partition("?")[0] == command.call_id:
             said = outcome  # The last attempt's is the last.
     if said is None:
         names = waiting_for(state.calls)
