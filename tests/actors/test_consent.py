@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import pytest
 
@@ -167,8 +168,16 @@ def test_what_has_expired_while_nothing_ran_is_a_no_at_the_next_opening() -> Non
     assert said(machine.run(late, a)) == ["denied"]
 
 
-@pytest.mark.parametrize("way", ["approve", "resume"])
-def test_who_agrees_too_late_does_not_agree_even_before_the_clock_has_rung(way: str) -> None:
+AGREES: Final[dict[str, Callable[[Runtime], Awaitable[bool]]]] = {
+    "approve": lambda rt: rt.approve("r1", "0.0"),
+    "resume": lambda rt: rt.resume("r1", {"approved": True}),
+}
+
+
+@pytest.mark.parametrize("agree", AGREES.values(), ids=AGREES)
+def test_who_agrees_too_late_does_not_agree_even_before_the_clock_has_rung(
+    agree: Callable[[Runtime], Awaitable[bool]],
+) -> None:
     """The first thing that a process does, a day later, is to agree."""
     machine, a = Machine(), agent([publish_soon])
     machine.run(begin, a)
@@ -176,10 +185,7 @@ def test_who_agrees_too_late_does_not_agree_even_before_the_clock_has_rung(way: 
 
     async def late(rt: Runtime) -> RunResult:
         with pytest.raises(AlreadyDecided, match="denied"):
-            if way == "approve":
-                await rt.approve("r1", "0.0")
-            else:
-                await rt.resume("r1", {"approved": True})
+            await agree(rt)
         assert await rt.decline("r1", "0.0", reason="and so it is")
         return await rt.result("r1")
 

@@ -1200,6 +1200,10 @@ def test_a_function_that_cannot_be_a_tool_is_refused_with_the_reason(
         ({"requires_approval": 1}, "requires_approval"),
         ({"approval_expires": 60}, "approval_expires"),
         ({"requires_approval": True, "approval_expires": -1}, "approval_expires"),
+        ({"requires_approval": True, "approval_expires": 1e12}, "approval_expires"),
+        ({"timeout": 1e300}, "a hundred years"),
+        ({"timeout": 10**400}, "a hundred years"),
+        ({"timeout": dt.timedelta.max}, "a hundred years"),
         ({"in_doubt": "RETRY"}, "in_doubt"),
     ],
 )
