@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -500,6 +501,90 @@ def test_quarantine_is_for_good_in_this_process() -> None:
             assert house.standing(ONE).status == "quarantined"
             with pytest.raises(MailboxClosed):
                 await house.send(ONE, Look())
+
+    play(body, log)
+
+
+# -- a command to one that stands still --
+
+
+@pytest.mark.parametrize("command", [Look(), Refuse(), Do(Added(by=5))])
+@pytest.mark.parametrize("status", ["quarantined", "blocked"])
+def test_what_stands_still_does_so_again_after_a_message_that_did_not_end_it(
+    status: str, command: Command
+) -> None:
+    log = memory()
+    written(log, ONE, Wanted(effect="a"), owes=True, status=status)
+
+    async def body(house: House) -> None:
+        house.kind.missing_now = "no wits" if status == "blocked" else ""
+        house.all.bring_in_all(log.open_entries())
+        assert house.standing(ONE).status == status
+        reply = LoopFuture[Tally]()
+        house.all.deliver(ONE, command, reply=reply, ends=True)
+        with suppress(Refused):
+            await reply
+        await asyncio.sleep(0.01)
+        assert house.standing(ONE).status == status
+        row = log.open_entry(ONE)
+        assert row is not None
+        assert (row.status, row.owes) == (status, True)
+        assert house.kind.worlds[0].done == []
+
+    play(body, log)
+
+
+def test_what_was_held_back_stays_so_until_it_goes_on() -> None:
+    log = memory()
+    written(log, ONE, Wanted(effect="a"), owes=True, status="quarantined")
+
+    async def body(house: House) -> None:
+        house.all.bring_in_all(log.open_entries())
+        waits, looks = LoopFuture[Tally](), LoopFuture[Tally]()
+        house.all.deliver(ONE, Do(Added(by=7)), reply=waits)
+        house.all.deliver(ONE, Look(), reply=looks, ends=True)
+        assert (await looks).history == ()
+        await asyncio.sleep(0.01)
+        assert events(log, ONE) == [Wanted(effect="a")]
+        assert house.all.release(ONE) is not None
+        assert (await waits).history == (1, 7)
+
+    play(body, log)
+
+
+def test_what_was_held_back_is_told_to_one_that_is_over_now() -> None:
+    log = memory()
+    written(log, ONE, Wanted(effect="a"), owes=True, status="quarantined")
+
+    async def body(house: House) -> None:
+        house.all.bring_in_all(log.open_entries())
+        waits, ends = LoopFuture[Tally](), LoopFuture[Tally]()
+        house.all.deliver(ONE, Look(), reply=waits)
+        house.all.deliver(ONE, Do(Ended()), reply=ends, ends=True)
+        assert (await ends).over
+        assert (await waits).over
+        await asyncio.sleep(0.01)
+        assert house.all.live() == []
+
+    play(body, log)
+
+
+def test_what_lacks_nothing_any_more_goes_on_with_all_that_is_to_be_settled() -> None:
+    log = memory()
+    written(log, ONE, Wanted(effect="a"), owes=True, status="blocked")
+
+    async def body(house: House) -> None:
+        house.kind.missing_now = "no wits"
+        house.all.bring_in_all(log.open_entries())
+        house.standing(ONE)
+        reply = LoopFuture[Tally]()
+        house.all.deliver(ONE, Do(Added(by=5)), reply=reply, ends=True)
+        house.kind.missing_now = ""
+        assert (await reply).history == (5,)
+        assert (await house.ask(ONE, Look())).history == (5, 1)
+        row = log.open_entry(ONE)
+        assert row is not None
+        assert row.status == "open"
 
     play(body, log)
 

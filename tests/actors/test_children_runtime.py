@@ -322,6 +322,27 @@ def test_cancelling_reaches_a_child_that_stands_still() -> None:
     assert machine.run(cancel, Agent("boss", model=ScriptedModel([]))) == "cancelled"
 
 
+def test_a_quarantined_run_of_the_childs_id_is_not_woken_by_a_cancel_that_is_not_for_it() -> None:
+    machine, own = Machine(), helper(Turn(tool_calls=[ToolCall("for_ever")]), tools=[for_ever])
+    a = boss(own)
+
+    async def start_its_own(rt: Runtime) -> None:
+        await rt.start("helper", "something else", run_id=CHILD)
+        await asyncio.sleep(1)
+
+    async def cancel(rt: Runtime) -> list[str]:
+        await begin(rt)
+        await asyncio.sleep(1)
+        await rt.cancel("r1")
+        await settle(rt)
+        found = [(await rt.result(run_id, timeout=1)).status for run_id in ("r1", CHILD)]
+        assert await rt.release(CHILD)
+        return found
+
+    machine.crash(start_its_own, a)
+    assert machine.run(cancel, a, max_recoveries=0) == ["cancelled", "quarantined"]
+
+
 def test_a_child_may_be_cancelled_alone() -> None:
     async def body(rt: Runtime) -> RunResult:
         await begin(rt)

@@ -271,8 +271,7 @@ class Addresses(Generic[S, C, X, R]):
         world = self._kind.world(stream)
         actor = self._actor(stream, world, Mailbox(self._mailbox_limit))
         actor.load()
-        standing = self._standing.get(stream) or self._log.open_entry(stream)
-        self._goes_on(stream)
+        standing = self._standing.pop(stream, None) or self._log.open_entry(stream)
         resident = self._residents[stream] = Resident(actor, world)
         resident.as_it_is = standing
         actor.stay_as_it_is()
@@ -483,7 +482,8 @@ class Addresses(Generic[S, C, X, R]):
             resident.actor.go_on()
             if resident.actor.unsettled:
                 self._recover(stream, resident.actor)
-            return resident.actor.unsettled
+            self._hand_on(stream)
+            return resident.actor.busy
         if self._effects.any(stream):
             self._effects.when_none(stream, resident.actor.tell_if_idle)
             return not over
