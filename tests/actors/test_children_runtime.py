@@ -16,6 +16,7 @@ from outlive.actors import (
     Turn,
     tool,
 )
+from outlive.actors.mail import Acknowledge
 from outlive.actors.run import entity
 from outlive.actors.run.commands import EndChildRun, RunCommand
 from outlive.actors.run.decide import decide
@@ -398,6 +399,30 @@ def test_the_end_of_a_child_is_told_again_at_the_next_opening(
         machine.crash(until_the_child_is_over, a)
     assert machine.run(finish, a).unwrap() == "done"
     assert machine.kinds("r1").count("child-run-ended") == 1
+
+
+def test_a_run_that_is_over_is_released_without_its_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decide_badly(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+        if isinstance(command, Acknowledge) and state.parent is not None:
+            raise ZeroDivisionError("as it hears that its parent knows")
+        return decide(state, command)
+
+    async def until_it_stands_still(rt: Runtime) -> str:
+        await whole(rt)
+        await asyncio.sleep(60)
+        return (await rt.result(CHILD)).status
+
+    async def release(rt: Runtime) -> None:
+        assert await rt.release(CHILD)
+        await settle(rt)
+
+    machine = Machine()
+    with monkeypatch.context() as patched:
+        patched.setattr(entity, "decide", decide_badly)
+        status = machine.run(until_it_stands_still, boss(helper(Turn("42"))))
+    assert status == "quarantined"
+    machine.run(release, Agent("boss", model=ScriptedModel([])))
+    assert machine.status(CHILD) is None
 
 
 async def until_the_child_is_over(rt: Runtime) -> None:

@@ -70,14 +70,15 @@ class RunKind:
         self, state: RunState, running: frozenset[Effect], *, released: bool = False
     ) -> Recover:
         """Return the command that settles what was in flight."""
-        agent = self._all.agents[state.agent_id]
+        agent = self._all.agents.get(state.agent_id)  # None: it is over, and released to say so
+        tools = {} if agent is None else agent.tools
         return Recover(
             epoch=self._epoch,
             running=running,
-            in_doubt={name: tool.in_doubt for name, tool in agent.tools.items()},
+            in_doubt={name: tool.in_doubt for name, tool in tools.items()},
             clean=self._clean or released,
             max_recoveries=self._max_recoveries,
-            model=agent.model_named(state.model).name,
+            model=state.model if agent is None else agent.model_named(state.model).name,
         )
 
     def point(self, state: RunState) -> Hashable:
