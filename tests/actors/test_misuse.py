@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import date
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 
 from outlive.actors import Agent, EchoModel, Runtime
-from outlive.events import InvalidDefinition, InvalidId
+from outlive.events import InvalidDefinition, InvalidId, OutliveError, run_stream
 
 ECHO = Agent("echo", model=EchoModel())
 
@@ -61,6 +62,37 @@ def test_a_question_that_makes_no_sense_is_refused(
                 await attrgetter(method)(rt)(**arguments)
 
     asyncio.run(body())
+
+
+Use = Callable[[Runtime], Awaitable[object]]
+USES: Final[dict[str, Use]] = {
+    "start": lambda rt: rt.start("echo", "x", run_id="r2"),
+    "cancel": lambda rt: rt.cancel("r"),
+    "result": lambda rt: rt.result("r"),
+    "observe": lambda rt: anext(rt.observe("r")),
+    "tasks.observe": lambda rt: anext(rt.tasks.observe(run_id="r")),
+    "read_view": lambda rt: rt.read_view("runs", lambda _: None),
+    "close": lambda rt: rt.close(),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_on_another_event_loop_a_runtime_does_nothing(use: Use) -> None:
+    def elsewhere(rt: Runtime) -> None:
+        async def body() -> None:
+            await use(rt)
+
+        with pytest.raises(OutliveError, match="lives on another event loop"):
+            asyncio.run(body())
+
+    async def here() -> None:
+        async with Runtime(None, agents=[ECHO]) as rt:
+            await rt.run("echo", "x", run_id="r")
+            await asyncio.to_thread(elsewhere, rt)
+            assert (await rt.run("echo", "x", run_id="r3")).status == "completed"
+            assert not rt.log.version(run_stream("r2"))
+
+    asyncio.run(here())
 
 
 @pytest.mark.parametrize("read", ["read", "version", "open_entry", "snapshot"])

@@ -117,7 +117,7 @@ class Runtime(Signalling):
     Opening it makes this process the owner of the log in `path`, if nobody else is, and takes
     up every run that an earlier process left unfinished, by itself and in the background.
     Leaving it stops what runs; the next opening goes on from there. Everything happens on the
-    caller's event loop.
+    caller's event loop: used on another one it refuses to do anything.
 
     Args:
         path: the folder of the log, made if need be. None keeps everything in memory.
@@ -357,6 +357,7 @@ class Runtime(Signalling):
         seat = self._seat
         if seat is None or self._entered_in.left:
             return  # In a process that was forked off all of it is the parent's.
+        self._check_loop()
         if self._ending is None or (self._ending.done() and self._ending.exception() is not None):
             # A task of its own: whoever waits for it may be cancelled, and be a tool even.
             self._ending = self._loop.create_task(self._end(seat))
@@ -379,6 +380,20 @@ class Runtime(Signalling):
             raise LogClosed("the runtime is not open: use it in `async with`")
         self._entered_in.check("the runtime")
         return self._seat
+
+    @property
+    def _here(self) -> Seat:
+        """The seat, for what is done with actors: on their own event loop, or not at all."""
+        seat = self._open
+        self._check_loop()
+        return seat
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise OutliveError(
+                "this runtime lives on another event loop: use it there (from here by "
+                "asyncio.run_coroutine_threadsafe), or use SyncRuntime"
+            )
 
     @property
     def log(self) -> LogReader:
@@ -465,7 +480,7 @@ class Runtime(Signalling):
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""
-        return await self._open.read(view, work)
+        return await self._here.read(view, work)
 
     async def start(
         self,
@@ -551,7 +566,7 @@ class Runtime(Signalling):
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
         """Have a request carried out, by whoever owns the log; None once that is durable."""
-        side = self._open.side
+        side = self._here.side
         while True:
             try:
                 return await side.obey(stream, request)
@@ -607,13 +622,13 @@ class Runtime(Signalling):
 
     def _follow(self, stream: StreamId, after: Version) -> Subscription[Recorded]:
         """Follow a stream until the runtime is closed, whoever owns the log."""
-        subscription = self.log.follow(stream, after=after)
+        subscription = self._here.side.log.follow(stream, after=after)
         self._observers[next(self._numbers)] = subscription
         return subscription
 
     def _follow_all(self, after: Position) -> Subscription[Record]:
         """Follow the log until the runtime is closed, whoever owns it."""
-        subscription = self.log.follow_all(after=after)
+        subscription = self._here.side.log.follow_all(after=after)
         self._observers[next(self._numbers)] = subscription
         return subscription
 
@@ -648,7 +663,7 @@ class Runtime(Signalling):
             TypeError: `timeout` is no number.
             LogClosed: this runtime was closed first; the run goes on at the next opening.
         """
-        side, stream = self._open.side, run_stream(run_id)
+        side, stream = self._here.side, run_stream(run_id)
         if not isinstance(timeout, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a timeout is in seconds, not of type {type(timeout).__name__}")
         async with asyncio.timeout(timeout):
