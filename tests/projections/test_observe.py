@@ -15,17 +15,21 @@ from outlive.events import (
     InvalidOffset,
     LogClosed,
     MemoryLog,
+    MessageDelivered,
     ModelAttemptAbandoned,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallStarted,
     ModelDelta,
+    OpenEntry,
     Recorded,
     RunCompleted,
     RunFailed,
     RunNotFound,
     RunRecovered,
     RunStarted,
+    RunSuspended,
+    StreamId,
     ToolResultIgnored,
     run_stream,
 )
@@ -36,10 +40,12 @@ BOOM = Failure(kind="error")
 START = RunStarted(agent_id="a", input="hi")
 CALLING = ModelCallStarted(model="m", messages=1)
 STREAM = run_stream("r1")
+ACKNOWLEDGED = MessageDelivered(sequence=1, to=StreamId("heartbeat-h"))
+LATE = ToolResultIgnored(call_id=CallId("0.0"), attempt=1, outcome="completed")
 
 
-def append(log: MemoryLog, *events: Event) -> None:
-    log.append(STREAM, events, expected_version=log.version(STREAM)).result()
+def append(log: MemoryLog, *events: Event, entry: OpenEntry | None = None) -> None:
+    log.append(STREAM, events, expected_version=log.version(STREAM), entry=entry).result()
 
 
 async def collect(records: AsyncIterator[Recorded]) -> list[int]:
@@ -95,6 +101,40 @@ def test_a_long_run_is_read_in_order_and_once() -> None:
             append(log, ModelDelta(text=str(n)))
         append(log, ModelCallCompleted(text="x"), RunCompleted())
         assert await follower == list(range(1, 3_005))
+
+    run_virtual(body())
+
+
+@pytest.mark.parametrize("after", [ACKNOWLEDGED, LATE])
+def test_until_rest_it_ends_also_when_more_has_come_before_it_saw_that(after: Event) -> None:
+    """As of a run of a heartbeat, which records that this has heard of its question."""
+
+    async def body() -> None:
+        log = MemoryLog()
+        append(log, START, CALLING)
+        follower = asyncio.ensure_future(collect(observe_run(log, "r1", until="rest")))
+        await turns()
+        suspended = OpenEntry(kind="run", status="suspended")
+        append(log, ModelCallCompleted(), RunSuspended(waiting=("0.0",)), entry=suspended)
+        append(log, after, entry=suspended)
+        assert await follower == [1, 2, 3, 4, 5]
+
+    run_virtual(body())
+
+
+def test_until_rest_it_goes_on_with_one_that_has_gone_on_before_it_saw_that() -> None:
+    async def body() -> None:
+        log = MemoryLog()
+        append(log, START, CALLING)
+        follower = asyncio.ensure_future(collect(observe_run(log, "r1", until="rest")))
+        await turns()
+        suspended = OpenEntry(kind="run", status="suspended")
+        append(log, ModelCallCompleted(), RunSuspended(waiting=("0.0",)), entry=suspended)
+        append(log, CALLING, entry=OpenEntry(kind="run", status="running"))
+        await turns()
+        assert not follower.done()
+        append(log, ModelCallCompleted(), RunCompleted())
+        assert await follower == [1, 2, 3, 4, 5, 6, 7]
 
     run_virtual(body())
 

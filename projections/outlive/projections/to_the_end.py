@@ -63,8 +63,9 @@ async def follow_to_end(
     """Yield a stream's events beyond version `after`, in order, once, then live, until its end.
 
     Also until it rests: until an event of `rests` is the last that the log has of it, or its row
-    has the status `resting` when this is called. `follow` stands in for `log.follow`; `begun`
-    waits for a stream whose first event is known to come.
+    has the status `resting` when this is called, or when what came after such an event has been
+    yielded. `follow` stands in for `log.follow`; `begun` waits for a stream whose first event is
+    known to come.
 
     Raises:
         NotFound: `not_found`, at once, when there is no such stream.
@@ -81,12 +82,18 @@ async def follow_to_end(
     over = end_of(log, stream, head, ends) is not None or _has_status(log, stream, resting)
     if over and after == head:
         return
+    rested = False
     async with (follow or following(log))(stream, Version(after)) as subscription:
         async for recorded in subscription:
             yield recorded
             if isinstance(recorded.event, ends) and _stays_over(log, recorded, ends):
                 return
-            if isinstance(recorded.event, rests) and log.version(stream) == recorded.version:
+            rests_now = isinstance(recorded.event, rests)
+            rested = rested or rests_now
+            # In this order: the row is of this very version then.
+            if (rests_now or (rested and _has_status(log, stream, resting))) and (
+                log.version(stream) == recorded.version
+            ):
                 return
             if over and recorded.version >= head:
                 return
