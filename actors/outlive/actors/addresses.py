@@ -306,8 +306,8 @@ class Addresses(Generic[S, C, X, R]):
 
     def _hand_on(self, stream: StreamId) -> None:
         """An entity goes on that stood still: it is given what has waited for that."""
-        resident = self._residents.get(stream)
-        if resident is not None:
+        resident = self._bring_in(stream)  # It may have left memory since.
+        if isinstance(resident, Resident):
             for envelope in self._held_back.pop(stream, ()):
                 resident.actor.mailbox.put(envelope)
 
