@@ -73,7 +73,7 @@ def test_it_is_released_by_the_owner_for_a_visitor(process: Make, folder: Path) 
     assert asks.ask("result", "r") == ("result", "r", "quarantined")
     assert release(asks) == ("steered", "release", True)
     assert asks.ask("result", "r") == ("result", "r", "completed")
-    over = {"run_id": "r", "status": "completed"}
+    over = {"kind": "run", "run_id": "r", "status": "completed"}
     assert release(asks) == ("error", "NotQuarantined", over)
     assert release(asks, "nobody") == ("error", "RunNotFound", {"run_id": "nobody"})
     assert recoveries(folder) == 1
@@ -95,7 +95,7 @@ def test_what_is_not_quarantined_is_told_without_an_owner_too(process: Make) -> 
     assert asks.ask("start", "r", "asking", answer="started")[0] == "started"
     assert asks.ask("result", "r") == ("result", "r", "suspended")
     owner.kill()
-    waits = {"run_id": "r", "status": "suspended"}
+    waits = {"kind": "run", "run_id": "r", "status": "suspended"}
     assert release(asks) == ("error", "NotQuarantined", waits)
 
 
@@ -104,7 +104,8 @@ def test_one_whose_agent_is_not_there_is_blocked_from_then_on(process: Make, fol
     asks = visitor(process)
     assert release(asks) == ("steered", "release", True)
     assert asks.ask("result", "r") == ("result", "r", "blocked")
-    assert release(asks) == ("error", "NotQuarantined", {"run_id": "r", "status": "blocked"})
+    stays = {"kind": "run", "run_id": "r", "status": "blocked"}
+    assert release(asks) == ("error", "NotQuarantined", stays)
     owner.ask("close", answer="closed")
     assert opened(process).ask("result", "r") == ("result", "r", "completed")
     assert recoveries(folder) == 1

@@ -25,6 +25,7 @@ from outlive.actors.live import LiveEntity
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
+from outlive.actors.releasing import not_quarantined, nothing_there
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.retry import seconds
 from outlive.actors.run.begun import has_begun
@@ -58,7 +59,6 @@ from outlive.events import (
     Clock,
     EventLog,
     LogError,
-    NotQuarantined,
     NotSuspended,
     OpenEntry,
     OutliveError,
@@ -79,7 +79,6 @@ from outlive.projections import (
     run_result,
     standing_result,
 )
-from outlive.projections.run_summary import status_now
 from outlive.projections.tasks.standing import row_stands_still
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -407,19 +406,29 @@ class OwnerSide:
             raise RunExists(id_of(stream)) from None
 
     def _release(self, stream: StreamId, command_id: str | None) -> LoopFuture[Any] | None:
-        """Try once more with a run that is quarantined. See `Runtime.release`."""
+        """Try once more with one that is quarantined. See `Runtime.release`."""
+        addresses = self._addresses(stream)
         self._require_known(stream)
-        run_id = id_of(stream)
-        released = self._runs.release(stream, command_id=command_id)
+        released = addresses.release(stream, command_id=command_id)
         if released is None:
-            here = self._runs.resident(stream)
-            status = status_now(self.log, run_id) if here is None else here.actor.state.status
-            raise NotQuarantined(run_id, status)
-        return _unless_refused(f"run {run_id!r}", released)
+            here = addresses.resident(stream)
+            raise not_quarantined(self.log, stream, None if here is None else here.actor.entry)
+        return _unless_refused(f"{kind_of(stream)} {id_of(stream)!r}", released)
+
+    def _addresses(self, stream: StreamId) -> Addresses[Any, Any, Any, Any]:
+        match kind_of(stream):
+            case "task":
+                return self._tasks
+            case "thread":
+                return self._threads
+            case "heartbeat":
+                return self._heartbeats
+            case _:
+                return self._runs
 
     def _require_known(self, stream: StreamId) -> None:
-        if self._runs.resident(stream) is None and self.log.version(stream) == 0:
-            raise RunNotFound(id_of(stream))
+        if self._addresses(stream).resident(stream) is None and self.log.version(stream) == 0:
+            raise nothing_there(stream)
 
     async def result(self, run_id: str, stream: StreamId) -> RunResult:
         """Wait until the run is at rest. See `Runtime.result`."""

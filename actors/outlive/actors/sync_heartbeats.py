@@ -86,6 +86,10 @@ class SyncHeartbeats:
         """Have a heartbeat be no more. See `RuntimeHeartbeats.delete`."""
         return self._wait_for(self._heartbeats.delete(id, by=by))
 
+    def release(self, id: str) -> bool:
+        """Try once more with one that is quarantined. See `RuntimeHeartbeats.release`."""
+        return self._wait_for(self._heartbeats.release(id))
+
     def fires(
         self,
         id: str,

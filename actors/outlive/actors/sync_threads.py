@@ -102,3 +102,7 @@ class SyncThreads:
         return self._wait_for(
             self._threads.cancel_queued(thread_id, *run_ids, reason=reason, by=by)
         )
+
+    def release(self, thread_id: str) -> bool:
+        """Try once more with one that is quarantined. See `RuntimeThreads.release`."""
+        return self._wait_for(self._threads.release(thread_id))

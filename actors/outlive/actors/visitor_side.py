@@ -9,6 +9,7 @@ from typing import Final
 from outlive.actors.heartbeat.submitted import CreateHeartbeatRequest, HeartbeatRequest
 from outlive.actors.ids import Ids
 from outlive.actors.kind import SUSPENDED
+from outlive.actors.releasing import not_quarantined, nothing_there
 from outlive.actors.run.begun import LOOK_AFTER, has_begun, is_known
 from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
@@ -23,9 +24,7 @@ from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.events import (
     Clock,
     HeartbeatExists,
-    HeartbeatNotFound,
     LmdbVisitor,
-    NotQuarantined,
     NotSuspended,
     OutliveError,
     RunCancelled,
@@ -36,8 +35,6 @@ from outlive.events import (
     RunNotFound,
     RunSuspended,
     StreamId,
-    TaskNotFound,
-    ThreadNotFound,
 )
 from outlive.events.ids import id_of
 from outlive.events.run.requested import request_digest
@@ -49,7 +46,7 @@ from outlive.projections import (
     run_result,
     standing_result,
 )
-from outlive.projections.run_summary import STANDING_STILL, status_now
+from outlive.projections.run_summary import STANDING_STILL
 from outlive.projections.tasks import read_task
 from outlive.projections.tasks.standing import row_stands_still
 
@@ -92,7 +89,7 @@ class VisitorSide:
             Refused: or what else the owner refuses it with, or will.
         """
         if not _begins(request) and not is_known(self.log, stream):
-            raise _not_found(stream, request)
+            raise nothing_there(stream)
         if self.log.owner() != "alive":
             self._check(stream, request)  # What is refused leaves nothing in the inbox.
         until = self._loop.time() + PATIENCE_S
@@ -130,12 +127,12 @@ class VisitorSide:
         if isinstance(request, HeartbeatRequest):
             self._check_heartbeat(stream, request)
             return
-        run_id = id_of(stream)
         if isinstance(request, ReleaseRequest):
-            status = status_now(self.log, run_id)
-            if status != "quarantined":
-                raise NotQuarantined(run_id, status)
+            entry = self.log.open_entry(stream)
+            if entry is None or entry.status != "quarantined":
+                raise not_quarantined(self.log, stream)
             return
+        run_id = id_of(stream)
         state = fold_run(recorded.event for recorded in read_run(self.log, run_id))[0]
         if isinstance(request, StartRequest):
             if state.request != request_digest(request):
@@ -211,13 +208,3 @@ def _begins(request: Request) -> bool:
     if isinstance(request, ThreadRequest):
         return begins(request)
     return isinstance(request, StartRequest | EnqueueRequest | CreateHeartbeatRequest)
-
-
-def _not_found(stream: StreamId, request: Request) -> OutliveError:
-    if isinstance(request, ThreadRequest):
-        return ThreadNotFound(id_of(stream))
-    if isinstance(request, TaskRequest):
-        return TaskNotFound(id_of(stream))
-    if isinstance(request, HeartbeatRequest):
-        return HeartbeatNotFound(id_of(stream))
-    return RunNotFound(id_of(stream))

@@ -341,10 +341,14 @@ class AlreadyOver(Refused):
 
 
 class NotQuarantined(Refused):
-    """There is nothing to release: the run does not stand still for its failures."""
+    """There is nothing to release: the run does not stand still for its failures.
 
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id!r} is not quarantined: it is {status}")
+    `run_id` is that of the thread or heartbeat, if its `kind` is that.
+    """
+
+    def __init__(self, run_id: str, status: str, kind: str = "run") -> None:
+        super().__init__(f"{kind} {run_id!r} is not quarantined: it is {status}")
+        self.kind = kind
         self.run_id = run_id
         self.status = status
 

@@ -75,6 +75,11 @@ def delete_heartbeat(data: Path, id: str, *, by: str | None, json: bool) -> int:
     return _say(data, "deleted", id, lambda rt: rt.heartbeats.delete(id, by=name_of(by)), json)
 
 
+def release_heartbeat(data: Path, id: str, *, json: bool) -> int:
+    """Release a heartbeat. Raises what `Runtime.heartbeats.release` raises."""
+    return _say(data, "released", id, lambda rt: rt.heartbeats.release(id), json)
+
+
 def run_heartbeat(data: Path, id: str, *, by: str | None, json: bool) -> int:
     """Have a heartbeat fire now. Raises what `Runtime.heartbeats.run` raises."""
     run_id = _visit(data, lambda rt: rt.heartbeats.run(id, by=name_of(by)))

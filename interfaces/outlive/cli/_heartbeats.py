@@ -17,6 +17,7 @@ from outlive.cli._asking import answer_of
 from outlive.cli._exit import OK, complain
 from outlive.cli._json import plain, print_json
 from outlive.cli._listing import Line, print_list, print_page, short_span
+from outlive.cli._pending_text import once_more
 from outlive.cli._render_parts import failure
 from outlive.cli._text import console, printable, put
 from outlive.events import LogReader
@@ -154,6 +155,8 @@ def show_heartbeat(data: Path, id: str, *, json: bool) -> int:
         if value:
             head.add_row(name, Text(printable(value)))
     put(out, head)
+    if info.status == "quarantined":
+        out.print(once_more("heartbeats", info.id, data), soft_wrap=True)
     if facts.fires:
         put(out, "\n[bold]Fires[/]")
         _print_fires(facts.fires, None)

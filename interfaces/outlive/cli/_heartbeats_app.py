@@ -324,3 +324,11 @@ def delete(
     from outlive.cli._heartbeat_steering import delete_heartbeat
 
     return delete_heartbeat(data, id, by=by, json=json)
+
+
+@heartbeats.command
+def release(id: Id, /, *, data: Data = Path("outlive-data"), json: Json = False) -> int:
+    """Try once more with a heartbeat that is quarantined; `heartbeats show` tells the reason."""
+    from outlive.cli._heartbeat_steering import release_heartbeat
+
+    return release_heartbeat(data, id, json=json)

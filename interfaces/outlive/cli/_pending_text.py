@@ -124,3 +124,9 @@ def command_line(
         words, options = [*options, "--", *words], []
     line = shlex.join(["outlive", of, name, *words, *options])
     return "".join(char if char.isprintable() else "?" for char in line)
+
+
+def once_more(of: str, id: str, data: Path) -> Text:
+    """Return how one that is quarantined is tried once more."""
+    typed = command_line("release", [id], [], data, of=of)
+    return Text.assemble("to try once more: ", (typed, "cyan"))

@@ -15,7 +15,7 @@ from outlive.cli._answered import answered
 from outlive.cli._asking import opened, require_begun
 from outlive.cli._exit import FAILED, OK, complain
 from outlive.cli._json import plain, print_json, recorded_object, utc
-from outlive.cli._pending_text import command_line, print_pending
+from outlive.cli._pending_text import once_more, print_pending
 from outlive.cli._render import event_line
 from outlive.cli._text import console, counted, duration, printable, printable_lines, put
 from outlive.cli._timeline import bars
@@ -170,8 +170,7 @@ def _print_facts(facts: RunFacts, data: Path, said: set[int]) -> None:
     out = console()
     put(out, _head(facts))
     if facts.status == "quarantined":
-        again = command_line("release", [facts.run_id], [], data)
-        out.print(Text.assemble("to try once more: ", (again, "cyan")), soft_wrap=True)
+        out.print(once_more("runs", facts.run_id, data), soft_wrap=True)
     if facts.pending:
         put(out, "\n[bold]Waits for a person[/]")
         print_pending(out, facts.pending, data, said=said)

@@ -8,6 +8,7 @@ from pathlib import Path
 from outlive.actors import Runtime, SignalAccepted
 from outlive.cli._exit import OK, Wrong, complain
 from outlive.cli._json import plain, print_json
+from outlive.cli._saying import say
 from outlive.cli._text import printable
 from outlive.events import InvalidSignal
 
@@ -47,3 +48,10 @@ def send_message(
     if accepted.action == "submitted":
         complain("no process that owns the log has taken it up: it waits until an owner is up")
     return OK
+
+
+def release_thread(data: Path, thread_id: str, *, json: bool) -> int:
+    """Release a thread. Raises what `Runtime.threads.release` raises."""
+    facts: dict[str, object] = {"thread_id": thread_id, "said": "released"}
+    done = f"released: thread {thread_id!r}"
+    return say(data, lambda rt: rt.threads.release(thread_id), done, facts, json=json)

@@ -17,6 +17,7 @@ from outlive.cli._asking import answer_of, opened
 from outlive.cli._exit import OK, complain
 from outlive.cli._json import plain, print_json, recorded_object
 from outlive.cli._listing import Line, instant, now, print_list, print_page, short_span
+from outlive.cli._pending_text import once_more
 from outlive.cli._render import event_line
 from outlive.cli._render_threads import who, words
 from outlive.cli._text import console, counted, printable, printable_lines, put
@@ -101,6 +102,8 @@ def show_thread(data: Path, thread_id: str, *, after: int, json: bool) -> int:
         return OK
     out = console()
     put(out, _head(facts.thread))
+    if facts.thread.status == "quarantined":
+        out.print(once_more("threads", thread_id, data), soft_wrap=True)
     for one in facts.messages:
         name = Text(f"\n{who(one.message)}", style="bold")
         name.append(f"  {one.at:%Y-%m-%d %H:%M:%S} UTC, version {one.version}", style="dim")

@@ -108,3 +108,13 @@ def watch(
     from outlive.cli._threads import watch_thread
 
     return watch_thread(data, thread_id, after=after, json=json)
+
+
+@threads.command
+def release(
+    thread_id: ThreadId, /, *, data: Data = Path("outlive-data"), json: Json = False
+) -> int:
+    """Try once more with a thread that is quarantined; `threads show` tells the reason."""
+    from outlive.cli._thread_send import release_thread
+
+    return release_thread(data, thread_id, json=json)

@@ -23,7 +23,7 @@ from outlive.actors.heartbeat.submitted import (
 )
 from outlive.actors.ids import Ids
 from outlive.actors.run.begun import Inbox, has_begun
-from outlive.actors.run.submitted import decode_request
+from outlive.actors.run.submitted import ReleaseRequest, decode_request
 from outlive.actors.steering import text_of
 from outlive.events import (
     CorruptLog,
@@ -51,7 +51,7 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         views: Views,
         *,
         ids: Ids,
-        obey: Callable[[StreamId, HeartbeatRequest], Awaitable[object | None]],
+        obey: Callable[[StreamId, HeartbeatRequest | ReleaseRequest], Awaitable[object | None]],
         follow: Follow,
     ) -> None:
         super().__init__(
@@ -176,6 +176,22 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         """
         return await self._said(id, DeleteHeartbeatRequest(by=text_of("by", by)))
 
+    async def release(self, id: str) -> bool:
+        """Try once more with a heartbeat that is quarantined, now that its trouble may be over.
+
+        It may end up in quarantine again. `get` tells the reason before. What was missed meanwhile
+        is decided by `misfire`.
+
+        Returns:
+            As `pause`.
+
+        Raises:
+            NotQuarantined: it is not quarantined; its `status` tells what it is.
+            Refused: it cannot be taken up now either, with the reason; it stays as it is.
+            HeartbeatNotFound, LogParked: nothing was written.
+        """
+        return await self._said(id, ReleaseRequest())
+
     async def upcoming(self, id: str, n: int = 10) -> builtins.list[datetime]:
         """Return the next `n` instants, 1 to 1,000, at which a heartbeat fires, in UTC.
 
@@ -188,7 +204,7 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         """
         return await upcoming_of(self, id, n)
 
-    async def _said(self, id: str, request: HeartbeatRequest) -> bool:
+    async def _said(self, id: str, request: HeartbeatRequest | ReleaseRequest) -> bool:
         return await self._obey(heartbeat_stream(heartbeat_id(id)), request) is None
 
     async def _now(self, stream: StreamId) -> HeartbeatInfo:

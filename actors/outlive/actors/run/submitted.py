@@ -72,7 +72,7 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-run")
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, tag="release-run"):
-    """The run is quarantined, and is to be tried once more."""
+    """A run, thread or heartbeat is quarantined, and is to be tried once more."""
 
 
 RunRequest: TypeAlias = (

@@ -7,6 +7,7 @@ from typing import cast
 
 from outlive.actors.agent import Agent
 from outlive.actors.ids import Ids
+from outlive.actors.run.submitted import ReleaseRequest
 from outlive.actors.thread.submitted import (
     AppendRequest,
     CancelQueuedRequest,
@@ -44,7 +45,7 @@ class RuntimeThreads(ThreadsQuery):
         views: Views,
         *,
         ids: Ids,
-        obey: Callable[[StreamId, ThreadRequest], Awaitable[object | None]],
+        obey: Callable[[StreamId, ThreadRequest | ReleaseRequest], Awaitable[object | None]],
         follow: Follow,
     ) -> None:
         super().__init__(log, views, follow=follow)
@@ -193,6 +194,20 @@ class RuntimeThreads(ThreadsQuery):
             raise ThreadNotFound(thread_id)
         request = CancelQueuedRequest(run_ids=run_ids or None, reason=_text(reason), by=_text(by))
         return await self._obey(stream, request) is None
+
+    async def release(self, thread_id: str) -> bool:
+        """Try once more with a thread that is quarantined, now that its trouble may be over.
+
+        It may end up in quarantine again. `get` tells the reason before. See `append` for what
+        comes back.
+
+        Raises:
+            ThreadNotFound: at once, when there is no such thread.
+            NotQuarantined: it is not quarantined; its `status` tells what it is.
+            Refused: it cannot be taken up now either, with the reason; it stays as it is.
+            LogParked: nothing was written.
+        """
+        return await self._obey(thread_stream(thread_id), ReleaseRequest()) is None
 
 
 def _text(text: str) -> str:

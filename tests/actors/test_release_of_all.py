@@ -1,0 +1,118 @@
+"""Threads and heartbeats that are quarantined stay so until somebody releases them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from outlive.actors import Agent, EchoModel, ScriptedModel, SyncRuntime, Turn
+from outlive.actors.heartbeat import entity as heartbeat_entity
+from outlive.actors.heartbeat.commands import WakeHeartbeat
+from outlive.actors.thread import entity as thread_entity
+from outlive.actors.thread.commands import EndRun
+from outlive.events import HeartbeatNotFound, NotQuarantined, Refused, ThreadNotFound
+from outlive.projections import HeartbeatInfo
+from outlive.testing import Simulation
+
+Breaks = Callable[[ModuleType, type[Any]], list[BaseException]]
+
+
+@pytest.fixture
+def breaks(monkeypatch: pytest.MonkeyPatch) -> Breaks:
+    """Have deciding about a kind of command raise what is put into a list."""
+
+    def patched(entity: ModuleType, kind: type[Any]) -> list[BaseException]:
+        errors: list[BaseException] = []
+        decide = entity.decide
+
+        def decide_badly(state: Any, command: Any) -> Any:
+            if isinstance(command, kind) and errors:
+                raise errors.pop()
+            return decide(state, command)
+
+        monkeypatch.setattr(entity, "decide", decide_badly)
+        return errors
+
+    return patched
+
+
+def heartbeat(sim: Simulation) -> HeartbeatInfo:
+    return sim.run(lambda rt: rt.heartbeats.get("h"))
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["", "killed"])
+def test_a_heartbeat_stays_quarantined_whatever_it_is_told_until_it_is_released(
+    breaks: Breaks, crash: bool
+) -> None:
+    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
+    with Simulation([slow]) as sim:
+        sim.run(lambda rt: rt.heartbeats.create(id="h", agent_id="slow", every=60, prompt="p"))
+        with pytest.raises(NotQuarantined, match="heartbeat 'hb_h' is not quarantined: it is act"):
+            sim.run(lambda rt: rt.heartbeats.release("h"))
+        sim.advance(70)
+        errors += [ValueError("a bug")] * 5
+        sim.advance(80)
+        assert (heartbeat(sim).status, heartbeat(sim).running) == ("quarantined", 1)
+        assert "a bug" in heartbeat(sim).reason
+        sim.advance(40)  # Its run is over.
+        if crash:
+            sim.crash()
+        assert (heartbeat(sim).status, heartbeat(sim).running) == ("quarantined", 0)
+        sim.advance(200)
+        assert heartbeat(sim).fires == 1
+        assert sim.run(lambda rt: rt.heartbeats.release("h"))
+        sim.advance(1)
+        assert (heartbeat(sim).status, heartbeat(sim).fires) == ("active", 2)
+        with pytest.raises(NotQuarantined):
+            sim.run(lambda rt: rt.heartbeats.release("h"))
+        sim.run(lambda rt: rt.heartbeats.delete("h"))
+        sim.advance(200)
+        with pytest.raises(NotQuarantined, match="it is deleted"):
+            sim.run(lambda rt: rt.heartbeats.release("h"))
+        with pytest.raises(HeartbeatNotFound):
+            sim.run(lambda rt: rt.heartbeats.release("other"))
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["", "killed"])
+def test_a_thread_goes_on_with_what_waits_on_it_once_it_is_released(
+    breaks: Breaks, crash: bool
+) -> None:
+    errors = breaks(thread_entity, EndRun)
+    with Simulation([Agent("echo", model=EchoModel())]) as sim:
+
+        async def start(rt: Any, text: str) -> str:
+            run = await rt.start("echo", text, thread_id="t", resource_id="u")
+            return str(run.id)
+
+        errors += [ValueError("a bug")] * 5
+        sim.run(lambda rt: start(rt, "one"))
+        second = sim.run(lambda rt: start(rt, "two"))
+        sim.advance(30)
+        thread = sim.run(lambda rt: rt.threads.get("t"))
+        assert thread.status == "quarantined"
+        assert "a bug" in thread.reason
+        if crash:
+            sim.crash()
+        with pytest.raises(Refused, match="quarantined"):
+            sim.run(lambda rt: start(rt, "three"))
+        assert sim.run(lambda rt: rt.threads.release("t"))
+        assert sim.run(lambda rt: rt.result(second)).output == "two"
+        sim.advance(1)
+        with pytest.raises(NotQuarantined, match="thread 't' is not quarantined: it is idle"):
+            sim.run(lambda rt: rt.threads.release("t"))
+        with pytest.raises(ThreadNotFound):
+            sim.run(lambda rt: rt.threads.release("other"))
+
+
+def test_without_an_event_loop() -> None:
+    with SyncRuntime(None, agents=[Agent("echo", model=EchoModel())]) as rt:
+        rt.heartbeats.create(id="h", agent_id="echo", every=60, prompt="p")
+        rt.threads.create(thread_id="t", resource_id="u")
+        with pytest.raises(NotQuarantined):
+            rt.heartbeats.release("h")
+        with pytest.raises(NotQuarantined):
+            rt.threads.release("t")
