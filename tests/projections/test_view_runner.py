@@ -130,7 +130,7 @@ def test_the_next_process_goes_on_from_the_checkpoint(opened: Callable[[], Event
         log.close()
 
 
-def test_what_was_committed_is_not_folded_again(tmp_path: Path) -> None:
+def test_what_was_committed_is_not_folded_again(opened: Callable[[], EventLog]) -> None:
     class Strict(RunsView):
         seen: list[int]
 
@@ -138,14 +138,15 @@ def test_what_was_committed_is_not_folded_again(tmp_path: Path) -> None:
             self.seen.append(record.position)
             super().apply(record, rows)
 
-    log, strict = LmdbLog(tmp_path), Strict()
+    strict = Strict()
     strict.seen = []
     for number in range(5):
+        log = opened()
         start_run(log, f"r{number}")
         running(log, rows, strict)
+        log.close()
     assert strict.seen == sorted(set(strict.seen))
     assert len(strict.seen) == 5
-    log.close()
 
 
 def test_a_projection_that_raises_stands_still_and_the_others_go_on(
@@ -297,6 +298,22 @@ def test_who_asks_a_process_that_owns_the_log_no_more_is_told_so(
     with pytest.raises(Fenced):
         running(log, lambda views: views.read("runs", dump))
     log.close()
+
+
+def test_who_owns_a_log_in_memory_no_more_neither_reads_nor_writes_its_views() -> None:
+    log = MemoryLog()
+
+    async def overtaken(views: ViewRunner) -> MemoryLog:
+        start_run(log, "r1")
+        await rows(views)
+        following = MemoryLog(store=log.store)
+        with pytest.raises(Fenced):
+            await rows(views)
+        return following
+
+    following = running(log, overtaken)
+    start_run(following, "r2")
+    assert running(following, rows) == fresh(following)
 
 
 def test_two_projections_of_one_name_are_refused() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 
 from msgspec import UNSET, UnsetType
 
@@ -19,7 +20,7 @@ from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Vers
 from outlive.events.memory_store import MemoryStore
 from outlive.events.named import NamedReads
 from outlive.events.recall import Recalled, recall_by_parts
-from outlive.events.record import Record, Recorded, split
+from outlive.events.record import Record, Recorded
 from outlive.events.sizes import MAX_PAGE_BYTES
 from outlive.events.snapshot import Snapshot
 from outlive.events.store import (
@@ -166,10 +167,12 @@ class MemoryLog(NamedReads):
         check_after(after, lambda: self.version(stream))
         store = self.store
         found: list[Recorded] = []
-        for last_version, position in store.index.get(stream, ()):
+        index = store.index.get(stream, [])
+        for at in range(bisect_right(index, (after, store.head)), len(index)):
             if len(found) >= limit:
                 break
-            if last_version > after and store.records[position - 1]:
+            position = index[at][1]
+            if store.records[position - 1]:
                 found.extend(store.record(position).recorded(after=after))
         return found[:limit]
 
@@ -177,15 +180,19 @@ class MemoryLog(NamedReads):
         """Return records of the log. See `LogReader.read_all`."""
         check_limit(limit)
         check_after(after, lambda: self.head)
+        store = self.store
         found: list[Record] = []
         left = MAX_PAGE_BYTES
-        for position, data in enumerate(islice(self.store.records, after, None), after + 1):
-            if not data:
-                continue
-            left -= split(Position(position), data).size_bytes
-            if len(found) == limit or (left < 0 and found):
+        for position in range(after + 1, store.head + 1):
+            if len(found) == limit:
                 break
-            found.append(self.store.record(position))
+            if not store.records[position - 1]:
+                continue
+            raw = store.raw(position)
+            left -= raw.size_bytes
+            if left < 0 and found:
+                break
+            found.append(store.decoded(raw))
         return found
 
     def follow(self, stream: StreamId, *, after: Version = NO_VERSION) -> Subscription[Recorded]:

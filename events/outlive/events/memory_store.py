@@ -13,6 +13,7 @@ from outlive.events.offsets import MemoryOffsets
 from outlive.events.record import (
     BLOB,
     GENESIS,
+    RawRecord,
     Record,
     blob_reference,
     decode,
@@ -45,6 +46,7 @@ class MemoryStore:
         self.open: dict[StreamId, OpenEntry] = {}
         self.snapshots: dict[StreamId, Snapshot] = {}
         self.offsets = MemoryOffsets()
+        self.views: dict[str, object] = {}  # what readers keep beside the records: their caches
         # Of each record of a stream its last version, and its position.
         self.index: dict[StreamId, list[tuple[int, int]]] = {}
         self._blobs: dict[bytes, bytes] = {}
@@ -71,9 +73,16 @@ class MemoryStore:
         """Return the stream's number: they count from 1 in the order in which they began."""
         return self._streams[stream].number
 
+    def raw(self, position: int) -> RawRecord:
+        """Return the record at a position, not decoded. It is there, and not compacted."""
+        return split(Position(position), self.records[position - 1])
+
     def record(self, position: int) -> Record:
         """Decode the record at a position. It is there, and not compacted."""
-        raw = split(Position(position), self.records[position - 1])
+        return self.decoded(self.raw(position))
+
+    def decoded(self, raw: RawRecord) -> Record:
+        """Decode what `raw` has returned."""
         blob = self._blobs.get(raw.digest) if raw.flags & BLOB else None
         return decode(raw, self._names[raw.stream_number - 1], self.codec, blob)
 

@@ -145,7 +145,8 @@ class Simulation:
         self.loop.pace = self._pace
         self._threads = BatonThreads(self.loop)
         self.loop.threads = self._threads
-        self._lives: list[Life] = []
+        self._lives: list[Life] = []  # that are not over, and the newest one
+        self._begun = 0
         self._context: Final = copy_context()
         self._booting = False
         self._stopping = False  # a process is being closed: the next one starts after that
@@ -211,15 +212,16 @@ class Simulation:
         self._booting = False
         if self.life is not None or self._stopping or self.closed:
             return
+        self._begun += 1
         life = Life(
-            Process(len(self._lives) + 1, self.points),
+            Process(self._begun, self.points),
             loop=self.loop,
             disk=self.disk,
             clock=self.clock,
             make=self._make_runtime,
         )
         life.log.on_failure(lambda error: self._lost(life, error))
-        self._lives.append(life)
+        self._lives = [*(one for one in self._lives if one.process.alive), life]
 
     def _make_runtime(self, log: SimulatedLog) -> Runtime:
         agents = self._agents(self.world) if callable(self._agents) else self._agents

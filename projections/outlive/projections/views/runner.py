@@ -10,11 +10,11 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from outlive.events import LogReader, NotFound, ViewBehind
+from outlive.events import LogReader, MemoryLog, NotFound, ViewBehind
 from outlive.projections.views.following import FollowedView
 from outlive.projections.views.projection import Projection, check_projections
 from outlive.projections.views.rows import ViewRows
-from outlive.projections.views.store import Damaged, MemoryStore, Store
+from outlive.projections.views.store import Damaged, MemoryStore, Store, StoreBesideLog
 from outlive.projections.views.view_file import Identity, open_view
 
 _log = structlog.stdlib.get_logger("outlive")
@@ -52,8 +52,9 @@ class ViewRunner:
     Args:
         log: what is followed.
         projections: their names are those of the views.
-        folder: where the views are kept; None keeps them in memory. One process at a time may
-            run the views of a folder: the one that owns the log.
+        folder: where the views are kept; None keeps them in memory, those of a `MemoryLog` with
+            what it holds. One process at a time may run the views of a folder: the one that owns
+            the log.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class ViewRunner:
             name: FollowedView(
                 projection,
                 log,
-                _in_memory if folder is None else partial(_in_folder, log, projection, folder),
+                partial(_in_memory, log, projection)
+                if folder is None
+                else partial(_in_folder, log, projection, folder),
                 waits=folder is not None,
             )
             for name, projection in check_projections(projections).items()
@@ -98,8 +101,10 @@ class ViewRunner:
             await view.close()
 
 
-def _in_memory(fresh: bool) -> Store:
-    return MemoryStore()
+def _in_memory(log: LogReader, projection: Projection, fresh: bool) -> Store:
+    if not isinstance(log, MemoryLog):
+        return MemoryStore()
+    return StoreBesideLog(log, projection.name, projection.version, fresh=fresh)
 
 
 def _in_folder(log: LogReader, projection: Projection, folder: Path, fresh: bool) -> Store:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from outlive.events import OutliveError, Position
+from outlive.events import Fenced, MemoryLog, OutliveError, Position
 
 Changes: TypeAlias = Sequence[tuple[bytes, bytes | None]]
 
@@ -65,7 +65,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """The rows of a log in memory: gone with their process, as the log is."""
+    """Rows in memory, gone with whoever holds them."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
@@ -107,3 +107,49 @@ class MemoryStore:
 
     def close(self, *, clean: bool = True) -> None:
         """Nothing to let go of."""
+
+
+class StoreBesideLog:
+    """Rows that a log in memory holds: they are there for its next owner, as a folder's are.
+
+    Another name or version is another view. Whoever is not the log's owner any more gets Fenced,
+    whatever he does.
+    """
+
+    def __init__(self, log: MemoryLog, name: str, version: int, *, fresh: bool) -> None:
+        self._log = log
+        self._check_owner()
+        views, key = log.store.views, f"{name} {version}"
+        kept = views.get(key)
+        if fresh or not isinstance(kept, MemoryStore):
+            kept = views[key] = MemoryStore()
+        self._kept = kept
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far it has got."""
+        return self._kept.checkpoint
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a row. Raises Fenced."""
+        self._check_owner()
+        return self._kept.get(key)
+
+    def page(
+        self, start: bytes, end: bytes | None, *, reverse: bool, limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Return rows in the order of their keys. Raises Fenced."""
+        self._check_owner()
+        return self._kept.page(start, end, reverse=reverse, limit=limit)
+
+    def commit(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        """Put and take out rows, and move the checkpoint. Raises Fenced."""
+        self._check_owner()
+        self._kept.commit(changes, checkpoint)
+
+    def close(self, *, clean: bool = True) -> None:
+        """Nothing to let go of."""
+
+    def _check_owner(self) -> None:
+        if self._log.epoch != self._log.store.epoch:
+            raise Fenced(self._log.epoch, self._log.store.epoch)
