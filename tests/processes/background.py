@@ -76,9 +76,11 @@ async def _read(seconds: float) -> str:
 class Order:
     """The order in which tasks were started, as the log tells it, and what is wrong with it.
 
-    The numbers of the starts grow. Within an agent the oldest task comes first, and where many
-    of each agent have waited all the time, the agents come in turn. Tasks of the tool that has a
-    limit of its own may have to let others pass.
+    A start has the number of the slot that was given away for it. Several that are on their way
+    at once may be recorded in another order, where one of the tasks has to be brought in first.
+    By their numbers, the oldest task of an agent comes first, and where many of each agent have
+    waited all the time, the agents come in turn. Tasks of the tool that has a limit of its own
+    may have to let others pass.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -92,10 +94,16 @@ class Order:
         self._turn: int = 0
         self._served: str = ""
         self._all_waited = False  # several tasks of each agent, since the last start
+        self._ahead: dict[int, StreamId] = {}  # starts that were recorded before a lower number
+        epoch = 0
         for record in records:
+            if record.epoch != epoch:  # What was on its way then has come to nothing.
+                epoch = record.epoch
+                self._catch_up()
             if kind_of(record.stream) == "task":
                 for event in record.events:
                     self._take(record.stream, event)
+        self._catch_up()
 
     def _take(self, task: StreamId, event: Event) -> None:
         match event:
@@ -103,12 +111,26 @@ class Order:
                 self._agents[task] = event.agent_id
                 if event.tool != "look_up":
                     self._places[event.agent_id][task] = event.place
-            case TaskStarted() if event.turn > self._turn:
+            case TaskStarted() if event.turn == self._turn + 1:
                 self._started(task, event.turn)
+                while self._turn + 1 in self._ahead:
+                    self._started_ahead(self._turn + 1)
+            case TaskStarted() if event.turn > self._turn:
+                self._ahead[event.turn] = task
+                if len(self._ahead) > SLOTS.global_concurrency:
+                    self._catch_up()  # That number was for a start that came to nothing.
             case TaskStarted(attempt=1):
                 self.problems.append(f"{task} has turn {event.turn}, behind {self._turn}")
             case _:  # One that is taken up after a kill keeps its slot, and the number.
                 pass
+
+    def _catch_up(self) -> None:
+        for turn in sorted(self._ahead):
+            self._started_ahead(turn)
+
+    def _started_ahead(self, turn: int) -> None:
+        self._all_waited = False  # Who waited when it was given its slot is not known.
+        self._started(self._ahead.pop(turn), turn)
 
     def _started(self, task: StreamId, turn: int) -> None:
         agent = self._agents[task]
