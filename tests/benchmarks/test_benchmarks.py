@@ -105,7 +105,7 @@ def suspended(folder: Path) -> Report:
 
 
 def heartbeats(folder: Path) -> Report:
-    sizes = bench_heartbeats.Sizes(heartbeats=6, each_second=2, at_once=3, seconds=1.0)
+    sizes = bench_heartbeats.Sizes(heartbeats=6, each_second=6, at_once=3, seconds=0.2, ahead=0.3)
     return bench_heartbeats.measure(sizes, folder, rounds=1)
 
 
