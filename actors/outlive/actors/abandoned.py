@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-import structlog
-
 from outlive.events import OutliveError
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 MAX_ABANDONED: Final = 32
 

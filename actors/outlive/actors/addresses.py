@@ -24,8 +24,6 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Generic, TypeVar
 
-import structlog
-
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Exhausted, World
 from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
@@ -48,8 +46,9 @@ from outlive.events import (
     Version,
     WrongExpectedVersion,
 )
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 STAYS_NS: Final = 5_000_000_000
 """An entity that is woken within so many nanoseconds stays in memory until then.
 

@@ -9,10 +9,9 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
-import structlog
-
 from outlive.actors.signature import schema_of
 from outlive.events import AttemptEnded, CallId, OutliveError, RunId, Value, from_plain, to_plain
+from outlive.events.logger import get_logger
 from outlive.events.sizes import check_size
 from outlive.events.values import digest
 
@@ -116,9 +115,7 @@ class _Context:
         """The thread that the run works on; None if it works on none."""
         self.resource_id: Final = resource_id
         """To whom that thread belongs."""
-        self.log: Final = structlog.stdlib.get_logger("outlive.tool").bind(
-            run_id=run_id, call_id=call_id, attempt=number
-        )
+        self.log: Final = get_logger("outlive.tool", run_id=run_id, call_id=call_id, attempt=number)
 
     @property
     def cancelled(self) -> bool:

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Final
 
-import structlog
-
 from outlive.actors.logs import told
 from outlive.events import StreamId
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 _PATIENCE: Final = 1.0  # seconds that cancelled effects have to let go, and their loop to end
 
 

@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
-import structlog
 from msgspec import UNSET
 from pykka._envelope import Envelope
 
@@ -50,8 +49,9 @@ from outlive.events import (
     WrongExpectedVersion,
 )
 from outlive.events.ids import NO_POSITION, NO_VERSION
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 _PAGE: Final = 1_000
 C = TypeVar("C")
 

@@ -21,13 +21,13 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 import pykka
-import structlog
 from pykka._envelope import Envelope
 
 from outlive.actors.logs import told
 from outlive.events.errors import MailboxFull, OutliveError
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 T = TypeVar("T")
 _BURST: Final = 64  # messages handled before the loop gets its turn

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
-import structlog
 
 from outlive.actors.effects import EffectTable
 from outlive.actors.logs import told
@@ -28,9 +27,10 @@ from outlive.events import (
     StreamId,
 )
 from outlive.events.ids import Position, kind_of
+from outlive.events.logger import get_logger
 from outlive.events.mail import due
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 _FIRST_PAUSE: Final = 0.1  # seconds until a message is told again that could not be; each
 _FACTOR: Final = 4  # further pause is so many times as long,
 _LONGEST_PAUSE: Final = 60.0  # up to this

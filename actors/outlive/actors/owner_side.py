@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
-import structlog
-
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
@@ -71,6 +69,7 @@ from outlive.events import (
     Version,
 )
 from outlive.events.ids import id_of, kind_of
+from outlive.events.logger import get_logger
 from outlive.projections import (
     RunResult,
     ViewRunner,
@@ -81,7 +80,7 @@ from outlive.projections import (
 )
 from outlive.projections.tasks.standing import row_stands_still
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 _INBOX: Final = StreamId("inbox")
 """Where a command is refused that no actor answers for. There are no events in this stream."""

@@ -19,8 +19,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
-import structlog
-
 from outlive.actors.logs import told
 from outlive.actors.owner_side import OwnerSide
 from outlive.actors.visitor_side import VisitorSide
@@ -37,9 +35,10 @@ from outlive.events import (
     OutliveError,
     WriterStuck,
 )
+from outlive.events.logger import get_logger
 from outlive.projections import ViewRows
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 Role: TypeAlias = Literal["auto", "owner", "visitor", "standby"]
 Side: TypeAlias = OwnerSide | VisitorSide

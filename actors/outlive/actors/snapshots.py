@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
-import structlog
 
 from outlive.actors.entity import Entity
 from outlive.events import Snapshot, StreamId
+from outlive.events.logger import get_logger
 from outlive.events.values import digest
 
 S = TypeVar("S")
@@ -25,7 +25,7 @@ Reading and folding so many takes a few milliseconds, saving a state a few micro
 """
 
 _EDITION_BYTES: Final = 16
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 
 class UnfitState(Exception):

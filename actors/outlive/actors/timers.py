@@ -7,12 +7,11 @@ import heapq
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from outlive.actors.logs import told
 from outlive.events import Clock, StreamId
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the monotonic one
 _AT_ONCE: Final = 32  # those that are woken before the loop gets its turn
 _SET_NS: Final = 100_000_000  # two clocks that are read one after the other never agree exactly

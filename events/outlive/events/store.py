@@ -7,7 +7,6 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 import msgspec
-import structlog
 from msgspec import UNSET, UnsetType
 
 from outlive.events.codec import Codec
@@ -21,11 +20,12 @@ from outlive.events.errors import (
 )
 from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
+from outlive.events.logger import get_logger
 from outlive.events.record import BLOB, MAX_EVENTS, header_tail, payload_digest
 from outlive.events.sizes import MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES
 from outlive.events.snapshot import Snapshot
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 COMMIT_ID_BYTES: Final = 16
 MAX_STREAM_BYTES: Final = 255

@@ -5,9 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from copy import copy
 from datetime import date, datetime, time, timedelta
-from typing import Final
-
-from croniter import CroniterBadDateError, croniter
+from typing import TYPE_CHECKING, Final
 
 from outlive.actors.cron.fields import (
     FIRST_YEAR,
@@ -16,6 +14,9 @@ from outlive.actors.cron.fields import (
     Fields,
 )
 from outlive.events.errors import InvalidCron
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 _DAY: Final = timedelta(days=1)
 _MINUTE: Final = timedelta(minutes=1)
@@ -80,6 +81,8 @@ class Days:
     """
 
     def __init__(self, fields: Fields) -> None:
+        from croniter import croniter  # noqa: PLC0415  # it takes a while, and most have no schedule
+
         self.each = fields.days == (("*", "*"),) and fields.months == "*" and not fields.years
         reach = LAST_YEAR - FIRST_YEAR + 1 if fields.years else _A_LEAP_CYCLE
         years = ",".join(map(str, fields.years))
@@ -129,6 +132,8 @@ class Days:
         return self.at_or_after(day) == day
 
     def _look(self, kind: tuple[croniter, bool], day: date, *, forward: bool) -> date | None:
+        from croniter import CroniterBadDateError  # noqa: PLC0415  # see above
+
         days, last_working_day = kind
         calendar = copy(days)  # it remembers where it is, and may be asked from several threads
         midnight = datetime.combine(day, time(0))

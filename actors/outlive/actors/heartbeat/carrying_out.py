@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, assert_never
 
-import structlog
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -53,8 +52,9 @@ from outlive.events import (
     heartbeat_stream,
 )
 from outlive.events.ids import id_of
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 NOTHING: Final = HeartbeatSettings(agent_id="")
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal, cast
 
-import structlog
-
 from outlive.actors.heartbeat.beginning import parcel_to_fired
 from outlive.actors.heartbeat.commands import (
     CallHook,
@@ -45,11 +43,12 @@ from outlive.events import (
 from outlive.events.heartbeat import FireKind, evolve
 from outlive.events.heartbeat.state import Hook
 from outlive.events.ids import NO_VERSION, id_of, kind_of
+from outlive.events.logger import get_logger
 from outlive.projections import RunResult, TaskInfo, heartbeat_info, run_result, task_info
 from outlive.projections.lists import utc
 
 _PAGE: Final = 1_000
-_log: Final = structlog.stdlib.get_logger("outlive")
+_log: Final = get_logger()
 
 
 class HeartbeatWorld:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from msgspec.structs import replace
 
 from outlive.actors.agent import Agent
@@ -13,9 +12,10 @@ from outlive.actors.run.commands import Approval, CompleteModelCall, PlannedCall
 from outlive.actors.run_context import Functions
 from outlive.actors.tool import Tool
 from outlive.events import Value
+from outlive.events.logger import get_logger
 from outlive.events.values import canonical, digest
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 
 def arguments_digest(arguments: dict[str, Value]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-import structlog
-
 from outlive.actors.mail import Deliver, Parcel
 from outlive.actors.run.model_call import cut
 from outlive.actors.run.notes import Notes
@@ -31,11 +29,12 @@ from outlive.events import (
 )
 from outlive.events.background import OnComplete
 from outlive.events.ids import id_of
+from outlive.events.logger import get_logger
 from outlive.events.run.thread import RESULT
 from outlive.events.sizes import check_size
 from outlive.events.values import digest
 
-_log: Final = structlog.stdlib.get_logger("outlive")
+_log: Final = get_logger()
 
 Status: TypeAlias = Literal["completed", "failed", "cancelled"]
 _STATUS: Final[dict[type[RunCompleted | RunFailed | RunCancelled], Status]] = {

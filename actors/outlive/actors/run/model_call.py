@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, Literal
 
 import msgspec
-import structlog
 
 from outlive.actors.agent import Agent
 from outlive.actors.background import Plan
@@ -41,6 +40,7 @@ from outlive.events import (
     Value,
     to_plain,
 )
+from outlive.events.logger import get_logger
 from outlive.events.sizes import Size
 
 _WAIT: Final = 0.025  # seconds a piece waits for more
@@ -48,7 +48,7 @@ _SIZE: Final = 1_024  # characters that are enough to be recorded at once
 _COUNT_BOUND: Final = 1 << 53
 _ROOM_FOR_A_CALL: Final = 256  # bytes that stand around it in its events
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 
 def failure(kind: str, error: BaseException) -> Failure:

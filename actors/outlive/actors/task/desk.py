@@ -16,8 +16,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-import structlog
-
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
@@ -35,8 +33,9 @@ from outlive.events import (
     TaskState,
     Version,
 )
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 TURNS: Final = StreamId("turns")
 """Whose row says whose turn it was last. There are no events in this stream."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, assert_never
 
-import structlog
-
 from outlive.actors.background import retry_of
 from outlive.actors.heartbeat.told import parcel_to_heartbeat, task_end
 from outlive.actors.logs import told
@@ -37,10 +35,11 @@ from outlive.events import (
     task_stream,
 )
 from outlive.events.ids import NO_VERSION, kind_of
+from outlive.events.logger import get_logger
 from outlive.projections import task_info
 from outlive.projections.messages import task_result
 
-_log: Final = structlog.stdlib.get_logger("outlive")
+_log: Final = get_logger()
 
 
 class TaskWorld:

@@ -22,7 +22,6 @@ from queue import SimpleQueue
 from typing import Final, TypeAlias
 
 import msgspec
-import structlog
 
 from outlive.actors.logs import told
 from outlive.actors.workers import former
@@ -38,8 +37,9 @@ from outlive.actors.workers.pipe import (
 )
 from outlive.actors.workers.port import CallFailed, Desk, Job
 from outlive.events import Failure, OutliveError, Value
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 _CODE: Final = (
     "import sys; sys.path[:] = {path!r}; "
     "from outlive.actors.workers.child import main; main({descriptor}, {owner})"

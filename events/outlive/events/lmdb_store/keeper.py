@@ -11,14 +11,13 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from outlive.events.errors import LogFailed, OutliveError
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.owner_lock import OwnerLock
 from outlive.events.lmdb_store.write_lock import writer_stuck
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 _RENEWALS: Final = 5  # in the time of one lease
 _STUCK_AFTER: Final = 2  # looks at which the writer still waits for the same transaction
 

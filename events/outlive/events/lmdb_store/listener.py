@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from outlive.events.errors import OutliveError
 from outlive.events.lmdb_store.wake import Bell
+from outlive.events.logger import get_logger
 from outlive.events.submitted import Submitted
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 
 class Listener:

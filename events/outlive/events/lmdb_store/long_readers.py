@@ -15,16 +15,16 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import lmdb
-import structlog
 
 from outlive.events.clock import Clock, SystemClock
+from outlive.events.logger import get_logger
 
 LOOK_AFTER_S: Final = 5.0
 LONG_COMMITS: Final = 10_000
 LONG_S: Final = 60.0
 
 _NS: Final = 1_000_000_000
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 
 class Reader(NamedTuple):

@@ -11,11 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from outlive.events.errors import LogParked
+from outlive.events.logger import get_logger
 
-_log: Final = structlog.stdlib.get_logger("outlive")
+_log: Final = get_logger()
 
 _LEAST_S: Final = 0.025  # between two tries, however much is appended
 _FIRST_S: Final = 0.25

@@ -33,14 +33,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 
 from outlive.events.errors import CorruptLog, LogFailed
 from outlive.events.lmdb_store.folder import META_PAGES_BYTES, Folder
 from outlive.events.lmdb_store.owner_lock import boot_id, look_at_owner
 from outlive.events.lmdb_store.structure import last_transaction, named, structure_faults
+from outlive.events.logger import get_logger
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 SMALL_BYTES: Final = 4 << 20
 """Up to this size a file is looked at unless it is at rest. Takes 20 ms at the most."""

@@ -14,8 +14,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, TypeVarTuple
 
-import structlog
-
 from outlive.events import (
     Fenced,
     LogClosed,
@@ -27,12 +25,13 @@ from outlive.events import (
     Subscription,
     ViewFailed,
 )
+from outlive.events.logger import get_logger
 from outlive.projections.turn import let_others_go_on
 from outlive.projections.views.projection import Projection
 from outlive.projections.views.rows import Rows, ViewRows
 from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 _COMMIT_AFTER: Final = 0.2  # seconds from a change: each flush competes with those of the log
 _COMMIT_AT: Final = 2_000  # rows

@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-import structlog
-
 from outlive.events import LogReader, MemoryLog, NotFound, ViewBehind
+from outlive.events.logger import get_logger
 from outlive.projections.views.following import FollowedView
 from outlive.projections.views.projection import Projection, check_projections
 from outlive.projections.views.rows import ViewRows
 from outlive.projections.views.store import Damaged, MemoryStore, Store, StoreBesideLog
 from outlive.projections.views.view_file import Identity, open_view
 
-_log = structlog.stdlib.get_logger("outlive")
+_log = get_logger()
 
 PATIENCE: Final = 5.0
 """Seconds that a query waits for a view at most."""
