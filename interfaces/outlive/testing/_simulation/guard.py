@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import croniter  # noqa: F401  # now: it runs `file` to learn of the machine as it is imported
+
 from outlive.testing._simulation.process import NotSimulable, ProcessDied, here
 
 _REFUSED: Final = {
