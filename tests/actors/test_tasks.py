@@ -28,6 +28,7 @@ from outlive.actors import (
 )
 from outlive.actors.run.commands import InDoubt
 from outlive.events import (
+    AgentNotFound,
     AlreadyOver,
     AlreadyResumed,
     Failure,
@@ -659,6 +660,35 @@ def test_who_waits_for_a_task_that_is_blocked_is_told_so() -> None:
     with pytest.raises(TaskUnsuccessful, match="blocked"):
         blocked.unwrap()
     assert machine.run(waits_for(task_id), sender).status == "succeeded"
+
+
+def test_a_task_is_not_tried_once_more_without_its_tool() -> None:
+    machine = Machine()
+
+    async def fail(rt: Runtime) -> None:
+        task_id = await rt.tasks.enqueue("crawl", {"seconds": 1}, agent="a", idempotency_key="k")
+        await rt.tasks.cancel(task_id)
+
+    async def again(rt: Runtime) -> TaskInfo:
+        task_id = await rt.tasks.enqueue("crawl", {"seconds": 1}, agent="a", idempotency_key="k")
+        await rt.tasks.retry(task_id)
+        return (await rt.tasks.wait(task_id))[0]
+
+    async def without(rt: Runtime) -> None:
+        (task,) = (await rt.tasks.list()).tasks
+        with pytest.raises(Refused, match="agent 'a' has no tool 'crawl'"):
+            await rt.tasks.retry(task.task_id)
+        assert (await rt.tasks.get(task.task_id)).status == "cancelled"
+
+    async def without_agent(rt: Runtime) -> None:
+        (task,) = (await rt.tasks.list()).tasks
+        with pytest.raises(AgentNotFound):
+            await rt.tasks.retry(task.task_id)
+
+    machine.run(fail, agent(tools=[crawl]))
+    machine.run(without, agent(tools=[rest]))
+    machine.run(without_agent)
+    assert machine.run(again, agent(tools=[crawl])).status == "succeeded"
 
 
 def waits_for(task_id: str) -> Callable[[Runtime], Awaitable[TaskInfo]]:

@@ -9,7 +9,7 @@ from outlive.actors.background_plans import limits_of
 from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import CancelTask, QueueTask, ResumeTask, RetryTask, TaskCommand
-from outlive.actors.task.decide import resolution
+from outlive.actors.task.decide import WITHOUT_SUCCESS, resolution
 from outlive.actors.task.entity import TASK
 from outlive.actors.task.kind import Tasks
 from outlive.actors.task.submitted import (
@@ -111,7 +111,7 @@ class TaskDoor:
 
         Raises:
             TaskNotFound: there is no such task, and this is no beginning of one.
-            AgentNotFound, Refused: it cannot begin here.
+            AgentNotFound, Refused: it cannot begin here, or be tried once more.
             NotSuspended: it stands still.
             InvalidResumeValue: the tool cannot have returned this.
         """
@@ -125,8 +125,10 @@ class TaskDoor:
             if not isinstance(request, CancelTaskRequest):
                 raise NotSuspended(id_of(stream), task.status, "task")
             task = self._tasks.at_as_it_is(stream)
-        if isinstance(request, ResumeTaskRequest) and task.actor.state.in_doubt:
-            state = task.actor.state
+        state = task.actor.state
+        if isinstance(request, RetryTaskRequest) and state.status in WITHOUT_SUCCESS:
+            self._tool(state.agent_id, state.tool)
+        if isinstance(request, ResumeTaskRequest) and state.in_doubt:
             tool = self._all.tool(state.agent_id, state.tool)
             assert tool is not None, "a task without its tool is blocked"
             check_outcome(id_of(stream), tool, request.value)
@@ -135,7 +137,8 @@ class TaskDoor:
     def _enqueue(
         self, stream: StreamId, request: EnqueueRequest
     ) -> tuple[EventSourcedActor[Any, Any, Any], QueueTask] | None:
-        tool, agent_id = self._tool(request), request.agent_id
+        agent_id = request.agent_id
+        tool = self._tool(agent_id, request.tool)
         if request.thread_id:
             require_thread(self._log, request.thread_id, request.resource_id)
         problem = tool.problem_with(request.arguments)
@@ -166,18 +169,18 @@ class TaskDoor:
             hooked=any(self._all.layers_of_hooks(agent_id, tool.name)),
         )
 
-    def _tool(self, request: EnqueueRequest) -> Tool[..., Any]:
+    def _tool(self, agent_id: str, name: str) -> Tool[..., Any]:
         """Return the tool that is to be called. Raises AgentNotFound, Refused."""
-        tool = self._all.tool(request.agent_id, request.tool)
+        tool = self._all.tool(agent_id, name)
         if tool is not None:
             return tool
-        agent = self._agents.get(request.agent_id)
-        if request.agent_id and agent is None:
-            raise AgentNotFound(request.agent_id, tuple(self._agents))
+        agent = self._agents.get(agent_id)
+        if agent_id and agent is None:
+            raise AgentNotFound(agent_id, tuple(self._agents))
         who = f"agent {agent.id!r}" if agent is not None else "the runtime"
         tools = agent.tools if agent is not None else self._all.tools
         known = ", ".join(tools) or "none"
-        raise Refused(f"{who} has no tool {request.tool!r} (known: {known})")
+        raise Refused(f"{who} has no tool {name!r} (known: {known})")
 
     def _limits_of(self, agent_id: str, tool: Tool[..., Any]) -> TaskLimits:
         """Return the limits of the tool's tasks; of one that has none, those it would have."""

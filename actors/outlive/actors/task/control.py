@@ -168,7 +168,8 @@ class RuntimeTasks(TasksQuery):
         Raises:
             AlreadyOver: it has succeeded, or was rejected.
             NotSuspended: it is blocked; what it needs is in its `error`.
-            Refused: it is quarantined, and cannot be taken up now either.
+            AgentNotFound, Refused: its agent or tool is not registered any more; or it is
+                quarantined, and cannot be taken up now either.
             TaskNotFound, LogParked: nothing was written.
         """
         return (

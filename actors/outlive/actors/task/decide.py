@@ -6,7 +6,7 @@ recorded as ignored. Only who says that the task is to be tried once more makes 
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from outlive.actors.mail import Acknowledge, acknowledged
 from outlive.actors.run.answer_schema import problem_with
@@ -69,6 +69,8 @@ from outlive.events.task.state import request_digest
 from outlive.events.values import canonical, digest
 
 Events = tuple[TaskEvent, ...]
+WITHOUT_SUCCESS: Final = ("failed", "timed_out", "cancelled")
+"""The statuses of tasks that are over, and may be tried once more."""
 
 
 def decide(state: TaskState, command: TaskCommand) -> Events:  # one arm each
@@ -187,7 +189,7 @@ def _retry(state: TaskState, command: RetryTask) -> Events:
     """Try once more what has not succeeded. Of a task that is not over it changes nothing."""
     if state.status == "none":
         raise TaskNotFound(command.task_id)
-    if state.status in ("failed", "timed_out", "cancelled"):
+    if state.status in WITHOUT_SUCCESS:
         return (TaskRequeued(by=command.by),)
     if state.over:
         raise AlreadyOver(command.task_id, state.status, "task")

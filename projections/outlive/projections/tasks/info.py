@@ -123,7 +123,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def over(self) -> bool:
-        """Whether it has come to its end. That never changes."""
+        """Whether it has come to its end. Only `retry` has it go on."""
         return self.ended_at is not None
 
 
