@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from outlive.actors.task.commands import RetryTask
 from outlive.events import (
     BackgroundCall,
     BackgroundResultReceived,
@@ -323,6 +324,8 @@ def test_a_task_that_is_cancelled_or_rejected_is_over() -> None:
     line = of_task(tasks)
     assert [span.outcome for span in line.spans] == ["failed"]
     assert line.ended_at_ns == line.last_at_ns
+    tasks.do("t1", RetryTask(task_id="t1"))
+    assert of_task(tasks).ended_at_ns is None, "it goes on after all"
 
     tasks = TaskLog(MemoryLog(clock=SteppingClock()))
     tasks.queue("t1", verdict="reject")

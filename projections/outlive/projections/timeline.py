@@ -26,6 +26,7 @@ from outlive.events import (
     RunRecovered,
     TaskQueued,
     TaskRequested,
+    TaskRequeued,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallInDoubt,
@@ -149,6 +150,8 @@ class _Fold:
         event = recorded.event
         if isinstance(event, TaskQueued):
             self._task = event
+        elif isinstance(event, TaskRequeued):
+            self._ended_at_ns = None  # It goes on after all.
         events = (event,) if self._task is None else as_of_run(event, self._task, len(self._spans))
         for one in events:
             self._apply(recorded, one)
