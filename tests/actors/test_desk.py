@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,22 @@ from outlive.actors import (
     Retry,
     Runtime,
     ScriptedModel,
+    Tool,
     ToolContext,
     tool,
 )
 from outlive.events import TaskState
 from outlive.events.task import TaskEvent, evolve
+from tests.support import SECOND
 from tests.support.machine import Machine
+
+
+@tool(read_only=True)
+async def stepping(ctx: ToolContext) -> None:
+    """Get further only after a while."""
+    await asyncio.sleep(5)
+    await ctx.step("page", int)
+
 
 ONE = BackgroundTasks(global_concurrency=1)
 
@@ -119,3 +130,81 @@ def test_a_wall_clock_that_is_set_back_makes_no_task_be_tried_again_any_sooner()
         return (machine.clock.monotonic_ns() - began_ns) / 1e9
 
     assert machine.run(work, *AGENTS) == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_task_that_ends_its_process_each_time_does_not_take_the_others_along(at: int) -> None:
+    machine = Machine()
+    kills: list[asyncio.Event] = []  # one a process
+
+    @tool(read_only=True)
+    async def kill() -> None:
+        """End the process."""
+        await asyncio.sleep(1)
+        kills[-1].set()
+        await asyncio.sleep(3_600)
+
+    tools: list[Tool[..., Any]] = [kill, crawl]
+
+    async def ask(rt: Runtime) -> None:
+        for number in range(5):
+            arguments = {} if number == at else {"seconds": 2.0}
+            await rt.tasks.enqueue("kill" if number == at else "crawl", arguments)
+        await wait(rt)
+
+    async def wait(rt: Runtime) -> None:
+        kills.append(asyncio.Event())
+        await kills[-1].wait()
+
+    machine.crash(ask, tools=tools)
+    for _ in range(5):
+        machine.crash(wait, tools=tools)
+
+    async def look(rt: Runtime) -> dict[str, list[str]]:
+        ids = [task.task_id for task in (await rt.tasks.list(order="oldest")).tasks]
+        found = await rt.tasks.wait(ids)
+        return {
+            f"{task.tool} {number}": [attempt.outcome for attempt in task.attempts]
+            for number, task in enumerate(found)
+        }
+
+    came_to = machine.run(look, tools=tools)
+    assert came_to.pop(f"kill {at}") == ["cut_off"] * 6
+    assert all(each[-1] == "succeeded" and len(each) <= 3 for each in came_to.values()), came_to
+
+
+def test_those_that_were_cut_off_again_and_again_go_on_one_by_one() -> None:
+    machine = Machine()
+    tools: list[Tool[..., Any]] = [crawl, stepping]
+
+    async def ask(rt: Runtime) -> None:
+        for seconds in (2.0, 3.0):
+            await rt.tasks.enqueue("crawl", {"seconds": seconds})
+        await rt.tasks.enqueue("stepping")
+        await asyncio.sleep(1)
+
+    async def wait(rt: Runtime) -> None:
+        await asyncio.sleep(1)
+
+    machine.crash(ask, tools=tools)
+    machine.crash(wait, tools=tools)
+
+    async def look(rt: Runtime) -> list[tuple[str, int]]:
+        ids = [task.task_id for task in (await rt.tasks.list(order="oldest")).tasks]
+        began_at_ns = machine.clock.monotonic_ns()
+        found: list[tuple[str, int]] = []
+
+        async def over(task_id: str) -> None:
+            (task,) = await rt.tasks.wait(task_id)
+            found.append((task.tool, (machine.clock.monotonic_ns() - began_at_ns) // SECOND))
+
+        ids.append(await rt.tasks.enqueue("crawl", {"seconds": 1.0}, idempotency_key="new"))
+        await asyncio.gather(*map(over, ids))
+        return found
+
+    assert machine.run(look, tools=tools) == [
+        ("crawl", 1),  # a new one, which is not suspected
+        ("crawl", 2),
+        ("crawl", 5),
+        ("stepping", 10),
+    ]

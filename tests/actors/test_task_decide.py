@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from outlive.actors import Retry
 from outlive.actors.mail import Acknowledge, Deliver
@@ -494,10 +495,46 @@ def test_a_task_that_kills_its_process_does_so_a_bounded_number_of_times() -> No
     history, starts = given(QUEUED, STARTED), 1
     while history.state.status == "running":
         history = history.when(RecoverTask(epoch=2, max_recoveries=3)).after
+        if history.state.status == "queued":
+            history = history.when(START).after
         starts += history.state.status == "running"
     assert (starts, history.state.status) == (4, "failed")
     assert history.state.error is not None
     assert history.state.error.kind == "in_doubt"
+
+
+def test_a_task_that_was_cut_off_again_without_anything_new_waits_for_its_turn() -> None:
+    crashed = given(QUEUED, STARTED).when(RECOVER).after
+    waits = crashed.when(RECOVER).then(TaskRecovered(epoch=2, attempt=2, suspected=True))
+    entry = open_entry(waits.state)
+    assert entry is not None
+    assert (entry.status, entry.summary["suspected"]) == ("queued", "yes")
+    began = waits.when(START).then(TaskStarted(attempt=3, worker="w", turn=3))
+    step = began.when(CompleteStep(call_id=C, attempt=3, key="s", value=1)).after
+    assert not step.state.suspected, "it has got further"
+
+
+@pytest.mark.parametrize(
+    ("command", "then"),
+    [
+        (RecoverTask(epoch=2, clean=True), [TaskRecovered, TaskStarted]),
+        (RecoverTask(epoch=2, in_doubt="ask"), [TaskRecovered, TaskInDoubt]),
+        (RecoverTask(epoch=2, in_doubt="fail"), [TaskRecovered, TaskFailed]),
+        (RecoverTask(epoch=2, max_recoveries=1), [TaskRecovered, TaskFailed]),
+    ],
+    ids=["clean", "ask", "fail", "too often"],
+)
+def test_only_what_is_made_again_after_an_unclean_end_waits_for_its_turn(
+    command: RecoverTask, then: list[type[TaskEvent]]
+) -> None:
+    crashed = given(QUEUED, STARTED).when(RECOVER).after
+    assert [type(event) for event in crashed.when(command).decided] == then
+
+
+def test_what_runs_inline_holds_no_slot_and_does_not_wait_for_one() -> None:
+    inline = given(replace(QUEUED, inline=True), STARTED).when(RECOVER).after
+    decided = inline.when(RECOVER).decided
+    assert [type(event) for event in decided] == [TaskRecovered, TaskStarted]
 
 
 def test_a_step_that_was_recorded_begins_the_count_anew_and_a_clean_end_does_not_count() -> None:

@@ -85,7 +85,8 @@ def _end(event: Event) -> str | None:
     match event:
         case TaskRecovered():
             end = "a clean end" if event.clean else "an unclean end"
-            return f"by owner {event.epoch}, after {end} of the one before"
+            turn = "; its next turn is without others like it" if event.suspected else ""
+            return f"by owner {event.epoch}, after {end} of the one before{turn}"
         case TaskSucceeded():
             return f"{_of(event)}{short(event.result)}  ({duration(event.elapsed_ms)})"
         case TaskFailed() | TaskTimedOut():

@@ -54,8 +54,11 @@ def as_of_run(event: Event, task: TaskQueued, attempt: int) -> tuple[Event, ...]
             return (ToolCallSuspended(call_id=call_id, attempt=event.attempt, key=key),)
         case TaskInDoubt(cause=cause):
             return (ToolCallInDoubt(call_id=call_id, attempt=event.attempt, cause=cause),)
-        case TaskRecovered(epoch=epoch, clean=clean):
-            return (RunRecovered(epoch=epoch, clean=clean),)
+        case TaskRecovered(epoch=epoch, clean=clean, suspected=suspected):
+            recovered = RunRecovered(epoch=epoch, clean=clean)
+            error = Failure(kind="in_doubt", message="the process ended while it ran")
+            cut_off = ToolCallFailed(call_id=call_id, attempt=attempt, error=error)
+            return (recovered, cut_off) if suspected else (recovered,)
         case TaskSucceeded(result=result):
             done = ToolCallCompleted(call_id=call_id, attempt=event.attempt, result=result)
             return (done, RunCompleted())

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from msgspec.structs import replace
+
 from outlive.actors.mail import Acknowledge, acknowledged
 from outlive.actors.run.answer_schema import problem_with
 from outlive.actors.run.commands import (
@@ -244,14 +246,27 @@ def _recover(state: TaskState, command: RecoverTask) -> Events:
         return ()
     count = 1 if command.clean else state.recoveries + 1
     recovered = TaskRecovered(epoch=command.epoch, attempt=count, clean=command.clean)
+    if running and _waits_for_its_turn(state, command, recovered):
+        recovered = replace(recovered, suspected=True)
     events: list[TaskEvent] = [recovered]
     if owed and _too_often(state, command):  # Otherwise they are called once more.
         message = f"the process ended {count} times while they were called"
         failures = (Failure(kind="in_doubt", message=message),)
         events += [TaskHooksCalled(end=end, failures=failures) for end in state.hooks]
-    if running:
+    if running and not recovered.suspected:
         events += _settle(state, command, count)
     return tuple(events)
+
+
+def _waits_for_its_turn(state: TaskState, command: RecoverTask, recovered: TaskRecovered) -> bool:
+    """Whether an attempt that was cut off is to be made again, but not beside others like it.
+
+    A task that ends its process takes those along that run beside it. So that they are not
+    blamed for it each time, those that were there again and again have their turns one by one:
+    then the next end is that of one task.
+    """
+    again = command.in_doubt == "retry" and not (command.clean or _too_often(state, command))
+    return again and evolve(state, recovered).suspected
 
 
 def _too_often(state: TaskState, command: RecoverTask) -> bool:

@@ -22,6 +22,7 @@ from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
 from outlive.actors.task.admission import Admission, Backpressure, Granted
 from outlive.actors.task.commands import StartTask
+from outlive.actors.task.one_by_one import OneByOne
 from outlive.actors.task.rows import note, place_in, turn_in
 from outlive.events import (
     Clock,
@@ -86,6 +87,7 @@ class Desk:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._starting: dict[StreamId, int] = {}  # told to start, under this number, not obeyed yet
+        self._one_by_one = OneByOne()
         self._places: dict[StreamId, Place] = {}  # of tasks that are being asked for
         self._last_place = 0
         self._come: dict[StreamId, int] = {}  # instants that have, by who waits for a slot since
@@ -99,7 +101,7 @@ class Desk:
         if turns is not None:
             self._last = _Start(turn_in(turns), _NOBODY, turns.summary["agent_id"])
             self._admission.served(self._last.agent_id, self._last.turn)
-        for task, entry in rows:
+        for task, entry in sorted(rows, key=lambda row: row[1].status != "running"):
             self.row(task, entry)
 
     def row(self, task: StreamId, entry: OpenEntry | None) -> None:
@@ -121,8 +123,18 @@ class Desk:
                 self._last = _Start(turn_in(entry), task, entry.summary["agent_id"])
         elif task == self._last.task:
             self._keep_turn()
-        note(self._admission, task, entry, due=self._is_due(task, entry))
+        self._note(task, entry, due=self._is_due(task, entry))
         self._call()
+
+    def _note(self, task: StreamId, entry: OpenEntry | None, *, due: bool) -> None:
+        """Have admission know of a task, unless it waits behind another one; and who comes up."""
+        if self._one_by_one.holds_back(task, entry):
+            self._admission.leave(task)
+            return
+        note(self._admission, task, entry, due=due)
+        up = self._one_by_one.next()
+        if up is not None:
+            note(self._admission, *up, due=True)  # Who is suspected waits for no instant.
 
     def _is_due(self, task: StreamId, entry: OpenEntry | None) -> bool:
         """Whether a task waits for no instant. One that has come is not undone by a set clock."""
@@ -147,7 +159,7 @@ class Desk:
             return
         if entry.wake_at_ns is not None:
             self._come[task] = entry.wake_at_ns
-        note(self._admission, task, entry, due=True)
+        self._note(task, entry, due=True)
         self._call()
 
     def admit(self, task: StreamId, agent_id: str, tool: str, *, begun: bool) -> Place:

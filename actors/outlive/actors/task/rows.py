@@ -17,6 +17,8 @@ def summary_of(state: TaskState) -> dict[str, str]:
         summary["turn"] = str(state.turn)
     if state.inline:
         summary["inline"] = "yes"
+    if state.suspected:
+        summary["suspected"] = "yes"
     if state.status == "suspended":
         summary["waiting_for"] = str(max(len(state.asks), 1))
     return summary
@@ -25,6 +27,11 @@ def summary_of(state: TaskState) -> dict[str, str]:
 def place_in(entry: OpenEntry) -> int:
     """Return a task's place in the line, as its row tells it."""
     return int(entry.summary.get("place", 0))
+
+
+def priority_in(entry: OpenEntry) -> int:
+    """Return a task's priority, as its row tells it."""
+    return int(entry.summary.get("priority", 0))
 
 
 def turn_in(entry: OpenEntry) -> int:
@@ -48,7 +55,6 @@ def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, due: 
     if entry.status == "running" and slot:
         admission.hold(task, agent, tool)
     elif entry.status == "queued" and slot and due:
-        priority = int(summary.get("priority", 0))
-        admission.wait(Waiting(task, agent, tool, priority, place_in(entry)))
+        admission.wait(Waiting(task, agent, tool, priority_in(entry), place_in(entry)))
     else:
         admission.leave(task)

@@ -123,6 +123,7 @@ class TaskRecovered(Event, tag="task-recovered", frozen=True, kw_only=True):
     epoch: int  # of the owner that goes on with it
     attempt: int = 1  # recoveries after an unclean end, without anything new between them
     clean: bool = False  # the owner before had closed in good order
+    suspected: bool = False  # of ending its process: it is queued again, and has its turn alone
 
 
 class TaskSucceeded(Event, tag="task-succeeded", frozen=True, kw_only=True):

@@ -55,6 +55,8 @@ TaskStatus: TypeAlias = Literal[
 ]
 OVER: Final = frozenset({"succeeded", "failed", "timed_out", "cancelled", "rejected"})
 """The statuses that change no more, unless somebody wants the task to be tried once more."""
+SUSPECTED_FROM: Final = 2
+"""After so many unclean ends without anything new in between, a task may be what causes them."""
 OUTCOME: Final = "task-outcome"
 """The subject of the message by which a task tells its run, or thread, how it has ended."""
 
@@ -98,6 +100,11 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def over(self) -> bool:
         """Whether the task has come to its end."""
         return self.status in OVER
+
+    @property
+    def suspected(self) -> bool:
+        """Whether it may be what ends its process each time. No two such tasks run together."""
+        return self.recoveries >= SUSPECTED_FROM and not self.inline
 
 
 class _Request(Protocol):
@@ -191,6 +198,7 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
         case TaskRecovered():
             return replace(
                 state,
+                status="queued" if event.suspected else state.status,
                 recoveries=state.recoveries if event.clean else event.attempt,
                 hooks={end: number + 1 for end, number in state.hooks.items()},
             )

@@ -222,6 +222,9 @@ def _recovered(row: TaskRow, event: TaskRecovered, at_ns: int) -> None:
     row.recoveries += 1
     if row.attempts and row.attempts[-1].outcome == "running":
         row.attempts[-1].ended_at_ns = row.updated_at_ns  # It lived until then, at least.
+    if event.suspected:
+        _end_attempt(row, "cut_off", at_ns)
+        row.status = "queued"
 
 
 def _succeeded(row: TaskRow, event: TaskSucceeded, at_ns: int) -> None:
