@@ -283,6 +283,31 @@ def test_of_those_that_wait_one_is_kept() -> None:
     assert told.end(1) == ["fired 2"]
 
 
+@pytest.mark.parametrize("said", [{"skip": True}, {"error": BOOM}])
+def test_one_that_has_waited_and_is_skipped_by_the_one_who_prepares_is_decided_once(
+    said: dict[str, Any],
+) -> None:
+    told = Told(overlap="queue")
+    told.wake(1)
+    told.wake(2)
+    assert told.end(1, prepares=True) == []
+    prepared = ConcludePrepare(fire=2, attempt=1, now_ns=minute(2.5), prepares=True, **said)
+    assert len(decisions(told.say(prepared))) == 1
+    assert not told.state.claims
+    assert told.wake(3, prepares=True) == []
+    told.say(PauseHeartbeat(heartbeat_id=ID, now_ns=minute(3.5)))
+    assert decisions(tuple(told.events))[-1] == "paused"
+
+
+def test_one_that_waits_waits_on_when_somebody_fires_at_the_same_instant() -> None:
+    told = Told(overlap="queue")
+    told.wake(1)
+    told.wake(2)
+    told.say(RunNow(heartbeat_id=ID, run_id="r", now_ns=minute(2)))
+    told.end(1)
+    assert told.end(2) == ["fired 2"]
+
+
 def test_one_that_waits_goes_on_when_the_fire_before_waits_for_a_person() -> None:
     told = Told(overlap="queue")
     told.wake(1)

@@ -132,6 +132,8 @@ def evolve(state: HeartbeatState, event: HeartbeatEvent) -> HeartbeatState:  # o
         case FireClaimed():
             if event.kind == "schedule":
                 state = _decided(state, event.due_ns)
+                if state.deferred_ns == event.due_ns:  # It waits no more, whatever comes of it.
+                    state = replace(state, deferred_ns=None)
             claim = Claim(
                 due_ns=event.due_ns,
                 kind=event.kind,
@@ -246,7 +248,6 @@ def _fired(state: HeartbeatState, event: HeartbeatFired) -> HeartbeatState:
         claims=_without(state.claims, event.fire),
         going={**state.going, event.fire: going},
         fired=state.fired + (event.kind == "schedule"),
-        deferred_ns=None if state.deferred_ns == event.due_ns else state.deferred_ns,
         mail=post(state.mail, Letter(to=going.to, subject=BEGIN, about=str(event.fire))),
     )
 
