@@ -267,12 +267,25 @@ def test_one_that_waits_for_a_person_does_not_count(overlap: str) -> None:
     assert told.wake(3) != ["fired 3"] or overlap == "allow"
 
 
-@pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_previous", "allow"])
-def test_one_that_is_being_prepared_goes_on(overlap: str) -> None:
+@pytest.mark.parametrize(
+    ("overlap", "second", "prepared"),
+    [
+        ("skip", ["skipped 2 overlap"], [1]),
+        ("queue", ["waits 2"], [1]),
+        ("cancel_previous", ["skipped 1 overlap"], [2]),
+        ("allow", [], [1, 2]),
+    ],
+)
+def test_one_that_is_being_prepared_goes_on(
+    overlap: str, second: list[str], prepared: list[int]
+) -> None:
     told = Told(overlap=overlap)
     assert told.wake(1, prepares=True) == []
-    expected = {"skip": ["skipped 2 overlap"], "queue": ["waits 2"]}.get(overlap, [])
-    assert told.wake(2, prepares=True) == expected
+    assert told.wake(2, prepares=True) == second
+    assert list(told.state.claims) == prepared
+    for fire in (1, 2):
+        told.say(ConcludePrepare(fire=fire, attempt=1, now_ns=minute(2.5), prepares=True))
+    assert [*told.state.claims, *told.state.going][: len(prepared)] == prepared
 
 
 def test_of_those_that_wait_one_is_kept() -> None:
@@ -516,6 +529,19 @@ def test_one_that_was_deleted_is_gone_until_it_is_created_anew() -> None:
     told.say(CreateHeartbeat(heartbeat_id=ID, settings=told.settings, key="l", now_ns=minute(9)))
     assert told.wake(10) == ["fired 10"]
     assert told.state.fires == 2
+
+
+def test_what_is_being_prepared_when_it_is_deleted_is_not_fired_by_the_next_of_its_name() -> None:
+    told = Told()
+    told.wake(1, prepares=True)
+    told.say(RunNow(heartbeat_id=ID, run_id="r", now_ns=minute(1), prepares=True))
+    deleted = told.say(DeleteHeartbeat(heartbeat_id=ID, now_ns=minute(1)))
+    assert decisions(deleted) == ["skipped 1 deleted", "skipped 1 deleted"]
+    create = CreateHeartbeat(heartbeat_id=ID, settings=told.settings, key="again", now_ns=minute(1))
+    told.say(create)
+    for fire in (1, 2):
+        conclude = ConcludePrepare(fire=fire, attempt=1, now_ns=minute(1.5), prepares=True)
+        assert told.say(conclude) == ()
 
 
 def test_an_id_is_taken_once() -> None:

@@ -30,7 +30,16 @@ from outlive.actors.heartbeat.commands import (
     UpdateHeartbeat,
     WakeHeartbeat,
 )
-from outlive.actors.heartbeat.due import Events, abandoned, claim, due, fire, is_busy, spent
+from outlive.actors.heartbeat.due import (
+    Events,
+    abandoned,
+    claim,
+    due,
+    fire,
+    is_busy,
+    spent,
+    unprepared,
+)
 from outlive.actors.heartbeat.schedule import Schedule, anchor_of, spread
 from outlive.actors.heartbeat.settled import changed, check, check_fire, same_schedule
 from outlive.actors.mail import Acknowledge, acknowledged
@@ -157,8 +166,8 @@ def decide(state: HeartbeatState, command: HeartbeatCommand) -> Events:  # one a
             if state.status == "deleted":
                 return ()
             _require(state, command.heartbeat_id)
-            deleted = HeartbeatDeleted(by=command.by)
-            return (*abandoned(state, command.now_ns, "deleted"), deleted)
+            skipped = (*unprepared(state, "deleted"), *abandoned(state, command.now_ns, "deleted"))
+            return (*skipped, HeartbeatDeleted(by=command.by))
         case RecoverHeartbeat():
             return _recover(state, command)
         case Acknowledge():
@@ -281,9 +290,9 @@ def _prepared(state: HeartbeatState, command: ConcludePrepare) -> Events:
         return ()
     error = command.error or _does_not_hold(state, command.overrides)
     ran = HookRan(fire=command.fire, hook="prepare", error=error)
-    unwanted = claimed.kind == "schedule" and state.status in ("paused", "deleted")
+    unwanted = claimed.kind == "schedule" and state.status == "paused"
     reason = "failed" if error else "prepare" if command.skip else "over"
-    if error or command.skip or unwanted or state.status == "deleted":
+    if error or command.skip or unwanted:
         skipped = FireSkipped(
             due_ns=claimed.due_ns,
             kind=claimed.kind,

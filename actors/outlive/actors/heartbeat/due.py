@@ -155,12 +155,20 @@ def _offer(state: HeartbeatState, command: Driven, due_ns: int) -> Events:
             )
             return (passed,)
         case "cancel_previous":
-            stopped = tuple(
+            stopped: Events = tuple(
                 FireStopped(fire=number, reason="overlap")
                 for number, going in state.going.items()
                 if not going.suspended and not going.stopped
             )
-            return (*stopped, *claim(state, command, due_ns))
+            return (*unprepared(state, "overlap"), *stopped, *claim(state, command, due_ns))
+
+
+def unprepared(state: HeartbeatState, reason: str) -> Events:
+    """Return the decisions for fires that are being prepared, and are not wanted any more."""
+    return tuple(
+        FireSkipped(due_ns=claimed.due_ns, kind=claimed.kind, reason=reason, fire=number)
+        for number, claimed in state.claims.items()
+    )
 
 
 def claim(

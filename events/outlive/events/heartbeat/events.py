@@ -112,8 +112,8 @@ class HeartbeatFired(Event, tag="heartbeat-fired", frozen=True, kw_only=True):
 class FireSkipped(Event, tag="fire-skipped", frozen=True, kw_only=True):
     """Nothing is done at this instant, and why. The decision for `due_ns`.
 
-    `reason`: `overlap`, `prepare` (a function said so), `failed` (it has raised: `error`), or
-    `over` (the heartbeat was paused or deleted meanwhile).
+    `reason`: `overlap`, `max_fires`, `prepare` (a function said so), `failed` (it has raised:
+    `error`), `over` (the heartbeat was paused meanwhile), `paused`, `updated` or `deleted`.
     """
 
     due_ns: int
