@@ -203,11 +203,48 @@ def test_all_that_was_missed_is_made_up_for_one_by_one() -> None:
     assert told.wake(4.5) == []
 
 
-def test_what_is_made_up_for_obeys_the_overlap() -> None:
-    told = Told(misfire="all")
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_what_is_made_up_for_waits_for_the_end_of_the_fire_before(overlap: str) -> None:
+    told = Told(misfire="all", overlap=overlap)
+    assert told.wake(3.5) == ["fired 1"]
+    assert told.wake(3.5) == ["waits 2"]
+    assert HEARTBEAT.open_entry(told.state).wake_at_ns is None  # type: ignore[union-attr]
+    assert told.wake(3.5) == []
+    assert told.end(1) == ["fired 2"]
+    assert told.wake(3.5) == ["waits 3"]
+    assert told.end(2) == ["fired 3"]
+    assert told.wake(4) == (["skipped 4 overlap"] if overlap == "skip" else ["waits 4"])
+
+
+def test_what_is_made_up_for_cancels_the_fire_before_if_it_is_to() -> None:
+    told = Told(misfire="all", overlap="cancel_previous")
     assert told.wake(3) == ["fired 1"]
-    assert told.wake(3) == ["skipped 2 overlap"]
-    assert told.wake(3) == ["skipped 3 overlap"]
+    assert told.wake(3) == ["stopped 1 overlap", "fired 2"]
+
+
+def test_what_waits_to_be_made_up_for_is_decided_once_when_it_is_paused() -> None:
+    for at, decided in [(3.5, ["skipped 2-3 x2"]), (0.5, ["skipped 2 paused"])]:
+        told = Told(misfire="all")
+        told.wake(3.5)
+        assert told.wake(3.5) == ["waits 2"]
+        paused = decisions(told.say(PauseHeartbeat(heartbeat_id=ID, now_ns=minute(at))))
+        assert paused == [*decided, "paused"]
+        assert told.end(1) == []
+
+
+def test_what_waits_to_be_made_up_for_can_be_too_late_for_that() -> None:
+    told = Told(misfire="all", grace_ns=2 * MINUTE)
+    told.wake(2.5)
+    assert told.wake(2.5) == ["waits 2"]
+    assert told.end(1, at=9.5) == ["fired 2"]
+    assert told.wake(9.5) == ["missed 3-7 x5", "waits 8"]
+
+
+def test_what_waits_to_be_made_up_for_counts_among_the_fires() -> None:
+    told = Told(misfire="all", max_fires=2)
+    told.wake(9.5)
+    assert told.wake(9.5) == ["waits 2"]
+    assert told.end(1) == ["fired 2", "completed"]
 
 
 def test_an_instant_is_due_once_whatever_the_clock_does() -> None:

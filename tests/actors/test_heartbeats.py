@@ -408,6 +408,22 @@ def test_a_late_fire_makes_up_for_what_was_missed_while_nobody_was_there() -> No
         assert fires(sim)[1].count == 9
 
 
+def test_all_that_was_missed_is_made_up_for_also_after_a_crash_in_between() -> None:
+    """With the default overlap: each waits for the end of the one before."""
+    slow = research(ScriptedModel(lambda _: Turn("so", delay=10.0)))
+    with Simulation([slow], restart_after=200) as sim:
+        create(sim, misfire="all")
+        sim.crash()
+        sim.advance("5s")
+        assert told(fires(sim)) == [("fired", 1, "running"), ("waiting", 2, None)]
+        sim.crash()
+        sim.advance("15s")
+        made_up: list[Any] = [("fired", 1, "succeeded"), ("fired", 2, "running")]
+        assert told(fires(sim)) == [*made_up, ("waiting", 3, None)]
+        sim.advance("90s")
+        assert told(fires(sim))[:8] == [("fired", n, "succeeded") for n in range(1, 9)]
+
+
 @pytest.mark.parametrize("seconds", [-3600, 3600])
 def test_a_clock_that_is_set_gives_each_instant_one_decision(seconds: int) -> None:
     with Simulation([research()]) as sim:

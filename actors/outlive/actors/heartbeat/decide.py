@@ -205,11 +205,14 @@ def _then(state: HeartbeatState, command: Driven, *facts: HeartbeatEvent) -> Eve
         add(abandoned(after, command.now_ns, "paused"))
         add((HeartbeatPaused(reason=f"{times}{_last_error(facts)}", by=BY_FAILURES),))
         return tuple(events)
-    if after.deferred_ns is not None:
+    waits_ns, held = after.deferred_ns, after.held
+    if waits_ns is not None:
         if settings.max_fires is not None and spent(after) >= settings.max_fires:
-            add((FireSkipped(due_ns=after.deferred_ns, reason="max_fires"),))
+            add((FireSkipped(due_ns=waits_ns, reason="max_fires"),))
         elif not is_busy(after):
-            add(claim(after, command, after.deferred_ns))
+            add(claim(after, command, waits_ns))
+        if held and not after.held:
+            add((FireScheduled(due_ns=Schedule(settings, after.anchor_ns).next(waits_ns)),))
     if settings.max_fires is not None and after.fired >= settings.max_fires:
         add((HeartbeatCompleted(reason="it has fired as often as it was to"),))
     elif after.due_ns is None and after.deferred_ns is None and not after.claims:

@@ -43,7 +43,7 @@ def wake_at(state: HeartbeatState) -> int | None:
     """Return the next instant for which the clock is to be watched; None if there is none."""
     deadlines = (going.deadline_ns for going in state.going.values())
     instants = [deadline_ns for deadline_ns in deadlines if deadline_ns is not None]
-    if state.status == "active" and state.due_ns is not None:
+    if state.status == "active" and state.due_ns is not None and not state.held:
         instants.append(state.due_ns + state.spread_ns)
     return min(instants, default=None)
 
@@ -56,7 +56,7 @@ def due(state: HeartbeatState, command: Driven) -> Events:
     """
     first_ns = state.due_ns
     seen_ns = command.now_ns - state.spread_ns
-    if state.status != "active" or first_ns is None or seen_ns < first_ns:
+    if state.status != "active" or first_ns is None or seen_ns < first_ns or state.held:
         return ()
     schedule = Schedule(state.settings, state.anchor_ns)
     last_ns = max(schedule.last(seen_ns) or first_ns, first_ns)
@@ -65,6 +65,8 @@ def due(state: HeartbeatState, command: Driven) -> Events:
     events: Events = ()
     if before_ns is not None and before_ns >= first_ns:
         events = _passed(state, schedule, first_ns, before_ns, seen_ns)
+    if chosen_ns is not None and _is_to_wait(state, chosen_ns, seen_ns):
+        return (*events, FireScheduled(due_ns=chosen_ns), FireDeferred(due_ns=chosen_ns))
     if chosen_ns is not None:
         events = (*events, *_offer(state, command, chosen_ns))
     upto_ns = last_ns if chosen_ns is None else chosen_ns
@@ -135,6 +137,15 @@ def _passed(
             )
         )
     return tuple(events)
+
+
+def _is_to_wait(state: HeartbeatState, chosen_ns: int, seen_ns: int) -> bool:
+    """Whether an instant is made up for once the fire before is over, and those after it then."""
+    settings = state.settings
+    late = settings.misfire == "all" and seen_ns - chosen_ns > ON_TIME_NS
+    one_by_one = settings.overlap in ("skip", "queue")
+    full = settings.max_fires is not None and spent(state) >= settings.max_fires
+    return late and one_by_one and is_busy(state) and state.deferred_ns is None and not full
 
 
 def _offer(state: HeartbeatState, command: Driven, due_ns: int) -> Events:
@@ -227,10 +238,11 @@ def fire(
 def abandoned(state: HeartbeatState, now_ns: int, reason: str) -> Events:
     """Return the decisions for instants that have come and are not to fire any more."""
     events: list[HeartbeatEvent] = []
-    if state.deferred_ns is not None:
-        events.append(FireSkipped(due_ns=state.deferred_ns, reason=reason))
     first_ns = state.due_ns
-    if state.status == "active" and first_ns is not None and first_ns <= now_ns:
+    passed = state.status == "active" and first_ns is not None and first_ns <= now_ns
+    if state.deferred_ns is not None and not (passed and state.held):
+        events.append(FireSkipped(due_ns=state.deferred_ns, reason=reason))
+    if passed and first_ns is not None:
         schedule = Schedule(state.settings, state.anchor_ns)
         last_ns = max(schedule.last(now_ns) or first_ns, first_ns)
         events.append(

@@ -122,6 +122,11 @@ class HeartbeatState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Whether it is due no more."""
         return self.status in OVER
 
+    @property
+    def held(self) -> bool:
+        """Whether the instant that waits is the next one: the schedule waits with it."""
+        return self.deferred_ns is not None and self.deferred_ns == self.due_ns
+
 
 def evolve(state: HeartbeatState, event: HeartbeatEvent) -> HeartbeatState:  # one arm an event
     """Return the state after `event`. Pure and total; raises nothing."""
@@ -153,6 +158,9 @@ def evolve(state: HeartbeatState, event: HeartbeatEvent) -> HeartbeatState:  # o
         case FireSkipped():
             return _skipped(state, event)
         case InstantsPassed():
+            waits = state.deferred_ns
+            if waits is not None and event.first_ns <= waits <= event.last_ns:
+                state = replace(state, deferred_ns=None)
             return _decided(state, event.last_ns)
         case FireDeferred():
             return replace(_decided(state, event.due_ns), deferred_ns=event.due_ns)
