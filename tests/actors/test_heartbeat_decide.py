@@ -103,6 +103,9 @@ def at_hand(*names: str, prepares: bool, ends: bool) -> HooksAtHand:
     )
 
 
+PREPARES = at_hand("", prepares=True, ends=False)
+
+
 def minute(at: float) -> int:
     return START + round(at * MINUTE)
 
@@ -321,7 +324,7 @@ def test_one_that_is_being_prepared_goes_on(
     assert told.wake(2, prepares=True) == second
     assert list(told.state.claims) == prepared
     for fire in (1, 2):
-        told.say(ConcludePrepare(fire=fire, attempt=1, now_ns=minute(2.5), prepares=True))
+        told.say(ConcludePrepare(fire=fire, attempt=1, now_ns=minute(2.5), hooks=PREPARES))
     assert [*told.state.claims, *told.state.going][: len(prepared)] == prepared
 
 
@@ -340,8 +343,8 @@ def test_one_that_has_waited_and_is_skipped_by_the_one_who_prepares_is_decided_o
     told = Told(overlap="queue")
     told.wake(1)
     told.wake(2)
-    assert told.end(1, prepares=True) == []
-    prepared = ConcludePrepare(fire=2, attempt=1, now_ns=minute(2.5), prepares=True, **said)
+    assert told.end(1, hooks=PREPARES) == []
+    prepared = ConcludePrepare(fire=2, attempt=1, now_ns=minute(2.5), hooks=PREPARES, **said)
     assert len(decisions(told.say(prepared))) == 1
     assert not told.state.claims
     assert told.wake(3, prepares=True) == []
@@ -571,13 +574,13 @@ def test_one_that_was_deleted_is_gone_until_it_is_created_anew() -> None:
 def test_what_is_being_prepared_when_it_is_deleted_is_not_fired_by_the_next_of_its_name() -> None:
     told = Told()
     told.wake(1, prepares=True)
-    told.say(RunNow(heartbeat_id=ID, run_id="r", now_ns=minute(1), prepares=True))
+    told.say(RunNow(heartbeat_id=ID, run_id="r", now_ns=minute(1), hooks=PREPARES))
     deleted = told.say(DeleteHeartbeat(heartbeat_id=ID, now_ns=minute(1)))
     assert decisions(deleted) == ["skipped 1 deleted", "skipped 1 deleted"]
     create = CreateHeartbeat(heartbeat_id=ID, settings=told.settings, key="again", now_ns=minute(1))
     told.say(create)
     for fire in (1, 2):
-        conclude = ConcludePrepare(fire=fire, attempt=1, now_ns=minute(1.5), prepares=True)
+        conclude = ConcludePrepare(fire=fire, attempt=1, now_ns=minute(1.5), hooks=PREPARES)
         assert told.say(conclude) == ()
 
 

@@ -35,12 +35,14 @@ from outlive.events import (
     HeartbeatNotFound,
     HookNotFound,
     InvalidCron,
+    InvalidCursor,
     InvalidDefinition,
     InvalidHeartbeat,
     InvalidId,
     NotSuspended,
     RunStarted,
     ToolNotFound,
+    UnserialisableValue,
     heartbeat_stream,
 )
 from outlive.projections import FireInfo, FirePage, HeartbeatInfo
@@ -159,6 +161,7 @@ def test_an_id_is_drawn_where_none_is_given() -> None:
         ("every", True, InvalidHeartbeat),
         ("every", timedelta(0), InvalidHeartbeat),
         ("every", None, InvalidHeartbeat),  # no schedule at all
+        ("every", 1e-9, InvalidHeartbeat),
         ("timezone", "", InvalidHeartbeat),
         ("timezone", "UTC", InvalidHeartbeat),  # besides `every`
         ("name", 5, InvalidHeartbeat),
@@ -170,6 +173,10 @@ def test_an_id_is_drawn_where_none_is_given() -> None:
         ("provider_options", "x", InvalidHeartbeat),
         ("starts_at", datetime(2030, 1, 1), InvalidHeartbeat),  # noqa: DTZ001  # without a zone
         ("starts_at", "2030-01-01", InvalidHeartbeat),
+        ("starts_at", datetime.max.replace(tzinfo=UTC), InvalidHeartbeat),
+        ("starts_at", datetime.min.replace(tzinfo=UTC), InvalidHeartbeat),
+        ("by", 5, TypeError),
+        ("by", "\ud800", UnserialisableValue),
         ("ends_at", datetime(2029, 1, 1, tzinfo=UTC), InvalidHeartbeat),  # never due
         ("max_fires", 0, InvalidHeartbeat),
         ("max_fires", 1.5, InvalidHeartbeat),
@@ -569,6 +576,25 @@ def test_a_page_of_heartbeats_is_of_those_that_are_asked_for() -> None:
         assert [each.id for each in rest.heartbeats] == ["hb_a"]
         with pytest.raises(AlreadyOver):
             sim.run(lambda rt: rt.heartbeats.resume("c"))
+
+
+def test_what_is_no_text_is_refused_and_leaves_it_as_it_is() -> None:
+    asked: list[Callable[[Runtime], Any]] = [
+        lambda rt: rt.heartbeats.pause("h", 5),  # type: ignore[arg-type]
+        lambda rt: rt.heartbeats.pause("h", by=None),  # type: ignore[arg-type]
+        lambda rt: rt.heartbeats.resume("h", by=5),  # type: ignore[arg-type]
+        lambda rt: rt.heartbeats.update("h", by=5, every=9),  # type: ignore[arg-type]
+        lambda rt: rt.heartbeats.run("h", by=5),  # type: ignore[arg-type]
+        lambda rt: rt.heartbeats.delete("h", by=5),  # type: ignore[arg-type]
+    ]
+    with Simulation([research()]) as sim:
+        info = create(sim)
+        for ask_for in asked:
+            with pytest.raises(TypeError):
+                sim.run(ask_for)
+        assert get(sim) == info
+        with pytest.raises(InvalidCursor):
+            fires(sim, cursor=5)
 
 
 def test_what_happens_to_it_can_be_followed() -> None:

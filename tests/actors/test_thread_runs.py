@@ -530,6 +530,8 @@ def test_a_thread_that_does_not_exist_is_not_found_at_once(
         [ToolMessage(call_id="0.0", name="t")],  # type: ignore[arg-type]
         [UserMessage(text="x", transient=True)],
         [UserMessage(text=7)],  # type: ignore[arg-type]
+        [UserMessage(text="x", call_id=7)],  # type: ignore[arg-type]
+        [AssistantMessage(text="x", reasoning=7)],  # type: ignore[arg-type]
     ],
 )
 def test_what_nobody_has_said_cannot_be_appended(wrong: Any) -> None:

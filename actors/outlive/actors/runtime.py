@@ -30,7 +30,7 @@ from outlive.actors.run.begun import Inbox, has_begun, submitted
 from outlive.actors.run.handle import Run
 from outlive.actors.run.request import run_wish
 from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import Request, StartRequest
+from outlive.actors.run.submitted import Request, StartRequest, checked_request
 from outlive.actors.run_context import EMPTY, Functions
 from outlive.actors.seat import Role, Seat, check_role, told_later
 from outlive.actors.sub_agents import with_sub_agents
@@ -566,7 +566,7 @@ class Runtime(Signalling):
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
         """Have a request carried out, by whoever owns the log; None once that is durable."""
-        side = self._here.side
+        request, side = checked_request(request), self._here.side
         while True:
             try:
                 return await side.obey(stream, request)

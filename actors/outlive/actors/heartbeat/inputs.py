@@ -45,6 +45,7 @@ _LONGEST: Final = 160
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_NS: Final = 2**62
+_LEAST_NS: Final = 1_000_000
 _NO_BOUND: Final = -1
 _LATE_FOR_ALL_NS: Final = 3_600_000_000_000
 
@@ -242,7 +243,10 @@ def _length(name: str, value: object) -> int:
 
 
 def _every(_: str, value: object, found: dict[str, object]) -> None:
-    found["every_ns"] = 0 if value is None else _length("every", value)
+    every_ns = 0 if value is None else _length("every", value)
+    if 0 < every_ns < _LEAST_NS:
+        raise InvalidHeartbeat(f"every: a millisecond or more, not {value!r:.80}")
+    found["every_ns"] = every_ns
 
 
 def _or_none(name: str, value: object, found: dict[str, object]) -> None:
@@ -274,7 +278,10 @@ def _instant(name: str, value: object, found: dict[str, object]) -> None:
         raise InvalidHeartbeat(f"{name}: a datetime, not {value!r:.80}")
     if value.utcoffset() is None:
         raise InvalidHeartbeat(f"{name}: a datetime with a time zone, not {value!r}")
-    found[f"{name}_ns"] = (value - _START) // _MICROSECOND * 1_000
+    at_ns = (value - _START) // _MICROSECOND * 1_000
+    if not 0 <= at_ns < _MOST_NS:
+        raise InvalidHeartbeat(f"{name}: within the years 1970 to 2115, not {value!r}")
+    found[f"{name}_ns"] = at_ns
 
 
 def _whole(name: str, value: object, found: dict[str, object]) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from outlive.actors.heartbeat.submitted import HeartbeatRequest
 from outlive.actors.task.submitted import TaskRequest
 from outlive.actors.thread.submitted import ThreadRequest
-from outlive.events import CallId, CorruptLog, RunWish, Signal, Value
+from outlive.events import CallId, CorruptLog, RunWish, Signal, UnserialisableValue, Value
 
 
 class StartRequest(RunWish, frozen=True, kw_only=True, tag="start-run"):
@@ -94,6 +94,26 @@ _decode: Final[Callable[[bytes], Request]] = msgspec.msgpack.Decoder(Request).de
 def encode_request(request: Request) -> bytes:
     """Return the request as it is put into the inbox."""
     return _encode(request)
+
+
+def checked_request(request: Request) -> Request:
+    """Return the request as it would be read from the inbox, whoever carries it out.
+
+    Callers are not held to the types of what they pass. A wrong one that was stored could never
+    be read again, and its stream would stand still.
+
+    Raises:
+        TypeError: a value is not of its type; the message says where.
+        UnserialisableValue: a value cannot be stored.
+    """
+    try:
+        return _decode(_encode(request))
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from None
+    except RecursionError:
+        raise UnserialisableValue("a value contains itself or is nested too deeply") from None
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise UnserialisableValue(str(error)) from None
 
 
 def decode_request(data: bytes) -> Request:

@@ -116,7 +116,8 @@ def _hear_the_rest(log: LogReader, stream: StreamId, told: _Told, upto: int, hea
 
 
 def _version_of(cursor: str, head: Version) -> int:
-    if not cursor.isascii() or not cursor.isdigit() or not 0 < int(cursor) <= head:
+    given = cursor if isinstance(cursor, str) else ""  # type: ignore[redundant-expr]  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not given.isascii() or not given.isdigit() or not 0 < int(given) <= head:
         raise InvalidCursor(f"{cursor!r} is no cursor of this list: pass one of a page back")
     return int(cursor)
 
