@@ -472,6 +472,20 @@ def test_it_fires_so_often_and_then_no_more() -> None:
     assert (told.state.status, next_due(told)) == ("active", 5.5)
 
 
+def test_one_that_has_fired_often_enough_by_now_is_completed_and_one_that_has_not_goes_on() -> None:
+    told = Told()
+    told.wake(1)
+    told.end(1)
+    told.wake(2)
+    once = HeartbeatChanges(max_fires=1)
+    updated = told.say(UpdateHeartbeat(heartbeat_id=ID, changes=once, now_ns=minute(3)))
+    assert decisions(updated) == ["skipped 3-3 x1", "completed"]
+    assert told.state.reason
+    more = HeartbeatChanges(max_fires=3)
+    told.say(UpdateHeartbeat(heartbeat_id=ID, changes=more, now_ns=minute(3)))
+    assert (told.state.status, told.state.reason) == ("active", "")
+
+
 def test_what_is_skipped_by_the_one_who_prepares_is_no_fire() -> None:
     told = Told(max_fires=1)
     told.wake(1, prepares=True)
@@ -625,6 +639,30 @@ def test_a_pause_of_the_user_stays_and_that_of_the_code_does_not() -> None:
     told.say(PauseHeartbeat(heartbeat_id=ID, by="code", now_ns=minute(4)))
     declare(told, "q", 5)
     assert (told.state.status, next_due(told)) == ("active", 6)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_somebody_has_changed_stays_until_the_code_says_something_else(paused: bool) -> None:
+    told = Told()
+    declare(told, "q", 0.5)
+    changes = HeartbeatChanges(prompt="mine")
+    told.say(UpdateHeartbeat(heartbeat_id=ID, changes=changes, now_ns=minute(1)))
+    if paused:
+        told.say(PauseHeartbeat(heartbeat_id=ID, by="me", now_ns=minute(1)))
+    assert declare(told, "q", 2) == ()
+    assert told.state.settings.prompt == "mine"
+    declare(told, "r", 3)
+    assert told.state.settings.prompt == "r"
+
+
+def test_one_that_the_code_has_paused_can_be_paused_for_good() -> None:
+    told = Told()
+    declare(told, "q", 0.5)
+    told.say(PauseHeartbeat(heartbeat_id=ID, by="code", now_ns=minute(1)))
+    assert told.say(PauseHeartbeat(heartbeat_id=ID, by="me", now_ns=minute(1)))
+    assert told.say(PauseHeartbeat(heartbeat_id=ID, by="you", now_ns=minute(1))) == ()
+    declare(told, "q", 2)
+    assert told.state.status == "paused"
 
 
 def test_what_was_deleted_is_not_declared_again() -> None:

@@ -77,6 +77,7 @@ BY_CODE: Final = "code"
 """Who has paused a heartbeat that was declared in code, and is so no more."""
 BY_FAILURES: Final = "failures"
 """Who has paused a heartbeat that has failed too often."""
+OFTEN_ENOUGH: Final = "it has fired as often as it was to"
 
 
 def decide(state: HeartbeatState, command: HeartbeatCommand) -> Events:  # one arm each
@@ -151,7 +152,7 @@ def decide(state: HeartbeatState, command: HeartbeatCommand) -> Events:  # one a
             return _update(state, updated, command.now_ns)
         case PauseHeartbeat():
             _require(state, command.heartbeat_id)
-            if state.status != "active":
+            if state.status != "active" and not (state.paused_by == BY_CODE != command.by):
                 return ()
             paused = HeartbeatPaused(reason=command.reason, by=command.by)
             return (*abandoned(state, command.now_ns, "paused"), paused)
@@ -214,7 +215,7 @@ def _then(state: HeartbeatState, command: Driven, *facts: HeartbeatEvent) -> Eve
         if held and not after.held:
             add((FireScheduled(due_ns=Schedule(settings, after.anchor_ns).next(waits_ns)),))
     if settings.max_fires is not None and after.fired >= settings.max_fires:
-        add((HeartbeatCompleted(reason="it has fired as often as it was to"),))
+        add((HeartbeatCompleted(reason=OFTEN_ENOUGH),))
     elif after.due_ns is None and after.deferred_ns is None and not after.claims:
         add((HeartbeatCompleted(reason="it is due no more"),))
     return tuple(events)
@@ -238,7 +239,10 @@ def _from_now(state: HeartbeatState, settings: HeartbeatSettings, now_ns: int) -
 
 
 def _declare(state: HeartbeatState, command: DeclareHeartbeat) -> Events:
-    """What the code says holds, but for what people have done: a pause stays, and a deletion."""
+    """What the code says holds once it says something else: what people have done since stays.
+
+    So do a pause and a deletion, whatever it says.
+    """
     if state.status == "deleted":
         return ()
     check(command.settings)
@@ -252,7 +256,7 @@ def _declare(state: HeartbeatState, command: DeclareHeartbeat) -> Events:
         )
         return (created, *_from_now(state, command.settings, command.now_ns))
     events: Events = ()
-    if command.settings != state.settings or command.declared != state.declared:
+    if command.declared != state.declared:
         updated = HeartbeatUpdated(
             settings=command.settings, declared=command.declared, spread_ns=spread_ns
         )
@@ -266,8 +270,12 @@ def _declare(state: HeartbeatState, command: DeclareHeartbeat) -> Events:
 def _update(state: HeartbeatState, updated: HeartbeatUpdated, now_ns: int) -> Events:
     settings = updated.settings
     again = state.status == "completed"
-    if again and settings.max_fires is not None and state.fired >= settings.max_fires:
+    often_enough = settings.max_fires is not None and state.fired >= settings.max_fires
+    if again and often_enough:
         return (updated, HeartbeatCompleted(reason=state.reason))
+    if state.status == "active" and often_enough:
+        passed = abandoned(state, now_ns, "updated")
+        return (*passed, updated, HeartbeatCompleted(reason=OFTEN_ENOUGH))
     if state.status == "paused" or (same_schedule(settings, state.settings) and not again):
         return (updated,)
     try:

@@ -206,10 +206,11 @@ def evolve(state: HeartbeatState, event: HeartbeatEvent) -> HeartbeatState:  # o
             )
         case HeartbeatUpdated():
             declared = state.declared if event.declared is None else event.declared
-            status = "active" if state.status == "completed" else state.status
+            again = state.status == "completed"
             return replace(
                 state,
-                status=status,
+                status="active" if again else state.status,
+                reason="" if again else state.reason,
                 settings=event.settings,
                 spread_ns=event.spread_ns,
                 declared=declared,
