@@ -29,7 +29,7 @@ from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
 from weakref import WeakKeyDictionary
 
 from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
-from outlive.testing._simulation.guard import begin_to_watch, refusing, watch
+from outlive.testing._simulation.guard import REFUSED, begin_to_watch, refusing, watch
 from outlive.testing._simulation.process import HERE, NotSimulable, Process
 from outlive.testing._simulation.whereabouts import whereabouts
 
@@ -97,7 +97,9 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._drawn = 0
         self._queues: dict[int, deque[asyncio.Handle]] = {}
         self._keys: list[int] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        # When they are due is kept in nanoseconds, as the clock counts: after some weeks a float
+        # of seconds tells no two of them apart, and a timer would ring before its time, for ever.
+        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._scheduled = 0
         self._running = False
         self._stopping = False
@@ -132,7 +134,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run `callback` once so many seconds have passed."""
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        when_ns = self.clock.monotonic_ns() + max(0, round(delay * SECOND_NS))
+        return self._call_at_ns(when_ns, callback, args, context)
 
     def call_at(
         self,
@@ -142,9 +145,18 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run `callback` at a time of this loop."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        return self._call_at_ns(round(when * SECOND_NS), callback, args, context)
+
+    def _call_at_ns(
+        self,
+        when_ns: int,
+        callback: Callable[[*Ts], object],
+        args: tuple[*Ts],
+        context: Context | None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when_ns / SECOND_NS, callback, args, self, context)
         self._scheduled += 1
-        heapq.heappush(self._timers, (when, self._scheduled, handle))
+        heapq.heappush(self._timers, (when_ns, self._scheduled, handle))
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -310,11 +322,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     @property
     def idle(self) -> bool:
         """Whether nothing is ready and nothing is due, now or later."""
-        return not self._keys and self.next_timer is None
+        return not self._keys and self._next_timer_ns() is None
 
-    @property
-    def next_timer(self) -> float | None:
-        """When the next timer of a living process is due."""
+    def _next_timer_ns(self) -> int | None:
+        """Return when the next timer of a living process is due."""
         timers = self._timers
         while timers and self._is_void(timers[0][2]):
             heapq.heappop(timers)
@@ -337,21 +348,23 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         timers = self._timers
         if not timers:
             return
-        now = self.time() + 1e-9
-        while timers and timers[0][0] <= now:
+        now_ns = self.clock.monotonic_ns()
+        while timers and timers[0][0] <= now_ns:
             handle = heapq.heappop(timers)[2]
             if not handle.cancelled():
                 self._put(handle)
 
     def _jump(self, deadline: float | None) -> bool:
         """Let time pass until the next timer; return whether there is one before the deadline."""
-        when = self.next_timer
-        if when is None and deadline is None:
+        when_ns = self._next_timer_ns()
+        until_ns = None if deadline is None else round(deadline * SECOND_NS)
+        if when_ns is None and until_ns is None:
             raise self._stuck("nothing is ready and nothing is due")
-        until = deadline if when is None or (deadline is not None and deadline < when) else when
-        assert until is not None
-        self.clock.advance_ns(max(0, round(until * SECOND_NS) - self.clock.monotonic_ns()))
-        return when is not None and (deadline is None or when <= deadline)
+        in_time = when_ns is not None and (until_ns is None or when_ns <= until_ns)
+        reached_ns = when_ns if in_time else until_ns
+        assert reached_ns is not None
+        self.clock.advance_ns(max(0, reached_ns - self.clock.monotonic_ns()))
+        return in_time
 
     def _step(self) -> None:
         """Run one of the callbacks that are ready."""
@@ -467,30 +480,5 @@ def simulation_loop(clock: SimulatedClock, random: Random) -> SimulationLoop:
     return SimulationLoop(clock, random)  # type: ignore[abstract]  # the rest refuses, see below
 
 
-for _name in (
-    "add_reader",
-    "add_signal_handler",
-    "add_writer",
-    "connect_accepted_socket",
-    "connect_read_pipe",
-    "connect_write_pipe",
-    "create_connection",
-    "create_datagram_endpoint",
-    "create_server",
-    "create_unix_connection",
-    "create_unix_server",
-    "getaddrinfo",
-    "getnameinfo",
-    "sendfile",
-    "sock_accept",
-    "sock_connect",
-    "sock_recv",
-    "sock_recv_into",
-    "sock_recvfrom",
-    "sock_sendall",
-    "sock_sendto",
-    "start_tls",
-    "subprocess_exec",
-    "subprocess_shell",
-):
+for _name in REFUSED:
     setattr(SimulationLoop, _name, refusing(_name))
