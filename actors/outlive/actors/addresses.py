@@ -150,6 +150,8 @@ class Addresses(Generic[S, C, X, R]):
 
     def live(self) -> list[LiveEntity]:
         """Return what is in memory, in the order in which it was brought in."""
+        if not self._residents:  # A simulation looks after each step.
+            return []
         return [
             LiveEntity(
                 stream=stream,

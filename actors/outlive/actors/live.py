@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from outlive.actors.entity import Entity
 from outlive.events import StreamId, Version
 
 
-@dataclass(frozen=True, kw_only=True)
-class LiveEntity:
+class LiveEntity(msgspec.Struct, frozen=True, kw_only=True):
     """An entity in memory.
 
     `state` and `version` are those after the last decided command. While `busy`, a commit or a

@@ -184,8 +184,9 @@ class FollowedView:
                 if self._broken is not None:
                     raise self._broken
                 while True:
-                    await self._fold_all(await records.batch())
-                    await self._rest()
+                    batch = await records.batch()
+                    await self._fold_all(batch)
+                    await self._rest(len(batch))
             finally:
                 self._records = None
 
@@ -242,8 +243,10 @@ class FollowedView:
         elif len(rows.dirty) >= _COMMIT_AT:
             self._begin_commit()
 
-    async def _rest(self) -> None:
+    async def _rest(self, folded: int) -> None:
         """Let records collect for a moment, unless somebody waits for them."""
+        if not self._waits and folded < _SLICE:
+            return  # To wait for the next record is rest enough, and nothing is gained by more.
         if not self._waits or self._waiting or self._broken is not None:
             await self._breathe()
         else:
