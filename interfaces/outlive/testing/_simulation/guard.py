@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import croniter  # noqa: F401  # now: it runs `file` to learn of the machine as it is imported
+# Now: as it is imported it runs a program, to learn of the machine.
+import croniter  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 from outlive.testing._simulation.process import NotSimulable, ProcessDied, here
 
