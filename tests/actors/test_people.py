@@ -36,6 +36,7 @@ from outlive.events import (
     InvalidResumeValue,
     NotSuspended,
     OutliveError,
+    RunRecovered,
     RunState,
     SuspensionNotFound,
     Value,
@@ -290,6 +291,9 @@ def test_the_others_of_a_step_go_on_while_one_waits() -> None:
 
 def test_a_suspended_run_is_not_recovered_and_takes_no_slots() -> None:
     assert ASKED.when(recover("retry")).decided == ()
+    ASKED.when(Recover(epoch=2, in_doubt={}, model="other")).then(
+        RunRecovered(epoch=2, model="other")
+    )
     start = StartRun(agent_id="a", input="go", model="m", tool_concurrency=1)
     run = play(start, wants(call(digest="d"), call(digest="e"), call()))
     assert run.state.calls[CallId("0.2")].status == "started"

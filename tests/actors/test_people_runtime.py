@@ -12,14 +12,19 @@ import msgspec
 import pytest
 
 from outlive.actors import (
+    Agent,
     Runtime,
+    ScriptedModel,
+    ToolCall,
     ToolContext,
+    Turn,
     tool,
 )
 from outlive.events import (
     AlreadyResumed,
     AmbiguousSuspension,
     InvalidResumeValue,
+    ModelCallStarted,
     NotSuspended,
     RunNotFound,
     RunResumed,
@@ -352,6 +357,17 @@ def test_a_run_that_waits_and_was_blocked_meanwhile_waits_again_and_is_answered(
     machine.run(blocked)
     assert machine.status("r1") == "blocked"
     assert said(machine.run(back, a)) == ["published one"]
+
+
+def test_a_run_that_is_answered_with_another_model_says_so() -> None:
+    machine, turns = Machine(), [Turn(tool_calls=[ToolCall("ask")]), Turn("done")]
+    before, after = (
+        Agent("a", model=ScriptedModel(turns, name=name), tools=[ask]) for name in ("old", "new")
+    )
+    machine.run(begin, before)
+    machine.run(answering("x"), after)
+    called = [event for event in machine.events("r1") if isinstance(event, ModelCallStarted)]
+    assert [call.model for call in called] == ["old", "new"]
 
 
 def test_opening_a_log_brings_no_suspended_run_into_memory() -> None:

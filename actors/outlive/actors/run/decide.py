@@ -290,6 +290,9 @@ def _wake(state: RunState, now_ns: int) -> Events:
 
 def _recover(state: RunState, command: Recover) -> Events:
     """Settle each effect that is in flight and not being performed: again, or failed."""
+    if state.status == "suspended" and command.model != state.model:
+        # It waits on, and its next call is of another model than the one on record.
+        return (RunRecovered(epoch=command.epoch, clean=command.clean, model=command.model),)
     if state.status != "running":
         return ()
     cut_off: list[RunEvent] = []

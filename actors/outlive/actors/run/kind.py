@@ -88,7 +88,7 @@ class RunKind:
 
     def outdated(self, state: RunState) -> bool:
         """Whether the run's agent calls another model now than the one on record."""
-        return state.status == "running" and (
+        return state.status in ("running", "suspended") and (
             state.model not in self._all.agents[state.agent_id].models
         )
 
