@@ -120,10 +120,41 @@ def test_a_predicate_tells_by_the_arguments_whether_somebody_must_agree(
     assert Machine().run(begin, a, functions={"is_dear": is_dear}).status == status
 
 
-def test_if_a_predicate_raises_somebody_must_agree(logs: Logs) -> None:
-    def is_dear(arguments: dict[str, Any]) -> bool:
-        raise ValueError(arguments)
+@pytest.mark.parametrize(("price", "status"), [(5, "completed"), (500, "suspended")])
+def test_a_predicate_may_be_async(price: int, status: str) -> None:
+    async def is_dear(arguments: dict[str, Any]) -> bool:
+        await asyncio.sleep(1)
+        return bool(arguments["price"] > 100)
 
+    a = agent([buy], ToolCall("buy", {"price": price}))
+    assert Machine().run(begin, a, functions={"is_dear": is_dear}).status == status
+
+
+def test_what_a_predicate_does_to_the_arguments_is_not_what_the_model_has_asked_for() -> None:
+    @tool(in_doubt="retry", requires_approval="is_dear")
+    async def buy_all(prices: list[int]) -> int:
+        return sum(prices)
+
+    def is_dear(arguments: dict[str, Any]) -> bool:
+        return bool(arguments["prices"].pop() > 100)
+
+    a = agent([buy_all], ToolCall("buy_all", {"prices": [1, 2]}))
+    assert said(Machine().run(begin, a, functions={"is_dear": is_dear})) == [3]
+
+
+def _raise(arguments: dict[str, Any]) -> bool:
+    raise ValueError(arguments)
+
+
+async def _raise_later(arguments: dict[str, Any]) -> bool:
+    await asyncio.sleep(0)
+    raise ValueError(arguments)
+
+
+@pytest.mark.parametrize("is_dear", [_raise, _raise_later])
+def test_if_a_predicate_raises_somebody_must_agree(
+    logs: Logs, is_dear: Callable[[dict[str, Any]], object]
+) -> None:
     machine, a = Machine(), agent([buy], ToolCall("buy", {"price": 5}))
     result = machine.run(begin, a, functions={"is_dear": is_dear})
     assert result.status == "suspended"

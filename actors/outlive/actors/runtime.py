@@ -128,8 +128,8 @@ class Runtime(Signalling):
             those of one agent.
         deps: handed to tools as `ctx.deps`; never stored.
         functions: by name, what agents and stored data refer to: conditions to stop are
-            given a `RunContext` and may be async, the predicates of `requires_approval` are given
-            the arguments. They are called on the event loop. A run that needs a condition which is
+            given a `RunContext`, the predicates of `requires_approval` the arguments. They may be
+            async, and are called on the event loop. A run that needs a condition which is
             not there is `blocked`.
         background_tasks: how many tasks run at the same time, and what holds for all of them.
             See `BackgroundTasks`.

@@ -221,8 +221,8 @@ def tool(
             suspends the run until a person says what became of it (`Runtime.resolve`).
         destructive: it must not be repeated by itself: `in_doubt` is "ask" unless it is said.
         requires_approval: a person must agree before it is called (`Runtime.approve`). Or the
-            name of a predicate in `Runtime(functions={...})`: it is given the arguments, and
-            tells whether somebody must. If it raises, somebody must.
+            name of a predicate in `Runtime(functions={...})`, async or not: it is given the
+            arguments, and tells whether somebody must. If it raises, somebody must.
         approval_expires: seconds after which no answer is a no, also over restarts.
         isolation: "thread" and "auto" run an async tool on the loop and a sync one in a thread.
             "process" runs each call in a process of its own, which is killed at the deadline,

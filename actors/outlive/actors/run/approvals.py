@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from copy import deepcopy
 from typing import Any
 
 from msgspec.structs import replace
@@ -23,20 +25,20 @@ def arguments_digest(arguments: dict[str, Value]) -> str:
     return digest(canonical(arguments))
 
 
-def with_approvals(
+async def with_approvals(
     answer: CompleteModelCall, agent: Agent, functions: Functions
 ) -> CompleteModelCall:
     """Return the model's answer, with what somebody must agree to."""
     now_ns = answer.now_ns
-    calls = tuple(_with_approval(call, agent, functions, now_ns) for call in answer.tool_calls)
-    return replace(answer, tool_calls=calls)
+    calls = [await _with_approval(call, agent, functions, now_ns) for call in answer.tool_calls]
+    return replace(answer, tool_calls=tuple(calls))
 
 
-def _with_approval(
+async def _with_approval(
     call: PlannedCall, agent: Agent, functions: Functions, now_ns: int
 ) -> PlannedCall:
     tool = agent.tools.get(call.name)
-    if tool is None or call.problem is not None or not _is_needed(tool, call, functions):
+    if tool is None or call.problem is not None or not await _is_needed(tool, call, functions):
         return call
     expires = tool.approval_expires
     return replace(
@@ -48,11 +50,13 @@ def _with_approval(
     )
 
 
-def _is_needed(tool: Tool[..., Any], call: PlannedCall, functions: Functions) -> bool:
+async def _is_needed(tool: Tool[..., Any], call: PlannedCall, functions: Functions) -> bool:
     if isinstance(tool.requires_approval, bool):
         return tool.requires_approval
     try:
-        return bool(functions[tool.requires_approval](dict(call.arguments)))
+        # A copy: what is recorded is what the model has asked for, whatever is done to it there.
+        said = functions[tool.requires_approval](deepcopy(call.arguments))
+        return bool(await said if inspect.isawaitable(said) else said)
     except Exception as error:  # noqa: BLE001  # whoever cannot tell must ask
         _log.error(
             "predicate_failed", predicate=tool.requires_approval, tool=tool.name, error=told(error)

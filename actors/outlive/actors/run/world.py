@@ -212,7 +212,7 @@ class RunWorld:
             if agent.output is not None:
                 outcome = agent.output.checked(outcome, agent.output_repairs)
             if agent.asks_people:
-                outcome = with_approvals(outcome, agent, self._all.functions)
+                outcome = await with_approvals(outcome, agent, self._all.functions)
             if agent.agents:
                 outcome = with_children(outcome, agent, self._run_id)
             if plans:
