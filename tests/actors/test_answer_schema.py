@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from outlive.actors.json_schema import schema_of
 from outlive.actors.run.answer_schema import problem_with
-from outlive.actors.signature import schema_of
 
 
 class Address(msgspec.Struct):
@@ -47,6 +47,20 @@ class Person:
     age: int | None = None
 
 
+class Meeting(msgspec.Struct):
+    at: datetime
+    then: Meeting | None = None
+
+
+class Row(msgspec.Struct, tag="row", array_like=True):
+    number: int
+    at: time
+
+
+class Call(msgspec.Struct, tag="call", array_like=True):
+    at: time
+
+
 class Colour(Enum):
     RED = "red"
 
@@ -67,6 +81,19 @@ FITS: list[tuple[Any, list[Any], list[Any]]] = [
     (Literal[1, None], [1, None], [2, "1"]),
     (Colour, ["red"], ["RED"]),
     (date, ["2030-01-31"], ["2030-02-31", "soon"]),
+    (datetime, ["2030-01-31T10:00:00", "2030-01-31T10:00:00Z"], ["soon", "2030-01-31", "10:00", 7]),
+    (time, ["10:00:00"], ["ten", "2030-01-31"]),
+    (Annotated[time, msgspec.Meta(tz=False)], ["10:00:00"], ["ten"]),
+    (datetime | None, [None, "2030-01-31T10:00:00Z"], ["soon"]),
+    (datetime | list[time], ["2030-01-31T10:00:00Z", ["10:00:00"]], ["soon", ["10"]]),
+    (dict[str, datetime], [{}, {"a": "2030-01-31T10:00:00Z"}], [{"a": "soon"}]),
+    (tuple[str, datetime], [["soon", "2030-01-31T10:00:00Z"]], [["soon", "soon"]]),
+    (
+        Meeting,
+        [{"at": "2030-01-31T10:00:00Z", "then": {"at": "2030-01-31T11:00:00Z"}}],
+        [{"at": "soon"}, {"at": "2030-01-31T10:00:00Z", "then": {"at": "soon"}}],
+    ),
+    (Call | Row, [["row", 1, "10:00:00"], ["call", "10:00:00"]], [["row", 1, "x"], ["call", "x"]]),
     (UUID, ["c4524ac0-e81e-4aa8-a595-0aec605a659a"], ["c4524ac0"]),
     (Decimal, ["1.50"], ["one"]),
     (Annotated[int, msgspec.Meta(ge=1, le=5)], [1, 5], [0, 6]),

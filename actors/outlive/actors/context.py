@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
-from outlive.actors.signature import schema_of
+from outlive.actors.json_schema import schema_of
 from outlive.events import AttemptEnded, CallId, OutliveError, RunId, Value, from_plain, to_plain
 from outlive.events.logger import get_logger
 from outlive.events.sizes import check_size

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec.structs import replace
 
+from outlive.actors.json_schema import schema_of
 from outlive.actors.run.commands import CompleteModelCall
-from outlive.actors.signature import schema_of
 from outlive.events import EventTooLarge, Failure, InvalidDefinition, Value, to_plain
 from outlive.events.sizes import check_size
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 
+from outlive.actors.json_schema import schema_of
 from outlive.events.errors import InvalidDefinition
 from outlive.events.values import Value, from_plain
 
@@ -101,18 +102,6 @@ class Signature:
         """Raise UnserialisableValue if a plain value does not fit the return annotation."""
         if self.returns is not _NOTHING:
             from_plain(value, self.returns)
-
-
-def schema_of(type: Any) -> dict[str, Value]:
-    """Return the JSON Schema of a type. Raises TypeError where there is none."""
-    (schema,), components = msgspec.json.schema_components([type], ref_template="#/$defs/{name}")
-    reference = schema.get("$ref")
-    if reference is not None:
-        name = str(reference).removeprefix("#/$defs/")
-        schema = components[name]
-        if str(reference).encode() not in msgspec.json.encode(components):
-            del components[name]
-    return {**schema, "$defs": components} if components else schema
 
 
 def _default(value: object) -> object:
