@@ -569,6 +569,38 @@ def test_what_was_held_back_is_told_to_one_that_is_over_now() -> None:
     play(body, log)
 
 
+def test_what_was_taken_back_is_not_told_when_it_goes_on() -> None:
+    log = memory()
+    written(log, ONE, Wanted(effect="a"), owes=True, status="quarantined")
+
+    async def body(house: House) -> None:
+        house.all.bring_in_all(log.open_entries())
+        back, waits = LoopFuture[Tally](), LoopFuture[Tally]()
+        house.all.deliver(ONE, Do(Added(by=7)), reply=back)
+        house.all.deliver(ONE, Do(Added(by=8)), reply=waits)
+        house.all.take_back(ONE, back)
+        house.all.take_back(TWO, back)
+        assert house.all.release(ONE) is not None
+        assert (await waits).history == (1, 8)
+
+    play(body, log)
+
+
+def test_what_never_began_has_no_row_any_more_once_that_is_told_otherwise() -> None:
+    log = memory()
+    written(log, ONE, owes=True, status="quarantined")
+
+    async def body(house: House) -> None:
+        house.all.bring_in_all(log.open_entries())
+        reply = LoopFuture[Tally]()
+        house.all.deliver(ONE, Look(), reply=reply, ends=True)
+        assert not (await reply).begun
+        await asyncio.sleep(0.01)
+        assert log.open_entry(ONE) is None
+
+    play(body, log)
+
+
 def test_what_lacks_nothing_any_more_goes_on_with_all_that_is_to_be_settled() -> None:
     log = memory()
     written(log, ONE, Wanted(effect="a"), owes=True, status="blocked")

@@ -18,7 +18,7 @@ from outlive.actors import (
 )
 from outlive.actors.mail import Acknowledge
 from outlive.actors.run import entity
-from outlive.actors.run.commands import EndChildRun, RunCommand
+from outlive.actors.run.commands import EndChildRun, RunCommand, StartRun
 from outlive.actors.run.decide import decide
 from outlive.events import MemoryLog, RunEvent, RunState, Usage, run_stream
 from outlive.projections import RunResult, ToolMessage
@@ -342,6 +342,31 @@ def test_a_quarantined_run_of_the_childs_id_is_not_woken_by_a_cancel_that_is_not
 
     machine.crash(start_its_own, a)
     assert machine.run(cancel, a, max_recoveries=0) == ["cancelled", "quarantined"]
+
+
+def test_a_child_that_could_not_begin_never_does_once_its_parent_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fails = True
+
+    def decide_badly(state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
+        if fails and isinstance(command, StartRun) and command.parent is not None:
+            raise ZeroDivisionError("as it is about to begin")
+        return decide(state, command)
+
+    monkeypatch.setattr(entity, "decide", decide_badly)
+
+    async def cancel(rt: Runtime) -> None:
+        nonlocal fails
+        await begin(rt)
+        await settle(rt)
+        fails = False
+        await rt.cancel("r1")
+        await settle(rt)
+
+    machine = Machine()
+    machine.run(cancel, boss(helper(Turn("42"))))
+    assert (machine.kinds(CHILD), machine.status(CHILD)) == ([], None)
 
 
 def test_a_child_may_be_cancelled_alone() -> None:

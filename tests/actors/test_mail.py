@@ -40,6 +40,7 @@ class House:
         self.loop = asyncio.get_running_loop()
         self.came: list[tuple[float, object, bool]] = []
         self.told: list[object] = []
+        self.taken_back: list[object] = []
         self.effects = EffectTable(self.loop)
         postal = Post()
         postal.serve("toy", self)
@@ -78,6 +79,10 @@ class House:
             reply.set(self.state)
         else:
             reply.fail(answer)
+
+    def take_back(self, stream: StreamId, reply: LoopFuture[object]) -> None:
+        assert stream == RECEIVER
+        self.taken_back.append(reply)
 
     def start(self, pack: Callable[[], Parcel] = lambda: Parcel("hello")) -> None:
         self.courier.start(MESSAGE, pack, CAUSE)
@@ -206,6 +211,17 @@ def test_one_that_was_given_up_is_told_anew_when_its_sender_comes_back_at_once()
         await asyncio.sleep(1)
 
     assert len(house(play=play).came) == 2
+
+
+def test_one_that_was_given_up_is_taken_back_where_it_lies() -> None:
+    async def play(made: House) -> None:
+        made.start()
+        await asyncio.sleep(1)
+        assert made.taken_back == []
+        made.effects.settle(SENDER, MESSAGE)
+        await asyncio.sleep(1)
+
+    assert len(house(play=play).taken_back) == 1
 
 
 def test_an_owner_that_was_replaced_tells_nobody_anything() -> None:

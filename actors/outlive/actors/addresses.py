@@ -305,6 +305,11 @@ class Addresses(Generic[S, C, X, R]):
         else:
             resident.actor.mailbox.put(envelope)
 
+    def take_back(self, stream: StreamId, reply: LoopFuture[S]) -> None:
+        """Forget the message with this reply, if it waits for the entity to go on."""
+        held_back = self._held_back.get(stream, [])
+        held_back[:] = [envelope for envelope in held_back if envelope.reply_to is not reply]
+
     def _hand_on(self, stream: StreamId) -> None:
         """An entity goes on that stood still: it is given what has waited for that."""
         resident = self._bring_in(stream)  # It may have left memory since.
@@ -480,6 +485,11 @@ class Addresses(Generic[S, C, X, R]):
         quarantined = before is not None and before.status == "quarantined" and not over
         if not missing and not quarantined:
             resident.as_it_is = None
+            try:
+                resident.actor.restore_row()
+            except LogError as error:
+                self._broken(stream, error)
+                return True
             resident.actor.go_on()
             if resident.actor.unsettled:
                 self._recover(stream, resident.actor)

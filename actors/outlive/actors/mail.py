@@ -100,6 +100,10 @@ class Addressees(Protocol):
         """Put a message into an entity's mailbox. See `Addresses.deliver`."""
         ...
 
+    def take_back(self, stream: StreamId, reply: LoopFuture[Any]) -> None:
+        """Forget a message that an entity has not been given yet. See `Addresses.take_back`."""
+        ...
+
 
 class Post:
     """Brings commands and messages to entities of all kinds, wherever their actors are by now."""
@@ -137,6 +141,10 @@ class Post:
     def has_begun(self, stream: StreamId, state: object) -> bool:
         """Whether an entity has begun, by the state with which it has answered."""
         return state is not self._kinds[kind_of(stream)].initial
+
+    def take_back(self, stream: StreamId, reply: LoopFuture[Any]) -> None:
+        """Forget a message that an entity has not been given yet. See `Addresses.take_back`."""
+        self._kinds[kind_of(stream)].take_back(stream, reply)
 
 
 @dataclass(frozen=True)
@@ -211,6 +219,9 @@ class Courier:
         self._post.deliver(message.to, parcel.command, reply=reply, cause=cause, ends=parcel.ends)
         try:
             state = await reply
+        except asyncio.CancelledError:
+            self._post.take_back(message.to, reply)  # A later one says otherwise.
+            raise
         except (LogError, MailboxClosed):
             raise
         except OutliveError as error:
