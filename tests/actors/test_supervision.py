@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, Turn, tool
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
-from outlive.actors.replies import check_reply, refusal
 from outlive.actors.run import entity
 from outlive.actors.run.commands import CompleteToolCall, RunCommand
 from outlive.actors.run.decide import decide
+from outlive.actors.run.submitted import DecisionRequest, encode_request
 from outlive.events import (
+    ApprovalGranted,
+    CallId,
     Event,
     InvalidDefinition,
+    LmdbVisitor,
     LogClosed,
     MailboxFull,
     NotQuarantined,
@@ -28,11 +32,13 @@ from outlive.events import (
     RunState,
     Version,
     WrongExpectedVersion,
+    run_stream,
 )
 from outlive.projections import RunResult
 from tests.actors.conftest import Logs
 from tests.actors.test_addresses import ONE, TWO, House, events, memory, play, written
 from tests.support import SECOND, START_NS, LaggingLog, Machine, ScriptedLog, clock, run_virtual
+from tests.support.people import agent, begin, publish
 from tests.support.tally import (
     Added,
     Command,
@@ -544,10 +550,29 @@ def test_more_callers_than_a_mailbox_holds_are_refused_and_the_others_are_answer
     run_virtual(body())
 
 
-def test_a_refusal_for_a_full_mailbox_reaches_other_processes_as_itself() -> None:
-    with pytest.raises(MailboxFull) as told:
-        check_reply(refusal(MailboxFull(7)))
-    assert told.value.limit == 7
+def test_what_lies_in_the_inbox_waits_there_until_there_is_room(tmp_path: Path) -> None:
+    """Who has put it there may be gone, and was told that it will be carried out."""
+    a = agent([publish], *[ToolCall("publish", {"text": str(number)}) for number in range(5)])
+
+    async def ask() -> None:
+        async with Runtime(tmp_path, agents=[a]) as rt:
+            assert (await begin(rt)).status == "suspended"
+
+    def agree() -> None:
+        visitor = LmdbVisitor(tmp_path)
+        for number in range(5):
+            request = DecisionRequest(call_id=CallId(f"0.{number}"), granted=True)
+            visitor.submit(f"command-{number}", run_stream("r1"), encode_request(request))
+        visitor.close()
+
+    async def carry_out() -> list[str]:
+        async with Runtime(tmp_path, agents=[a], mailbox_limit=1) as rt:
+            events = [one.event async for one in rt.observe("r1")]
+        return [event.call_id for event in events if isinstance(event, ApprovalGranted)]
+
+    asyncio.run(ask())
+    agree()
+    assert asyncio.run(carry_out()) == ["0.0", "0.1", "0.2", "0.3", "0.4"]
 
 
 def test_an_outcome_recorded_by_an_actor_that_broke_leaves_no_effect_behind() -> None:

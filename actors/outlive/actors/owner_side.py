@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Any
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
 from outlive.actors.agent import Agent
 from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
+from outlive.actors.clerk import INBOX, Clerk
 from outlive.actors.effects import EffectTable
 from outlive.actors.heartbeat.carrying_out import HeartbeatDoor
 from outlive.actors.heartbeat.declared import Heartbeat
@@ -20,11 +21,9 @@ from outlive.actors.heartbeat.kind import HeartbeatKind, Heartbeats
 from outlive.actors.heartbeat.submitted import HeartbeatRequest
 from outlive.actors.kind import STANDING, SUSPENDED, WAITING
 from outlive.actors.live import LiveEntity
-from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
 from outlive.actors.releasing import not_quarantined, nothing_there
-from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.retry import seconds
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.carrying_out import command_for, start_command
@@ -37,7 +36,6 @@ from outlive.actors.run.submitted import (
     Request,
     RunRequest,
     StartRequest,
-    decode_request,
 )
 from outlive.actors.run_context import Functions
 from outlive.actors.surroundings import Surroundings
@@ -56,7 +54,6 @@ from outlive.actors.workers.port import Workers
 from outlive.events import (
     Clock,
     EventLog,
-    LogError,
     NotSuspended,
     OpenEntry,
     OutliveError,
@@ -64,12 +61,10 @@ from outlive.events import (
     RunExists,
     RunNotFound,
     StreamId,
-    Submitted,
     SuspensionNotFound,
     Version,
 )
 from outlive.events.ids import id_of, kind_of
-from outlive.events.logger import get_logger
 from outlive.projections import (
     RunResult,
     ViewRunner,
@@ -79,11 +74,6 @@ from outlive.projections import (
     standing_result,
 )
 from outlive.projections.tasks.standing import row_stands_still
-
-_log = get_logger()
-
-_INBOX: Final = StreamId("inbox")
-"""Where a command is refused that no actor answers for. There are no events in this stream."""
 
 
 class OwnerSide:
@@ -214,7 +204,8 @@ class OwnerSide:
         heartbeat_rows = [row for row in rows if row[1].kind == heartbeat_kind.name]
         self._heartbeats.bring_in_all(heartbeat_rows)
         self._heartbeat_door.open(heartbeat_rows, heartbeats)
-        log.on_submitted(self._hear)
+        clerk = Clerk(log, self._ask_by_command, closing=lambda: self._effects.closing)
+        log.on_submitted(clerk.hear)
         views.start()
 
     def _task_row(self, task: StreamId, entry: OpenEntry | None) -> None:
@@ -294,7 +285,7 @@ class OwnerSide:
 
     async def _own(self) -> None:
         """Return if this process owns the log still. Raises LogError."""
-        await self.log.append(_INBOX, (), expected_version=Version(0))
+        await self.log.append(INBOX, (), expected_version=Version(0))
 
     async def _carry_out(self, stream: StreamId, request: Request) -> None:
         while self._ended is None:
@@ -335,6 +326,11 @@ class OwnerSide:
             raise
         reply.when_set(lambda: self._settle(stream, request))
         return reply
+
+    def _ask_by_command(
+        self, stream: StreamId, request: Request, command_id: str
+    ) -> LoopFuture[Any] | None:
+        return self._ask(stream, request, command_id=command_id)
 
     def _prepare(
         self,
@@ -448,54 +444,6 @@ class OwnerSide:
             return await self._runs.outcome(stream)
         except StandsStill as still:
             return standing_result(log, run_id, still.entry)
-
-    def _hear(self, commands: list[Submitted]) -> None:
-        """Commands are in the inbox. On another thread."""
-        self._loop.call_soon_threadsafe(self._take_all, commands)
-
-    def _take_all(self, commands: Sequence[Submitted]) -> None:
-        for command in commands:
-            self._take(command)
-
-    def _take(self, submitted: Submitted) -> None:
-        """Carry out a command from the inbox, or refuse it."""
-        if self._effects.closing:
-            return  # It stays in the inbox.
-        if not submitted.command_id:
-            _log.error("command_unreadable", number=submitted.number)
-            return
-        stream, id = submitted.stream, submitted.command_id
-        try:
-            reply = self._ask(stream, decode_request(submitted.data), command_id=id)
-        except MailboxClosed:
-            self._loop.call_soon(self._take, submitted)
-        except Exception as error:  # noqa: BLE001  # whatever it is, its sender is told
-            _log.info("command_refused", stream=stream, reason=told(error))
-            self._reply(id, refusal(error))
-        else:
-            if reply is None:
-                self._reply(id, OBEYED)
-            else:
-                reply.when_set(lambda: self._look(submitted, reply))
-
-    def _look(self, submitted: Submitted, reply: LoopFuture[Any]) -> None:
-        """The actor has answered, and with it the sender; unless it came to rest before."""
-        try:
-            reply.get()
-        except MailboxClosed:
-            self._loop.call_soon(self._take, submitted)
-        except LogError as error:
-            _log.error("command_left", stream=submitted.stream, error=told(error))
-        except Exception:  # noqa: BLE001  # recorded as its reply
-            return
-
-    def _reply(self, command_id: str, reply: bytes) -> None:
-        try:
-            self.log.append(
-                _INBOX, (), expected_version=Version(0), command_id=command_id, reply=reply
-            )
-        except LogError as error:
-            _log.error("command_left", command_id=command_id, error=told(error))
 
 
 def _unless_refused(who: str, released: LoopFuture[Any] | OpenEntry) -> LoopFuture[Any] | None:

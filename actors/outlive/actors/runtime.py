@@ -141,8 +141,9 @@ class Runtime(Signalling):
             further, before it is quarantined (it may be what kills the process). None: always.
         close_timeout: seconds, or a `timedelta`, that tools which run have when it is closed.
             Then they are cancelled, and left to the next opening.
-        mailbox_limit: commands that may wait for one run; further callers get `MailboxFull`.
-            What comes from the run's own tools and models is always taken.
+        mailbox_limit: commands that may wait for one run; further callers get `MailboxFull`, and
+            what other processes want waits in the inbox until there is room. What comes from the
+            run's own tools and models is always taken.
         role: `auto` owns the log if nobody does, else it is a visitor that takes over when the
             owner dies or freezes. `owner` owns it, or raises `LogInUse`. A `visitor` never owns
             it: it reads, and has the owner act. A `standby` is as `auto`, but leaves a log
