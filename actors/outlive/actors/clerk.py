@@ -16,7 +16,15 @@ from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.run.submitted import Request, decode_request
-from outlive.events import EventLog, LogError, MailboxFull, StreamId, Submitted, Version
+from outlive.events import (
+    EventLog,
+    LogError,
+    MailboxFull,
+    StreamId,
+    Submitted,
+    Version,
+    WrongExpectedVersion,
+)
 from outlive.events.logger import get_logger
 
 _log = get_logger()
@@ -82,10 +90,13 @@ class Clerk:
         self._take_all(self._waiting.pop(stream))
 
     def _look(self, submitted: Submitted, reply: LoopFuture[Any]) -> None:
-        """The actor has answered, and with it the sender; unless it came to rest before."""
+        """The actor has answered, and with it the sender; unless it came to rest before.
+
+        Or its write was refused: it reads its stream anew, and decides again.
+        """
         try:
             reply.get()
-        except MailboxClosed:
+        except (MailboxClosed, WrongExpectedVersion):
             self._loop.call_soon(self._take, submitted)
         except LogError as error:
             _log.error("command_left", stream=submitted.stream, error=told(error))
