@@ -23,6 +23,7 @@ from outlive.actors.task.commands import (
     CallHooks,
     CancelTask,
     ConcludeHooks,
+    Effect,
     QueueTask,
     RecoverTask,
     ResumeTask,
@@ -77,6 +78,7 @@ from tests.support import SECOND
 NOW: Final = 1_000 * SECOND
 C: Final = CallId("2.1")
 RUN: Final = StreamId("run-r")
+THREAD: Final = StreamId("thread-t")
 BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
 LATE: Final = Failure(kind="timeout", message="no result within 3 s")
 
@@ -683,11 +685,24 @@ def test_a_task_that_is_tried_once_more_has_its_history_and_its_retries_again() 
     assert isinstance(decided[0], TaskRetryScheduled)
 
 
-def test_its_run_hears_of_the_first_end_alone() -> None:
-    again = (
-        given(QUEUED, STARTED, ENDS["failed"], MessageDelivered(sequence=1, to=RUN))
-        .when(RetryTask(), START, done(2))
-        .after
-    )
-    assert (again.state.status, outstanding(again.state)) == ("succeeded", {})
-    assert open_entry(again.state) is None
+def test_its_run_hears_of_the_first_end_and_its_thread_of_the_next_ones() -> None:
+    def tried_again(queued: TaskQueued) -> list[Effect]:
+        heard = MessageDelivered(sequence=1, to=RUN)
+        again = given(queued, STARTED, ENDS["failed"], heard).when(RetryTask(), START, done(2))
+        assert again.after.state.status == "succeeded"
+        return list(outstanding(again.after.state))
+
+    told = Deliver(2, THREAD, "task-outcome", "2")
+    assert tried_again(replace(QUEUED, thread_id="t")) == [told]
+    assert tried_again(replace(QUEUED, thread_id="t", on_complete="ignore")) == []
+    assert tried_again(QUEUED) == []
+
+
+def test_a_task_that_no_run_has_asked_for_tells_its_thread_of_each_end() -> None:
+    queued = replace(QUEUED, run_id="", thread_id="t")
+    over = given(queued, STARTED, ENDS["failed"])
+    assert list(outstanding(over.state)) == [Deliver(1, THREAD, "task-outcome")]
+    again = over.when(RetryTask(), START, done(2)).after
+    assert list(outstanding(again.state)) == [Deliver(1, THREAD, "task-outcome")], "in order"
+    heard = again.when(Acknowledge(sequence=1)).after
+    assert list(outstanding(heard.state)) == [Deliver(2, THREAD, "task-outcome", "2")]

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, Background, Runtime, ScriptedModel, ToolCall, Turn, tool
+from outlive.actors import (
+    Agent,
+    Background,
+    Runtime,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    Turn,
+    tool,
+)
 from outlive.events import OtherResource, TaskExists, ThreadNotFound
 from tests.actors.test_thread_runs import Heard, ask, echo, said_on
 from tests.support.machine import Machine
@@ -121,6 +130,52 @@ def test_a_task_that_nobody_asked_for_is_told_to_its_thread(
 
     assert [named(texts) for texts in shown] == heard
     assert named(said) == kept
+
+
+def fails_once() -> Agent:
+    @tool(read_only=True, background=True)
+    async def crawl(ctx: ToolContext) -> str:
+        await asyncio.sleep(60)
+        if ctx.attempt == 1:
+            raise ValueError("lost")
+        return "crawled"
+
+    turns = [Turn(tool_calls=[ToolCall("crawl")]), Turn("begun")]
+    return Agent("a", model=ScriptedModel(turns), tools=[crawl])
+
+
+def test_what_comes_of_another_try_is_told_to_the_thread_of_the_run() -> None:
+    async def retry(rt: Runtime) -> list[str]:
+        await (await ask(rt, "one")).result()
+        await rt.tasks.wait("one:0.0")
+        await rt.tasks.retry("one:0.0")
+        await rt.tasks.wait("one:0.0")
+        await asyncio.sleep(1)
+        return await said_on(rt)
+
+    assert Machine().run(retry, fails_once())[-2:] == [
+        "Background task one:0.0 (tool crawl) failed: error (error): ValueError: lost",
+        "Background task one:0.0 (tool crawl) succeeded: crawled",
+    ]
+
+
+@pytest.mark.parametrize("on_complete", ["append", "wake"])
+def test_a_thread_is_told_of_each_try_of_a_task_that_nobody_asked_for(on_complete: Any) -> None:
+    shown: Heard = []
+
+    async def enqueue(rt: Runtime) -> None:
+        where: dict[str, Any] = {"thread_id": "t", "resource_id": "u", "on_complete": on_complete}
+        task_id = await rt.tasks.enqueue("crawl", agent="a", **where)
+        await rt.tasks.wait(task_id)
+        await rt.tasks.retry(task_id)
+        await rt.tasks.wait(task_id)
+        await asyncio.sleep(5)
+        await (await ask(rt, "and?")).result()
+
+    Machine().run(enqueue, echo(shown, tools=fails_once().tools.values()))
+    assert len(shown) == (1 if on_complete == "append" else 3)
+    told = [text.partition(")")[2] for text in shown[-1] if text.startswith("Background")]
+    assert told == [" failed: error (error): ValueError: lost", " succeeded: crawled"]
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,14 @@ HISTORIES: dict[str, list[TaskCommand]] = {
     "retrying": [queue(), start(6), fails(1, BOOM, Retry(1, delay=90.0, jitter=0))],
     "suspended": [queue(), start(7), SuspendToolCall(call_id=C, attempt=1, key="which")],
     "in-doubt": [queue(), start(8), fails(1, LATE, Retry(0), ask=True)],
-    "requeued": [
+    "suspected": [
         queue("r"),
+        start(12),
+        RecoverTask(epoch=2, worker="owner-2"),
+        RecoverTask(epoch=3, worker="owner-3"),
+    ],
+    "requeued": [
+        queue("r", thread_id="th", resource_id="re"),
         start(10),
         fails(1, BOOM, Retry(0)),
         Acknowledge(sequence=1),

@@ -242,6 +242,30 @@ async def tried_once_more(client: Client) -> object:
     return before.status, after.status, after.result
 
 
+def locked_out(world: World) -> list[Agent]:
+    """Answers before its task has failed."""
+    turns = [Turn(tool_calls=[ToolCall("enter")]), Turn("It has begun.")]
+    return [Agent("agent", model=ScriptedModel(turns), tools=[enter])]
+
+
+async def told_to_the_thread(client: Client) -> object:
+    run_id = await client.start("agent", "go in", run_id="one", thread_id="t", resource_id="u")
+    await client.result(run_id)
+    (before,) = await client.tasks.wait("one:0.0")
+    client.world.put("opened", "door", None)
+    await client.tasks.retry("one:0.0")
+    (after,) = await client.tasks.wait("one:0.0")
+
+    async def said(rt: Runtime) -> list[str]:
+        return [getattr(one.message, "text", "") for one in await rt.threads.messages("t")]
+
+    while len(told := await client.call(said)) < 6:
+        await client.sleep(0.5)
+    await client.sleep(5.0)  # It is said once.
+    assert await client.call(said) == told
+    return before.status, after.status, sorted(told)
+
+
 async def for_the_runtime(client: Client) -> object:
     """Have a tool called that is the runtime's own."""
     task_id = await client.tasks.enqueue("crawl", {"seconds": 1.0}, idempotency_key="one")
@@ -405,4 +429,5 @@ TASKS = [
     ),
     Case("a task that is tried once more, with hooks", hooked, tried_once_more),
     Case("a task that is called off, with hooks", hooked, called_off),
+    Case("a thread that is told of each try", locked_out, told_to_the_thread),
 ]

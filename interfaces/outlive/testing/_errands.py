@@ -92,7 +92,7 @@ class Errands:
         task = task_stream(event.task_id)
         if task in self._heard:
             self._wrong("a task is heard of once", f"{task} has ended twice for {run}")
-        if event.status not in self._ends.get(task, ()):
+        if event.status not in self._ends.get(task, ())[:1]:  # Of what follows its thread is told.
             ended = self._ends.get(task, "open")
             self._wrong("a task is what its run heard", f"{task}: {event.status}, it is {ended}")
         self._heard[task] = event.status

@@ -26,7 +26,7 @@ from outlive.events.fires import FIRE_RESUMED, FIRE_SUSPENDED
 if TYPE_CHECKING:
     from outlive.actors.run.notes import Notes
     from outlive.actors.surroundings import Surroundings
-    from outlive.actors.task.notes import TaskNotes
+    from outlive.actors.task.notes import End as TaskEnd
 
 Status: TypeAlias = Literal["succeeded", "failed", "aborted", "timed_out"]
 
@@ -83,9 +83,9 @@ def run_end(notes: Notes) -> End:
             raise AssertionError("a run says that it is over once it is")
 
 
-def task_end(notes: TaskNotes) -> End:
+def task_end(end: TaskEnd) -> End:
     """Return how a task has ended."""
-    match notes.end:
+    match end:
         case TaskSucceeded():
             return End("succeeded")
         case TaskFailed(error=error):
@@ -96,7 +96,5 @@ def task_end(notes: TaskNotes) -> End:
             return End("aborted", Failure(kind="cancelled", message=reason))
         case TaskRejected(reason=reason):
             return End("failed", Failure(kind="rejected", message=reason))
-        case None:
-            raise AssertionError("a task says that it is over once it is")
         case _:
-            assert_never(notes.end)
+            assert_never(end)

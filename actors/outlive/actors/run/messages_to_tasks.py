@@ -42,6 +42,7 @@ def task_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundings
         call_id=call_id,
         thread_id="" if thread is None else thread.thread_id,
         resource_id="" if thread is None else thread.resource_id,
+        on_complete=task.on_complete,
         request_context=notes.request_context,
         priority=task.priority,
         place=place.number,

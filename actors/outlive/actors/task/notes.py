@@ -44,7 +44,7 @@ class TaskNotes:
         self.limits = TaskLimits()
         self.memos: Final[dict[str, Value]] = {}
         self.answers: Final[dict[str, Value]] = {}  # what people have said
-        self.end: End | None = None
+        self.ends: Final[list[End]] = []  # several, if it was tried once more
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take events, in order."""
@@ -69,7 +69,7 @@ class TaskNotes:
             case TaskResumed():
                 self.answers[event.key] = event.value
             case TaskSucceeded() | TaskFailed() | TaskTimedOut() | TaskCancelled() | TaskRejected():
-                self.end = event
+                self.ends.append(event)
             case _:
                 pass
 

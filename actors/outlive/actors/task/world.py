@@ -156,11 +156,14 @@ class TaskWorld:
         """Return what the run is told, or the thread, or the heartbeat: how the task has ended."""
         notes = self._read_notes()
         if kind_of(message.to) == "heartbeat":
-            return parcel_to_heartbeat(message, self._stream, self._all, lambda: task_end(notes))
-        assert notes.end is not None, "a task says how it has ended once it has"
-        told = _told(self._task_id, notes, notes.end)
+            return parcel_to_heartbeat(
+                message, self._stream, self._all, lambda: task_end(notes.ends[0])
+            )
+        number = int(message.about or 1)
+        told = _told(self._task_id, notes, notes.ends[number - 1])
         if kind_of(message.to) != "thread":
             return Parcel(told)
+        again = f", try {number}" if number > 1 else ""
         text = task_result(
             self._task_id, notes.call.name, told.status, result=told.result, error=told.error
         )
@@ -169,7 +172,7 @@ class TaskWorld:
                 text,
                 thread=message.to,
                 message=MessageId(sender=self._stream, sequence=message.sequence),
-                about=f"task {self._task_id}",
+                about=f"task {self._task_id}{again}",
                 agent_id=notes.agent_id,
                 on_complete=notes.on_complete,
                 resource_id=notes.resource_id,

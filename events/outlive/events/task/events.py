@@ -31,7 +31,7 @@ class TaskQueued(Event, tag="task-queued", frozen=True, kw_only=True):
     call_id: CallId = FIRST_CALL  # of that run
     thread_id: str = ""
     resource_id: str = ""
-    on_complete: OnComplete = "append"  # what the thread is told, if no run has asked for it
+    on_complete: OnComplete = "append"  # what the thread is told of an end that no run hears of
     request_context: dict[str, Value] = {}
     priority: int = 0
     place: int = 0
@@ -163,7 +163,8 @@ class TaskCancelled(Event, tag="task-cancelled", frozen=True, kw_only=True):
 class TaskRequeued(Event, tag="task-requeued", frozen=True, kw_only=True):
     """Somebody wants a task that was over to be tried once more. It has all its retries again.
 
-    How it ends then is told to the hooks, and not to its run, which has heard of the first end.
+    How it ends then is told to the hooks and to its thread, as `on_complete` says; not to its
+    run, which has heard of the first end.
     """
 
     by: str = ""

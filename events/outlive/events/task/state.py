@@ -58,7 +58,10 @@ OVER: Final = frozenset({"succeeded", "failed", "timed_out", "cancelled", "rejec
 SUSPECTED_FROM: Final = 2
 """After so many unclean ends without anything new in between, a task may be what causes them."""
 OUTCOME: Final = "task-outcome"
-"""The subject of the message by which a task tells its run, or thread, how it has ended."""
+"""The subject of the message by which a task tells its run, or thread, how it has ended.
+
+It is about the number of that end, if it is not the first one.
+"""
 
 
 class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -74,7 +77,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     agent_id: str = ""
     run_id: str = ""
     call_id: CallId = FIRST_CALL
-    thread_id: str = ""  # that hears how it has ended, as no run has asked for it
+    thread_id: str = ""  # that hears of each end of which no run does
     mode: TaskMode = "deferred"
     inline: bool = False
     hooked: bool = False
@@ -143,7 +146,7 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 agent_id=event.agent_id,
                 run_id=event.run_id,
                 call_id=event.call_id,
-                thread_id=_thread_that_hears(event),
+                thread_id="" if event.on_complete == "ignore" else event.thread_id,
                 mode=event.mode,
                 inline=event.inline,
                 hooked=event.hooked,
@@ -228,12 +231,12 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
 
 
 def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -> TaskState:
-    """The task is over: who has asked for it is to be told, unless it has heard of an end."""
+    """The task is over: who has asked for it is to be told, or the thread."""
     mail = tell_heartbeat(state.mail, state.fire, FIRE_ENDED)
-    to = f"run-{state.run_id}" if state.run_id else f"thread-{state.thread_id}"
-    if (state.run_id or state.thread_id) and not mail.sent:
-        mail = post(mail, Letter(to=StreamId(to), subject=OUTCOME))
     ends = state.ends + 1
+    to = _who_hears(state, ends)
+    if to:
+        mail = post(mail, Letter(to=to, subject=OUTCOME, about=str(ends) if ends > 1 else ""))
     return replace(
         state,
         status=status,
@@ -249,8 +252,14 @@ def _ended(state: TaskState, status: TaskStatus, error: Failure | None = None) -
     )
 
 
-def _thread_that_hears(event: TaskQueued) -> str:
-    return "" if event.run_id or event.on_complete == "ignore" else event.thread_id
+def _who_hears(state: TaskState, end: int) -> StreamId | None:
+    """Return who is told of an end: of the first one the run that has asked for the task.
+
+    What comes of another try is told to the thread: the run has gone on from the first end.
+    """
+    if state.run_id and end == 1:
+        return StreamId(f"run-{state.run_id}")
+    return StreamId(f"thread-{state.thread_id}") if state.thread_id else None
 
 
 def _waits(state: TaskState) -> TaskState:

@@ -156,7 +156,7 @@ def check_told(events: Iterable[Event], tasks: Sequence[Task]) -> Iterator[str]:
         if wanted.get(task.queued.call_id) != task.id:
             yield f"task {task.id!r} answers call {task.queued.call_id}, which has not asked for it"
         if any(isinstance(event, TaskRequeued) for event in task.events):
-            continue  # What it has come to since is in the task alone.
+            continue  # Of what it has come to since its thread is told, if it has one.
         call_id, status = task.queued.call_id, task.state.status
         outcomes = [each.status for each in told.get(call_id, ())]
         if outcomes and outcomes != [status]:
