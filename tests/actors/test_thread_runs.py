@@ -307,6 +307,33 @@ def test_a_thread_whose_next_agent_is_gone_stands_still_and_goes_on_with_it() ->
     assert machine.run(wait, echo([])) == ["one", "answer 1"]
 
 
+def test_what_is_said_on_a_thread_that_stands_still_is_taken_and_waits_with_it() -> None:
+    machine = Machine()
+    other = Agent("other", model=ScriptedModel(lambda _: Turn("here")))
+
+    async def ask_once(rt: Runtime) -> None:
+        await ask(rt, "one")
+
+    async def say(rt: Runtime) -> None:
+        assert (await rt.send_message("two", thread_id="t")).action == "delivered"
+        assert (await rt.send_message("three", thread_id="t", agent="other")).action == "queued"
+        await rt.start("other", "four", run_id="four", thread_id="t")
+        await rt.start("other", "five", run_id="five", thread_id="t")
+        await rt.cancel("four")
+        assert await rt.threads.rename("t", "Talk")
+        assert await rt.threads.append("t", [UserMessage(text="zero")])
+        info = await rt.threads.get("t")
+        assert (info.status, info.title, len(info.queued)) == ("blocked", "Talk", 2)
+        assert (await rt.result("four")).status == "cancelled"
+
+    machine.crash(ask_once, echo([]), commits=1)
+    machine.run(say, other)
+    assert machine.run(said_on, echo([]), other) == [
+        *("zero", "one", "answer 1", "two", "answer 2"),
+        *("three", "here", "five", "here"),
+    ]
+
+
 # -- what a run sees --
 
 

@@ -284,9 +284,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._as_it_is = True
 
     def go_on(self) -> None:
-        """It stands still no more: the clock is watched for it."""
+        """It stands still no more: the clock is watched for it, and what it owes delivered.
+
+        Raises:
+            LogError: what it owes cannot be read.
+        """
         self._as_it_is = False
         self._watch(self._entry)
+        self._deliver_owed()
 
     def restore_row(self) -> None:
         """Put the row that the state asks for, if one stands there that says why it stood still.
@@ -309,10 +314,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         super().run()
         self._watch(self._entry)
         self._tell_row(self._entry)
+        if not self._as_it_is:  # What it lacks may be what a message is made of.
+            self._deliver_owed()
+        asyncio.get_running_loop().call_soon(self.tell_if_idle)
+
+    def _deliver_owed(self) -> None:
         for effect in self._owed:
             if isinstance(effect, Deliver):
                 self._world.perform(effect, self._read_to)
-        asyncio.get_running_loop().call_soon(self.tell_if_idle)
 
     def _process(self, envelope: Envelope[Any]) -> None:
         if self._refusal is not None:

@@ -77,7 +77,7 @@ class ThreadDoor:
         Raises:
             ThreadNotFound: there is no such thread, and this is no beginning of one.
             AgentNotFound: nobody of that name can answer here.
-            Refused: the thread stands still; or what else the request is refused with.
+            Refused: the thread is quarantined; or what else the request is refused with.
         """
         if isinstance(request, AskRunRequest):
             start = start_command(request.wish, self._agents)
@@ -89,7 +89,9 @@ class ThreadDoor:
             raise ThreadNotFound(id_of(stream))
         thread = self._threads.at(stream)
         if isinstance(thread, OpenEntry):
-            raise Refused(f"thread {id_of(stream)!r} is {thread.status}: {thread.reason}")
+            if thread.status != "blocked":
+                raise Refused(f"thread {id_of(stream)!r} is {thread.status}: {thread.reason}")
+            thread = self._threads.at_as_it_is(stream)  # What is said waits for its agent, too.
         return thread.actor, self._command(id_of(stream), request, thread.actor.state)
 
     def _is_there(self, stream: StreamId) -> bool:
