@@ -10,6 +10,7 @@ from outlive.events import (
     Event,
     MemoryLog,
     MessageId,
+    ModelCallStarted,
     OpenEntry,
     RunCancelled,
     RunCompleted,
@@ -38,6 +39,7 @@ PLACE = ThreadPlace(thread_id="t", resource_id="u")
 BEGINS = RunStarted(agent_id="a", input="x", thread=PLACE)
 SAID = Signal(text="hear")
 HEARD = RunSignalled(signal_id="s", signal=SAID)
+CALLED = ModelCallStarted(model="m")
 
 
 def asked(run_id: str) -> Event:
@@ -81,7 +83,7 @@ def test_a_conversation_as_it_should_be_has_no_problem() -> None:
         *FIRST,
         (THREAD, [asked("two"), asked("three")]),
         DELIVERED,
-        (ONE, [HEARD, RunCompleted()]),
+        (ONE, [HEARD, CALLED, RunCompleted()]),
         (THREAD, [released("one"), claimed("two"), ThreadRunWithdrawn(run_id="three")]),
         (run_stream("three"), [BEGINS, RunCancelled()]),
         (TWO, [BEGINS]),
@@ -101,12 +103,28 @@ def test_a_conversation_as_it_should_be_has_no_problem() -> None:
             "a run releases its thread once",
         ),
         ([DELIVERED, (ONE, [HEARD, HEARD])], "a signal is read once"),
+        ([DELIVERED, (ONE, [HEARD, CALLED]), (TWO, [HEARD])], "a signal is read once"),
     ],
 )
 def test_what_is_wrong_is_noticed(commits: list[Commit], rule: str) -> None:
     problem = following(*FIRST, *commits).problem()
     assert problem is not None
     assert problem[0] == rule
+
+
+def test_what_a_run_was_told_and_has_not_read_is_read_by_another_one() -> None:
+    told: list[Commit] = [*FIRST, DELIVERED, (ONE, [HEARD, RunCompleted()])]
+    assert following(*told).unread({}) is not None
+    begun: list[Commit] = [
+        (THREAD, [released("one"), claimed("w")]),
+        (run_stream("w"), [BEGINS, CALLED]),
+    ]
+    read = following(*told, *begun)
+    assert read.problem() is None
+    assert read.unread({}) is None
+    twice = following(*told, *begun, (run_stream("w"), [HEARD])).problem()
+    assert twice is not None
+    assert twice[0] == "a signal is read once"
 
 
 def test_a_signal_that_nobody_has_read_is_noticed_when_nothing_goes_on_any_more() -> None:

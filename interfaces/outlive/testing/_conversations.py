@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from outlive.events import (
+    ModelCallStarted,
     OpenEntry,
     Record,
     RunCancelled,
@@ -38,7 +39,8 @@ class Conversations:
         self._begun: set[StreamId] = set()
         self._ends: dict[StreamId, str] = {}
         self._owed: dict[str, StreamId] = {}  # by signal: the run that it may begin
-        self._heard: dict[str, StreamId] = {}  # by signal: who was told
+        self._told: dict[StreamId, list[str]] = {}  # by run: signals that no call has seen yet
+        self._read: set[str] = set()
         self._problem: tuple[str, str] | None = None
 
     def hear(self, record: Record) -> None:
@@ -58,8 +60,12 @@ class Conversations:
                     self._release(stream, run_stream(run_id), status)
                 case ThreadRunWithdrawn(run_id=run_id):
                     self._withdrawn.add(run_stream(run_id))
+                    self._owed.pop(run_id, None)
                 case RunStarted(thread=place):
                     self._begun.add(stream)
+                    for signal_id, run in self._owed.items():
+                        if run == stream:
+                            self._tell(stream, signal_id)
                     if place is None or stream in self._withdrawn:
                         continue
                     if self._active.get(thread_stream(place.thread_id)) != stream:
@@ -69,17 +75,25 @@ class Conversations:
                 case RunCompleted() | RunFailed() | RunCancelled():
                     self._ends[stream] = _ENDS[type(event)]
                 case SignalReceived(action="delivered" | "queued" | "woken"):
-                    self._owed[event.signal_id] = run_stream(event.run_id)
+                    # What is to wake nobody may be kept, or dropped.
+                    if event.if_idle.behaviour == "wake" and not event.coalesced_into:
+                        self._owed[event.signal_id] = run_stream(event.run_id)
                 case ThreadRunAsked(run_id=run_id) if event.delivered_to:
                     self._owed[run_id] = run_stream(run_id)
                 case SignalDropped(signal_id=signal_id):
                     self._owed.pop(signal_id, None)
                 case RunSignalled(signal_id=signal_id):
-                    if signal_id in self._heard:
-                        self._wrong("a signal is read once", f"{signal_id} is told to {stream}")
-                    self._heard[signal_id] = stream
+                    self._tell(stream, signal_id)
+                case ModelCallStarted(attempt=1):
+                    self._read.update(self._told.pop(stream, ()))
                 case _:
                     pass
+
+    def _tell(self, run: StreamId, signal_id: str) -> None:
+        told = self._told.setdefault(run, [])
+        if signal_id in self._read or signal_id in told:
+            self._wrong("a signal is read once", f"{signal_id} is told to {run}")
+        told.append(signal_id)
 
     def _release(self, thread: StreamId, run: StreamId, status: str) -> None:
         if self._active.get(thread) != run or run in self._released:
@@ -101,9 +115,9 @@ class Conversations:
         """Return a signal that nobody has read, though nothing goes on any more."""
         if any(row.kind == "thread" for row in rows.values()):
             return None  # Somebody is at rest there, and may read it later.
-        for signal_id, run in self._owed.items():
-            if signal_id not in self._heard and run not in self._begun:
-                return "a signal that was taken is read", f"{signal_id} was told to nobody"
+        for signal_id in self._owed:
+            if signal_id not in self._read:
+                return "a signal that was taken is read", f"{signal_id} was read by nobody"
         return None
 
     def waits_for_one_at_rest(self, stream: StreamId, rows: Mapping[StreamId, OpenEntry]) -> bool:
