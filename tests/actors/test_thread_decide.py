@@ -12,6 +12,7 @@ from outlive.actors.thread.commands import (
     AppendMessages,
     AskRun,
     CancelQueued,
+    CondenseHistory,
     CreateThread,
     EndRun,
     RefuseBegin,
@@ -27,6 +28,7 @@ from outlive.actors.thread.entity import THREAD, open_entry, outstanding
 from outlive.events import (
     AssistantMessage,
     Event,
+    Failure,
     FireOf,
     IfActive,
     IfIdle,
@@ -48,6 +50,7 @@ from outlive.events import (
     ThreadExists,
     ThreadNotFound,
     ThreadRunAsked,
+    ThreadRunCancelled,
     ThreadRunClaimed,
     ThreadRunReleased,
     ThreadState,
@@ -201,6 +204,20 @@ TABLE: Final[list[tuple[ThreadCommand, dict[str, Expected]]]] = [
         {"new": ThreadNotFound, "rest": NotQueued, "queued": "thread-run-withdrawn"},
     ),
     (
+        CancelQueued(thread_id="t", run_ids=("r1",)),
+        {
+            "new": ThreadNotFound,
+            "rest": NotQueued,
+            "active": "thread-run-cancelled",  # it has not begun yet
+            "queued": "thread-run-cancelled",
+        },
+    ),
+    (
+        CondenseHistory(run_id="r1", upto=1, messages=1, text="so far"),
+        {"active": "history-condensed", "queued": "history-condensed"},
+    ),
+    (CondenseHistory(run_id="r2", upto=1, messages=1, text="so far"), {}),
+    (
         end("r1", SAID, ANSWERED),
         {
             "active": "message-appended message-appended thread-run-released",
@@ -270,6 +287,15 @@ def test_each_command_in_each_state_causes_what_the_table_says(
 
 def test_the_table_names_every_command() -> None:
     assert {type(command) for command, _ in TABLE} == set(get_args(ThreadCommand))
+
+
+def test_each_part_is_condensed_once_and_what_could_not_be_changes_nothing() -> None:
+    boom = Failure(kind="error", message="boom")
+    failed = ACTIVE.when(CondenseHistory(run_id="r1", upto=2, messages=1, error=boom)).after
+    assert failed.state.condensed == 0
+    done = failed.when(CondenseHistory(run_id="r1", upto=2, messages=1, text="so far")).after
+    assert done.state.condensed == 2
+    assert done.when(CondenseHistory(run_id="r1", upto=2, messages=1, text="x")).decided == ()
 
 
 # -- signals: what the thread does x what is to become of it --
@@ -391,7 +417,9 @@ def letters(thread: Thread) -> list[tuple[str, str]]:
 
 def test_a_run_of_a_fire_is_cancelled_with_the_reason_and_only_that_of_this_fire() -> None:
     stopped = OF_FIRE.when(STOP).after
-    assert letters(stopped)[-1] == ("cancel", "late")
+    assert letters(stopped)[-1] == ("cancel", str(stopped.state.version))
+    cancelled = ThreadRunCancelled(run_id="w", reason="late")
+    assert OF_FIRE.when(STOP).decided == (cancelled,)
     assert stopped.when(STOP).decided == (), "a repeat changes nothing"
     other = StopFire(heartbeat_id="hb_h", fire=2, reason="late")
     assert OF_FIRE.when(other).decided == ()

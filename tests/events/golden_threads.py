@@ -13,6 +13,7 @@ from outlive.actors.thread.commands import (
     AppendMessages,
     AskRun,
     CancelQueued,
+    CondenseHistory,
     CreateThread,
     EndRun,
     RefuseBegin,
@@ -42,6 +43,7 @@ from outlive.events import (
     StreamId,
     TextPart,
     ToolMessage,
+    Usage,
     UserMessage,
     run_stream,
     thread_stream,
@@ -135,6 +137,21 @@ HISTORIES: dict[str, list[ThreadCommand]] = {
             now_ns=1,
         ),
         end("r1"),
+    ],
+    "condensed": [
+        CreateThread(thread_id="t", resource_id="re", metadata={}, messages=SAID),
+        ask("r1"),
+        CondenseHistory(
+            run_id="r1", upto=2, messages=2, error=Failure(kind="error", message="bäng")
+        ),
+        CondenseHistory(
+            run_id="r1",
+            upto=3,
+            messages=2,
+            text="what säh said",
+            usage=Usage(input_tokens=7, output_tokens=3),
+        ),
+        CancelQueued(thread_id="t", run_ids=("r1",), reason="enough", by="somebody"),
     ],
     "queued": [
         ask("r1"),

@@ -7,15 +7,17 @@ import asyncio
 from outlive.actors import (
     Agent,
     Background,
+    History,
     ModelRequest,
     Runtime,
     ScriptedModel,
     ToolCall,
     ToolContext,
+    ToSummarize,
     Turn,
     tool,
 )
-from outlive.events import AlreadyOver
+from outlive.events import AlreadyOver, HistoryCondensed, thread_stream
 from outlive.projections import AssistantMessage, UserMessage
 from outlive.testing import Client, Outcome, World
 from tests.testing.scenarios import Case
@@ -154,7 +156,34 @@ def two_agents(world: World) -> list[Agent]:
     return [*talking(world), Agent("other", model=ScriptedModel([Turn("seen", delay=0.5)]))]
 
 
+def condensing(world: World) -> list[Agent]:
+    """Return one that sees little, and condenses the rest so that all of it can be told."""
+
+    async def condense(part: ToSummarize) -> str:
+        await asyncio.sleep(0.3)
+        said = [one.text for one in part.messages if isinstance(one, UserMessage)]
+        return " ".join([part.summary, *said]).strip()
+
+    history = History(max_messages=1, summarize=condense)
+    return [Agent("agent", model=ScriptedModel(_echo), history=history)]
+
+
+async def a_long_talk(client: Client) -> object:
+    """Return what was said in the end, and what was condensed when: each part of it once."""
+    for said in ("one", "two"):
+        await _ask(client, said)
+        await client.result(said)
+
+    async def condensed(rt: Runtime) -> list[tuple[int, str]]:
+        events = [recorded.event for recorded in rt.log.read(thread_stream(THREAD))]
+        done = [event for event in events if isinstance(event, HistoryCondensed)]
+        return [(event.messages, event.text) for event in done if event.error is None]
+
+    return await _said(client), await client.call(condensed)
+
+
 THREADS = [
+    Case("a long talk", condensing, a_long_talk, promise=the_same_was_said),
     Case("one after the other", talking, one_after_the_other, promise=the_same_was_said),
     Case("one is taken back", talking, one_is_taken_back, promise=in_time_or_too_late),
     Case(

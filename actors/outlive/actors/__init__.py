@@ -27,6 +27,7 @@ from outlive.actors.run_context import RunContext
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
 from outlive.actors.steering import Steering
+from outlive.actors.summaries import ToSummarize
 from outlive.actors.sync_runtime import SyncRun, SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.task.hooks import TaskHooks
@@ -91,6 +92,7 @@ __all__ = [
     "TaskHooks",
     "TextDelta",
     "TextPart",
+    "ToSummarize",
     "Tool",
     "ToolCall",
     "ToolCallPart",

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from outlive.actors.summaries import Summarize, check_summarize
 from outlive.events import InvalidDefinition
 
 
@@ -14,9 +15,18 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     What is left out stays in the thread. What the run itself says and hears is always seen.
 
+    With `summarize`, what is left out is condensed, and a run sees that first. It is done before
+    a run begins whose thread has outgrown the bounds: all but the last half of them is condensed,
+    along with what was before, so it is not done for each run. The thread records it, once; what
+    cannot be condensed within two minutes is recorded as an error, and tried again for the next
+    run.
+
     Args:
         max_messages: so many messages at most, the last ones. None: all of them.
-        max_tokens: so many tokens at most, estimated at four characters each. None: no bound.
+        max_tokens: so many tokens at most, estimated at four characters each, with those of the
+            summary. None: no bound.
+        summarize: what condenses: a function, sync or async, that is given a `ToSummarize` and
+            returns text; a model; or an agent, of which the model and the instructions are used.
 
     Raises:
         InvalidDefinition: a value that cannot hold.
@@ -24,12 +34,17 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     max_messages: int | None = 40
     max_tokens: int | None = None
+    summarize: Summarize | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
         for option, value in (("max_messages", self.max_messages), ("max_tokens", self.max_tokens)):
             if value is not None and (type(value) is not int or value < 0):
                 raise InvalidDefinition(f"{option} is 0 or more, or None, not {value!r}")
+        if self.summarize is not None:
+            check_summarize(self.summarize)
+            if self.max_messages is None and self.max_tokens is None:
+                raise InvalidDefinition("summarize: without a bound nothing is ever left out")
 
 
 LAST_FORTY: Final = History()

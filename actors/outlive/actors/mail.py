@@ -7,9 +7,9 @@ settling after a crash: it is delivered again as it is, whenever its sender is b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -162,6 +162,9 @@ class Parcel:
     refused: Callable[[OutliveError], object] | None = None
 
 
+Pack: TypeAlias = Callable[[], Parcel | Awaitable[Parcel]]
+
+
 class Courier:
     """Carries the messages of one entity. Belongs to the loop."""
 
@@ -171,10 +174,10 @@ class Courier:
         self._effects = effects
         self._loop = asyncio.get_running_loop()
 
-    def start(self, message: Deliver, pack: Callable[[], Parcel], cause: Position) -> None:
+    def start(self, message: Deliver, pack: Pack, cause: Position) -> None:
         """Deliver a message, unless that is being done.
 
-        `pack` says what is in it; where that raises, it is asked again later.
+        `pack` says what is in it, at once or in time; where that raises, it is asked again later.
         """
         running = self._effects.get(self._stream, message)
         if running is not None:
@@ -198,12 +201,15 @@ class Courier:
     def _again_soon(self, again: Callable[[], None]) -> None:
         self._loop.call_later(_FIRST_PAUSE, again)
 
-    async def _carry(self, message: Deliver, pack: Callable[[], Parcel], cause: Position) -> None:
+    async def _carry(self, message: Deliver, pack: Pack, cause: Position) -> None:
         """Deliver a message, and tell the sender's own actor once it has arrived."""
         outcome, pause = None, _FIRST_PAUSE
         while outcome is None:
             try:
-                outcome = await self._tell(message, pack(), cause)
+                parcel = pack()
+                if not isinstance(parcel, Parcel):
+                    parcel = await parcel
+                outcome = await self._tell(message, parcel, cause)
             except (Fenced, LogFailed, LogClosed):
                 return  # Nothing can be recorded any more: it is delivered at the next opening.
             except Exception as error:  # noqa: BLE001  # whatever it is, the message stays owed

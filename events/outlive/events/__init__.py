@@ -189,6 +189,7 @@ from outlive.events.task import (
 )
 from outlive.events.thread import (
     ForkPoint,
+    HistoryCondensed,
     MessageAppended,
     RunWish,
     SignalAction,
@@ -264,6 +265,7 @@ __all__ = [
     "HeartbeatSettings",
     "HeartbeatState",
     "HeartbeatUpdated",
+    "HistoryCondensed",
     "HookNotFound",
     "HookRan",
     "IfActive",

@@ -7,6 +7,8 @@ from outlive.cli._text import printable
 from outlive.events import (
     AssistantMessage,
     Event,
+    Failure,
+    HistoryCondensed,
     Message,
     MessageAppended,
     RunSignalled,
@@ -50,7 +52,12 @@ def thread_says(event: Event) -> str | None:
         case ThreadRunClaimed():
             return f"run {printable(event.run_id)} of {printable(event.agent_id)}"
         case ThreadRunCancelled():
-            return f"run {printable(event.run_id)}: another input has come"
+            why = said("cancelled", event.by, event.reason or "another input has come")
+            return f"run {printable(event.run_id)} {why}"
+        case HistoryCondensed(error=None):
+            return f"what was said up to version {event.upto}: {printable(event.text)}"
+        case HistoryCondensed(error=Failure() as error):
+            return f"what was said up to version {event.upto}: {failure(error)}"
         case ThreadRunReleased():
             return f"run {printable(event.run_id)} {event.status}"
         case ThreadRunWithdrawn():

@@ -114,6 +114,7 @@ class RunWorld:
                 until=place.until,
                 max_messages=place.max_messages,
                 max_tokens=place.max_tokens,
+                summary=place.summary,
             )
         return (*self._history, *own)
 

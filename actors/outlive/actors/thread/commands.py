@@ -10,6 +10,7 @@ from outlive.actors.mail import Acknowledge, Deliver
 from outlive.actors.run.commands import Command
 from outlive.actors.thread.submitted import OnBusy
 from outlive.events import (
+    Failure,
     FireOf,
     ForkPoint,
     IfActive,
@@ -18,6 +19,7 @@ from outlive.events import (
     MessageId,
     RunWish,
     Signal,
+    Usage,
     Value,
 )
 
@@ -165,6 +167,20 @@ class ReturnSignal(Command, kw_only=True, frozen=True, gc=False):
     now_ns: int
 
 
+class CondenseHistory(Command, kw_only=True, frozen=True, gc=False):
+    """What runs do not see any more is condensed, or could not be: see `HistoryCondensed`.
+
+    `run_id`: the run that is about to begin.
+    """
+
+    run_id: str
+    upto: int
+    messages: int
+    text: str = ""
+    usage: Usage = Usage()
+    error: Failure | None = None
+
+
 class WakeThread(Command, kw_only=True, frozen=True, gc=False):
     """An instant that the thread waits for may have come."""
 
@@ -184,6 +200,7 @@ ThreadCommand: TypeAlias = (
     | EndRun
     | RefuseBegin
     | ReturnSignal
+    | CondenseHistory
     | WakeThread
     | Acknowledge
 )

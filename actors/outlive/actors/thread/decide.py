@@ -7,13 +7,14 @@ is active, in the log.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from outlive.actors.mail import Acknowledge, acknowledged
 from outlive.actors.thread.commands import (
     AppendMessages,
     AskRun,
     CancelQueued,
+    CondenseHistory,
     CreateThread,
     EndRun,
     RefuseBegin,
@@ -27,6 +28,7 @@ from outlive.actors.thread.commands import (
 from outlive.actors.thread.signals import come_back, receive, send_back, stop
 from outlive.actors.thread.turns import Events, folded, required, take_turns
 from outlive.events import (
+    HistoryCondensed,
     MessageAppended,
     NotQueued,
     RunExists,
@@ -42,9 +44,13 @@ from outlive.events import (
     ThreadRunReleased,
     ThreadRunWithdrawn,
     ThreadState,
+    run_stream,
 )
 from outlive.events.mail import is_repeat
+from outlive.events.run.thread import BEGIN
 from outlive.events.thread.state import asked_key, creation_digest, wish_digest
+
+TAKEN_BACK: Final = "it was taken back"
 
 
 def decide(state: ThreadState, command: ThreadCommand) -> Events:  # one arm each
@@ -82,6 +88,8 @@ def decide(state: ThreadState, command: ThreadCommand) -> Events:  # one arm eac
             return _refuse_begin(state, command)
         case ReturnSignal():
             return send_back(state, command)
+        case CondenseHistory():
+            return _condense(state, command)
         case WakeThread():
             return take_turns(state, now_ns=command.now_ns)
         case Acknowledge():
@@ -149,17 +157,37 @@ def _ask(state: ThreadState, command: AskRun) -> Events:
 def _cancel_queued(state: ThreadState, command: CancelQueued) -> Events:
     _require(state, command.thread_id)
     waiting = {one.run_id: one for one in state.queue}
+    begins = _about_to_begin(state)
     for run_id in command.run_ids or ():
-        if run_id not in waiting:
+        if run_id not in waiting and run_id != begins:
             raise NotQueued(command.thread_id, run_id)
     facts: list[ThreadEvent] = []
     for run_id in waiting if command.run_ids is None else command.run_ids:
+        if run_id == begins:
+            if state.active is not None and not state.active.cancelled:
+                facts.append(
+                    ThreadRunCancelled(
+                        run_id=run_id, reason=command.reason or TAKEN_BACK, by=command.by
+                    )
+                )
+            continue
         signal_id = waiting[run_id].signal_id
         if signal_id:
             facts.append(SignalDropped(signal_id=signal_id, reason="cancelled"))
         else:
             facts.append(ThreadRunWithdrawn(run_id=run_id, reason=command.reason, by=command.by))
     return tuple(facts)
+
+
+def _about_to_begin(state: ThreadState) -> str:
+    """Return the active run, if it has not begun yet: it may wait for what it is to see."""
+    active = state.active
+    if active is None:
+        return ""
+    to = run_stream(active.run_id)
+    letters = state.mail.outbox.values()
+    begins = any(letter.subject == BEGIN and letter.to == to for letter in letters)
+    return active.run_id if begins else ""
 
 
 def _end(state: ThreadState, command: EndRun) -> Events:
@@ -186,6 +214,22 @@ def _end(state: ThreadState, command: EndRun) -> Events:
         more = (*more, *come_back(folded(after, more), one, now_ns=command.now_ns))
         facts, after = (*facts, *more), folded(after, more)
     return (*facts, *take_turns(after, now_ns=command.now_ns))
+
+
+def _condense(state: ThreadState, command: CondenseHistory) -> Events:
+    """Each part is condensed once, for the run that is about to begin."""
+    active = state.active
+    if active is None or active.run_id != command.run_id or command.upto <= state.condensed:
+        return ()
+    condensed = HistoryCondensed(
+        upto=command.upto,
+        messages=command.messages,
+        text=command.text,
+        run_id=command.run_id,
+        usage=command.usage,
+        error=command.error,
+    )
+    return (condensed,)
 
 
 def _refuse_begin(state: ThreadState, command: RefuseBegin) -> Events:

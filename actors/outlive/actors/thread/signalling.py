@@ -257,17 +257,21 @@ class Signalling(Steering):
         One that waits its turn on a thread is cancelled before it begins.
         """
         log, stream = self._inbox, run_stream(run_id)
+        request = CancelQueuedRequest(
+            run_ids=(run_id,), reason=text_of("reason", reason), by=text_of("by", by)
+        )
         thread = thread_that_queues(log, stream)
         if thread is not None:
-            request = CancelQueuedRequest(
-                run_ids=(run_id,), reason=text_of("reason", reason), by=text_of("by", by)
-            )
             with suppress(NotQueued):  # Its turn has come meanwhile.
                 return await self._obey(thread, request) is None
-        if thread_that_begins(log, stream) is not None:
+        thread = thread_that_begins(log, stream)
+        if thread is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_S):
                     await has_begun(log, stream)
+            if not log.version(stream):
+                with suppress(NotQueued):  # What it is to see is still being condensed.
+                    return await self._obey(thread, request) is None
         return await super().cancel(run_id, reason, by=by)
 
 

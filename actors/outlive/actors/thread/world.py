@@ -6,19 +6,22 @@ need be kept in memory for that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Final
 
 from msgspec.structs import replace
 
+from outlive.actors.agent import Agent
 from outlive.actors.heartbeat.told import End, parcel_to_heartbeat
 from outlive.actors.mail import Acknowledge, Courier, Deliver, Parcel
 from outlive.actors.run.carrying_out import plain_start, start_command
-from outlive.actors.run.commands import CancelRun, TellRun
+from outlive.actors.run.commands import CancelRun, StartRun, TellRun
 from outlive.actors.run.model_call import cut
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.answers import told_by, wish_of
 from outlive.actors.thread.commands import RefuseBegin, ReturnSignal
+from outlive.actors.thread.condensing import Condenser
 from outlive.actors.thread.unread import unread
 from outlive.events import (
     CorruptLog,
@@ -31,6 +34,7 @@ from outlive.events import (
     SignalReceived,
     ThreadCreated,
     ThreadPlace,
+    ThreadRunCancelled,
     ThreadRunWithdrawn,
     Version,
     thread_stream,
@@ -38,6 +42,8 @@ from outlive.events import (
 from outlive.events.fires import FIRE_DROPPED, FIRE_REFUSED
 from outlive.events.ids import id_of
 from outlive.events.run.thread import BEGIN, CANCEL, TELL
+
+SUPERSEDED: Final = "another input has come"
 
 
 class ThreadWorld:
@@ -47,6 +53,7 @@ class ThreadWorld:
         self._thread_id = thread_id
         self._stream = thread_stream(thread_id)
         self._all = surroundings
+        self._condenser = Condenser(thread_id, surroundings)
         self._courier = Courier(
             self._stream,
             post=surroundings.post,
@@ -57,7 +64,10 @@ class ThreadWorld:
         """Nothing is noted, so nothing is to be forgotten."""
 
     def committed(self, events: Sequence[Event], version: Version) -> None:
-        """Nothing need be noted."""
+        """Nothing need be noted; a run that is to be cancelled need not see anything."""
+        for event in events:
+            if isinstance(event, ThreadRunCancelled):
+                self._condenser.cancelled(event.run_id)
 
     def perform(self, effect: Deliver, cause: Position) -> None:
         """Deliver a message, unless that is being done."""
@@ -67,7 +77,7 @@ class ThreadWorld:
         """The message has arrived, or is not to any more."""
         self._all.effects.settle(self._stream, effect)
 
-    def _pack(self, message: Deliver) -> Parcel:
+    def _pack(self, message: Deliver) -> Parcel | Awaitable[Parcel]:
         """Return what a message says.
 
         Raises:
@@ -79,14 +89,17 @@ class ThreadWorld:
         if message.subject == BEGIN:
             return self._begin(id, run_id, message.about)
         if message.subject == CANCEL:
-            reason = message.about or "another input has come"
-            return Parcel(CancelRun(run_id=run_id, reason=reason, message=id), ends=True)
+            event = self._event(int(message.about))
+            assert isinstance(event, ThreadRunCancelled), "that is what it is about"
+            reason = cut(event.reason or SUPERSEDED)
+            cancel = CancelRun(run_id=run_id, reason=reason, by=event.by, message=id)
+            return Parcel(cancel, ends=True)
         if message.subject in (FIRE_DROPPED, FIRE_REFUSED):
             return parcel_to_heartbeat(message, self._stream, self._all, partial(_never, message))
         assert message.subject == TELL, f"a thread says nothing about {message.subject!r}"
         return self._tell(id, run_id, Version(int(message.about)))
 
-    def _begin(self, id: MessageId, run_id: str, about: str) -> Parcel:
+    def _begin(self, id: MessageId, run_id: str, about: str) -> Parcel | Awaitable[Parcel]:
         asked, _, since = about.partition("/")
         event, turn = self._event(int(asked)), self._event(int(since))
         wish, transient = wish_of(event)
@@ -98,12 +111,14 @@ class ThreadWorld:
             until=int(since),
             transient=transient,
         )
+        agent: Agent | None = None
         if isinstance(turn, ThreadRunWithdrawn):
             # Its agent may be gone: nobody calls its model.
             start = replace(plain_start(wish), withdrawn=cut(turn.reason), withdrawn_by=turn.by)
         else:
             start = start_command(wish, self._all.agents)
-            history = self._all.agents[wish.agent_id].history
+            agent = self._all.agents[wish.agent_id]
+            history = agent.history
             place = replace(place, max_messages=history.max_messages, max_tokens=history.max_tokens)
 
         def refused(_: OutliveError) -> RefuseBegin:
@@ -111,7 +126,31 @@ class ThreadWorld:
             return RefuseBegin(sequence=id.sequence, run_id=run_id, now_ns=now_ns)
 
         fire = event.fire if isinstance(event, SignalReceived) else None
-        return Parcel(replace(start, thread=place, fire=fire, message=id), refused=refused)
+        start = replace(start, fire=fire, message=id, thread=place)
+        if agent is None or agent.history.summarize is None:
+            return Parcel(start, refused=refused)
+        return self._begin_condensed(start, run_id, place, agent, refused)
+
+    async def _begin_condensed(
+        self,
+        start: StartRun,
+        run_id: str,
+        place: ThreadPlace,
+        agent: Agent,
+        refused: Callable[[OutliveError], RefuseBegin],
+    ) -> Parcel:
+        summary = await self._condenser.summary_for(
+            agent, run_id, resource_id=place.resource_id, until=place.until
+        )
+        if isinstance(summary, ThreadRunCancelled):
+            start = replace(
+                start,
+                withdrawn=cut(summary.reason or SUPERSEDED),
+                withdrawn_by=summary.by,
+            )
+        else:
+            start = replace(start, thread=replace(place, summary=summary))
+        return Parcel(start, refused=refused)
 
     def _tell(self, id: MessageId, run_id: str, version: Version) -> Parcel:
         event = self._event(version)

@@ -39,6 +39,7 @@ class ThreadPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     until: int = 0
     max_messages: int | None = None
     max_tokens: int | None = None
+    summary: int = 0  # the version of the thread's event with what comes first
     transient: bool = False  # what it was started with is not kept in the thread
 
 

@@ -2,6 +2,7 @@
 
 from outlive.events.thread.events import (
     ForkPoint,
+    HistoryCondensed,
     MessageAppended,
     RunWish,
     SignalAction,
@@ -23,6 +24,7 @@ __all__ = [
     "ActiveRun",
     "Answer",
     "ForkPoint",
+    "HistoryCondensed",
     "MessageAppended",
     "RunWish",
     "SignalAction",

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from outlive.events.event import Event
+from outlive.events.event import Event, Failure, Usage
 from outlive.events.fires import FireOf
 from outlive.events.mail import MessageDelivered, MessageId
 from outlive.events.messages import Message
@@ -130,10 +130,14 @@ class ThreadRunClaimed(Event, tag="thread-run-claimed", frozen=True, kw_only=Tru
 
 
 class ThreadRunCancelled(Event, tag="thread-run-cancelled", frozen=True, kw_only=True):
-    """The active run is to be cancelled: another one, or its heartbeat, will not wait for it."""
+    """The active run is to be cancelled: another one, or its heartbeat, will not wait for it.
+
+    Or somebody does not want it, and it has not begun yet.
+    """
 
     run_id: str
     reason: str = ""  # none: another one has come
+    by: str = ""
 
 
 class ThreadRunReleased(Event, tag="thread-run-released", frozen=True, kw_only=True):
@@ -142,6 +146,21 @@ class ThreadRunReleased(Event, tag="thread-run-released", frozen=True, kw_only=T
     run_id: str
     status: Literal["completed", "failed", "cancelled", "refused"]
     message: MessageId | None = None  # None: it could not begin
+
+
+class HistoryCondensed(Event, tag="history-condensed", frozen=True, kw_only=True):
+    """What was said up to version `upto` is condensed to a text, along with what was before.
+
+    `messages` counts those that were not condensed before, and the run `run_id` is the first that
+    sees it so. With `error` it could not be, and all stays as it was.
+    """
+
+    upto: int
+    messages: int = 0
+    text: str = ""
+    run_id: str = ""
+    usage: Usage = Usage()
+    error: Failure | None = None
 
 
 class ThreadRunWithdrawn(Event, tag="thread-run-withdrawn", frozen=True, kw_only=True):
@@ -164,5 +183,6 @@ ThreadEvent: TypeAlias = (
     | ThreadRunCancelled
     | ThreadRunReleased
     | ThreadRunWithdrawn
+    | HistoryCondensed
     | MessageDelivered
 )

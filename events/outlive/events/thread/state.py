@@ -12,6 +12,7 @@ from outlive.events.ids import StreamId
 from outlive.events.mail import NO_MAIL, Letter, Mail, MessageDelivered, delivered, hear, post
 from outlive.events.run.thread import BEGIN, CANCEL, TELL
 from outlive.events.thread.events import (
+    HistoryCondensed,
     MessageAppended,
     RunWish,
     SignalAction,
@@ -85,6 +86,7 @@ class ThreadState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queue: tuple[Waiting, ...] = ()  # in the order in which they begin
     told: dict[str, Told] = {}  # by source
     answers: dict[str, Answer] = {}  # by signal, or `asked_key`
+    condensed: int = 0  # what was said up to this version is
     mail: Mail = NO_MAIL
 
     @property
@@ -159,7 +161,8 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
         case ThreadRunCancelled():
             if state.active is None:
                 return state
-            letter = Letter(to=_stream(event.run_id), subject=CANCEL, about=event.reason)
+            to = _stream(event.run_id)
+            letter = Letter(to=to, subject=CANCEL, about=str(state.version))
             return replace(
                 state,
                 active=replace(state.active, cancelled=True),
@@ -180,6 +183,8 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
                 queue=_without(state.queue, event.run_id),
                 mail=post(state.mail, Letter(to=_stream(event.run_id), subject=BEGIN, about=about)),
             )
+        case HistoryCondensed():
+            return state if event.error is not None else replace(state, condensed=event.upto)
         case _:
             assert_never(event)
 

@@ -11,6 +11,7 @@ from outlive.actors.thread.commands import (
     AppendMessages,
     AskRun,
     CancelQueued,
+    CondenseHistory,
     CreateThread,
     EndRun,
     RefuseBegin,
@@ -25,8 +26,10 @@ from outlive.actors.thread.commands import (
 from outlive.actors.thread.entity import THREAD
 from outlive.events import (
     AssistantMessage,
+    Failure,
     FireOf,
     ForkPoint,
+    HistoryCondensed,
     IfActive,
     IfIdle,
     MessageAppended,
@@ -47,6 +50,7 @@ from outlive.events import (
     ThreadRunReleased,
     ThreadRunWithdrawn,
     ThreadState,
+    Usage,
     UserMessage,
     run_stream,
 )
@@ -70,6 +74,7 @@ _ANY: Final[tuple[type[Any], ...]] = (
     *[EndRun] * 6,
     *[Acknowledge] * 5,
     *[ReturnSignal] * 2,
+    *[CondenseHistory] * 2,
     RefuseBegin,
     CancelQueued,
     StopFire,
@@ -115,6 +120,14 @@ def thread_commands(
         return StopFire(heartbeat_id="hb_h", fire=draw(st.integers(1, 9)), reason="late")
     if kind is WakeThread:
         return WakeThread(now_ns=now_ns)
+    if kind is CondenseHistory:
+        return CondenseHistory(
+            run_id="r0" if state.active is None else state.active.run_id,
+            upto=draw(st.integers(1, state.version)),
+            messages=1,
+            text="so far",
+            error=draw(st.sampled_from([None, None, Failure(kind="error", message="boom")])),
+        )
     if kind is EndRun:
         return _end(draw, state, now_ns)
     return _of_a_message(draw, state, kind, now_ns)
@@ -261,7 +274,16 @@ def thread_events() -> st.SearchStrategy[ThreadEvent]:
             reason=st.sampled_from(["expired", "cancelled", "discarded"]),
         ),
         st.builds(ThreadRunClaimed, **ids),
-        st.builds(ThreadRunCancelled, run_id=text, reason=text),
+        st.builds(ThreadRunCancelled, run_id=text, reason=text, by=text),
+        st.builds(
+            HistoryCondensed,
+            upto=count,
+            messages=count,
+            text=text,
+            run_id=text,
+            usage=st.builds(Usage, input_tokens=count, output_tokens=count),
+            error=st.none() | st.builds(Failure, kind=text, message=text, exception=text),
+        ),
         st.builds(
             ThreadRunReleased,
             run_id=text,
