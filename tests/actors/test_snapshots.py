@@ -48,6 +48,7 @@ from outlive.events import (
     Snapshot,
     StreamId,
     ToolCallCompleted,
+    UserMessage,
     Version,
     run_stream,
 )
@@ -190,6 +191,30 @@ def test_an_entity_that_ends_is_not_saved() -> None:
     run_virtual(play())
 
 
+class Lasting(TallyEntity):
+    """One that may go on when nothing is going on any more."""
+
+    @property
+    def lasts(self) -> bool:
+        return True
+
+
+def test_one_that_may_go_on_keeps_its_saved_state_when_nothing_goes_on() -> None:
+    async def play() -> None:
+        log = Counting(memory())
+        entity = Lasting()
+        actor = loaded(log, every=2, entity=entity)
+        for event in (Added(by=1), Added(by=2), Ended(), Added(by=3), Added(by=4)):
+            await do(actor, event)
+        log.settle_all()
+        assert log.open_entry(STREAM) is None
+        log.events_read = 0
+        assert loaded(log, every=2, entity=entity).state == actor.state
+        assert log.events_read == 1
+
+    run_virtual(play())
+
+
 def test_a_refused_write_takes_its_saved_state_with_it() -> None:
     async def play() -> None:
         log = Counting(memory())
@@ -320,6 +345,27 @@ def test_a_long_run_is_loaded_by_reading_its_tail_alone() -> None:
             return result.steps, result.output
 
     assert run_virtual(play(), clock=machine.clock) == (3, "home")
+
+
+def test_of_a_long_thread_that_was_idle_the_tail_alone_is_read() -> None:
+    async def play() -> list[int]:
+        log = CountingReads(MemoryLog(clock=clock()))
+        read: list[int] = []
+        async with open_runtime(Agent("a", model=EchoModel()), log=log) as rt:
+            await rt.threads.create(thread_id="t", resource_id="u", agent="a")
+            for size in (10, 1_990, 1_000):
+                for _ in range(size // 10):
+                    said = [UserMessage(text="x")] * 10
+                    await rt.threads.append("t", said)
+                await asyncio.sleep(1)  # It has left memory.
+                log.events_read = 0
+                sent = await rt.signal("hear", thread_id="t")
+                await rt.result(sent.run_id or "")
+                read.append(log.events_read)
+        return read
+
+    short, *long = run_virtual(play())
+    assert max(long) <= short + snapshots.EVERY_EVENTS + 64
 
 
 class CountingReads(FailingLog):

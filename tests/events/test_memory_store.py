@@ -29,7 +29,7 @@ def commit(
     stream: StreamId = A,
     at: int = 0,
     commit_id: bytes | None = None,
-    snapshot: bytes | None = None,
+    snapshot: bytes | UnsetType | None = None,
     entry: OpenEntry | UnsetType | None = UNSET,
 ) -> Admitted:
     nothing: dict[str, Any] = dict.fromkeys(
@@ -124,5 +124,12 @@ def test_a_saved_state_goes_with_the_row_of_its_stream() -> None:
     store.apply(commit(*delta("1"), snapshot=b"state", entry=RUNNING), 1)
     assert (store.snapshots[A].version, store.snapshots[A].position) == (1, 1)
     assert store.snapshots[A].data == b"state"
-    store.apply(commit(*delta("2"), at=1, snapshot=b"end", entry=None), 1)
+    store.apply(commit(*delta("2"), at=1, entry=None), 1)
     assert (store.snapshots, store.open) == ({}, {})
+
+
+def test_a_saved_state_stays_where_it_is_to() -> None:
+    store = MemoryStore()
+    store.apply(commit(*delta("1"), snapshot=b"state", entry=RUNNING), 1)
+    store.apply(commit(*delta("2"), at=1, snapshot=UNSET, entry=None), 1)
+    assert (store.snapshots[A].data, store.open) == (b"state", {})

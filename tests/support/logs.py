@@ -155,7 +155,7 @@ class Wish(TypedDict, total=False):
     correlation_id: str | None
     command_id: str | None
     reply: bytes | None
-    snapshot: bytes | None
+    snapshot: bytes | UnsetType | None
     entry: OpenEntry | UnsetType | None
 
 

@@ -90,6 +90,10 @@ class TallyEntity:
     def edition(self) -> int:
         return 1
 
+    @property
+    def lasts(self) -> bool:
+        return False
+
     def decide(self, state: Tally, command: Command) -> tuple[Event, ...]:
         match command:
             case Do():

@@ -183,6 +183,7 @@ class PurseEntity:
 
     initial = Purse()
     edition = 1
+    lasts = False
 
     def decide(self, state: Purse, command: Spoiling) -> tuple[Event, ...]:
         if command.cents:

@@ -46,6 +46,10 @@ class TillEntity:
     def edition(self) -> int:
         return 1
 
+    @property
+    def lasts(self) -> bool:
+        return False
+
     def decide(self, state: Till, command: Command) -> tuple[Event, ...]:
         match command:
             case AddCoin(cents=cents):

@@ -34,6 +34,14 @@ class Entity(Protocol[S, C_contra, X]):
         """
         ...
 
+    @property
+    def lasts(self) -> bool:
+        """Whether one may go on that has no row of the open table, as nothing is going on.
+
+        Its saved state is kept then; that of others is not, as they are over.
+        """
+        ...
+
     def decide(self, state: S, command: C_contra) -> tuple[Event, ...]:
         """Return the events that the command causes; none if it changes nothing.
 

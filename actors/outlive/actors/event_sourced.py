@@ -145,6 +145,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._broken = broken
         self._save_every = save_every or snapshots.EVERY_EVENTS
         self._saved_at = NO_VERSION
+        self._kept = UNSET if entity.lasts else None  # what becomes of a saved state
         self._state: S = entity.initial
         self._version = NO_VERSION
         self._entry: OpenEntry | None = None  # by the state
@@ -301,7 +302,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """
         if self._entry != self._row:
             self._row = self._entry
-            self._log.append(self.stream, (), expected_version=self._version, entry=self._entry)
+            self._log.append(
+                self.stream,
+                (),
+                expected_version=self._version,
+                snapshot=self._kept,
+                entry=self._entry,
+            )
 
     def run(self) -> None:
         """Start handling messages, say when the entity wants to be woken, deliver what it owes.
@@ -376,7 +383,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         entry = self._entity.open_entry(state) if error is None else self._row
         version = Version(self._version + len(events))
         grown = version - self._saved_at
-        due = grown >= self._save_every and bool(events) and entry is not None
+        due = grown >= self._save_every and bool(events)
+        due = due and (entry is not None or self._entity.lasts)
         if events and self._row_changed is not None:
             self._tell_row(entry)
         try:
@@ -385,7 +393,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 events,
                 expected_version=self._version,
                 cause=getattr(envelope, "cause", None),
-                snapshot=codec_of(self._entity).encode(state) if due else None,
+                snapshot=codec_of(self._entity).encode(state) if due else self._kept,
                 command_id=command_id,
                 reply=None if command_id is None else OBEYED if error is None else refusal(error),
                 entry=UNSET if entry == self._row else entry,

@@ -87,7 +87,7 @@ class Commit:
         correlation_id: str | None = None,
         command_id: str | None = None,
         reply: bytes | None = None,
-        snapshot: bytes | None = None,
+        snapshot: bytes | UnsetType | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> None:
         self.stream = stream

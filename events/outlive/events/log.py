@@ -204,7 +204,7 @@ class EventLog(LogReader, Protocol):
         correlation_id: str | None = None,
         command_id: str | None = None,
         reply: bytes | None = None,
-        snapshot: bytes | None = None,
+        snapshot: bytes | UnsetType | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record, and return a future of `Committed`.
@@ -224,7 +224,8 @@ class EventLog(LogReader, Protocol):
                 refuses: it leaves the inbox in the same transaction. 1 to 200 bytes.
             reply: what its sender is told; kept for 24 hours.
             snapshot: the state after these events, encoded: a cache, kept with its version
-                until the next one, or until `entry` is None.
+                until the next one. None: what was saved before stays, unless `entry` is None;
+                UNSET: it stays then, too.
             entry: the stream's row in the open table from now on; None takes it out;
                 left out, the row stays as it is.
 

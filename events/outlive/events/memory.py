@@ -121,7 +121,7 @@ class MemoryLog(NamedReads):
         correlation_id: str | None = None,
         command_id: str | None = None,
         reply: bytes | None = None,
-        snapshot: bytes | None = None,
+        snapshot: bytes | UnsetType | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record. See `EventLog.append`."""

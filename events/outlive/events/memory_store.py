@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from outlive.events.codec import CODEC, Codec
 from outlive.events.commit import Committed, OpenEntry
@@ -103,7 +103,8 @@ class MemoryStore:
             return False
         if commit.entry is None:
             self.open.pop(commit.stream, None)
-            self.snapshots.pop(commit.stream, None)
+            if commit.snapshot is None:
+                self.snapshots.pop(commit.stream, None)
         elif commit.entry is not UNSET:
             self._begin(commit.stream)
             self.open[commit.stream] = commit.entry
@@ -157,7 +158,7 @@ class MemoryStore:
             last_version=Version(known.version),
             recorded_at_ns=commit.recorded_at_ns,
         )
-        if commit.snapshot is not None and commit.entry is not None:
+        if commit.snapshot is not None and not isinstance(commit.snapshot, UnsetType):
             self.snapshots[commit.stream] = Snapshot(
                 Version(known.version), position, commit.snapshot
             )

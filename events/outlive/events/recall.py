@@ -11,10 +11,7 @@ from outlive.events.snapshot import Snapshot
 
 
 class Recalled(NamedTuple):
-    """A stream's row of the open table, its last saved state, and the events beyond that.
-
-    Without a row no saved state is looked for: of what is not open there is none.
-    """
+    """A stream's row of the open table, its last saved state, and the events beyond that."""
 
     entry: OpenEntry | None
     snapshot: Snapshot | None
@@ -31,7 +28,6 @@ class _Parts(Protocol):
 
 def recall_by_parts(log: _Parts, stream: StreamId, limit: int) -> Recalled:
     """Recall a stream from a log of which the parts can be asked for one after the other."""
-    entry = log.open_entry(stream)
-    found = None if entry is None else log.snapshot(stream)
+    found = log.snapshot(stream)
     after = NO_VERSION if found is None else found.version
-    return Recalled(entry, found, log.read(stream, after=after, limit=limit))
+    return Recalled(log.open_entry(stream), found, log.read(stream, after=after, limit=limit))

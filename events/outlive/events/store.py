@@ -53,7 +53,7 @@ def admit(
     correlation_id: str | None,
     command_id: str | None,
     reply: bytes | None,
-    snapshot: bytes | None,
+    snapshot: bytes | UnsetType | None,
     entry: OpenEntry | UnsetType | None,
 ) -> Admitted:
     """Encode an append on its caller's thread, so that nothing can go wrong with it later.
@@ -71,7 +71,7 @@ def admit(
         _check_bytes("a commit id", commit_id)
         if len(commit_id) != COMMIT_ID_BYTES:
             raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
-    if snapshot is not None:
+    if not (snapshot is None or snapshot is UNSET):
         _check_bytes("a snapshot", snapshot)
         if not events:
             raise ValueError("a snapshot is the state after events, and there are none")

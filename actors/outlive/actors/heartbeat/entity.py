@@ -76,6 +76,11 @@ class HeartbeatEntity:
         """See `Entity.edition`."""
         return 1
 
+    @property
+    def lasts(self) -> bool:
+        """See `Entity.lasts`."""
+        return True
+
     def decide(
         self, state: HeartbeatState, command: HeartbeatCommand
     ) -> tuple[HeartbeatEvent, ...]:

@@ -83,6 +83,11 @@ class RunEntity:
         """See `Entity.edition`."""
         return 1
 
+    @property
+    def lasts(self) -> bool:
+        """See `Entity.lasts`."""
+        return False
+
     def decide(self, state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
         """See `outlive.actors.run.decide`."""
         return decide(state, command)

@@ -57,6 +57,11 @@ class TaskEntity:
         """See `Entity.edition`."""
         return 1
 
+    @property
+    def lasts(self) -> bool:
+        """See `Entity.lasts`."""
+        return False
+
     def decide(self, state: TaskState, command: TaskCommand) -> tuple[TaskEvent, ...]:
         """See `outlive.actors.task.decide`."""
         return decide(state, command)

@@ -48,6 +48,11 @@ class ThreadEntity:
         """See `Entity.edition`."""
         return 1
 
+    @property
+    def lasts(self) -> bool:
+        """See `Entity.lasts`."""
+        return True
+
     def decide(self, state: ThreadState, command: ThreadCommand) -> tuple[ThreadEvent, ...]:
         """See `outlive.actors.thread.decide`."""
         return decide(state, command)

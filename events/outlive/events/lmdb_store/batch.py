@@ -199,7 +199,7 @@ class BatchWriter:
                 moved[end.number_key] = stream
             if not isinstance(row, UnsetType) and end.number:
                 changes.open[end.number_key] = row
-                if row is None and end.saved:
+                if row is None and end.saved and commit.snapshot is None:
                     changes.snapshots[end.number_key] = None
                     end.saved = False
             if commit.command_id is not None:
@@ -240,8 +240,9 @@ class BatchWriter:
             end.answer, end.version, end.commit_id = given, last_version, commit_id
             end.position_key = key = number_key(position)
             moved[end.number_key] = stream
-            if commit.snapshot is not None and row is not None:
-                snapshot = pack_snapshot(end.number, last_version, position, commit.snapshot)
+            state = commit.snapshot
+            if state is not None and not isinstance(state, UnsetType):
+                snapshot = pack_snapshot(end.number, last_version, position, state)
                 changes.snapshots[end.number_key] = snapshot
                 end.saved = True
             if is_entrance(first_version, last_version):

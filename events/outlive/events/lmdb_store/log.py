@@ -201,7 +201,7 @@ class LmdbLog(LmdbReads):
         correlation_id: str | None = None,
         command_id: str | None = None,
         reply: bytes | None = None,
-        snapshot: bytes | None = None,
+        snapshot: bytes | UnsetType | None = None,
         entry: OpenEntry | UnsetType | None = UNSET,
     ) -> Commit:
         """Append events as one record, from any thread. See `EventLog.append`."""

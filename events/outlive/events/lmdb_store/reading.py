@@ -211,7 +211,7 @@ class Reading:
                 return None, None, []
             key = number_key(number)
             row = txn.get(key, db=self._tables.open)
-            saved = None if row is None else txn.get(key, db=self._tables.snapshots)
+            saved = txn.get(key, db=self._tables.snapshots)
             found = None
             if saved is not None:
                 version = self._version(txn, number)

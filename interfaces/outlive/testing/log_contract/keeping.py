@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TypeVar
 
 import pytest
+from msgspec import UNSET
 
 from outlive.events import (
     EventLog,
     Position,
     Recalled,
     Snapshot,
+    StreamId,
     Version,
     WrongExpectedVersion,
 )
@@ -120,20 +122,29 @@ class KeepingContract(StoreContract[L]):
         assert found.data == b"1"
 
     @pytest.mark.parametrize("reopened", [True, False])
-    def test_a_stream_that_is_taken_out_of_the_open_table_loses_its_snapshot(
+    def test_a_stream_that_leaves_the_open_table_loses_its_snapshot_unless_it_is_to_keep_it(
         self, store: Store, reopened: bool
     ) -> None:
-        for stream in (A, B):
+        last = StreamId("run-last")
+        for stream in (A, B, C, last):
             store.log.append(
                 stream, delta("1"), expected_version=NONE, entry=RUNNING, snapshot=b"1"
             ).result(5)
         if reopened:
             store.reopen(clean=True)
         over = Version(1)
-        store.log.append(A, delta("2"), expected_version=over, entry=None, snapshot=b"2").result(5)
+        store.log.append(A, delta("2"), expected_version=over, entry=None).result(5)
         store.log.append(B, [], expected_version=over, entry=None).result(5)
+        store.log.append(C, delta("2"), expected_version=over, entry=None, snapshot=b"2").result(5)
+        store.log.append(
+            last, delta("2"), expected_version=over, entry=None, snapshot=UNSET
+        ).result(5)
         assert store.log.snapshot(A) is None
         assert store.log.snapshot(B) is None
+        kept = [store.log.recall(stream).snapshot for stream in (C, last)]
+        found = [(one.version, one.data) for one in kept if one is not None]
+        assert found == [(2, b"2"), (1, b"1")]
+        assert [len(store.log.recall(stream).events) for stream in (C, last)] == [0, 1]
 
     def test_what_is_recalled_is_row_and_snapshot_and_the_events_beyond_it(
         self, log: EventLog
