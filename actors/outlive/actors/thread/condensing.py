@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import structlog
-
 from outlive.actors.agent import Agent
 from outlive.actors.history import History
 from outlive.actors.logs import told
@@ -22,6 +20,7 @@ from outlive.actors.summaries import Summary, ToSummarize, summary_of
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.commands import CondenseHistory
 from outlive.events import Failure, ThreadRunCancelled, ToolMessage, thread_stream
+from outlive.events.logger import get_logger
 from outlive.projections.threads.history import (
     Said,
     SinceSummary,
@@ -35,7 +34,7 @@ PATIENCE_S: Final = 120.0
 MOST_AT_ONCE: Final = 400
 MOST_TOKENS_AT_ONCE: Final = 50_000
 """What is longer is condensed in several steps, each recorded."""
-_log: Final = structlog.stdlib.get_logger("outlive")
+_log: Final = get_logger()
 
 
 def falls_out(history: History, since: SinceSummary) -> list[Said]:
