@@ -662,6 +662,23 @@ def test_who_waits_for_a_task_that_is_blocked_is_told_so() -> None:
     assert machine.run(waits_for(task_id), sender).status == "succeeded"
 
 
+def test_what_was_told_last_before_a_question_is_recorded() -> None:
+    @tool(read_only=True)
+    async def half(ctx: ToolContext) -> str:
+        await ctx.progress(done=1, total=2)
+        await ctx.progress(done=2, total=2)
+        return str(await ctx.suspend("more"))
+
+    async def look(rt: Runtime) -> None:
+        task_id = await rt.tasks.enqueue(half)
+        await asyncio.sleep(1)
+        task = await rt.tasks.get(task_id)
+        assert task.progress is not None
+        assert (task.status, task.progress.done) == ("suspended", 2)
+
+    Machine().run(look, tools=[half])
+
+
 def test_a_task_is_not_tried_once_more_without_its_tool() -> None:
     machine = Machine()
 

@@ -159,6 +159,7 @@ class ToolAttempt:
         if self._ended or (self._over and not self._asking):
             raise AttemptEnded(self.effect.call_id, self.effect.attempt)
         self._asking = True
+        self._pass_on_what_is_held()
         question = SuspendToolCall(
             call_id=self.effect.call_id,
             attempt=self.effect.attempt,
@@ -205,11 +206,16 @@ class ToolAttempt:
         if self._throttle is None:
             self._pass_progress_on()
 
-    def _pass_progress_on(self) -> None:
+    def _pass_on_what_is_held(self) -> bool:
+        """Tell of the last progress, if that has waited for the throttle."""
         held, self._held = self._held, None
-        self._throttle = None
-        if held is not None and not self._over:
+        if held is not None:
             self._home.tell(held)
+        return held is not None
+
+    def _pass_progress_on(self) -> None:
+        self._throttle = None
+        if not self._over and self._pass_on_what_is_held():
             self._throttle = self._loop.call_later(
                 self._limits.progress_throttle, self._pass_progress_on
             )
@@ -279,8 +285,7 @@ class ToolAttempt:
             )
             self._home.tell(ignored)
             return
-        if self._held is not None:
-            self._home.tell(self._held)
+        self._pass_on_what_is_held()
         self._home.conclude(outcome)
 
     async def _outcome(
@@ -379,8 +384,7 @@ class ToolAttempt:
         """The deadline has passed: the attempt is over now, whatever its body does."""
         if self._over:
             return
-        if self._held is not None:
-            self._home.tell(self._held)
+        self._pass_on_what_is_held()
         self._end_now()
         self._home.conclude(
             FailToolCall(
