@@ -35,7 +35,7 @@ def plan(
     own: Entry = False,
     *,
     timeout: float | None = None,
-    retry: Retry = NO_RETRY,
+    retry: Retry | None = None,
     defaults: BackgroundTasks | None = None,
 ) -> Plan | None:
     return plan_of(
@@ -89,6 +89,7 @@ def test_what_the_agent_says_comes_before_the_tool_and_that_before_the_runtime()
     assert limits(plan(None, True, timeout=3, retry=Retry(3))).max_retries == 3
     assert limits(plan(None, True, defaults=defaults)).timeout_ns == 4 * SECOND
     assert limits(plan(None, True, defaults=defaults)).max_retries == 4
+    assert limits(plan(None, True, retry=NO_RETRY, defaults=defaults)).max_retries == 0
     assert limits(plan(None, True)).timeout_ns == 120 * SECOND
     unbound = BackgroundTasks(default_timeout=None)
     assert limits(plan(None, True, defaults=unbound)).timeout_ns is None

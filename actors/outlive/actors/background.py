@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 import msgspec
 from msgspec.structs import replace
 
-from outlive.actors.retry import NO_RETRY, Retry, as_retry, seconds
+from outlive.actors.retry import Retry, as_retry, seconds
 from outlive.actors.task.admission import Backpressure
 from outlive.events import InvalidDefinition, TaskLimits, Value
 from outlive.events.background import OnComplete
@@ -145,7 +145,7 @@ def plan_of(
     *,
     own: Entry,
     timeout: float | None,
-    retry: Retry,
+    retry: Retry | None,
     defaults: BackgroundTasks,
 ) -> Plan | None:
     """Return how a tool is called in the background; None: it is not.
@@ -153,7 +153,7 @@ def plan_of(
     Args:
         entry: what the agent says of it; None: nothing.
         own: what the tool says.
-        timeout, retry: the tool's own, which hold in the foreground too.
+        timeout, retry: the tool's own, which hold in the foreground too; None: it says nothing.
         defaults: the runtime's.
     """
     first, then = (own, own) if entry is None else (entry, own)
@@ -163,15 +163,14 @@ def plan_of(
     chosen = said[0] if said else Background()
     if chosen.mode == "foreground" and not chosen.let_model_choose:
         return None
-    fallback = as_retry(defaults.default_retry) if retry == NO_RETRY else retry
-    retries = _first(one.retry for one in said)
+    retries = _first([*(one.retry for one in said), retry, defaults.default_retry])
     last = defaults.default_timeout if timeout is None else timeout
     return Plan(
         mode=chosen.mode,
         limits=stored_limits(
             timeout=_first([*(one.timeout for one in said), last]),
             stall_timeout=_first(one.stall_timeout for one in said),
-            retry=fallback if retries is None else as_retry(retries),
+            retry=as_retry(retries),
         ),
         priority=chosen.priority,
         detached=chosen.detached,

@@ -31,7 +31,7 @@ def plans_of(agent: Agent, defaults: BackgroundTasks) -> dict[str, Plan]:
             agent.background.get(tool.name),
             own=tool.background,
             timeout=tool.timeout,
-            retry=tool.retry,
+            retry=tool.own_retry,
             defaults=defaults,
         )
         if plan is not None:
@@ -49,7 +49,7 @@ def limits_of(agent: Agent | None, tool: Tool[..., Any], defaults: BackgroundTas
         Background(),
         own=tool.background if agent is None else False,
         timeout=tool.timeout,
-        retry=tool.retry,
+        retry=tool.own_retry,
         defaults=defaults,
     )
     assert plan is not None, "what is said to be in the background has a plan"

@@ -23,7 +23,7 @@ from typing import (
 from outlive.actors.background import CHOICE, Background, check_entry
 from outlive.actors.context import SyncToolContext, ToolContext
 from outlive.actors.model import ToolSchema
-from outlive.actors.retry import Retry, as_retry, seconds
+from outlive.actors.retry import NO_RETRY, Retry, as_retry, seconds
 from outlive.actors.run.commands import InDoubt
 from outlive.actors.signature import Signature
 from outlive.actors.task.hooks import TaskHooks, check_hooks
@@ -53,7 +53,7 @@ class Tool(Generic[P, R]):
         name: str | None = None,
         description: str | None = None,
         timeout: float | timedelta | None = None,
-        retry: int | Retry = 0,
+        retry: int | Retry | None = None,
         read_only: bool = False,
         idempotent: bool = False,
         destructive: bool = False,
@@ -96,7 +96,8 @@ class Tool(Generic[P, R]):
             check_importable(fn, self.name, self.signature.context_parameter)
         self.isolation: Final[Isolation] = isolation
         self.timeout: Final = None if timeout is None else seconds("timeout", timeout)
-        self.retry: Final = as_retry(retry)
+        self.own_retry: Final = None if retry is None else as_retry(retry)
+        self.retry: Final = NO_RETRY if self.own_retry is None else self.own_retry
         self.in_doubt: Final[InDoubt] = in_doubt or ("ask" if destructive else "retry")
         self.requires_approval: Final = requires_approval
         self.approval_expires: Final = (
@@ -167,7 +168,7 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout: float | timedelta | None = None,
-    retry: int | Retry = 0,
+    retry: int | Retry | None = None,
     read_only: bool = False,
     idempotent: bool = False,
     destructive: bool = False,
@@ -188,7 +189,7 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout: float | timedelta | None = None,
-    retry: int | Retry = 0,
+    retry: int | Retry | None = None,
     read_only: bool = False,
     idempotent: bool = False,
     destructive: bool = False,
@@ -213,7 +214,8 @@ def tool(
         timeout: seconds for one attempt. Async: it is cancelled. Sync: its thread is
             abandoned, and what it did is unknown.
         retry: how often, or how, to try again after an error or a timeout. The waits are
-            durable: a restart does not begin them anew.
+            durable: a restart does not begin them anew. Left out, it is not tried again; as a
+            background task it is as the runtime says, which 0 overrules.
         read_only: it changes nothing, so a repeat does no harm.
         idempotent: a repeat with the same `ctx.idempotency_key` changes nothing.
         in_doubt: what to do when a crash (or an abandoned thread) leaves the outcome unknown:
