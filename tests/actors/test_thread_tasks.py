@@ -10,6 +10,7 @@ import pytest
 from outlive.actors import (
     Agent,
     Background,
+    ModelRequest,
     Runtime,
     ScriptedModel,
     ToolCall,
@@ -68,6 +69,39 @@ def test_a_result_that_comes_in_time_is_told_once() -> None:
 
     said = Machine().run(wait, crawler_that_waits())
     assert len([one for one in said if "succeeded" in one]) == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_result_that_is_to_wake_and_the_run_ends_without_having_read_wakes(
+    cancelled: bool,
+) -> None:
+    @tool(read_only=True, background=Background(on_complete="wake"))
+    async def crawl() -> str:
+        await asyncio.sleep(5)
+        return "crawled"
+
+    heard: Heard = []
+
+    def answer(request: ModelRequest) -> Turn:
+        heard.append([getattr(message, "text", "") for message in request.messages])
+        return Turn("so", delay=10) if len(heard) > 1 else Turn(tool_calls=[ToolCall("crawl")])
+
+    async def wait(rt: Runtime) -> list[str]:
+        run = await ask(rt, "one")
+        await asyncio.sleep(1)
+        await rt.tasks.wait("one:0.0")
+        if cancelled:
+            await asyncio.sleep(1)
+            await rt.cancel("one")
+        await run.result()
+        await asyncio.sleep(1)
+        return await said_on(rt)
+
+    said = Machine().run(wait, Agent("a", model=ScriptedModel(answer), tools=[crawl]))
+    result = "Background task one:0.0 (tool crawl) succeeded: crawled"
+    assert said.count(result) == 1
+    assert len(heard) == 3
+    assert heard[2][-1] == result
 
 
 def crawler_that_waits() -> Agent:

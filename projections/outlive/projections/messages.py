@@ -44,6 +44,7 @@ class Transcript:
         self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
         self.data: Value = None  # what the last answer says, if it has a type
         self.unread: dict[str, UserMessage] = {}  # signals of its thread that no call has seen
+        self._to_wake: list[UserMessage] = []  # results that no call has seen, and its thread will
         self._answers: dict[CallId, ToolMessage] = {}
         self._asked = False  # not all calls are answered yet
         self._calling = False  # the model is being called
@@ -64,7 +65,7 @@ class Transcript:
     def _called(self, event: ModelCallStarted) -> None:
         self._calling = True
         if event.attempt == 1:  # Another attempt is shown what the first one was.
-            self.unread = {}
+            self.unread, self._to_wake = {}, []
 
     def _answered(self, event: ModelCallCompleted) -> None:
         answer = AssistantMessage(
@@ -100,7 +101,10 @@ class Transcript:
     def _task_over(self, event: BackgroundResultReceived) -> None:
         call = self._deferred.pop(event.call_id, None)
         if call is not None:
-            self._tell(_background_result(call, event))
+            message = _background_result(call, event)
+            if call.task is not None and call.task.on_complete == "wake":
+                self._to_wake.append(message)
+            self._tell(message)
 
     def _signalled(self, event: RunSignalled) -> None:
         text, parts = event.signal.rendered()
@@ -165,7 +169,7 @@ class Transcript:
         """Return the messages of a run that is over, as others read on: each call has an answer.
 
         A call that was still open has failed: the run was over before. What the model has not
-        seen of its thread's signals is left out: that tells it to others.
+        seen, and its thread tells to others, is left out: signals, and results that wake it.
         """
         missing = Failure(kind="cancelled", message="the run was over before there was an answer")
         part = (
@@ -178,7 +182,7 @@ class Transcript:
             )
             for call in (self.calls.values() if self._asked else ())
         )
-        unread = {id(message) for message in self.unread.values()}
+        unread = {id(message) for message in (*self.unread.values(), *self._to_wake)}
         every = (*self.messages, *part, *self._later)
         return tuple(message for message in every if id(message) not in unread)
 

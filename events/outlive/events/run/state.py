@@ -162,6 +162,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rests: bool = False  # the model has answered, and results of tasks are waited for,
     rests_until_ns: int | None = None  # so long
     untold: int = 0  # results that have come since the model was called last
+    wakes: tuple[CallId, ...] = ()  # those of them for which its thread is to be woken
     tasks: dict[CallId, OpenTask] = {}  # deferred, and not over yet as far as the run knows
     checks: int = 0  # recoveries while registered functions were asked whether to stop
     parent: ParentCall | None = None
@@ -222,6 +223,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 model_wait=None,
                 model_calls=state.model_calls + 1,
                 untold=0 if event.attempt == 1 else state.untold,
+                wakes=() if event.attempt == 1 else state.wakes,
                 unread=0 if event.attempt == 1 else state.unread,
             )
         case ModelCallCompleted():
@@ -364,9 +366,11 @@ def _evolve_background(state: RunState, event: BackgroundEvent) -> RunState:
             received = state.tasks.get(event.call_id)
             if received is None:
                 return state  # The call is answered in the same commit.
-            mail = state.mail
+            mail, wakes = state.mail, state.wakes
             if state.over:
                 mail = result_came_late(mail, state.thread, event.call_id, received.on_complete)
+            elif received.on_complete == "wake":
+                wakes = (*wakes, event.call_id)
             tasks = {id: task for id, task in state.tasks.items() if id != event.call_id}
             all_of_them = state.until_idle is not None and state.until_idle.react == "all"
             rests = state.rests and all_of_them and bool(tasks)
@@ -375,6 +379,7 @@ def _evolve_background(state: RunState, event: BackgroundEvent) -> RunState:
                 tasks=tasks,
                 messages=state.messages + 1,
                 untold=state.untold + 1,
+                wakes=wakes,
                 rests=rests,
                 rests_until_ns=state.rests_until_ns if rests else None,
                 mail=mail,
@@ -451,8 +456,9 @@ def suspension(call_id: CallId, key: str) -> str:
 def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
     """Return the mail of a run that is over: its children are cancelled, others are told.
 
-    Its thread is told, and its parent; unless it ends by a `message` of its parent, which does
-    not want to know any more. A heartbeat always does.
+    Its thread is told, also of results that are to wake it and no model has seen; and its parent,
+    unless it ends by a `message` of that, which does not want to know any more. A heartbeat
+    always does.
     """
     children = (
         (call_id, call.child)
@@ -461,6 +467,8 @@ def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
     )
     mail = children_cancelled(hear(state.mail, message), children)
     mail = run_on_thread_ended(mail, state.thread)
+    for call_id in state.wakes:
+        mail = result_came_late(mail, state.thread, call_id, "wake")
     mail = tell_heartbeat(mail, state.fire, FIRE_ENDED)
     return mail if state.parent is None or message is not None else child_ended(mail, state.parent)
 
