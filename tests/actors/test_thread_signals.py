@@ -36,6 +36,7 @@ from outlive.events import (
     RunStarted,
     SignalExists,
     ThreadNotFound,
+    ThreadPlace,
     run_stream,
     thread_stream,
 )
@@ -323,6 +324,45 @@ def test_a_thread_neither_tells_nor_cancels_a_run_that_is_not_its() -> None:
     message = MessageId(sender=thread_stream("t"), sequence=2)
     other.when(TellRun(signal_id="s", signal=new_signal("x"), message=message)).then()
     other.when(CancelRun(reason="another input has come", message=message)).then()
+
+
+def test_a_run_that_is_cancelled_by_its_thread_sends_back_what_comes_after_that() -> None:
+    place = ThreadPlace(thread_id="t", resource_id="u")
+    begun = given(RunStarted(agent_id="a", input="x", thread=place), ModelCallStarted(model="m"))
+    thread = thread_stream("t")
+    cancelled = begun.when(
+        CancelRun(reason="late", message=MessageId(sender=thread, sequence=3))
+    ).after
+    tell_it = TellRun(
+        signal_id="s", signal=new_signal("x"), message=MessageId(sender=thread, sequence=2)
+    )
+    cancelled.when(tell_it).then()
+    assert (
+        cancelled.state.mail.heard.get(thread, 0) < 2
+    )  # So the thread knows that it was not told.
+
+
+def test_a_run_that_stands_still_and_was_not_told_yet_is_cancelled_all_the_same() -> None:
+    """Nobody can tell it anything; whoever wants the thread for himself gets it."""
+    machine, heard = Machine(), Heard()
+
+    async def begin(rt: Runtime) -> None:
+        await ask(rt, "one")
+        await asyncio.sleep(0.5)
+
+    async def take_over(rt: Runtime) -> list[str]:
+        await asyncio.sleep(0.1)
+        assert (await rt.runs.get("one")).status == "quarantined"
+        await tell(rt)
+        await rt.start("a", "two", run_id="two", thread_id="t", on_busy="cancel_previous")
+        assert (await rt.result("two")).status == "completed"
+        assert (await rt.runs.get("one")).status == "cancelled"
+        return await said_on(rt)
+
+    machine.crash(begin, echo(heard), max_recoveries=1)
+    machine.crash(begin, echo(heard), max_recoveries=1)
+    said = machine.run(take_over, echo(heard), max_recoveries=1)
+    assert sorted(one for one in said if not one.startswith("answer")) == [TOLD, "one", "two"]
 
 
 def test_a_signal_after_the_last_step_begins_the_next_run() -> None:

@@ -47,6 +47,15 @@ def test_to_each_receiver_goes_one_message_at_a_time_the_oldest_first() -> None:
     assert due(delivered(mail, 1)) == {2: letter(B), 3: letter(A, "second")}
 
 
+def test_what_overtakes_waits_for_others_only() -> None:
+    stop = Letter(to=A, subject="stop", overtakes="tell")
+    mail = posted(letter(A, "begin"), letter(A, "tell"), letter(A, "tell"), stop, letter(A, "tell"))
+    assert list(due(mail)) == [1]
+    assert list(due(delivered(mail, 1))) == [2, 4]
+    assert list(due(delivered(delivered(mail, 1), 4))) == [2]
+    assert list(due(posted(letter(A, "tell"), letter(A, "other"), stop))) == [1]
+
+
 def test_what_was_heard_is_a_repeat_and_so_is_what_was_posted_before_it() -> None:
     mail = hear(NO_MAIL, message(2))
     assert [is_repeat(mail, message(sequence)) for sequence in (1, 2, 3)] == [True, True, False]

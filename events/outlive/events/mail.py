@@ -7,7 +7,8 @@ receiver keeps the last number that it has heard of each sender, so a repeat cha
 whatever crashes when, each message has its effect once.
 
 The messages to one receiver go out one after the other: the second only when the first is
-acknowledged. So they arrive in order, and a number that is not higher is a repeat.
+acknowledged. So they arrive in order, and a number that is not higher is a repeat. Only one that
+has its effect whatever came before, as a wish that the receiver end, may overtake others.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """What a state keeps of a message until it is delivered.
 
     What it says is made when it is delivered, from the sender's events: `subject` and `about`
-    tell which of them.
+    tell which of them. It need not wait for letters whose subject it `overtakes`: the receiver
+    does not take its number for that of the last one that it has heard.
     """
 
     to: StreamId
     subject: str
     about: str = ""
+    overtakes: str = ""
 
 
 class MessageDelivered(Event, tag="message-delivered", frozen=True, kw_only=True):
@@ -75,11 +78,25 @@ def delivered(mail: Mail, sequence: int) -> Mail:
 
 
 def due(mail: Mail) -> dict[int, Letter]:
-    """Return the messages that may be delivered now: to each receiver the first one."""
+    """Return the messages that may be delivered now: to each receiver the first one.
+
+    And those that need not wait for the ones before them.
+    """
     first: dict[StreamId, int] = {}
+    found: dict[int, Letter] = {}
     for sequence, letter in mail.outbox.items():
-        first.setdefault(letter.to, sequence)
-    return {sequence: mail.outbox[sequence] for sequence in first.values()}
+        if first.setdefault(letter.to, sequence) == sequence or _overtakes(mail, sequence, letter):
+            found[sequence] = letter
+    return found
+
+
+def _overtakes(mail: Mail, sequence: int, letter: Letter) -> bool:
+    before = (
+        other
+        for number, other in mail.outbox.items()
+        if number < sequence and other.to == letter.to
+    )
+    return bool(letter.overtakes) and all(one.subject == letter.overtakes for one in before)
 
 
 def is_repeat(mail: Mail, message: MessageId | None) -> bool:

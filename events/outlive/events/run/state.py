@@ -465,7 +465,7 @@ def _last_mail(state: RunState, message: MessageId | None = None) -> Mail:
         for call_id, call in state.calls.items()
         if call.status == "child" and call.child is not None
     )
-    mail = children_cancelled(hear(state.mail, message), children)
+    mail = children_cancelled(state.mail, children)
     mail = run_on_thread_ended(mail, state.thread)
     for call_id in state.wakes:
         mail = result_came_late(mail, state.thread, call_id, "wake")

@@ -161,8 +161,9 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
         case ThreadRunCancelled():
             if state.active is None:
                 return state
-            to = _stream(event.run_id)
-            letter = Letter(to=to, subject=CANCEL, about=str(state.version))
+            # One that stands still takes nothing else, and is to end all the same.
+            to, about = _stream(event.run_id), str(state.version)
+            letter = Letter(to=to, subject=CANCEL, about=about, overtakes=TELL)
             return replace(
                 state,
                 active=replace(state.active, cancelled=True),
