@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
+from outlive.cli._heartbeat_fields import NOTHING_SAID, Fields
 from outlive.cli._options import By, Cursor, Data, Json
 
 heartbeats: Final = App(
@@ -15,45 +17,7 @@ heartbeats: Final = App(
 )
 Id = Annotated[str, Parameter(help="Id of the heartbeat; the prefix hb_ may be left out.")]
 Text: TypeAlias = str | None
-Misfire: TypeAlias = Literal["skip", "one", "all"] | None
-Overlap: TypeAlias = Literal["skip", "queue", "cancel_previous", "allow"] | None
-
-Agent = Annotated[Text, Parameter(name="--agent", help="Id of the agent that is run.")]
-Task = Annotated[Text, Parameter(help="Name of the tool that is called, in its place.")]
-Args = Annotated[Text, Parameter(help="What the tool is called with: a JSON object.")]
-Prompt = Annotated[Text, Parameter(help="What the agent is to do.")]
-Cron = Annotated[Text, Parameter(help="When: '0 9 * * MON-FRI', '@daily'.")]
-Every = Annotated[Text, Parameter(help="Or each so long: 30s, 90m, 24h, 7d.")]
-At = Annotated[Text, Parameter(help="Or once, at this time: 2030-01-01T08:30:00+01:00.")]
-Timezone = Annotated[Text, Parameter(help="Of --cron. Default: that of this machine.")]
-Name = Annotated[Text, Parameter(help="For lists.")]
-StartsAt = Annotated[Text, Parameter(help="Not before this time.")]
-EndsAt = Annotated[Text, Parameter(help="Not after this time.")]
-MaxFires = Annotated[int | None, Parameter(help="So often at most.")]
-Missed = Annotated[Misfire, Parameter(help="What is made up for of what was missed.")]
-Grace = Annotated[Text, Parameter(help="What is longer ago was missed for good: 10m, 1h.")]
-Overlaps = Annotated[Overlap, Parameter(help="While the fire before goes on.")]
-Jitter = Annotated[Text, Parameter(help="Fires later by a share of its own, below this: 5m.")]
-Timeout = Annotated[Text, Parameter(help="What runs longer is cancelled: 90s, 10m.")]
-MaxFailures = Annotated[int | None, Parameter(help="Pauses itself after so many in a row.")]
-Tools = Annotated[Text, Parameter(help="Those of the agent that it may call, with commas.")]
-Thread = Annotated[Text, Parameter(help="Tells this thread, in the place of a run of its own.")]
-Resource = Annotated[Text, Parameter(help="To whom the thread belongs.")]
-SignalType: TypeAlias = (
-    Literal["user", "notification", "reactive", "system-reminder", "state"] | None
-)
-Type = Annotated[SignalType, Parameter(help="Who speaks to the thread.")]
-TagName = Annotated[Text, Parameter(help="The element that the model sees.")]
-Attributes = Annotated[Text, Parameter(help="Of that element: a JSON object.")]
-IfActive = Annotated[
-    Literal["deliver", "persist", "discard"] | None,
-    Parameter(help="What becomes of it while a run is active on the thread."),
-]
-IfIdle = Annotated[
-    Literal["wake", "persist", "discard"] | None,
-    Parameter(help="What becomes of it otherwise."),
-]
-Hook = Annotated[Text, Parameter(help="Name of the owner's hooks that are called around it.")]
+Said = Annotated[Fields, Parameter(name="*")]
 
 
 @heartbeats.command
@@ -61,33 +25,7 @@ def create(
     id: Annotated[Text, Parameter(help="What it is called. Drawn at random if left out.")] = None,
     /,
     *,
-    agent: Agent = None,
-    task: Task = None,
-    args: Args = None,
-    prompt: Prompt = None,
-    cron: Cron = None,
-    every: Every = None,
-    at: At = None,
-    timezone: Timezone = None,
-    name: Name = None,
-    starts_at: StartsAt = None,
-    ends_at: EndsAt = None,
-    max_fires: MaxFires = None,
-    misfire: Missed = None,
-    grace: Grace = None,
-    overlap: Overlaps = None,
-    jitter: Jitter = None,
-    timeout: Timeout = None,
-    max_failures: MaxFailures = None,
-    tools: Tools = None,
-    thread: Thread = None,
-    resource: Resource = None,
-    type: Type = None,
-    tag: TagName = None,
-    attributes: Attributes = None,
-    if_active: IfActive = None,
-    if_idle: IfIdle = None,
-    hook: Hook = None,
+    fields: Said = NOTHING_SAID,
     by: By = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
@@ -95,36 +33,7 @@ def create(
     """Create a heartbeat, and print its id. It is due from here on."""
     from outlive.cli._heartbeat_steering import create_heartbeat
 
-    said = {
-        "agent_id": agent,
-        "task": task,
-        "args": args,
-        "prompt": prompt,
-        "cron": cron,
-        "every": every,
-        "at": at,
-        "timezone": timezone,
-        "name": name,
-        "starts_at": starts_at,
-        "ends_at": ends_at,
-        "max_fires": max_fires,
-        "misfire": misfire,
-        "grace": grace,
-        "overlap": overlap,
-        "jitter": jitter,
-        "timeout": timeout,
-        "max_failures": max_failures,
-        "tools": tools,
-        "thread_id": thread,
-        "resource_id": resource,
-        "signal_type": type,
-        "tag_name": tag,
-        "attributes": attributes,
-        "if_active": if_active,
-        "if_idle": if_idle,
-        "hook": hook,
-    }
-    return create_heartbeat(data, id, said, by=by, json=json)
+    return create_heartbeat(data, id, asdict(fields), by=by, json=json)
 
 
 @heartbeats.command
@@ -132,33 +41,7 @@ def update(
     id: Id,
     /,
     *,
-    agent: Agent = None,
-    task: Task = None,
-    args: Args = None,
-    prompt: Prompt = None,
-    cron: Cron = None,
-    every: Every = None,
-    at: At = None,
-    timezone: Timezone = None,
-    name: Name = None,
-    starts_at: StartsAt = None,
-    ends_at: EndsAt = None,
-    max_fires: MaxFires = None,
-    misfire: Missed = None,
-    grace: Grace = None,
-    overlap: Overlaps = None,
-    jitter: Jitter = None,
-    timeout: Timeout = None,
-    max_failures: MaxFailures = None,
-    tools: Tools = None,
-    thread: Thread = None,
-    resource: Resource = None,
-    type: Type = None,
-    tag: TagName = None,
-    attributes: Attributes = None,
-    if_active: IfActive = None,
-    if_idle: IfIdle = None,
-    hook: Hook = None,
+    fields: Said = NOTHING_SAID,
     by: By = None,
     data: Data = Path("outlive-data"),
     json: Json = False,
@@ -166,36 +49,7 @@ def update(
     """Have a heartbeat be otherwise; what is not said stays. Another schedule counts from now."""
     from outlive.cli._heartbeat_steering import update_heartbeat
 
-    said = {
-        "agent_id": agent,
-        "task": task,
-        "args": args,
-        "prompt": prompt,
-        "cron": cron,
-        "every": every,
-        "at": at,
-        "timezone": timezone,
-        "name": name,
-        "starts_at": starts_at,
-        "ends_at": ends_at,
-        "max_fires": max_fires,
-        "misfire": misfire,
-        "grace": grace,
-        "overlap": overlap,
-        "jitter": jitter,
-        "timeout": timeout,
-        "max_failures": max_failures,
-        "tools": tools,
-        "thread_id": thread,
-        "resource_id": resource,
-        "signal_type": type,
-        "tag_name": tag,
-        "attributes": attributes,
-        "if_active": if_active,
-        "if_idle": if_idle,
-        "hook": hook,
-    }
-    return update_heartbeat(data, id, said, by=by, json=json)
+    return update_heartbeat(data, id, asdict(fields), by=by, json=json)
 
 
 @heartbeats.command(name="list")
