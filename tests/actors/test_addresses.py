@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import msgspec
 import pytest
 
 from outlive.actors.addresses import Addresses, Resident
@@ -273,6 +274,24 @@ def test_who_was_only_looked_at_leaves_again() -> None:
         assert house.timers.at(ONE) == START_NS + 3_600 * SECOND
 
     play(body, log)
+
+
+def test_who_waits_for_one_that_is_suspended_is_told_although_it_has_messages_to_deliver() -> None:
+    """Whoever these are for may never hear them."""
+
+    class Waits(TallyEntity):
+        def open_entry(self, state: Tally) -> OpenEntry | None:
+            entry = super().open_entry(state)
+            return None if entry is None else msgspec.structs.replace(entry, status="suspended")
+
+    async def body(house: House) -> None:
+        house.kind.entity = Waits()
+        await house.ask(ONE, Do(Wanted(effect="a message")))
+        state, _ = await house.all.outcome(ONE)
+        assert state.owed == ("a message",)
+        assert [one.stream for one in house.all.live()] == [ONE]
+
+    play(body)
 
 
 def test_who_waits_for_one_that_has_left_is_told_that_it_cannot_come_back() -> None:

@@ -471,7 +471,7 @@ class Addresses(Generic[S, C, X, R]):
         entry = resident.actor.entry
         if resident.as_it_is is not None and self._stands_again(stream, resident, entry):
             return
-        if entry is None or entry.over or (entry.status == SUSPENDED and not entry.owes):
+        if entry is None or entry.over or entry.status == SUSPENDED:
             self._answer(stream, resident, None)
         if entry is None or not (entry.owes or self._is_woken_soon(stream, entry)):
             self._let_go(stream, resident)

@@ -30,6 +30,7 @@ from pykka._envelope import Envelope
 from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
+from outlive.actors.kind import SUSPENDED
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClosed
 from outlive.actors.mail import Deliver
@@ -449,9 +450,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self.tell_if_idle()
 
     def tell_if_idle(self) -> None:
-        """Say so, if nothing is on its way and nothing owed. Call it on the loop."""
+        """Say so, if nothing is on its way, and nothing owed but messages of one that rests.
+
+        Call it on the loop.
+        """
         entry = self._entry
-        if entry is not None and entry.owes and not entry.over and not self._as_it_is:
+        works = entry is not None and entry.owes and not (entry.over or entry.status == SUSPENDED)
+        if works and not self._as_it_is:
             return  # As nearly always: seen at once, since each commit comes through here.
         if not self.busy and not self.gone:
             self._idle()
