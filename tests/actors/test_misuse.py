@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import pytest
 
 from outlive.actors import Agent, EchoModel, Runtime
-from outlive.events import InvalidDefinition, InvalidId, OutliveError, run_stream
+from outlive.events import InvalidDefinition, InvalidId, MemoryLog, OutliveError, run_stream
 
 ECHO = Agent("echo", model=EchoModel())
 
@@ -60,6 +60,19 @@ def test_a_question_that_makes_no_sense_is_refused(
             await rt.run("echo", "x", run_id="r")
             with pytest.raises(error, match=said):
                 await attrgetter(method)(rt)(**arguments)
+
+    asyncio.run(body())
+
+
+def test_a_log_that_is_handed_in_is_that_of_one_runtime_at_a_time() -> None:
+    async def body() -> None:
+        log = MemoryLog()
+        async with Runtime(None, agents=[ECHO], log=log) as rt:
+            with pytest.raises(OutliveError, match="another runtime works on this log"):
+                await Runtime(None, agents=[ECHO], log=log).__aenter__()
+            await rt.run("echo", "x", run_id="r")
+        async with Runtime(None, agents=[ECHO], log=log) as rt:
+            assert (await rt.result("r")).unwrap() == "x"
 
     asyncio.run(body())
 

@@ -156,7 +156,8 @@ class Runtime(Signalling):
             log, so that taking it up need not begin at its first event; 500 if left out.
         clock, ids, executor, workers, log: what is used in the place of the machine's clock,
             random ids, threads of our own for sync tools, processes for tools with
-            `isolation="process"`, and `LmdbLog(path)`. A log that was handed in is not closed.
+            `isolation="process"`, and `LmdbLog(path)`. A log that was handed in is not closed,
+            and is that of one runtime at a time.
 
     Raises, on entering:
         LogInUse, LogNotWritable, NewerFormat, CorruptLog: see there.

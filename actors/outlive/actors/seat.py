@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
@@ -56,6 +57,10 @@ def check_role(role: str) -> None:
         raise InvalidDefinition(f"a role is one of {', '.join(get_args(Role))}, not {role!r}")
 
 
+_seats: Final = weakref.WeakKeyDictionary[EventLog, "weakref.ref[Seat]"]()
+"""Who works on logs that were handed in."""
+
+
 class Seat:
     """A process's place on a folder. All of it on one event loop."""
 
@@ -95,6 +100,11 @@ class Seat:
         if self._side is None or self._closing:
             raise LogClosed("the runtime is not open: use it in `async with`")
         return self._side
+
+    @property
+    def works(self) -> bool:
+        """Whether it has not begun to close, and has a loop on which it can do something."""
+        return not (self._closing or self._loop.is_closed())
 
     @property
     def role(self) -> Literal["owner", "visitor"]:
@@ -186,13 +196,30 @@ class Seat:
             threading.Event().wait(_LOOK_AFTER_S)  # Another one is making it.
 
     def take(self, log: EventLog, *, given: bool = False) -> None:
-        """Be the owner of a log; one that is not `given` is kept for this loop alone."""
+        """Be the owner of a log; one that is not `given` is kept for this loop alone.
+
+        Raises:
+            OutliveError: it was given to another runtime, too, which works on it.
+        """
+        if given:
+            self._claim(log)
         self._side = self._owning(log)
         if isinstance(log, LmdbLog):
             log.on_failure(lambda error: self._hear(log, error))
             if not given:
                 log.keep_while(lambda: not self._loop.is_closed())
         self._tell()
+
+    def _claim(self, log: EventLog) -> None:
+        """See that nobody else works on a log that was handed in: no lock of a folder does."""
+        before = _seats.get(log)
+        other = None if before is None else before()
+        if other is not None and other.works:
+            raise OutliveError(
+                "another runtime works on this log already: share that runtime, or give each a "
+                "log of its own"
+            )
+        _seats[log] = weakref.ref(self)
 
     def _be_visitor(self, log: LmdbVisitor) -> None:
         self._side = self._visiting(log)
