@@ -139,6 +139,23 @@ def test_an_async_tool_that_does_not_mind_is_recorded_as_late() -> None:
     assert not any(isinstance(event, ToolCallCompleted) for event in events)
 
 
+def test_a_tool_that_ends_while_the_cancel_is_being_written_is_recorded_as_late() -> None:
+    @tool(in_doubt="fail")
+    async def pay() -> str:
+        await asyncio.sleep(10)
+        return "paid"
+
+    async def body(rt: Runtime) -> None:
+        await rt.start("a", "go", run_id="r1")
+        await asyncio.sleep(10.5)  # It was begun a second after the start was written.
+        await rt.cancel("r1")
+        await asyncio.sleep(60)
+
+    machine = Machine()
+    machine.run(body, agent(pay), lag=1.0)
+    assert machine.kinds("r1")[-2:] == ["run-cancelled", "tool-result-ignored"]
+
+
 @pytest.mark.parametrize("outcome", ["completed", "failed"])
 def test_while_a_thread_works_it_is_told_and_what_comes_of_it_is_not_applied(outcome: str) -> None:
     told: list[bool] = []

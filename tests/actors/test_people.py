@@ -39,6 +39,7 @@ from outlive.events import (
     RunRecovered,
     RunState,
     SuspensionNotFound,
+    ToolResultIgnored,
     Value,
 )
 from outlive.testing import Given, given
@@ -249,6 +250,19 @@ def test_what_is_not_in_doubt_cannot_be_resolved() -> None:
     ASKED.when(ResolveToolCall(run_id="r", call_id=C1, outcome="retry")).then_refused(
         SuspensionNotFound
     )
+
+
+def test_what_an_attempt_comes_to_before_it_hears_of_the_cancel_is_recorded_once() -> None:
+    cancelled = RUNNING.when(CancelRun(run_id="r")).after
+    done = CompleteToolCall(call_id=C0, attempt=1, result=None)
+    failed = FailToolCall(call_id=C0, attempt=1, error=Failure(kind="error"), now_ns=0)
+    late = cancelled.when(done)
+    late.then(ToolResultIgnored(call_id=C0, attempt=1, outcome="completed"))
+    late.after.when(done).then()
+    cancelled.when(failed).then(ToolResultIgnored(call_id=C0, attempt=1, outcome="failed"))
+    cancelled.when(CompleteToolCall(call_id=C0, attempt=2, result=None)).then()
+    ended = RUNNING.when(done).after.when(CancelRun(run_id="r")).after
+    ended.when(done).then()
 
 
 def test_a_timeout_leaves_a_doubt_where_a_person_is_to_say() -> None:

@@ -150,6 +150,15 @@ def failed(
 RECOVER: Final = RecoverTask(epoch=2, worker="w2")
 
 
+def test_what_a_cancelled_attempt_comes_to_is_recorded_once() -> None:
+    cancelled = given(QUEUED, STARTED, TaskCancelled())
+    ignored = cancelled.when(done()).after
+    ignored.when(done()).then()
+    cancelled.when(done(attempt=2)).then()
+    cancelled.when(RetryTask(task_id="x")).after.when(done()).then(TaskResultIgnored(attempt=1))
+    given(QUEUED, STARTED, ENDS["succeeded"], TaskRequeued()).when(done()).then()
+
+
 # -- the whole table: status by command --
 
 COMMANDS: Final[dict[str, TaskCommand]] = {
@@ -240,7 +249,14 @@ TABLE: Final[dict[str, dict[str, Follows]]] = {
         **FROM_ELSEWHERE,
         "start": (TaskStarted(attempt=2, worker="w", turn=3),),
     },
-    "cancelled": {**AFTER_THE_END, "cancel": NOTHING},
+    "cancelled": {
+        **AFTER_THE_END,
+        "cancel": NOTHING,
+        # It may come to its end before it can be told.
+        "complete": (TaskResultIgnored(attempt=1),),
+        "fail": (TaskResultIgnored(attempt=1, outcome="failed"),),
+        "time out": (TaskResultIgnored(attempt=1, outcome="failed"),),
+    },
     "succeeded": {**AFTER_THE_END, "retry": AlreadyOver},
     "rejected": {**AFTER_THE_END, "retry": AlreadyOver},
 }

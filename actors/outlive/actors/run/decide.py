@@ -87,7 +87,7 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
     match command:
         case CompleteToolCall():
             if not _is_current(state, command.call_id, command.attempt):
-                return ()  # Delivered twice, or of an attempt that was given up.
+                return _too_late(state, command.call_id, command.attempt, "completed")
             completed = ToolCallCompleted(
                 call_id=command.call_id,
                 attempt=command.attempt,
@@ -250,7 +250,7 @@ def _complete_model_call(state: RunState, command: CompleteModelCall) -> Events:
 
 def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
     if not _is_current(state, command.call_id, command.attempt):
-        return ()
+        return _too_late(state, command.call_id, command.attempt, "failed")
     if command.ask:
         cause: Literal["crash", "timeout"] = (
             "timeout" if command.error.kind == "timeout" else "crash"
@@ -356,6 +356,18 @@ def _is_model_current(state: RunState, step: int, attempt: int) -> bool:
 def _is_current(state: RunState, call_id: CallId, attempt: int) -> bool:
     call = state.calls.get(call_id)
     return call is not None and call.status == "started" and call.attempt == attempt
+
+
+def _too_late(
+    state: RunState, call_id: CallId, attempt: int, outcome: Literal["completed", "failed"]
+) -> Events:
+    """What follows from an outcome that is not waited for: told twice, or of no use any more.
+
+    An attempt may have come to its end before it could be told that the run is cancelled.
+    """
+    if state.cut_off.get(call_id) != attempt:
+        return ()
+    return (ToolResultIgnored(call_id=call_id, attempt=attempt, outcome=outcome),)
 
 
 def _require_current(state: RunState, call_id: CallId, attempt: int) -> None:

@@ -6,7 +6,7 @@ recorded as ignored. Only who says that the task is to be tried once more makes 
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
 from msgspec.structs import replace
 
@@ -94,7 +94,7 @@ def decide(state: TaskState, command: TaskCommand) -> Events:  # one arm each
             return (_start(state, command.worker, command.turn),)
         case CompleteToolCall():
             if not _is_current(state, command.attempt):
-                return ()  # Delivered twice, or of an attempt that was given up.
+                return _too_late(state, command.attempt, "completed")
             succeeded = TaskSucceeded(
                 attempt=command.attempt, result=command.result, elapsed_ms=command.elapsed_ms
             )
@@ -204,7 +204,7 @@ def _start(state: TaskState, worker: str, turn: int = 0) -> TaskStarted:
 
 def _fail(state: TaskState, command: FailToolCall) -> Events:
     if not _is_current(state, command.attempt):
-        return ()
+        return _too_late(state, command.attempt, "failed")
     if command.ask:
         timeout = command.error.kind == "timeout"
         return (TaskInDoubt(attempt=command.attempt, cause="timeout" if timeout else "crash"),)
@@ -384,6 +384,16 @@ def _is_ready(state: TaskState, now_ns: int) -> bool:
 
 def _is_current(state: TaskState, attempt: int) -> bool:
     return state.status == "running" and state.attempt == attempt
+
+
+def _too_late(state: TaskState, attempt: int, outcome: Literal["completed", "failed"]) -> Events:
+    """What follows from an outcome that is not waited for: told twice, or of no use any more.
+
+    The attempt may have come to its end before it could be told that the task is cancelled.
+    """
+    if not state.cut_off or attempt != state.cut_off:
+        return ()
+    return (TaskResultIgnored(attempt=attempt, outcome=outcome),)
 
 
 def _require_current(state: TaskState, command: CompleteStep | ReportProgress) -> None:

@@ -170,6 +170,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unread: int = 0  # signals that have come since the model was called last
     signals: tuple[str, ...] = ()  # the last ones, to be known when they are repeated
     fire: FireOf | None = None  # of a heartbeat, which is told how it goes
+    cut_off: dict[CallId, int] = {}  # attempts that went on when it was cancelled: they may end yet
     mail: Mail = NO_MAIL
 
     @property
@@ -245,8 +246,13 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 if state.stop_when
                 else "",
             )
-        case ModelDelta() | ToolProgressed() | ToolResultIgnored():
+        case ModelDelta() | ToolProgressed():
             return state
+        case ToolResultIgnored():
+            if state.cut_off.get(event.call_id) != event.attempt:
+                return state
+            cut_off = {id: attempt for id, attempt in state.cut_off.items() if id != event.call_id}
+            return replace(state, cut_off=cut_off)
         case ToolStepCompleted():
             return replace(state, recoveries=0) if state.recoveries else state
         case RunStarted():
@@ -438,6 +444,11 @@ def _evolve_people(state: RunState, event: PeopleEvent) -> RunState:
                 status="cancelled",
                 error=error,
                 calls={},
+                cut_off={
+                    call_id: call.attempt
+                    for call_id, call in state.calls.items()
+                    if call.status == "started"
+                },
                 model_attempt=None,
                 model_wait=None,
                 rests=False,

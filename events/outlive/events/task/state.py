@@ -95,6 +95,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     in_doubt: bool = False
     answers: dict[str, str] = {}  # by key: the digest of what a person has said
     resolved: dict[int, str] = {}  # by attempt: what a person has said became of it
+    cut_off: int = 0  # the attempt that went on when it was cancelled: it may end yet
     error: Failure | None = None
     fire: FireOf | None = None  # of a heartbeat that has not been told its end yet
     mail: Mail = NO_MAIL
@@ -164,8 +165,10 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
                 turn=event.turn,
                 wake_at_ns=None,
             )
-        case TaskProgressed() | TaskResultIgnored():
+        case TaskProgressed():
             return state
+        case TaskResultIgnored():
+            return replace(state, cut_off=0) if event.attempt == state.cut_off else state
         case TaskStepCompleted():
             return replace(state, recoveries=0) if state.recoveries else state
         case TaskSuspended():
@@ -220,7 +223,8 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:  # one arm an event
             return _ended(state, "timed_out", event.error)
         case TaskCancelled():
             error = Failure(kind="cancelled", message=event.reason)
-            return _ended(state, "cancelled", error)
+            cut_off = state.attempt if state.status == "running" else 0
+            return replace(_ended(state, "cancelled", error), cut_off=cut_off)
         case TaskRejected():
             error = Failure(kind="rejected", message=event.reason)
             return _ended(state, "rejected", error)
