@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -267,7 +268,7 @@ class Reckless(AgentMachine):
 
 
 def test_an_effect_that_must_not_be_repeated_and_is_repeated_is_found_out() -> None:
-    assert "effect 'launch' happened 2 times under key" in failure_of(Reckless)
+    assert re.search(r"effect 'launch' happened \d times under key", failure_of(Reckless))
 
 
 class Asking(AgentMachine):
