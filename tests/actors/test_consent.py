@@ -130,6 +130,19 @@ def test_a_predicate_may_be_async(price: int, status: str) -> None:
     assert Machine().run(begin, a, functions={"is_dear": is_dear}).status == status
 
 
+def test_what_a_predicate_takes_is_not_taken_from_the_time_to_agree() -> None:
+    @tool(in_doubt="retry", requires_approval="is_dear", approval_expires=60)
+    async def buy_soon() -> None:
+        pass
+
+    async def is_dear(arguments: dict[str, Any]) -> bool:
+        await asyncio.sleep(600)
+        return True
+
+    result = Machine().run(begin, agent([buy_soon]), functions={"is_dear": is_dear})
+    assert result.status == "suspended"
+
+
 def test_what_a_predicate_does_to_the_arguments_is_not_what_the_model_has_asked_for() -> None:
     @tool(in_doubt="retry", requires_approval="is_dear")
     async def buy_all(prices: list[int]) -> int:

@@ -13,7 +13,7 @@ from outlive.actors.logs import told
 from outlive.actors.run.commands import Approval, CompleteModelCall, PlannedCall
 from outlive.actors.run_context import Functions
 from outlive.actors.tool import Tool
-from outlive.events import Value
+from outlive.events import Clock, Value
 from outlive.events.logger import get_logger
 from outlive.events.values import canonical, digest
 
@@ -26,16 +26,15 @@ def arguments_digest(arguments: dict[str, Value]) -> str:
 
 
 async def with_approvals(
-    answer: CompleteModelCall, agent: Agent, functions: Functions
+    answer: CompleteModelCall, agent: Agent, functions: Functions, clock: Clock
 ) -> CompleteModelCall:
     """Return the model's answer, with what somebody must agree to."""
-    now_ns = answer.now_ns
-    calls = [await _with_approval(call, agent, functions, now_ns) for call in answer.tool_calls]
+    calls = [await _with_approval(call, agent, functions, clock) for call in answer.tool_calls]
     return replace(answer, tool_calls=tuple(calls))
 
 
 async def _with_approval(
-    call: PlannedCall, agent: Agent, functions: Functions, now_ns: int
+    call: PlannedCall, agent: Agent, functions: Functions, clock: Clock
 ) -> PlannedCall:
     tool = agent.tools.get(call.name)
     if tool is None or call.problem is not None or not await _is_needed(tool, call, functions):
@@ -45,7 +44,7 @@ async def _with_approval(
         call,
         approval=Approval(
             digest=arguments_digest(call.arguments),
-            expires_at_ns=None if expires is None else now_ns + round(expires * 1e9),
+            expires_at_ns=None if expires is None else clock.now_ns() + round(expires * 1e9),
         ),
     )
 

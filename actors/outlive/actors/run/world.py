@@ -213,7 +213,8 @@ class RunWorld:
             if agent.output is not None:
                 outcome = agent.output.checked(outcome, agent.output_repairs)
             if agent.asks_people:
-                outcome = await with_approvals(outcome, agent, self._all.functions)
+                functions, clock = self._all.functions, self._all.clock
+                outcome = await with_approvals(outcome, agent, functions, clock)
             if agent.agents:
                 outcome = with_children(outcome, agent, self._run_id)
             if plans:
