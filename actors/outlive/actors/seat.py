@@ -202,24 +202,15 @@ class Seat:
             OutliveError: it was given to another runtime, too, which works on it.
         """
         if given:
-            self._claim(log)
+            _check_free(log)
         self._side = self._owning(log)
+        if given:
+            _seats[log] = weakref.ref(self)
         if isinstance(log, LmdbLog):
             log.on_failure(lambda error: self._hear(log, error))
             if not given:
                 log.keep_while(lambda: not self._loop.is_closed())
         self._tell()
-
-    def _claim(self, log: EventLog) -> None:
-        """See that nobody else works on a log that was handed in: no lock of a folder does."""
-        before = _seats.get(log)
-        other = None if before is None else before()
-        if other is not None and other.works:
-            raise OutliveError(
-                "another runtime works on this log already: share that runtime, or give each a "
-                "log of its own"
-            )
-        _seats[log] = weakref.ref(self)
 
     def _be_visitor(self, log: LmdbVisitor) -> None:
         self._side = self._visiting(log)
@@ -323,6 +314,17 @@ class Seat:
         if not self._changed.done():
             self._changed.set_result(None)
         return log
+
+
+def _check_free(log: EventLog) -> None:
+    """See that nobody works on a log that was handed in: no lock of a folder does."""
+    before = _seats.get(log)
+    other = None if before is None else before()
+    if other is not None and other.works:
+        raise OutliveError(
+            "another runtime works on this log already: share that runtime, or give each a log "
+            "of its own"
+        )
 
 
 def told_later(_: LogError) -> None:
