@@ -25,6 +25,7 @@ from outlive.actors import (
 from outlive.actors.model_error import kind_of, retry_after_ns
 from outlive.actors.run.commands import CallModel, FailModelCall, Recover, StartRun, Wake
 from outlive.actors.run.entity import open_entry, outstanding
+from outlive.actors.run.model_call import types_of
 from outlive.events import (
     Failure,
     InvalidDefinition,
@@ -120,6 +121,8 @@ def test_those_who_were_told_the_same_time_do_not_all_come_back_at_the_same_inst
         ("rate_limit", False, RETRY, False),
         ("error", None, Retry(1, retry_on=("error",)), True),
         ("rate_limit", None, Retry(1, retry_on=("error",)), False),
+        ("error", None, Retry(1, retry_on=("OSError",)), True),
+        ("error", None, Retry(1, retry_on=("ValueError",)), False),
         ("rate_limit", None, Retry(0), False),
     ],
 )
@@ -127,7 +130,9 @@ def test_what_may_pass_is_said_by_its_kind_the_error_or_the_agent(
     kind: str, *, retryable: bool | None, retry: Retry, again: bool
 ) -> None:
     error = Failure(kind=kind)
-    (failed, *_) = CALLING.when(failing(error=error, retryable=retryable, retry=retry)).decided
+    types = types_of(BrokenPipeError())
+    command = failing(error=error, types=types, retryable=retryable, retry=retry)
+    (failed, *_) = CALLING.when(command).decided
     assert isinstance(failed, ModelCallFailed)
     assert (failed.retry_at_ns is not None) is again
 

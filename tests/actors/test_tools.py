@@ -985,6 +985,14 @@ def test_what_retry_on_does_not_name_is_not_retried() -> None:
     assert play(odd).error.message == "KeyError: 1"
 
 
+def test_what_inherits_from_a_type_that_retry_on_names_is_retried() -> None:
+    @tool(read_only=True, retry=Retry(1, retry_on=("ConnectionError",)))
+    async def refused(ctx: ToolContext) -> None:
+        raise ConnectionRefusedError(ctx.attempt)
+
+    assert play(refused).error.message == "ConnectionRefusedError: 2"
+
+
 def test_runs_that_fail_at_the_same_instant_are_not_all_retried_at_the_same_instant() -> None:
     @tool(read_only=True, retry=Retry(1, delay=10, jitter=0.5))
     async def down() -> None:

@@ -115,12 +115,13 @@ def test_a_deadline_kills_the_worker_and_what_it_has_started(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("what", "said"), [("error", "ValueError: no good"), ("exit", "SystemExit")]
+    ("what", "said", "attempts"),
+    [("error", "ValueError: no good", 1), ("exit", "SystemExit", 1), ("refused", "BrokenPipe", 2)],
 )
-def test_what_a_tool_raises_there_is_told_to_the_model(what: str, said: str) -> None:
+def test_what_a_tool_raises_there_is_told_to_the_model(what: str, said: str, attempts: int) -> None:
     played = play(worker_tools.raises, what=what)
     assert said in played.told
-    assert [it.kind for it in played.failures] == ["error"]
+    assert [it.kind for it in played.failures] == ["error"] * attempts
 
 
 def test_large_results_come_through_and_those_that_are_too_large_do_not() -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from outlive.actors import SyncToolContext, ToolContext, tool
+from outlive.actors import Retry, SyncToolContext, ToolContext, tool
 
 
 def negated(number: int) -> int:
@@ -72,10 +72,11 @@ def waits(pid_file: str) -> None:
     time.sleep(600)
 
 
-@tool(isolation="process", read_only=True)
+@tool(isolation="process", read_only=True, retry=Retry(1, delay=0, retry_on=("OSError",)))
 def raises(what: str) -> None:
     """Raise."""
-    raise {"error": ValueError("no good"), "exit": SystemExit(3)}[what]
+    errors = {"error": ValueError("no good"), "exit": SystemExit(3), "refused": BrokenPipeError()}
+    raise errors[what]
 
 
 @tool(isolation="process", read_only=True)

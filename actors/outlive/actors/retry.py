@@ -51,8 +51,9 @@ class Retry(msgspec.Struct, frozen=True):
 
     The wait before retry n is `delay * factor ** (n - 1)` seconds, at most `max_delay`, spread
     by up to `jitter` (a share, 0.1 = 10 %) in either direction. `retry_on` names kinds of
-    failure (`"timeout"`, `"error"`) or exception types (`"ConnectionError"`, without module);
-    None: what may pass, that is errors and timeouts of a tool, and of a model what it says.
+    failure (`"timeout"`, `"error"`) or exception types (`"ConnectionError"`, without module),
+    with all that inherit from them; None: what may pass, that is errors and timeouts of a tool,
+    and of a model what it says.
     The spread is drawn from what is being retried, not from a random number, so that a replay
     comes to the same instant.
 
@@ -83,10 +84,15 @@ class Retry(msgspec.Struct, frozen=True):
             if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidDefinition(f"retry_on holds names, 'ConnectionError', not {name!r}")
 
-    def covers(self, error: Failure, usual: tuple[str, ...] = OF_TOOLS) -> bool:
-        """Whether this kind of failure is worth another try; `usual` if it was not said."""
+    def covers(
+        self, error: Failure, usual: tuple[str, ...] = OF_TOOLS, *, types: tuple[str, ...] = ()
+    ) -> bool:
+        """Whether this kind of failure is worth another try; `usual` if it was not said.
+
+        `types` are the names of all types that the exception is of.
+        """
         retry_on = usual if self.retry_on is None else self.retry_on
-        return error.kind in retry_on or error.exception in retry_on
+        return any(name in retry_on for name in (error.kind, error.exception, *types))
 
     def delay_ns(self, retry: int, key: str, *, at_least_ns: int = 0) -> int:
         """Return the wait before the `retry`-th retry (from 1) of what `key` names.

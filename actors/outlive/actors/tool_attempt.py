@@ -23,7 +23,7 @@ from outlive.actors.run.commands import (
     ReportProgress,
     SuspendToolCall,
 )
-from outlive.actors.run.model_call import cut, ended_from_outside, failure
+from outlive.actors.run.model_call import cut, ended_from_outside, failure, types_of
 from outlive.actors.threads import wait_in
 from outlive.actors.tool import Tool
 from outlive.actors.workers.port import CallFailed, Job, Workers
@@ -314,9 +314,9 @@ class ToolAttempt:
             if self._asking:
                 return None
             if isinstance(raised, CallFailed):
-                return self._failed(raised.failure, in_doubt=raised.in_doubt)
+                return self._failed(raised.failure, types=raised.types, in_doubt=raised.in_doubt)
             kind = "no_threads" if isinstance(raised, NoThreads) else "error"
-            return self._failed(failure(kind, raised))
+            return self._failed(failure(kind, raised), types=types_of(raised))
         try:
             plain = to_plain(result)
         except UnserialisableValue as error:
@@ -408,12 +408,15 @@ class ToolAttempt:
         for thread in self._in_threads:
             thread.abandon()
 
-    def _failed(self, error: Failure, *, in_doubt: bool = False) -> FailToolCall:
+    def _failed(
+        self, error: Failure, *, types: tuple[str, ...] = (), in_doubt: bool = False
+    ) -> FailToolCall:
         final = in_doubt and self._tool.in_doubt != "retry"
         return FailToolCall(
             call_id=self.effect.call_id,
             attempt=self.effect.attempt,
             error=error,
+            types=types,
             now_ns=self._clock.now_ns(),
             retry=NO_RETRY if final else self._limits.retry,
             ask=in_doubt and self._tool.in_doubt == "ask",

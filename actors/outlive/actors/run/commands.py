@@ -138,6 +138,7 @@ class FailModelCall(Command, kw_only=True, frozen=True, gc=False):
     step: int
     attempt: int
     error: Failure
+    types: tuple[str, ...] = ()  # that an exception is of, by their names
     now_ns: int = 0
     retry: Retry = NO_RETRY
     retryable: bool | None = None
@@ -187,6 +188,7 @@ class FailToolCall(Command, kw_only=True, frozen=True, gc=False):
     call_id: CallId
     attempt: int
     error: Failure
+    types: tuple[str, ...] = ()  # that an exception is of, by their names
     now_ns: int
     retry: Retry = NO_RETRY
     spread_by: str = ""

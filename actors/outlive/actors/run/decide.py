@@ -261,7 +261,8 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
     retry = (
         state.calls[command.call_id].failures + 1
     )  # attempts that a crash cut off are no retries
-    if retry <= command.retry.max_retries and command.retry.covers(command.error):
+    covered = command.retry.covers(command.error, types=command.types)
+    if covered and retry <= command.retry.max_retries:
         retry_at_ns = command.now_ns + command.retry.delay_ns(retry, command.spread_by)
     failed = ToolCallFailed(
         call_id=command.call_id,

@@ -36,7 +36,7 @@ def _retry_at_ns(state: RunState, command: FailModelCall) -> int | None:
     number = state.model_failures + 1  # attempts that a crash cut off are no retries
     may_pass = command.retryable
     if may_pass is None:
-        may_pass = command.retry.covers(command.error, MAY_PASS)
+        may_pass = command.retry.covers(command.error, MAY_PASS, types=command.types)
     if not may_pass or number > command.retry.max_retries:
         return None
     wait_ns = command.retry.delay_ns(number, command.spread_by, at_least_ns=command.retry_after_ns)

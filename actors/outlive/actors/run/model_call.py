@@ -64,6 +64,11 @@ def failure(kind: str, error: BaseException) -> Failure:
     return Failure(kind=kind, message=cut(message), exception=name)
 
 
+def types_of(error: BaseException) -> tuple[str, ...]:
+    """Return the names of the types that an exception is of, without their modules."""
+    return tuple(kind.__name__ for kind in type(error).__mro__[:-1])
+
+
 def cut(text: str) -> str:
     """Return text that can be stored: valid Unicode, at most 2,000 characters."""
     return shortened(text).encode("utf-8", "replace").decode()
@@ -194,6 +199,7 @@ async def call_model(
             step=effect.step,
             attempt=effect.attempt,
             error=error,
+            types=() if cause is None else types_of(cause),
             now_ns=clock.now_ns(),
             retry=agent.model_retry,
             retryable=None if cause is None else retryable(cause),

@@ -209,7 +209,8 @@ def _fail(state: TaskState, command: FailToolCall) -> Events:
         timeout = command.error.kind == "timeout"
         return (TaskInDoubt(attempt=command.attempt, cause="timeout" if timeout else "crash"),)
     retry = state.failures + 1  # attempts that a crash cut off are no retries
-    if retry <= command.retry.max_retries and command.retry.covers(command.error):
+    covered = command.retry.covers(command.error, types=command.types)
+    if covered and retry <= command.retry.max_retries:
         scheduled = TaskRetryScheduled(
             attempt=command.attempt,
             at_ns=command.now_ns + command.retry.delay_ns(retry, command.spread_by),

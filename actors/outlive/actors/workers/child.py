@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 from outlive.actors.context import SyncToolContext, ToolContext
-from outlive.actors.run.model_call import cut, failure
+from outlive.actors.run.model_call import cut, failure, types_of
 from outlive.actors.tool import AnyTool, Tool, as_tool
 from outlive.actors.workers.importable import resolve
 from outlive.actors.workers.pipe import (
@@ -70,7 +70,7 @@ def main(descriptor: int, owner: int) -> NoReturn:
     try:
         ended = _call(job, attempt)
     except BaseException as error:  # noqa: BLE001  # whatever it is, the model is told
-        ended = Ended(failure=failure("error", error))
+        ended = Ended(failure=failure("error", error), types=types_of(error))
     if os.getpid() == pid:  # else the tool has forked, and this is no worker
         sys.stdout.flush()
         sys.stderr.flush()

@@ -51,6 +51,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
     result: Value = None
     failure: Failure | None = None
+    types: tuple[str, ...] = ()  # that the tool's exception is of
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):

@@ -48,12 +48,16 @@ class Desk(Protocol):
 class CallFailed(Exception):
     """A call in a worker came to no result. `failure` is what the log keeps of it.
 
-    With `in_doubt` the worker has died: nobody knows what it had done by then.
+    `types` are the names of those that the tool's exception is of, if it has raised one. With
+    `in_doubt` the worker has died: nobody knows what it had done by then.
     """
 
-    def __init__(self, failure: Failure, *, in_doubt: bool = False) -> None:
+    def __init__(
+        self, failure: Failure, *, types: tuple[str, ...] = (), in_doubt: bool = False
+    ) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.types = types
         self.in_doubt = in_doubt
 
 

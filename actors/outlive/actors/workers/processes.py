@@ -217,7 +217,7 @@ class _Worker:
             died = Failure(kind="worker_died", message=message)
             self.result.set_exception(CallFailed(died, in_doubt=True))
         elif ended.failure is not None:
-            self.result.set_exception(CallFailed(ended.failure))
+            self.result.set_exception(CallFailed(ended.failure, types=ended.types))
         else:
             self.result.set_result(ended.result)
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from outlive.actors import SyncToolContext, Tool, ToolContext
-from outlive.actors.run.model_call import cut, failure
+from outlive.actors.run.model_call import cut, failure, types_of
 from outlive.actors.tool import AnyTool, as_tool
 from outlive.actors.workers.importable import resolve
 from outlive.actors.workers.port import CallFailed, Desk, Job
@@ -78,7 +78,7 @@ class SimulatedWorkers:
         except UnserialisableValue as error:
             raise CallFailed(Failure(kind="unserialisable", message=cut(str(error)))) from error
         except Exception as error:
-            raise CallFailed(failure("error", error)) from error
+            raise CallFailed(failure("error", error), types=types_of(error)) from error
         finally:
             attempt.over = True  # Killed, if it did not end by itself.
 
