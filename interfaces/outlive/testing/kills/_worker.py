@@ -213,6 +213,9 @@ class Finisher(Program):
             for run_id in open_of(rt.log, "run"):
                 await self._see_through(rt, run_id)
             await rt.tasks.wait(open_of(rt.log, "task"))
+            # A task that is over has still to tell its run, whose end may have come before.
+            while open_of(rt.log, "task"):  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_S)
 
     async def _see_through(self, rt: Runtime, run_id: str, *, start: bool = False) -> None:
         try:
