@@ -12,6 +12,7 @@ from outlive.actors import (
     Agent,
     EchoModel,
     Finish,
+    IfIdle,
     ModelPart,
     ModelRequest,
     ReasoningDelta,
@@ -154,6 +155,40 @@ def test_a_start_that_is_too_large_is_refused_at_the_door(where: str) -> None:
         assert rt.log.version(run_stream("r")) == 0
 
     Machine().run(work, echo)
+
+
+def test_a_late_result_that_a_thread_cannot_keep_is_told_in_short() -> None:
+    @tool(read_only=True, background=True)
+    async def crawl() -> str:
+        await asyncio.sleep(60)
+        return "x" * (LIMIT * 2 // 3)  # It is stored twice: as it was signalled, and as it is kept.
+
+    turns = [Turn(tool_calls=[ToolCall("crawl")]), Turn("begun")]
+
+    async def late(rt: Runtime) -> list[str]:
+        await rt.run("a", "go", run_id="r", thread_id="t", resource_id="u")
+        await asyncio.sleep(100)
+        return [getattr(one.message, "text", "") for one in await rt.threads.messages("t")]
+
+    said = Machine().run(late, Agent("a", model=ScriptedModel(turns), tools=[crawl]))
+    assert said[-1].startswith("Background task r:0.0 (tool crawl) succeeded: xxx")
+    assert len(said[-1]) <= 2_000
+
+
+def test_a_run_ends_however_large_what_it_has_not_read() -> None:
+    """Its thread is to keep it: what is too much for that is told to the next run."""
+    slow = Agent("a", model=ScriptedModel(lambda _: Turn("so", delay=1.0)), max_steps=1)
+
+    async def signal(rt: Runtime) -> list[str]:
+        await rt.start("a", "go", run_id="r", thread_id="t", resource_id="u")
+        for said in "xyz":
+            await rt.signal(said * (LIMIT // 2 - 500), thread_id="t", if_idle=IfIdle("persist"))
+        await asyncio.sleep(10)
+        assert (await rt.threads.get("t")).status == "idle"
+        messages = (one.message for one in await rt.threads.messages("t"))
+        return [getattr(one, "text", "").removeprefix("<notification>")[0] for one in messages]
+
+    assert Machine().run(signal, slow) == ["g", "s", "x", "y", "z", "s"]
 
 
 def test_long_values_survive_in_a_folder(tmp_path: Path) -> None:

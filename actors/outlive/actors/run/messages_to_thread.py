@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from outlive.actors.mail import Deliver, Parcel
 from outlive.actors.run.model_call import cut
 from outlive.actors.run.notes import Notes
 from outlive.actors.surroundings import Surroundings
-from outlive.actors.thread.commands import EndRun, SendSignal
+from outlive.actors.thread.commands import EndRun, SendSignal, Unread
 from outlive.actors.thread.unread import unread_by_id
 from outlive.events import (
     AssistantMessage,
@@ -31,7 +34,7 @@ from outlive.events.background import OnComplete
 from outlive.events.ids import id_of
 from outlive.events.logger import get_logger
 from outlive.events.run.thread import RESULT
-from outlive.events.sizes import check_size
+from outlive.events.sizes import Size, check_size
 from outlive.events.values import digest
 
 _log: Final = get_logger()
@@ -50,12 +53,13 @@ def thread_parcel(message: Deliver, run_id: RunId, notes: Notes, all: Surroundin
     stream = run_stream(run_id)
     if message.subject == RESULT:
         return Parcel(_late_result(message, run_id, notes, all))
+    unread = _small_enough(unread_by_id(all.log, message.to, id) for id in notes.transcript.unread)
     command = EndRun(
         message=MessageId(sender=stream, sequence=message.sequence),
         run_id=run_id,
         status=_STATUS[type(notes.end)],
-        messages=_that_fit(stream, _kept(notes)),
-        unread=tuple(unread_by_id(all.log, message.to, id) for id in notes.transcript.unread),
+        messages=_that_fit(stream, _kept(notes), beside=unread),
+        unread=unread,
         now_ns=all.clock.now_ns(),
     )
     return Parcel(command)
@@ -97,7 +101,7 @@ def told_to_thread(
     """
     keep = on_complete == "append"
     try:
-        check_size(text)
+        check_size(*[text] * (2 if keep else 1))  # It is signalled, and kept in the same commit.
     except EventTooLarge:
         text = cut(text)
     return SendSignal(
@@ -118,16 +122,32 @@ def _kept(notes: Notes) -> tuple[Message, ...]:
     return tuple(one for one in notes.said if not getattr(one, "transient", False))
 
 
-def _that_fit(stream: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _small_enough(unread: Iterable[Unread]) -> tuple[Unread, ...]:
+    """Return what was not read; what is to be kept and is too large for that begins a run."""
+    found, size = list[Unread](), Size()
+    for one in unread:
+        try:
+            size.add(one.appended)
+        except EventTooLarge:
+            found.append(replace(one, appended=None))
+        else:
+            found.append(one)
+    return tuple(found)
+
+
+def _that_fit(
+    stream: str, messages: tuple[Message, ...], *, beside: tuple[Unread, ...]
+) -> tuple[Message, ...]:
     """Return what can be stored in one commit: all of it, or else the last answer, or nothing.
 
     The run's own stream has all of it.
     """
+    appended = [one.appended for one in beside]
     for kept in (messages, messages[-1:], ()):
         if kept is not messages and not all(isinstance(one, AssistantMessage) for one in kept):
             continue
         try:
-            check_size(kept)
+            check_size(kept, *appended)
         except EventTooLarge:
             _log.warning("messages_too_large_for_thread", stream=stream, messages=len(messages))
         else:

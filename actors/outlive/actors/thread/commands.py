@@ -121,7 +121,8 @@ class Unread(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         signal_id: empty: it was the input of a run.
         expires_at_ns: it is dropped if that has come.
         if_idle: what becomes of it, if nobody is active who could read it.
-        appended: what the thread keeps of it then, if it is to be kept.
+        appended: what the thread keeps of it then, if it is to be kept. Without, as it is too large
+            for the commit, somebody is told.
     """
 
     version: int
