@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from outlive.actors.entity import Entity, World
 from outlive.events import OpenEntry, StreamId
@@ -19,6 +19,14 @@ WAITING: Final = "waiting"
 """The status of one that waits for messages of others, and goes on by itself."""
 STANDING: Final = ("blocked", "quarantined")
 """The statuses of entities that stand still, with the reason in their row."""
+
+
+class Recovery(NamedTuple):
+    """How what an earlier owner left open is taken up."""
+
+    epoch: int
+    clean: bool  # the earlier one closed in good order: nothing is counted then
+    max_recoveries: int | None
 
 
 class Kind(Protocol[S, C, X, R_co]):

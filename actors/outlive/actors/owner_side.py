@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
@@ -19,7 +19,7 @@ from outlive.actors.heartbeat.declared import Heartbeat
 from outlive.actors.heartbeat.hooks import NO_HOOKS, HeartbeatHooks
 from outlive.actors.heartbeat.kind import HeartbeatKind, Heartbeats
 from outlive.actors.heartbeat.submitted import HeartbeatRequest
-from outlive.actors.kind import STANDING, SUSPENDED, WAITING
+from outlive.actors.kind import STANDING, SUSPENDED, WAITING, Kind, Recovery
 from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
@@ -74,6 +74,11 @@ from outlive.projections import (
     standing_result,
 )
 from outlive.projections.tasks.standing import row_stands_still
+
+S = TypeVar("S")
+C = TypeVar("C")
+X = TypeVar("X")
+R = TypeVar("R")
 
 
 class OwnerSide:
@@ -135,51 +140,33 @@ class OwnerSide:
             heartbeat_hooks=heartbeat_hooks,
             background=background_tasks,
         )
-        kind = RunKind(
-            surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
-        )
-        self._runs: Runs = Addresses(
-            kind,
-            log,
-            self._effects,
-            self._timers,
-            save_every=save_every,
-            mailbox_limit=mailbox_limit,
-        )
-        task_kind = TaskKind(
-            surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
-        )
-        self._tasks: Tasks = Addresses(
-            task_kind,
-            log,
-            self._effects,
-            self._timers,
-            save_every=save_every,
-            mailbox_limit=mailbox_limit,
-            row_changed=self._task_row,
-        )
+        self._kinds: dict[str, Addresses[Any, Any, Any, Any]] = {}
+
+        def addresses(
+            kind: Kind[S, C, X, R],
+            row_changed: Callable[[StreamId, OpenEntry | None], None] | None = None,
+        ) -> Addresses[S, C, X, R]:
+            found = Addresses(
+                kind,
+                log,
+                self._effects,
+                self._timers,
+                save_every=save_every,
+                mailbox_limit=mailbox_limit,
+                row_changed=row_changed,
+            )
+            post.serve(kind.name, found)
+            self._kinds[kind.name] = found
+            return found
+
+        recovery = Recovery(log.epoch, clean=log.clean, max_recoveries=max_recoveries)
+        heartbeat_kind = HeartbeatKind(surroundings, recovery)
+        self._runs: Runs = addresses(RunKind(surroundings, recovery))
+        self._tasks: Tasks = addresses(TaskKind(surroundings, recovery), self._task_row)
+        self._threads: Threads = addresses(ThreadKind(surroundings))
+        self._heartbeats: Heartbeats = addresses(heartbeat_kind)
         self._task_door = TaskDoor(
             self._tasks, log=log, surroundings=surroundings, settings=background_tasks
-        )
-        thread_kind = ThreadKind(surroundings)
-        self._threads: Threads = Addresses(
-            thread_kind,
-            log,
-            self._effects,
-            self._timers,
-            save_every=save_every,
-            mailbox_limit=mailbox_limit,
-        )
-        heartbeat_kind = HeartbeatKind(
-            surroundings, epoch=log.epoch, clean=log.clean, max_recoveries=max_recoveries
-        )
-        self._heartbeats: Heartbeats = Addresses(
-            heartbeat_kind,
-            log,
-            self._effects,
-            self._timers,
-            save_every=save_every,
-            mailbox_limit=mailbox_limit,
         )
         self._thread_door = ThreadDoor(
             self._threads,
@@ -188,22 +175,16 @@ class OwnerSide:
             surroundings=surroundings,
             start_again=self._started_again,
         )
-        post.serve(kind.name, self._runs)
-        post.serve(task_kind.name, self._tasks)
-        post.serve(thread_kind.name, self._threads)
         self._heartbeat_door = HeartbeatDoor(
             self._heartbeats, heartbeat_kind, log=log, surroundings=surroundings
         )
-        post.serve(heartbeat_kind.name, self._heartbeats)
-        rows = log.open_entries()
-        tasks = [row for row in rows if row[1].kind == task_kind.name]
-        self._desk.open(tasks)
-        self._runs.bring_in_all([row for row in rows if row[1].kind == kind.name])
-        self._tasks.bring_in_all(tasks)
-        self._threads.bring_in_all([row for row in rows if row[1].kind == thread_kind.name])
-        heartbeat_rows = [row for row in rows if row[1].kind == heartbeat_kind.name]
-        self._heartbeats.bring_in_all(heartbeat_rows)
-        self._heartbeat_door.open(heartbeat_rows, heartbeats)
+        rows: dict[str, list[tuple[StreamId, OpenEntry]]] = {name: [] for name in self._kinds}
+        for row in log.open_entries():
+            rows.get(row[1].kind, []).append(row)
+        self._desk.open(rows["task"])
+        for name, found in self._kinds.items():
+            found.bring_in_all(rows[name])
+        self._heartbeat_door.open(rows["heartbeat"], heartbeats)
         clerk = Clerk(log, self._ask_by_command, closing=lambda: self._effects.closing)
         log.on_submitted(clerk.hear)
         views.start()
@@ -220,25 +201,15 @@ class OwnerSide:
         return isinstance(self._tasks.at(stream), OpenEntry)
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
-        match kind_of(stream):
-            case "task":
-                self._tasks.passed(stream)
-                self._desk.due(stream, now_ns)
-            case "thread":
-                self._threads.wake(stream, now_ns)
-            case "heartbeat":
-                self._heartbeats.wake(stream, now_ns)
-            case _:
-                self._runs.wake(stream, now_ns)
+        if kind_of(stream) == "task":
+            self._tasks.passed(stream)
+            self._desk.due(stream, now_ns)
+        else:
+            self._kinds[kind_of(stream)].wake(stream, now_ns)
 
     def live(self) -> list[LiveEntity]:
         """Return what is in memory."""
-        return [
-            *self._runs.live(),
-            *self._tasks.live(),
-            *self._threads.live(),
-            *self._heartbeats.live(),
-        ]
+        return [live for kind in self._kinds.values() for live in kind.live()]
 
     async def close(self, error: OutliveError, *, patience: float = 0.0) -> None:
         """Stop what runs. Who waits for a result gets `error`.
@@ -251,16 +222,12 @@ class OwnerSide:
         if patience:
             deadline = self._loop.time() + patience
             await self._effects.drain(patience)
-            await self._runs.drain(deadline)
-            await self._tasks.drain(deadline)
-            await self._threads.drain(deadline)
-            await self._heartbeats.drain(deadline)
+            for kind in self._kinds.values():
+                await kind.drain(deadline)
         await self._effects.close()
         await self._workers.close()
-        self._runs.close(error)
-        self._tasks.close(error)
-        self._threads.close(error)
-        self._heartbeats.close(error)
+        for kind in self._kinds.values():
+            kind.close(error)
         await self.views.close()
 
     async def obey(self, stream: StreamId, request: Request) -> None:

@@ -15,6 +15,7 @@ from outlive.actors.heartbeat.commands import (
 )
 from outlive.actors.heartbeat.entity import HEARTBEAT, HeartbeatEntity
 from outlive.actors.heartbeat.world import HeartbeatWorld
+from outlive.actors.kind import Recovery
 from outlive.actors.surroundings import Surroundings
 from outlive.events import HeartbeatSettings, HeartbeatState, OpenEntry, StreamId
 
@@ -22,18 +23,9 @@ from outlive.events import HeartbeatSettings, HeartbeatState, OpenEntry, StreamI
 class HeartbeatKind:
     """`Kind` of heartbeats."""
 
-    def __init__(
-        self,
-        surroundings: Surroundings,
-        *,
-        epoch: int,
-        clean: bool,
-        max_recoveries: int | None,
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, recovery: Recovery) -> None:
         self._all = surroundings
-        self._epoch = epoch
-        self._clean = clean
-        self._max_recoveries = max_recoveries
+        self._recovery = recovery
 
     @property
     def name(self) -> str:
@@ -86,10 +78,10 @@ class HeartbeatKind:
     ) -> RecoverHeartbeat:
         """Return the command that settles what was in flight."""
         return RecoverHeartbeat(
-            epoch=self._epoch,
+            epoch=self._recovery.epoch,
             running=running,
-            clean=self._clean or released,
-            max_recoveries=self._max_recoveries,
+            clean=self._recovery.clean or released,
+            max_recoveries=self._recovery.max_recoveries,
             now_ns=self._all.clock.now_ns(),
             hooks=self._all.hooks_at_hand,
         )

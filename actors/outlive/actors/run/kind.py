@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses, Resident
 from outlive.actors.entity import World
+from outlive.actors.kind import Recovery
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN, RunEntity
 from outlive.actors.run.world import RunWorld
@@ -20,18 +21,9 @@ from outlive.projections import RunResult, Transcript, result_of
 class RunKind:
     """`Kind` of runs."""
 
-    def __init__(
-        self,
-        surroundings: Surroundings,
-        *,
-        epoch: int,
-        clean: bool,
-        max_recoveries: int | None,
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, recovery: Recovery) -> None:
         self._all = surroundings
-        self._epoch = epoch
-        self._clean = clean
-        self._max_recoveries = max_recoveries
+        self._recovery = recovery
 
     @property
     def name(self) -> str:
@@ -73,11 +65,11 @@ class RunKind:
         agent = self._all.agents.get(state.agent_id)  # None: it is over, and released to say so
         tools = {} if agent is None else agent.tools
         return Recover(
-            epoch=self._epoch,
+            epoch=self._recovery.epoch,
             running=running,
             in_doubt={name: tool.in_doubt for name, tool in tools.items()},
-            clean=self._clean or released,
-            max_recoveries=self._max_recoveries,
+            clean=self._recovery.clean or released,
+            max_recoveries=self._recovery.max_recoveries,
             model=state.model if agent is None else agent.model_named(state.model).name,
         )
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses, Resident
 from outlive.actors.entity import World
+from outlive.actors.kind import Recovery
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import Effect, RecoverTask, StartTask, TaskCommand
 from outlive.actors.task.entity import TASK, TaskEntity
@@ -18,18 +19,9 @@ from outlive.events.ids import id_of
 class TaskKind:
     """`Kind` of tasks."""
 
-    def __init__(
-        self,
-        surroundings: Surroundings,
-        *,
-        epoch: int,
-        clean: bool,
-        max_recoveries: int | None,
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, recovery: Recovery) -> None:
         self._all = surroundings
-        self._epoch = epoch
-        self._clean = clean
-        self._max_recoveries = max_recoveries
+        self._recovery = recovery
 
     @property
     def name(self) -> str:
@@ -63,11 +55,11 @@ class TaskKind:
         """Return the command that settles what was in flight."""
         tool = self._all.tool(state.agent_id, state.tool)
         return RecoverTask(
-            epoch=self._epoch,
+            epoch=self._recovery.epoch,
             running=running,
             in_doubt="fail" if tool is None else tool.in_doubt,  # There is none to be called again.
-            clean=self._clean or released,
-            max_recoveries=self._max_recoveries,
+            clean=self._recovery.clean or released,
+            max_recoveries=self._recovery.max_recoveries,
             worker=self._all.desk.worker,
         )
 
