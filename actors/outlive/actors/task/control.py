@@ -159,9 +159,9 @@ class RuntimeTasks(TasksQuery):
         """Try a task once more that has failed, timed out or was cancelled, or is quarantined.
 
         One that was over is queued again, with its history, the values of its steps, what people
-        have answered, and its retries anew. What comes of it stands in the task, and is told to the hooks, and to the
-        thread, as `on_complete` says; the run that has asked for it has gone on from the first
-        end, and is not told. A task that goes on is left as it is.
+        have answered, and its retries anew. What comes of it stands in the task, and is told to
+        the hooks, and to the thread, as `on_complete` says; the run that has asked for it has gone
+        on from the first end, and is not told. A task that goes on is left as it is.
 
         Returns:
             As `cancel`.
