@@ -180,7 +180,8 @@ class OwnerSide:
         )
         rows: dict[str, list[tuple[StreamId, OpenEntry]]] = {name: [] for name in self._kinds}
         for row in log.open_entries():
-            rows.get(row[1].kind, []).append(row)
+            if row[1].kind in rows:
+                rows[row[1].kind].append(row)
         self._desk.open(rows["task"])
         for name, found in self._kinds.items():
             found.bring_in_all(rows[name])
