@@ -71,7 +71,7 @@ class Invariants:
       open by a run that was cancelled, unless it is detached;
     - one run at a time works on a thread, and releases it once, when it is over; a signal is read
       once, and by the end it was;
-    - an instant at which a heartbeat is due has one decision;
+    - an instant at which a heartbeat is due has one decision, and none is left out;
     - the fold of the log is the state of the live actor, unless something is on its way;
     - a saved state is the fold up to its version;
     - an effect is performed only once the intent is on the disk, also amid other things;

@@ -1,4 +1,4 @@
-"""Heartbeats, as a simulation's log tells of them: an instant has one decision, and no more."""
+"""Heartbeats, as the log tells of them: each instant has one decision, and none is left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from bisect import bisect_left, insort
 
 from outlive.events import (
     FireClaimed,
+    FireDeferred,
+    FireScheduled,
     FireSkipped,
     HeartbeatFired,
     InstantsPassed,
@@ -14,6 +16,7 @@ from outlive.events import (
 )
 
 _RULE = "an instant has one decision"
+_NONE_LEFT_OUT = "no instant is left out"
 
 
 class Pulses:
@@ -22,10 +25,12 @@ class Pulses:
     def __init__(self) -> None:
         self._decided: dict[StreamId, list[tuple[int, int]]] = {}
         self._claimed: dict[StreamId, set[int]] = {}
+        self._due: dict[StreamId, int | None] = {}
         self._problem: tuple[str, str] | None = None
 
     def hear(self, record: Record) -> None:
         """Take note of what has happened."""
+        self._look_for_gaps(record)
         for event in record.events:
             match event:
                 case HeartbeatFired(kind="schedule", due_ns=due_ns):
@@ -39,6 +44,29 @@ class Pulses:
                     if fire in claimed:
                         self._problem = (_RULE, f"{record.stream} has claimed fire {fire} twice")
                     claimed.add(fire)
+                case _:
+                    pass
+
+    def _look_for_gaps(self, record: Record) -> None:
+        """What is decided next is what was due next, unless the schedule begins anew."""
+        stream, first_ns = record.stream, None
+        for event in record.events:
+            match event:
+                case FireClaimed(kind="schedule", due_ns=due_ns):
+                    first_ns = due_ns if first_ns is None else first_ns
+                case FireDeferred(due_ns=due_ns) | FireSkipped(kind="schedule", due_ns=due_ns):
+                    first_ns = due_ns if first_ns is None else first_ns
+                case InstantsPassed(first_ns=passed_ns):
+                    first_ns = passed_ns if first_ns is None else first_ns
+                case FireScheduled(due_ns=due_ns, anchor_ns=anchor_ns):
+                    before = self._due.get(stream)
+                    if anchor_ns is None and before not in (first_ns, due_ns):
+                        self._problem = (
+                            _NONE_LEFT_OUT,
+                            f"{stream} was due at {before}, and has decided {first_ns}",
+                        )
+                    self._due[stream] = due_ns
+                    return
                 case _:
                     pass
 

@@ -274,6 +274,8 @@ def crash_points(
     functions: Functions = EMPTY,
     background_tasks: BackgroundTasks | None = None,
     task_hooks: TaskHooks | None = None,
+    heartbeats: Sequence[Heartbeat] = (),
+    heartbeat_hooks: Hooks = None,
     seed: int = 0,
 ) -> list[Point]:
     """Return the points of a scenario, in order: for `Simulation(crash_at={number: "kill"})`."""
@@ -284,6 +286,8 @@ def crash_points(
         functions=functions,
         background_tasks=background_tasks,
         task_hooks=task_hooks,
+        heartbeats=heartbeats,
+        heartbeat_hooks=heartbeat_hooks,
         seed=seed,
     ) as simulation:
         _outcome(scenario, simulation)
