@@ -17,13 +17,20 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 from outlive.actors import (
     Agent,
     EchoModel,
+    History,
+    IfActive,
+    ModelRequest,
     ScriptedModel,
     ToolCall,
     ToolContext,
+    ToSummarize,
     Turn,
     UntilIdle,
     tool,
 )
+from outlive.actors.heartbeat import entity as heartbeat_entity
+from outlive.actors.heartbeat.commands import EndFire, HeartbeatCommand
+from outlive.actors.heartbeat.decide import decide as decide_heartbeat
 from outlive.actors.run import entity
 from outlive.actors.run.commands import (
     AnswerSuspension,
@@ -35,7 +42,15 @@ from outlive.actors.run.decide import decide
 from outlive.actors.task import entity as task_entity
 from outlive.actors.task.commands import ResumeTask, TaskCommand
 from outlive.actors.task.decide import decide as decide_task
-from outlive.events import NotSuspended, RunEvent, RunState, TaskEvent, TaskState
+from outlive.events import (
+    HeartbeatEvent,
+    HeartbeatState,
+    NotSuspended,
+    RunEvent,
+    RunState,
+    TaskEvent,
+    TaskState,
+)
 from outlive.projections import Pending, RunResult
 from outlive.testing import AgentMachine, World
 from outlive.testing.strategies import agents
@@ -121,6 +136,49 @@ class Errands(AgentMachine):
     errands = st.sampled_from([CRAWL, READ, FAIL])
 
 
+def talkers(world: World) -> Sequence[Agent]:
+    def answer(request: ModelRequest) -> Turn:
+        return Turn(f"I have heard {len(request.messages)}", delay=2.0)
+
+    def condense(part: ToSummarize) -> str:
+        return f"{part.summary}{len(part.messages)} "
+
+    history = History(max_messages=4, summarize=condense)
+    return [
+        Agent("talker", model=ScriptedModel(answer), history=history),
+        Agent("echo", model=EchoModel()),
+    ]
+
+
+ALONE: list[dict[str, object]] = [
+    {"misfire": "all", "overlap": "queue"},
+    {"overlap": "allow", "jitter": 2},
+    {"misfire": "skip", "overlap": "cancel_previous", "timeout": 1},
+]
+THREADED: list[dict[str, object]] = [
+    {"thread_id": "talk_a", "resource_id": "somebody", **more}
+    for more in ({}, {"if_active": IfActive("persist")}, {"overlap": "allow"})
+]
+
+
+def beat(agent: str, every: int, more: dict[str, object]) -> dict[str, object]:
+    return {"agent_id": agent, "prompt": "p", "every": every, **more}
+
+
+class Talking(AgentMachine):
+    """Runs on threads, signals, and heartbeats that tell the same threads."""
+
+    agents = staticmethod(talkers)
+    starts = st.tuples(st.just("echo"), st.just("alone"))
+    talks = st.tuples(st.sampled_from(["talker", "talker", "echo"]), st.sampled_from("xyz"))
+    heartbeats = st.builds(
+        beat,
+        st.sampled_from(["talker", "echo"]),
+        st.sampled_from([5, 60, 3_600]),
+        st.sampled_from([{}, *ALONE, *THREADED]),
+    )
+
+
 class AtMostOnce(AgentMachine):
     agents = staticmethod(in_doubt_fails)
     starts = st.tuples(st.just("agent"), st.just("launch"))
@@ -194,6 +252,8 @@ TestAnyAgents = AnyAgents.TestCase
 TestAnyAgents.settings = examples(4)
 TestWithTasks = WithTasks.TestCase
 TestWithTasks.settings = examples(2)
+TestTalking = Talking.TestCase
+TestTalking.settings = examples(4)
 TestErrands = Errands.TestCase
 TestErrands.settings = examples(4)
 TestAtMostOnce = AtMostOnce.TestCase
@@ -321,6 +381,19 @@ def test_a_task_that_forgets_what_was_said_is_found_out(monkeypatch: pytest.Monk
     monkeypatch.setattr(Errands, "errands", st.just(READ))
     text = failure_of(Errands)
     assert "it was obeyed. What may have come of it: TaskResumed" in text
+
+
+def ends_of_fires_are_forgotten(
+    state: HeartbeatState, command: HeartbeatCommand
+) -> tuple[HeartbeatEvent, ...]:
+    return () if isinstance(command, EndFire) else decide_heartbeat(state, command)
+
+
+def test_a_heartbeat_that_does_not_hear_of_its_runs_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heartbeat_entity, "decide", ends_of_fires_are_forgotten)
+    assert "waits for fires [1" in failure_of(Talking)
 
 
 class Forgetful(AgentMachine):

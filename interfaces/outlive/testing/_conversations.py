@@ -66,6 +66,9 @@ class Conversations:
                     for signal_id, run in self._owed.items():
                         if run == stream:
                             self._tell(stream, signal_id)
+                    if any(isinstance(other, RunCancelled) for other in record.events):
+                        # It was cancelled before it began: the thread keeps what it was to hear.
+                        self._read.update(self._told.pop(stream, ()))
                     if place is None or stream in self._withdrawn:
                         continue
                     if self._active.get(thread_stream(place.thread_id)) != stream:

@@ -29,7 +29,7 @@ from outlive.events import LogParked, RunExists, RunNotFound
 from outlive.events.lmdb_store.durability import Durability
 from outlive.projections import RunResult, TaskInfo
 from outlive.testing._failure import history
-from outlive.testing._machine_tasks import TaskRules
+from outlive.testing._machine_talks import TalkRules
 from outlive.testing._outcome import same_result
 from outlive.testing._reference import Effects, KnownRun, Reference
 from outlive.testing._reference_tasks import same_end
@@ -63,7 +63,7 @@ def _starts_of(machine: AgentMachine) -> st.SearchStrategy[Start]:
     return cast("st.SearchStrategy[Start]", starts)
 
 
-class AgentMachine(TaskRules):
+class AgentMachine(TalkRules):
     """Drives a `Simulation` of your agents, with a plain model of it beside it.
 
     A subclass says which agents there are and what they are started with::
@@ -80,7 +80,9 @@ class AgentMachine(TaskRules):
     lost; the disk fails, stalls, is full; the wall clock is set. People answer what tools ask,
     agree to calls or not, resolve what is in doubt and cancel runs, also twice, wrongly, too
     late, and against what was said before. They answer background tasks, call them off and want
-    them tried again.
+    them tried again. Runs work on threads, in all ways in which they can come after each other,
+    threads are signalled, heartbeats are created and steered, where `talks` and `heartbeats`
+    say with what.
 
     After every step of the simulation its invariants hold, and after every rule what clients
     were told is in the log; a refusal is one that the run was good for when it was told. In the
@@ -350,6 +352,7 @@ class AgentMachine(TaskRules):
             effects=self._effects,
             at_most_once=self.at_most_once,
         )
+        self._check_talks()
         sim.close()
         sim.check_unhandled()
 

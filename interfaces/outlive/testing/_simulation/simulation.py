@@ -21,7 +21,7 @@ from outlive.actors import (
 )
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
-from outlive.events import Event, LogError, StreamId, run_stream, task_stream
+from outlive.events import Event, LogError, StreamId, run_stream, task_stream, thread_stream
 from outlive.events.ids import id_of
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.projections import Pending, RunResult, pending_of
@@ -391,6 +391,10 @@ class Simulation:
     def task_events(self, task_id: str) -> list[Event]:
         """Return the events of a background task, as the disk has them."""
         return [e for record in self._records(task_stream(task_id)) for e in record]
+
+    def thread_events(self, thread_id: str) -> list[Event]:
+        """Return the events of a thread, as the disk has them."""
+        return [e for record in self._records(thread_stream(thread_id)) for e in record]
 
     def records(self, run_id: str) -> list[tuple[Event, ...]]:
         """Return the commits of a run, as the disk has them: the events of each."""
