@@ -1,7 +1,5 @@
 """A process that appends until a failpoint kills it, and tells what it asks for and is told.
 
-    python -m tests.events.killed_at PATH POINT NTH [DURABILITY]
-
 Append number k goes to one of three streams, with a commit id and contents made of k, so that
 another process can tell what must be there. Three are on their way at a time. One in five is
 larger than a record may be, and its payload the same as that of others.
@@ -10,14 +8,12 @@ larger than a record may be, and its payload the same as that of others.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from typing import cast
+from multiprocessing.connection import Connection
 
-from outlive.events import Commit, Event, EventLog, OpenEntry, StreamId, Version, failpoints
+from outlive.events import Commit, Event, EventLog, OpenEntry, StreamId, Version
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.durability import Durability
+from outlive.testing.kills import kill_me_at
 from outlive.testing.log_contract.filling import A, B, C, delta
 
 STREAMS = (A, B, C)
@@ -52,35 +48,26 @@ def append(log: EventLog, number: int) -> Commit:
     )
 
 
-def tell(word: str, number: int) -> None:
-    os.write(1, f"{word} {number}\n".encode())  # one write, whole or not at all
-
-
-async def work(log: LmdbLog) -> None:
+async def work(log: LmdbLog, pipe: Connection) -> None:
     async def follow() -> None:
         async for record in log.follow_all():
-            tell("followed", record.position)
+            pipe.send(("followed", int(record.position)))
 
     following = asyncio.ensure_future(follow())
     log.deliver_on(asyncio.get_running_loop().call_soon_threadsafe)
     for first in range(1, 3_000, 3):
         commits: list[Commit] = []
         for number in range(first, first + 3):
-            tell("asked", number)
+            pipe.send(("asked", number))
             commits.append(append(log, number))
         for number, commit in enumerate(commits, first):
             await commit
-            tell("told", number)
+            pipe.send(("told", number))
     following.cancel()
 
 
-def main() -> None:
-    path, point, nth = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    durability = cast("Durability", (sys.argv[4:] or ["sync"])[0])
+def victim(pipe: Connection, path: str, point: str, nth: int, durability: Durability) -> None:
+    """Append until it comes by the point for the `nth` time."""
     log = LmdbLog(path, durability=durability)
-    failpoints.arm(point, lambda: os.kill(os.getpid(), signal.SIGKILL), nth=nth)
-    asyncio.run(work(log))
-
-
-if __name__ == "__main__":
-    main()
+    kill_me_at(point, nth)
+    asyncio.run(work(log, pipe))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from outlive.events import failpoints
 from outlive.events.lmdb_store import LmdbLog
+from outlive.events.lmdb_store.durability import Durability
+from outlive.testing.kills import Victim
 from tests.events.chain import first_broken
-from tests.events.killed_at import append, entry_of, events_of, stream_of
+from tests.events.killed_at import append, entry_of, events_of, stream_of, victim
 from tests.events.lmdb_files import blob_problems, stored_records
-from tests.events.programs import ROOT
 
-PROGRAMS = {"append": "tests.events.killed_at", "batch": "tests.events.killed_at"}
-"""What comes by the points of each group, and is killed there."""
+HERE = {"append", "batch"}
+"""Groups whose points `killed_at.victim` comes by, and is killed there."""
 
 ELSEWHERE = {"command", "owner", "offset", "view"}
 """Groups whose points are come by in tests/processes/test_kills_at_points.py."""
@@ -26,22 +25,20 @@ ELSEWHERE = {"command", "owner", "offset", "view"}
 POINTS = [name for name in failpoints.NAMES if name.partition(".")[0] not in ELSEWHERE]
 
 
-def killed(path: Path, point: str, nth: int, *options: str) -> dict[str, list[int]]:
-    """Run the program of the point's group until it dies; return what it told, by word."""
-    program = PROGRAMS[point.partition(".")[0]]
-    done = subprocess.run(
-        [sys.executable, "-m", program, str(path), point, str(nth), *options],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "events"), str(ROOT)])},
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
+def killed(
+    path: Path, point: str, nth: int, durability: Durability = "sync"
+) -> dict[str, list[int]]:
+    """Have a process append until it dies at the point; return what it told, by word."""
+    process = Victim(victim, str(path), point, nth, durability)
     told: dict[str, list[int]] = {"asked": [], "told": [], "followed": []}
-    for line in done.stdout.splitlines():
-        word, number = line.decode().split()
-        told[word].append(int(number))
+    try:
+        with suppress(EOFError):
+            while True:
+                word, number = process.hear(*told, timeout=60)
+                told[word].append(number)
+        assert process.wait() == -signal.SIGKILL
+    finally:
+        process.end()
     return told
 
 

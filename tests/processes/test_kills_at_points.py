@@ -13,7 +13,7 @@ import pytest
 
 from outlive.events import LmdbReader, Position, RunCompleted, RunStarted, failpoints
 from outlive.projections import read_run
-from tests.events.test_failpoint_kills import PROGRAMS
+from tests.events.test_failpoint_kills import HERE
 from tests.processes.conftest import Member
 
 Make = Callable[..., Member]
@@ -44,7 +44,7 @@ def check_once(folder: Path, run_id: str) -> None:
 
 def test_each_group_of_points_has_a_test() -> None:
     groups = {name.partition(".")[0] for name in failpoints.NAMES}
-    assert groups == {*PROGRAMS, "command", "owner", "offset", "view"}
+    assert groups == {*HERE, "command", "owner", "offset", "view"}
 
 
 @pytest.mark.parametrize("point", points("command"))
