@@ -34,22 +34,29 @@ from outlive.events import Usage
 HANDBOOK = Path(__file__).parents[2] / "interfaces/outlive/cli/_demo/site"
 
 
-def outlive(*arguments: str) -> list[str]:
+def outlive(*arguments: str, pause: float | None = None) -> list[str]:
     """Return the command line that runs `outlive` in a process of its own.
 
     It hears Ctrl-C as at a terminal, also where the tests run in the background of a shell,
-    which has its processes ignore that signal.
+    which has its processes ignore that signal. With `pause`, the demo rests so many seconds
+    after each page: who has something to do with it meanwhile may be late.
     """
-    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    return [sys.executable, "-c", f"{hear}from outlive.cli import main; main()", *arguments]
+    lines = ["import signal", "signal.signal(signal.SIGINT, signal.default_int_handler)"]
+    if pause is not None:
+        lines += ["from outlive.cli._demo import command", f"command._PAUSE = {pause}"]
+    lines += ["from outlive.cli import main", "main()"]
+    return [sys.executable, "-c", "; ".join(lines), *arguments]
 
 
 def start(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pause: float | None = None,
 ) -> subprocess.Popen[str]:
     """Start `outlive` in a process of its own, its output to be read line by line."""
     return subprocess.Popen(
-        outlive(*arguments),
+        outlive(*arguments, pause=pause),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

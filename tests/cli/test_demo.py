@@ -182,7 +182,7 @@ def first(process: subprocess.Popen[str], kind: str) -> dict[str, Any]:
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process that is no child")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_the_terminal(tmp_path: Path, end: signal.Signals) -> None:
-    with start("demo", "--json", env={"TMPDIR": str(tmp_path)}) as process:
+    with start("demo", "--json", env={"TMPDIR": str(tmp_path)}, pause=1.5) as process:
         pid = first(process, "worker-started")["pid"]
         first(process, "page-recorded")
         worker = os.pidfd_open(pid)
@@ -202,7 +202,7 @@ def test_no_worker_outlives_the_terminal(tmp_path: Path, end: signal.Signals) ->
 
 def test_a_demo_that_was_left_while_it_read_goes_on_with_the_pages_it_has(tmp_path: Path) -> None:
     data = str(tmp_path / "log")
-    with start("demo", "--json", "--no-kill", "--data", data) as process:
+    with start("demo", "--json", "--no-kill", "--data", data, pause=1.5) as process:
         run_id = first(process, "begun")["run_id"]
         while first(process, "page-recorded")["done"] < 6:
             pass
@@ -232,7 +232,7 @@ def test_a_demo_that_was_left_while_it_read_goes_on_with_the_pages_it_has(tmp_pa
 
 def test_a_demo_whose_site_cannot_be_served_again_says_so(tmp_path: Path) -> None:
     data = str(tmp_path / "log")
-    with start("demo", "--json", "--no-kill", "--data", data) as process:
+    with start("demo", "--json", "--no-kill", "--data", data, pause=1.5) as process:
         site = first(process, "begun")["site"]
         first(process, "page-recorded")
         process.send_signal(signal.SIGTERM)

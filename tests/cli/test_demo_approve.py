@@ -98,8 +98,8 @@ def test_a_process_that_waits_for_the_answer_is_killed_and_the_question_stays(
 
 def test_yes_and_a_note_are_typed_at_the_terminal(tmp_path: Path, tea: Path, here: Path) -> None:
     with asking(tea, tmp_path / "log", here) as demo:
+        demo.type("yes")  # before there is a question: no answer to it
         demo.until("worker")
-        demo.type("yes")  # typed before there was a question: no answer to it
         demo.until("Green tea wants water of")  # The rest may stand on the next line.
         demo.until("digest")
         demo.until("outlive runs approve demo-")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,25 @@ from outlive.events import OutliveError, RunRecovered, UserMessage
 from outlive.projections import RunResult
 from outlive.testing.kills import kill_me_at
 
-LEASE = 0.5
+LEASE = 60.0
+"""Of one that is the owner until it dies, however slow its machine is. The lock tells at once."""
+SHORT = 0.5
+"""Of one that is to be frozen: others take over when this has passed."""
 
 
-def agent(slow: float, pipe: Connection) -> Agent:
-    """An agent that calls one tool, which takes so many seconds, if any, and says so."""
+def agent(slow: float, pipe: Connection, go_on: asyncio.Event | None = None) -> Agent:
+    """An agent that calls one tool, which takes so many seconds, if any, and says so.
+
+    Or it takes until `go_on` is set.
+    """
 
     @tool(idempotent=True)
     async def work(ctx: ToolContext) -> str:
         """Take a while."""
         if slow:
             pipe.send(("working", ctx.run_id))
-            await asyncio.sleep(slow)
+            with suppress(TimeoutError):
+                await asyncio.wait_for((go_on or asyncio.Event()).wait(), slow)
         return "worked"
 
     return Agent(
@@ -83,7 +90,8 @@ async def _member(
     told: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
     try:
-        known = [agent(slow, pipe), asking(), Agent("echo", model=EchoModel())]
+        go_on = asyncio.Event()
+        known = [agent(slow, pipe, go_on), asking(), Agent("echo", model=EchoModel())]
         rt = await Runtime(
             folder, agents=known if agents else [], role=role, lease=lease
         ).__aenter__()
@@ -96,6 +104,9 @@ async def _member(
         word, *rest = await told.get()
         if word == "close":
             break
+        if word == "go on":
+            go_on.set()
+            continue
         tasks.append(asyncio.create_task(_obey(rt, pipe, word, rest)))
     await rt.close()
     pipe.send(("closed",))

@@ -39,7 +39,7 @@ def test_each_second_has_one_decision_whoever_is_killed(
     assert members[0].hear("created") == ("created", "hb_h", "active")
     ends = time.monotonic() + seconds
     killed = 0
-    while time.monotonic() < ends:
+    while time.monotonic() < ends or killed < 2:
         _fires_some_more(tmp_path / "data", 2)
         members.pop(0).kill()
         killed += 1
@@ -53,7 +53,6 @@ def test_each_second_has_one_decision_whoever_is_killed(
     instants = sorted(instant for first, last in decided for instant in range(first, last + 1))
     whole = list(range(instants[0], instants[-1] + 1))
     assert instants == whole, "an instant was lost, or decided twice"
-    assert killed >= 2
     assert len(runs) == len(set(runs)), "a fire was run twice"
 
 

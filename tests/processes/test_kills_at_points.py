@@ -15,6 +15,7 @@ from outlive.events import LmdbReader, Position, RunCompleted, RunStarted, failp
 from outlive.projections import read_run
 from tests.events.test_failpoint_kills import HERE
 from tests.processes.conftest import Member
+from tests.processes.member import LEASE, SHORT
 
 Make = Callable[..., Member]
 
@@ -106,7 +107,7 @@ def test_a_refusal_is_told_whoever_dies(
 def test_one_that_dies_while_it_takes_over_leaves_that_to_the_next(
     process: Make, tmp_path: Path, point: str, frozen: bool
 ) -> None:
-    owner = opened(process, slow=60.0)
+    owner = opened(process, slow=60.0, lease=SHORT if frozen else LEASE)
     owner.ask("start", "r", "worker", answer="started")
     owner.hear("working")
     unlucky = opened(process, die_at=(point, 1))

@@ -19,6 +19,7 @@ from outlive.events import (
 )
 from outlive.projections import read_run
 from tests.processes.conftest import Member
+from tests.processes.member import SHORT
 
 Make = Callable[..., Member]
 
@@ -168,12 +169,12 @@ def test_without_an_owner_it_waits_and_is_carried_out_by_the_next(
 def test_an_owner_that_wakes_up_and_was_replaced_refuses_by_what_the_run_is_now(
     process: Make,
 ) -> None:
-    frozen = process(slow=3_600.0)
+    frozen = process(slow=3_600.0, lease=SHORT)
     frozen.hear("open")
-    other = process(slow=3_600.0)
-    other.hear("open")
     assert frozen.ask("start", "r", "worker", answer="started") == ("started", "r", False)
     frozen.hear("working")
+    other = process(slow=3_600.0)
+    other.hear("open")
     frozen.freeze()
     other.hear("working")
     assert steer(other, "cancel") == ("steered", "cancel", True)

@@ -24,7 +24,7 @@ from outlive.events.lmdb_store.sums import summed
 from outlive.projections import read_run
 from tests.events.lmdb_files import write_row
 from tests.processes.conftest import Member
-from tests.processes.member import LEASE, agent
+from tests.processes.member import LEASE, SHORT, agent
 
 Make = Callable[..., Member]
 
@@ -161,7 +161,8 @@ def test_when_the_owner_is_killed_one_that_stands_by_takes_over(
 ) -> None:
     owner = process(slow=60.0)
     owner.hear("open")
-    visitor, watcher = process(role=role), process(role="visitor")
+    # One that stands by leaves a free folder to others for as long as its own lease is.
+    visitor, watcher = process(role=role, lease=SHORT), process(role="visitor")
     visitor.hear("open")
     watcher.hear("open")
     owner.ask("start", "r", "worker", answer="started")
@@ -182,14 +183,14 @@ def test_when_the_owner_is_killed_one_that_stands_by_takes_over(
 def test_a_frozen_owner_is_replaced_and_lands_nothing_when_it_wakes(
     process: Make, tmp_path: Path
 ) -> None:
-    owner = process(slow=60.0)
+    owner = process(slow=60.0, lease=SHORT)
     owner.hear("open")
-    visitor = process()
-    visitor.hear("open")
     owner.ask("start", "r", "worker", answer="started")
     owner.say("result", "r")
     owner.ask("role")  # By then it waits for the result.
     owner.hear("working")  # And nothing is being written.
+    visitor = process()
+    visitor.hear("open")
     owner.freeze()
     visitor.say("result", "r")
     assert visitor.hear("result") == ("result", "r", "completed")
@@ -206,14 +207,14 @@ def test_a_frozen_owner_is_replaced_and_lands_nothing_when_it_wakes(
 
 
 def test_a_frozen_owner_that_must_be_the_owner_is_told(process: Make) -> None:
-    owner = process(slow=60.0, role="owner")
+    owner = process(slow=60.0, role="owner", lease=SHORT)
     owner.hear("open")
-    visitor = process()
-    visitor.hear("open")
     owner.ask("start", "r", "worker", answer="started")
     owner.say("result", "r")
     owner.ask("role")  # By then it waits for the result.
     owner.hear("working")  # And nothing is being written.
+    visitor = process()
+    visitor.hear("open")
     owner.freeze()
     assert visitor.ask("result", "r") == ("result", "r", "completed")
     owner.thaw()

@@ -26,7 +26,7 @@ def signal(member: Member, said: str, **more: Any) -> tuple[Any, ...]:
 
 
 def test_a_visitor_talks_on_a_thread_as_the_owner_does(process: Make) -> None:
-    opened(process, slow=5.0)  # longer than all that is said meanwhile takes
+    owner = opened(process, slow=600.0)
     visitor = opened(process, role="visitor", agents=False)
     assert start(visitor, "one") == ("started", "one", False)
     assert start(visitor, "two", on_busy="deliver") == ("started", "one", False)
@@ -41,6 +41,7 @@ def test_a_visitor_talks_on_a_thread_as_the_owner_does(process: Make) -> None:
     assert start(visitor, "one", on_busy="queue") == ("started", "one", False)
     unknown = visitor.ask("signal", "x", "x", {}, answer="signalled")
     assert unknown == ("error", "ThreadNotFound", {"thread_id": "x"})
+    owner.say("go on")
     assert visitor.ask("said", "t") == ("said", ["one", "two", "three"])
 
 

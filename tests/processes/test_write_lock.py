@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,34 +38,36 @@ def holder(tmp_path: Path) -> Iterator[Program]:
         yield program
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(write_lock, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(visitor, "_PATIENCE_S", 0.05)
-    return monkeypatch
+@contextmanager
+def impatient() -> Generator[None]:
+    """Have whoever waits for the write lock lose patience at once; others may be slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write_lock, "PATIENCE_S", 0.05)
+        patch.setattr(visitor, "_PATIENCE_S", 0.05)
+        yield
 
 
 def test_opening_names_the_one_who_holds_the_lock(tmp_path: Path, holder: Program) -> None:
-    with pytest.raises(WriterStuck) as caught:
+    with impatient(), pytest.raises(WriterStuck) as caught:
         LmdbLog(tmp_path)
     assert caught.value.pid == holder.pid
     assert caught.value.role == "visitor"
 
 
 def test_what_was_waiting_is_not_done_later(
-    tmp_path: Path, holder: Program, impatient: pytest.MonkeyPatch
+    tmp_path: Path, holder: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     holder.say("let go")
     assert holder.line() == "let go"
     guest = LmdbVisitor(tmp_path)
     with Program(HOLDER, tmp_path / "log") as again:
         assert again.line() == "holds"
-        with pytest.raises(WriterStuck) as caught:
+        with impatient(), pytest.raises(WriterStuck) as caught:
             guest.submit("c", run_stream("r"), b"")
         assert caught.value.pid == again.pid
         again.say("let go")
         assert again.line() == "let go"
-    impatient.setattr(visitor, "_PATIENCE_S", 20.0)
+    monkeypatch.setattr(visitor, "_PATIENCE_S", 20.0)
     guest.submit("d", run_stream("r"), b"")
     assert [command.command_id for command in guest.submitted()] == ["d"]
     guest.close()
@@ -75,12 +78,12 @@ def test_one_that_only_reads_is_not_concerned(tmp_path: Path) -> None:
     reader = LmdbReader(tmp_path)
     assert reader.head == 0
     reader.close()
-    with pytest.raises(WriterStuck):
+    with impatient(), pytest.raises(WriterStuck):
         LmdbVisitor(tmp_path)
 
 
 def test_after_the_death_of_the_holder_all_goes_on(tmp_path: Path, holder: Program) -> None:
-    with pytest.raises(WriterStuck):
+    with impatient(), pytest.raises(WriterStuck):
         LmdbLog(tmp_path)
     os.kill(holder.pid, signal.SIGKILL)
     with Program(
