@@ -5,8 +5,12 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-WORKERS ?= auto
+# Half as many again as there are cores: tests wait, for processes and for time to pass.
+WORKERS ?= $(shell echo $$(( ($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 BENCH ?= $(sort $(wildcard benchmarks/bench_*.py))
+
+# Hundreds of tests start processes of their own: each would compile the library anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
@@ -25,7 +29,7 @@ demo: $(CLI) ## see it work: installs the library with its command line, runs th
 	@$(BIN)/outlive demo $(ARGS)
 
 test: $(DEV) ## run the tests
-	@$(RUN) -m pytest -n $(WORKERS) $(ARGS)
+	@$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: lint types test package ## all that has to hold before a change is merged
 

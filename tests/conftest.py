@@ -1,9 +1,20 @@
 """Options of the test suite."""
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
 import outlive.testing.strategies  # pyright: ignore[reportUnusedImport]  # registers the profiles  # noqa: F401
+
+# Whether a disk is waited for makes no difference to a process that is killed, and minutes to
+# who waits for tests. `--basetemp=DIR` takes a disk all the same, as does a machine without memory.
+_MEMORY = Path("/dev/shm")
+_ENOUGH_BYTES = 4 << 30
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # `--hypothesis-profile outlive-nightly` tries other examples than those of each day.
 settings.load_profile("outlive-ci")

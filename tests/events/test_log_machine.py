@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from itertools import pairwise
@@ -192,7 +193,7 @@ class MemoryLogMachine(LogMachine):
 class LmdbLogMachine(LogMachine):
     def __init__(self) -> None:
         super().__init__()
-        self._path = Path(tempfile.mkdtemp())
+        self._path = Path(tempfile.mkdtemp(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
         self.store = Store(LmdbLogs(), self._path)
 
     def teardown(self) -> None:
@@ -204,5 +205,5 @@ class LmdbLogMachine(LogMachine):
 EXAMPLES = settings().max_examples  # of the profile
 TestMemoryLogMachine = MemoryLogMachine.TestCase
 TestMemoryLogMachine.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
-TestLmdbLogMachine = LmdbLogMachine.TestCase  # which waits for the disk
-TestLmdbLogMachine.settings = settings(max_examples=EXAMPLES * 2 // 5, stateful_step_count=30)
+TestLmdbLogMachine = LmdbLogMachine.TestCase
+TestLmdbLogMachine.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
