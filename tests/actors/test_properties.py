@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlive.actors import Retry
@@ -49,6 +49,8 @@ from outlive.projections import Transcript
 from outlive.testing import fold, stored
 from outlive.testing.strategies import run_histories
 
+often = settings(max_examples=settings().max_examples * 3 // 2)  # of what the profile says
+
 
 def prefixes(commits: Sequence[tuple[RunEvent, ...]]) -> list[tuple[RunEvent, ...]]:
     """Return the history after each commit."""
@@ -65,6 +67,7 @@ def flat(commits: Sequence[tuple[RunEvent, ...]]) -> list[RunEvent]:
 # -- what holds --
 
 
+@often
 @given(run_histories())
 def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
     commits: list[tuple[RunEvent, ...]],
@@ -77,6 +80,7 @@ def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
         assert stored(*prefix) == prefix
 
 
+@often
 @given(run_histories())
 def test_a_run_has_a_row_until_it_is_over_and_its_messages_are_delivered(
     commits: list[tuple[RunEvent, ...]],
@@ -91,6 +95,7 @@ def test_a_run_has_a_row_until_it_is_over_and_its_messages_are_delivered(
         assert entry is None or entry.over is ended
 
 
+@often
 @given(run_histories())
 def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
     commits: list[tuple[RunEvent, ...]],
@@ -112,6 +117,7 @@ def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
             assert (entry.status == "waiting") <= for_others
 
 
+@often
 @given(run_histories())
 def test_a_call_that_is_over_is_never_owed_and_never_open_again(
     commits: list[tuple[RunEvent, ...]],
@@ -128,6 +134,7 @@ def test_a_call_that_is_over_is_never_owed_and_never_open_again(
         assert not over & {getattr(effect, "call_id", None) for effect in outstanding(state)}
 
 
+@often
 @given(run_histories())
 def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
     commits: list[tuple[RunEvent, ...]],
@@ -146,6 +153,7 @@ def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
     assert all(count == 1 for count in answered.values())
 
 
+@often
 @given(run_histories())
 def test_a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_recorded(
     commits: list[tuple[RunEvent, ...]],
@@ -160,6 +168,7 @@ def test_a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_r
         assert all(isinstance(event, late) for event in events[ends[0] + 1 :])
 
 
+@often
 @given(run_histories())
 def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
     tools: Counter[CallId] = Counter()
@@ -176,6 +185,7 @@ def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
                 pass
 
 
+@often
 @given(run_histories())
 def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed(
     commits: list[tuple[RunEvent, ...]],
@@ -192,6 +202,7 @@ def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed
             assert "waiting" not in statuses
 
 
+@often
 @given(run_histories())
 def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
     commits: list[tuple[RunEvent, ...]],
@@ -207,6 +218,7 @@ def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
             assert event.messages == first
 
 
+@often
 @given(run_histories())
 def test_at_every_prefix_the_fold_of_all_is_the_saved_state_and_the_rest(
     commits: list[tuple[RunEvent, ...]],
@@ -273,6 +285,7 @@ def play(
     return events
 
 
+@often
 @given(st.data(), st.lists(outcomes(), min_size=1, max_size=4), st.integers(1, 4))
 def test_parallel_results_come_to_the_same_whatever_their_order(
     data: st.DataObject, plans: list[list[str]], concurrency: int
@@ -292,6 +305,7 @@ def test_parallel_results_come_to_the_same_whatever_their_order(
     assert fold(*shuffled).status == "completed"
 
 
+@often
 @given(run_histories())
 def test_a_call_of_a_sub_agent_has_one_child_run_which_ends_with_its_one_result(
     commits: list[tuple[RunEvent, ...]],
@@ -313,6 +327,7 @@ def test_a_call_of_a_sub_agent_has_one_child_run_which_ends_with_its_one_result(
                     pass
 
 
+@often
 @given(run_histories())
 def test_a_message_is_owed_until_it_is_delivered_and_numbers_are_never_used_again(
     commits: list[tuple[RunEvent, ...]],

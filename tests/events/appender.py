@@ -1,18 +1,17 @@
 """A process that appends until it is killed, and tells what was acknowledged.
 
-    python -m tests.events.appender PATH SEED
-
-Prints a line `stream version` for each acknowledged commit. Threads append one by one, an
-event loop appends without waiting; commits have one to four events, rows come and go.
+Sends `told, stream, version` for each acknowledged commit. Threads append one by one, an event
+loop appends without waiting; commits have one to four events, rows come and go.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import sys
 import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeAlias
 
 from outlive.events import Commit, OpenEntry, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog
@@ -20,11 +19,19 @@ from outlive.testing.log_contract.filling import delta
 
 THREADS = 2
 ENTRIES = (None, OpenEntry(kind="run", status="running", summary={"x": "y" * 300}))
+Tell: TypeAlias = Callable[[StreamId, int], None]
 _versions: dict[StreamId, Version] = {}
 
 
-def tell(stream: StreamId, version: int) -> None:
-    os.write(1, f"{stream} {version}\n".encode())  # one write, whole or not at all
+def teller(pipe: Connection) -> Tell:
+    """Return what tells of a commit, from any thread; whole or not at all."""
+    lock = threading.Lock()
+
+    def tell(stream: StreamId, version: int) -> None:
+        with lock:
+            pipe.send(("told", stream, int(version)))
+
+    return tell
 
 
 def append_one(log: LmdbLog, stream: StreamId, chance: random.Random) -> Commit:
@@ -38,14 +45,14 @@ def append_one(log: LmdbLog, stream: StreamId, chance: random.Random) -> Commit:
     return log.append(stream, delta(*texts), expected_version=version, entry=chance.choice(ENTRIES))
 
 
-def on_a_thread(log: LmdbLog, number: int, seed: int) -> None:
+def on_a_thread(log: LmdbLog, tell: Tell, number: int, seed: int) -> None:
     chance = random.Random(f"{seed} {number}")
     while True:
         stream = run_stream(f"{number}.{chance.randrange(4)}")
         tell(stream, append_one(log, stream, chance).result().last_version)
 
 
-async def on_a_loop(log: LmdbLog, seed: int) -> None:
+async def on_a_loop(log: LmdbLog, tell: Tell, seed: int) -> None:
     chance = random.Random(seed)
     log.deliver_on(asyncio.get_running_loop().call_soon_threadsafe)
     room = asyncio.Semaphore(50)
@@ -60,14 +67,9 @@ async def on_a_loop(log: LmdbLog, seed: int) -> None:
         append_one(log, run_stream(f"loop.{chance.randrange(8)}"), chance).then(settled)
 
 
-def main() -> None:
-    path, seed = sys.argv[1], int(sys.argv[2])
-    log = LmdbLog(path)
+def append(pipe: Connection, path: str, seed: int) -> None:
+    log, tell = LmdbLog(path), teller(pipe)
     tell(StreamId("epoch"), log.epoch)
     for number in range(THREADS):
-        threading.Thread(target=on_a_thread, args=(log, number, seed), daemon=True).start()
-    asyncio.run(on_a_loop(log, seed))
-
-
-if __name__ == "__main__":
-    main()
+        threading.Thread(target=on_a_thread, args=(log, tell, number, seed), daemon=True).start()
+    asyncio.run(on_a_loop(log, tell, seed))

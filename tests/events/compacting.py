@@ -1,27 +1,24 @@
 """A process that appends answers in pieces and compacts them, until it is killed.
 
-    python -m tests.events.compacting PATH SEED
-
-Prints a line `stream version` for each acknowledged commit, and `compacted N` for each
+Sends `told, stream, version` for each acknowledged commit, and `told, compacted, N` for each
 compaction that dropped N records.
 """
 
 from __future__ import annotations
 
 import random
-import sys
 import threading
+from multiprocessing.connection import Connection
 
 from outlive.events import Commit, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog, compactor
 from outlive.testing.log_contract.compacting import answer
-from tests.events.appender import tell
+from tests.events.appender import teller
 
 
-def main() -> None:
-    path, seed = sys.argv[1], int(sys.argv[2])
+def append_and_compact(pipe: Connection, path: str, seed: int) -> None:
     chance = random.Random(seed)
-    log = LmdbLog(path)
+    log, tell = LmdbLog(path), teller(pipe)
     tell(run_stream("epoch"), log.epoch)
     compactor._PART_RECORDS = chance.choice((3, 20, 2_000))  # type: ignore[misc]  # pyright: ignore[reportConstantRedefinition]
 
@@ -42,7 +39,3 @@ def main() -> None:
             version = Version(version + len(events))
         tell(stream, commits[-1].result().last_version)
         step += 1
-
-
-if __name__ == "__main__":
-    main()

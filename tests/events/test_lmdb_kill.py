@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,39 +12,33 @@ import pytest
 from outlive.events import ModelDelta, Position, Recorded, StreamId, Version, run_stream
 from outlive.events.lmdb_store import LmdbLog
 from outlive.events.lmdb_store.verify import verify_here
+from outlive.testing.kills import Victim
+from tests.events.appender import append
 from tests.events.chain import first_broken
+from tests.events.compacting import append_and_compact
 from tests.events.lmdb_files import blob_problems, stored_records
-from tests.events.programs import ROOT
 
 
 def rounds(config: pytest.Config) -> int:
     """Each test takes a share of the kills; the later ones read ever longer logs."""
-    return int(str(config.getoption("--kills"))) // 20
+    return int(str(config.getoption("--kills"))) // 10
 
 
 def killed_after(
-    path: Path, seed: int, lines: int, program: str = "tests.events.appender"
+    path: Path,
+    seed: int,
+    commits: int,
+    program: Callable[[Connection, str, int], None] = append,
 ) -> dict[StreamId, int]:
     """Let it append, kill it once it has told that many commits, return what it told."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", program, str(path), str(seed)],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "events"), str(ROOT)])},
-    )
-    assert process.stdout is not None
-    told = [process.stdout.readline() for _ in range(lines)]
-    process.send_signal(signal.SIGKILL)
-    told += process.stdout.readlines()
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL
+    process = Victim(program, str(path), seed)
+    told = [process.hear("told") for _ in range(commits)]
+    assert process.kill()
+    told += process.heard()
+    process.end()
     acknowledged: dict[StreamId, int] = {}
-    for line in told:
-        if line.endswith(b"\n"):
-            stream, _, version = line.decode().rpartition(" ")
-            acknowledged[StreamId(stream)] = max(
-                acknowledged.get(StreamId(stream), 0), int(version)
-            )
+    for _, stream, version in told:
+        acknowledged[stream] = max(acknowledged.get(stream, 0), version)
     return acknowledged
 
 
@@ -56,7 +48,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_instant(
     chance = random.Random(7)
     acknowledged: dict[StreamId, int] = {}
     for round_number in range(rounds(pytestconfig)):
-        # From before the first append on: the line of the epoch is the first.
+        # From before the first append on: the epoch is told first.
         told = killed_after(tmp_path, round_number, chance.choice((1, 2, 20, 200, 400)))
         assert told.pop(StreamId("epoch")) == 2 * round_number + 1
         acknowledged.update(told)
@@ -91,8 +83,8 @@ def test_a_kill_at_any_instant_of_a_compaction_leaves_a_valid_log(
     acknowledged: dict[StreamId, int] = {}
     dropped = 0
     for round_number in range(rounds(pytestconfig)):
-        lines = chance.choice((1, 5, 20, 60))
-        told = killed_after(tmp_path, round_number, lines, "tests.events.compacting")
+        commits = chance.choice((1, 5, 20, 60))
+        told = killed_after(tmp_path, round_number, commits, append_and_compact)
         assert told.pop(run_stream("epoch")) == 2 * round_number + 1
         dropped += told.pop(run_stream("compacted"), 0)
         acknowledged.update(told)
