@@ -96,7 +96,7 @@ class AtTerminal:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
         os.close(self._terminal)
 
     def type(self, line: str) -> None:

@@ -188,7 +188,7 @@ def test_no_worker_outlives_the_terminal(tmp_path: Path, end: signal.Signals) ->
         worker = os.pidfd_open(pid)
         try:
             process.send_signal(end)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
             assert select.select([worker], [], [], 20)[0], "the worker still lives"
         finally:
             os.close(worker)
@@ -207,7 +207,7 @@ def test_a_demo_that_was_left_while_it_read_goes_on_with_the_pages_it_has(tmp_pa
         while first(process, "page-recorded")["done"] < 6:
             pass
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED
     assert f"run {run_id} is left in {data}: nothing is lost" in err
     assert f"to go on with it: outlive demo --data {data}" in err
@@ -236,14 +236,14 @@ def test_a_demo_whose_site_cannot_be_served_again_says_so(tmp_path: Path) -> Non
         site = first(process, "begun")["site"]
         first(process, "page-recorded")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", int(site.split(":")[2].partition("/")[0])))
         taken.listen()
         process = start("demo", "--data", data)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert f"cannot be served again at {site}: Address already in use" in err

@@ -36,7 +36,7 @@ def test_an_import_that_fails_for_another_reason_is_not_hidden(
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runs", "--help"], []])
 def test_help_is_there(arguments: list[str]) -> None:
     process = start(*arguments)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0
     assert out

@@ -260,7 +260,7 @@ def test_a_run_is_watched_live_while_another_process_owns_the_log(tmp_path: Path
                 for _ in range(2):
                     seen.append(await asyncio.to_thread(watcher.stdout.readline))
                 gate.set()
-                rest = await asyncio.to_thread(watcher.communicate, timeout=20)
+                rest = await asyncio.to_thread(watcher.communicate, timeout=60)
                 seen.extend(rest[0].splitlines())
                 assert watcher.returncode == OK, rest[1]
             finally:
@@ -278,7 +278,7 @@ def test_a_reader_that_goes_away_is_no_error(data: Path) -> None:
     assert watching.stderr is not None
     watching.stdout.close()
 
-    assert watching.wait(20) == OK
+    assert watching.wait(60) == OK
     assert watching.stderr.read() == ""
     watching.stderr.close()
 

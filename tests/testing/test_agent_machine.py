@@ -328,7 +328,7 @@ class Reckless(AgentMachine):
 
 
 def test_an_effect_that_must_not_be_repeated_and_is_repeated_is_found_out() -> None:
-    assert re.search(r"effect 'launch' happened \d times under key", failure_of(Reckless))
+    assert re.search(r"effect 'launch' happened \d+ times under key", failure_of(Reckless))
 
 
 class Asking(AgentMachine):
