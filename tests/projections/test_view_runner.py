@@ -363,11 +363,11 @@ def test_a_view_that_does_not_keep_up_says_how_far_it_is(
         start_run(log, "r1")
         await rows(views)
         monkeypatch.setattr(runner, "PATIENCE", 0.05)
-        batches = log._writer._batches  # pyright: ignore[reportPrivateUsage]
-        batches.head = Position(batches.head + 1)  # of a record that is never published
-        with pytest.raises(ViewBehind, match="position 1 and the log is at 2") as caught:
-            await rows(views)
-        batches.head = Position(batches.head - 1)
+        further = Position(log.head + 1)  # of a record that is never published
+        with monkeypatch.context() as patch:
+            patch.setattr(LmdbLog, "head", further)
+            with pytest.raises(ViewBehind, match="position 1 and the log is at 2") as caught:
+                await rows(views)
         assert (caught.value.view, caught.value.at, caught.value.head) == ("runs", 1, 2)
 
     running(log, body)

@@ -159,11 +159,6 @@ class LmdbLog(LmdbReads):
         return self._clean
 
     @property
-    def head(self) -> Position:
-        """The position of the last durable record."""
-        return self._writer.head
-
-    @property
     def trouble(self) -> OutliveError | None:
         """Why nothing can be written for the time being. See `EventLog.trouble`."""
         return self._keeper.stuck or self._writer.parking.trouble

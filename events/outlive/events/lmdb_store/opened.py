@@ -110,7 +110,11 @@ class LmdbReads(NamedReads):
 
     @property
     def head(self) -> Position:
-        """The position of the last record."""
+        """The position of the last record, whoever has written it.
+
+        Also where this process owned the log until it stood still, and does not know better yet:
+        what it reads then is what the next owner has written.
+        """
         return self._reading.head()
 
     def version(self, stream: StreamId) -> Version:

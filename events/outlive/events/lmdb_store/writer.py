@@ -46,7 +46,6 @@ import lmdb
 from outlive.events import failpoints
 from outlive.events.commit import Commit, Committed, Deliver, at_once, deliver_all
 from outlive.events.errors import Fenced, LogClosed, LogError, LogFailed
-from outlive.events.ids import Position
 from outlive.events.lmdb_store.batch import Answer, BatchWriter, Written
 from outlive.events.lmdb_store.long_readers import ReaderWatch
 from outlive.events.lmdb_store.opened import Opened
@@ -96,11 +95,6 @@ class Writer:
         self.put_count = 0
         self.settled_count = 0
         self.batch_done = threading.Event()
-
-    @property
-    def head(self) -> Position:
-        """The position of the last durable record."""
-        return self._batches.head
 
     @property
     def flushing(self) -> bool:
