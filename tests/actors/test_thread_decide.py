@@ -25,6 +25,7 @@ from outlive.actors.thread.commands import (
     WakeThread,
 )
 from outlive.actors.thread.entity import THREAD, open_entry, outstanding
+from outlive.actors.thread.turns import comes_back
 from outlive.events import (
     AssistantMessage,
     Event,
@@ -488,12 +489,25 @@ def test_what_came_too_late_begins_a_run_if_the_thread_is_idle() -> None:
     ]
 
 
-def test_what_came_too_late_is_told_to_the_next_run_of_the_same_agent() -> None:
+def test_nobody_is_next_until_what_came_too_late_has_come_back() -> None:
     sequence, version = told(TELLS)
-    next_one = TELLS.when(ask("r2"), end("r1", SAID)).after
+    ended = TELLS.when(ask("r2"), end("r1", SAID)).after
+    assert (ended.state.active, len(ended.state.queue)) == (None, 1)
+    entry = open_entry(ended.state)
+    assert entry is not None
+    assert entry.status == "active"
     late = ReturnSignal(sequence=sequence, over="r1", unread=unread(version), now_ns=NOW)
-    letters = next_one.when(late).after.state.mail.outbox.values()
-    assert [one.subject for one in letters if one.to == run_stream("r2")] == ["begin", "tell"]
+    assert of_runs(ended.when(late).after) == ("w", ["r2"], [("w", "begin")])
+    taken = ended.when(Acknowledge(sequence=sequence)).after
+    assert of_runs(taken) == ("r2", [], [("r2", "begin")])
+
+
+def test_what_is_said_meanwhile_comes_back_after_it() -> None:
+    ended = TELLS.when(end("r1", SAID)).after
+    more = ended.when(signal(signal_id="s2", run_id="w2")).after
+    assert [one.to for one in more.state.mail.outbox.values()] == [run_stream("r1")] * 3
+    own = ended.when(signal(signal_id="s2", run_id="w2", after=True)).after
+    assert [one.run_id for one in own.state.queue] == ["w2"]
 
 
 @pytest.mark.parametrize(
@@ -507,6 +521,14 @@ def test_what_came_too_late_is_dealt_with_as_on_an_idle_thread(
 
 
 # -- what a run was told, and has not read --
+
+
+def heard(thread: Thread) -> Thread:
+    """Return the thread once all that it says has arrived."""
+    for sequence in thread.state.mail.outbox:
+        thread = thread.when(Acknowledge(sequence=sequence)).after
+    return thread
+
 
 LATER: Final = TELLS.when(signal(signal_id="s2", run_id="w2")).after
 S1: Final = unread(TELLS.state.version)
@@ -525,27 +547,28 @@ def of_runs(thread: Thread) -> tuple[str, list[str], list[tuple[str, str]]]:
 
 
 def test_what_a_run_has_not_read_begins_the_next_one_which_is_told_the_rest() -> None:
-    after = LATER.when(end("r1", SAID, unread=(S1, S2))).after
+    after = heard(LATER).when(end("r1", SAID, unread=(S1, S2))).after
     assert of_runs(after) == ("w", [], [("w", "begin"), ("w", "tell")])
 
 
 def test_what_a_run_has_not_read_comes_before_what_came_later() -> None:
-    queued = TELLS.when(ask("r2"), ask("r3", agent_id="b")).after
+    queued = heard(TELLS).when(ask("r2"), ask("r3", agent_id="b")).after
     after = queued.when(end("r1", SAID, unread=(S1,))).after
     assert of_runs(after) == ("w", ["r2", "r3"], [("w", "begin")])
 
 
 def test_what_a_run_has_not_read_comes_after_what_waited_before() -> None:
-    tells = QUEUED.when(signal()).after
-    after = tells.when(end("r1", SAID, unread=(unread(tells.state.version),))).after
+    tells = heard(QUEUED.when(signal()).after)
+    version = QUEUED.state.version + 1
+    after = tells.when(end("r1", SAID, unread=(unread(version),))).after
     assert of_runs(after) == ("r2", [], [("r2", "begin"), ("r2", "tell")])
-    other = ACTIVE.when(ask("r2", agent_id="b"), signal()).after
-    after = other.when(end("r1", SAID, unread=(unread(other.state.version),))).after
+    other = heard(ACTIVE.when(ask("r2", agent_id="b"), signal()).after)
+    after = other.when(end("r1", SAID, unread=(unread(version),))).after
     assert of_runs(after) == ("r2", ["w"], [("r2", "begin")])
 
 
 def test_one_that_does_not_want_to_wait_is_told_what_the_cancelled_one_has_not_read() -> None:
-    cancels = LATER.when(ask("r2", "cancel_previous")).after
+    cancels = heard(LATER.when(ask("r2", "cancel_previous")).after)
     after = cancels.when(end("r1", unread=(S1, S2))).after
     assert of_runs(after) == ("r2", [], [("r2", "begin"), ("r2", "tell"), ("r2", "tell")])
 
@@ -565,8 +588,8 @@ def test_what_a_run_has_not_read_need_not_wake_anybody(how: dict[str, Any], kept
 
 def test_what_is_to_be_kept_is_there_before_the_next_run_begins() -> None:
     kept = unread(S1.version, if_idle="persist", appended=SAID)
-    decided = LATER.when(end("r1", unread=(S2, kept))).decided
-    assert tags(decided)[1:] == ["message-appended", "signal-returned", "thread-run-claimed"]
+    decided = heard(LATER).when(end("r1", unread=(S2, kept))).decided
+    assert tags(decided)[1:] == ["signal-returned", "message-appended", "thread-run-claimed"]
 
 
 @pytest.mark.parametrize(("behaviour", "kept"), [("persist", SAID), ("discard", None)])
@@ -654,7 +677,7 @@ def test_at_most_one_run_is_active_and_each_begins_once(
                 pass
         state = evolve(state, event)
         assert (state.active.run_id if state.active else "") == active
-    assert state.active is not None or not state.queue
+    assert state.active is not None or not state.queue or comes_back(state)
 
 
 @examples(thread_events())

@@ -26,7 +26,7 @@ from outlive.actors.thread.commands import (
     WakeThread,
 )
 from outlive.actors.thread.signals import come_back, receive, send_back, stop
-from outlive.actors.thread.turns import Events, folded, required, take_turns
+from outlive.actors.thread.turns import Events, folded, next_turn, required, take_turns
 from outlive.events import (
     HistoryCondensed,
     MessageAppended,
@@ -93,7 +93,8 @@ def decide(state: ThreadState, command: ThreadCommand) -> Events:  # one arm eac
         case WakeThread():
             return take_turns(state, now_ns=command.now_ns)
         case Acknowledge():
-            return acknowledged(state.mail, command)
+            told = acknowledged(state.mail, command)
+            return (*told, *next_turn(folded(state, told)))
         case _:
             assert_never(command)
 
@@ -207,11 +208,8 @@ def _end(state: ThreadState, command: EndRun) -> Events:
     )
     facts: Events = (*said, released)
     after = folded(state, facts)
-    for one in sorted(command.unread, key=lambda one: one.if_idle == "wake"):
-        more: Events = ()
-        if after.queue and (after.queue[0].first or after.queue[0].version < one.version):
-            more = take_turns(after, now_ns=command.now_ns)
-        more = (*more, *come_back(folded(after, more), one, now_ns=command.now_ns))
+    for one in command.unread:
+        more = come_back(after, one, now_ns=command.now_ns)
         facts, after = (*facts, *more), folded(after, more)
     return (*facts, *take_turns(after, now_ns=command.now_ns))
 

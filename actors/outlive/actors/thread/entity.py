@@ -8,6 +8,7 @@ from outlive.actors.mail import deliveries
 from outlive.actors.thread.commands import Effect, ThreadCommand
 from outlive.actors.thread.decide import decide
 from outlive.actors.thread.rows import summary_of
+from outlive.actors.thread.turns import comes_back
 from outlive.events import Event, OpenEntry, ThreadEvent, ThreadState
 from outlive.events.thread import evolve
 
@@ -21,11 +22,11 @@ def open_entry(state: ThreadState) -> OpenEntry | None:
     """Return the thread's row of the open table; None while nothing goes on on it."""
     owes = bool(state.mail.outbox)
     if state.active is None and not owes:
-        return None  # Then nothing waits either.
+        return None  # Then nothing waits either: it would be for what comes back.
     expiries = [one.expires_at_ns for one in state.queue if one.expires_at_ns is not None]
     return OpenEntry(
         kind="thread",
-        status="idle" if state.active is None else "active",
+        status="active" if state.active is not None or comes_back(state) else "idle",
         wake_at_ns=min(expiries, default=None),
         owes=owes,
         summary=summary_of(state),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlive.actors.mail import Acknowledge, acknowledged
 from outlive.actors.thread.commands import ReturnSignal, SendSignal, StopFire, Unread
-from outlive.actors.thread.turns import Events, folded, required, take_turns
+from outlive.actors.thread.turns import Events, comes_back, folded, required, take_turns
 from outlive.events import (
     MessageAppended,
     NobodyAnswers,
@@ -20,7 +20,7 @@ from outlive.events.mail import is_repeat
 from outlive.events.messages import UserMessage
 from outlive.events.run.thread import TELL
 from outlive.events.signals import Signal
-from outlive.events.thread.state import signal_digest
+from outlive.events.thread.state import ActiveRun, signal_digest
 from outlive.events.values import Value
 
 
@@ -38,14 +38,15 @@ def receive(state: ThreadState, command: SendSignal) -> Events:
             raise SignalExists(command.thread_id, command.signal_id)
         return ()
     begun = required(state, command.thread_id, command.resource_id)
-    if state.active is None:
-        return (*begun, *_on_idle(folded(state, begun), command))
-    return _on_active(state, command)
-
-
-def _on_active(state: ThreadState, command: SendSignal) -> Events:
     active = state.active
-    assert active is not None
+    if active is None and command.fire is None and not command.after and comes_back(state):
+        active = state.ended  # What is on its way to it comes back first.
+    if active is None:
+        return (*begun, *_on_idle(folded(state, begun), command))
+    return _on_active(state, command, active)
+
+
+def _on_active(state: ThreadState, command: SendSignal, active: ActiveRun) -> Events:
     agent_id = command.agent_id or active.agent_id
     if command.after:
         return (_received(command, "queued", agent_id),)
@@ -143,22 +144,17 @@ def send_back(state: ThreadState, command: ReturnSignal) -> Events:
     told = acknowledged(state.mail, Acknowledge(sequence=command.sequence))
     if not told:
         return ()
-    after = folded(state, told)
-    return (*told, *come_back(after, command.unread, over=command.over, now_ns=command.now_ns))
+    back = (*told, *come_back(folded(state, told), command.unread, now_ns=command.now_ns))
+    return (*back, *take_turns(folded(state, back), now_ns=command.now_ns))
 
 
-def come_back(state: ThreadState, unread: Unread, *, over: str = "", now_ns: int) -> Events:
-    """Tell the active run what another one has not read, or else do as on an idle thread.
-
-    One that is active still, but is `over` and will say so, reads nothing.
-    """
-    active = state.active
-    reads = active is not None and active.run_id != over and active.agent_id == unread.agent_id
+def come_back(state: ThreadState, unread: Unread, *, now_ns: int) -> Events:
+    """Do with what a run that is over has not read as on an idle thread: the next one is told."""
     if unread.expires_at_ns is not None and unread.expires_at_ns <= now_ns:
         return (SignalDropped(signal_id=unread.signal_id, reason="expired"),)
-    if not reads and unread.if_idle == "discard":
+    if unread.if_idle == "discard":
         return (SignalDropped(signal_id=unread.signal_id, reason="discarded"),)
-    if not reads and unread.appended is not None:
+    if unread.appended is not None:
         return (MessageAppended(message=unread.appended),)
     returned = SignalReturned(
         version=unread.version,
@@ -166,9 +162,8 @@ def come_back(state: ThreadState, unread: Unread, *, over: str = "", now_ns: int
         agent_id=unread.agent_id,
         signal_id=unread.signal_id,
         expires_at_ns=unread.expires_at_ns,
-        delivered_to=active.run_id if active is not None and reads else "",
     )
-    return take_turns(state, returned, now_ns=now_ns)
+    return (returned,)
 
 
 def shown(signal: Signal) -> UserMessage:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from outlive.events import (
     OtherResource,
     SignalDropped,
+    SignalReturned,
     ThreadCreated,
     ThreadEvent,
     ThreadNotFound,
     ThreadRunClaimed,
     ThreadState,
 )
+from outlive.events.run.thread import TELL
 from outlive.events.thread import evolve
 
 Events = tuple[ThreadEvent, ...]
@@ -48,7 +50,34 @@ def take_turns(state: ThreadState, *facts: ThreadEvent, now_ns: int) -> Events:
             dropped = SignalDropped(signal_id=one.signal_id, reason="expired")
             state = evolve(state, dropped)
             told.append(dropped)
-    if state.active is None and state.queue:
-        first = state.queue[0]
-        told.append(ThreadRunClaimed(run_id=first.run_id, agent_id=first.agent_id))
-    return tuple(told)
+    return (*told, *next_turn(state))
+
+
+def next_turn(state: ThreadState) -> Events:
+    """Return who is next, if nobody is active, and what that run is told at once.
+
+    Nobody yet, while something is on its way to a run that is over by now: it comes back, and was
+    said before what waits.
+    """
+    if state.active is not None or not state.queue or comes_back(state):
+        return ()
+    first, *others = state.queue
+    joining = (
+        SignalReturned(
+            version=one.version,
+            run_id=one.run_id,
+            agent_id=one.agent_id,
+            signal_id=one.signal_id,
+            expires_at_ns=one.expires_at_ns,
+            delivered_to=first.run_id,
+        )
+        for one in others
+        if one.joins and one.agent_id == first.agent_id
+    )
+    return (ThreadRunClaimed(run_id=first.run_id, agent_id=first.agent_id), *joining)
+
+
+def comes_back(state: ThreadState) -> bool:
+    """Whether something that was said is on its way to the run that was active last."""
+    letters = state.mail.outbox.values()
+    return state.active is None and any(letter.subject == TELL for letter in letters)

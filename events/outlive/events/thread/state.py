@@ -54,6 +54,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signal_id: str = ""  # none: it was asked for as a run
     expires_at_ns: int | None = None
     first: bool = False  # it has cancelled what was before it
+    joins: bool = False  # it was told to a run that is over: the next one of its agent is told
     fire: FireOf | None = None  # of a heartbeat, which it will be
 
 
@@ -83,6 +84,7 @@ class ThreadState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     title: str = ""
     messages: int = 0
     active: ActiveRun | None = None
+    ended: ActiveRun | None = None  # the last one, until there is another
     queue: tuple[Waiting, ...] = ()  # in the order in which they begin
     told: dict[str, Told] = {}  # by source
     answers: dict[str, Answer] = {}  # by signal, or `asked_key`
@@ -143,6 +145,7 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
             return _received(state, event)
         case SignalReturned():
             if event.delivered_to:
+                state = replace(state, queue=_without(state.queue, event.run_id))
                 return _tell(state, event.delivered_to, event.version)
             return _with_waiting(
                 state,
@@ -152,6 +155,7 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
                     agent_id=event.agent_id,
                     signal_id=event.signal_id,
                     expires_at_ns=event.expires_at_ns,
+                    joins=True,
                 ),
             )
         case SignalDropped():
@@ -173,7 +177,7 @@ def evolve(state: ThreadState, event: ThreadEvent) -> ThreadState:  # one arm an
             mail = hear(state.mail, event.message, last=True)
             if state.active is not None and event.status == "refused":
                 mail = tell_heartbeat(mail, state.active.fire, FIRE_REFUSED)
-            return replace(state, active=None, mail=mail)
+            return replace(state, active=None, ended=state.active, mail=mail)
         case ThreadRunWithdrawn():
             one = state.waiting(event.run_id)
             if one is None:
@@ -257,9 +261,11 @@ def _dropped(state: ThreadState, event: SignalDropped) -> ThreadState:
 
 
 def _with_waiting(state: ThreadState, one: Waiting) -> ThreadState:
-    """Return the state with one more that waits: behind what came before it."""
+    """Return the state with one more that waits: behind what came before it, or is first."""
     place = len(state.queue)
     while place and state.queue[place - 1].version > one.version:
+        if state.queue[place - 1].first:
+            break
         place -= 1
     return replace(state, queue=(*state.queue[:place], one, *state.queue[place:]))
 
@@ -277,6 +283,7 @@ def _claimed(state: ThreadState, event: ThreadRunClaimed) -> ThreadState:
             agent_id=event.agent_id,
             fire=None if one is None else one.fire,
         ),
+        ended=None,
         last_agent_id=event.agent_id,
         queue=_without(state.queue, event.run_id),
         mail=mail,

@@ -32,11 +32,11 @@ class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
 class ThreadInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A thread.
 
-    `status` is `active` (the run `run_id` works on it) or `idle`; or `blocked` or `quarantined`,
-    and `reason` tells why. `queued` are the runs that wait their turn, those that begin first
-    come first. `agent_id` is who answers if nothing else is said, if that was said. `messages`
-    counts them. `version` and `position` are those of the last event, and `updated_at` is its
-    time. Times are in UTC.
+    `status` is `active` (the run `run_id` works on it; none does while something comes back that
+    has found its run over) or `idle`; or `blocked` or `quarantined`, and `reason` tells why.
+    `queued` are the runs that wait their turn, those that begin first come first. `agent_id` is
+    who answers if nothing else is said, if that was said. `messages` counts them. `version` and
+    `position` are those of the last event, and `updated_at` is its time. Times are in UTC.
     """
 
     thread_id: str
@@ -66,11 +66,12 @@ class ThreadPage(msgspec.Struct, frozen=True, kw_only=True):
 def thread_info(thread_id: str, row: ThreadRow, entry: OpenEntry | None) -> ThreadInfo:
     """Put together what the view and the open table know of a thread."""
     stands = entry is not None and entry.status in STANDING_STILL
+    told = entry is not None and (stands or entry.status == "active")
     queued = "" if entry is None else entry.summary.get("queued", "")
     return ThreadInfo(
         thread_id=thread_id,
         resource_id=row.resource_id,
-        status=entry.status if stands and entry is not None else row.status,
+        status=entry.status if told and entry is not None else row.status,
         title=row.title,
         agent_id=row.agent_id or None,
         metadata=dict(row.metadata),
