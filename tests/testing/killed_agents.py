@@ -6,6 +6,7 @@ import asyncio
 
 from outlive.actors import (
     Agent,
+    Heartbeat,
     ModelRequest,
     Retry,
     ScriptedModel,
@@ -15,7 +16,7 @@ from outlive.actors import (
     Turn,
     tool,
 )
-from outlive.testing.kills import Ledger
+from outlive.testing.kills import Ledger, Setup
 
 TURNS = 2
 
@@ -50,3 +51,17 @@ def make(ledger: Ledger) -> list[Agent]:
         return Turn(text="so far so good", tool_calls=calls)
 
     return [Agent("clerk", model=ScriptedModel(script), tools=[pay, mail, book])]
+
+
+def make_talking(ledger: Ledger) -> Setup:
+    """Make agents that talk on threads, are signalled there, and have heartbeats."""
+    told = Heartbeat(
+        "told",
+        agent_id="clerk",
+        every=1,
+        prompt="look",
+        thread_id="thread1",
+        resource_id="somebody",
+    )
+    alone = Heartbeat("alone", agent_id="clerk", every=1, prompt="look", misfire="all")
+    return Setup(agents=make(ledger), threads=2, heartbeats=[alone, told])

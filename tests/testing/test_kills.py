@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -20,6 +21,7 @@ from outlive.actors import Agent, Runtime
 from outlive.events import (
     InvalidDefinition,
     LmdbLog,
+    LmdbReader,
     MemoryLog,
     OpenEntry,
     RunCompleted,
@@ -343,6 +345,18 @@ def test_agents_that_keep_their_promises_survive(tmp_path: Path) -> None:
     assert report.starts <= report.results <= report.runs
     assert report.effects > 0
     assert f"seed 7: {report.kills} kills" in str(report)
+
+
+@pytest.mark.slow
+def test_threads_signals_and_heartbeats_survive(tmp_path: Path) -> None:
+    make = "tests.testing.killed_agents:make_talking"
+    report = assert_survives_kills(make, folder=tmp_path, seed=7, kills=12)
+    reader = LmdbReader(tmp_path / "log")
+    happened = Counter(type(e).__name__ for record in records_of(reader) for e in record.events)
+    reader.close()
+    assert report.kills >= 12
+    for name in ("SignalReceived", "ThreadRunReleased", "HeartbeatFired", "FireEnded"):
+        assert happened[name], f"there is no {name} in {happened}"
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -52,6 +52,7 @@ from outlive.projections import read_run, run_result
 from outlive.testing._said import RunHearing, Said, told
 from outlive.testing.kills._account import Line
 from outlive.testing.kills._evidence import Evidence
+from outlive.testing.kills._talks import Talks
 from outlive.testing.kills._tasks import Task, Tasks, check_told
 
 Log: TypeAlias = LmdbReader | LmdbVisitor | EventLog
@@ -105,6 +106,7 @@ def check_all(
     observed: Iterable[Line],
     reply_to: Callable[[str], bytes | None],
     background_tasks: BackgroundTasks | None = None,
+    drawn: Callable[[str], bool] = lambda _: True,
 ) -> tuple[list[Problem], Counted]:
     """Return what does not hold, and what was found, when no process is left.
 
@@ -117,11 +119,13 @@ def check_all(
         observed: what the observer has written down.
         reply_to: what was replied to a command from the inbox, by its id.
         background_tasks: the slots that tasks had.
+        drawn: whether `start_of` knows a run; others were begun by signals, or heartbeats.
     """
     problems = [Problem(error) for error in evidence.errors]
     counted, runs = Counted(), list[str]()
-    tasks = Tasks(agents, background_tasks or BackgroundTasks())
-    problems += _check_order(log, observed, counted, runs, tasks)
+    tasks, talks = Tasks(agents, background_tasks or BackgroundTasks()), Talks()
+    problems += _check_order(log, observed, counted, runs, (tasks.take, talks.take))
+    problems += map(Problem, talks.problems(evidence.signalled, dict(log.open_entries())))
     problems += [Problem(what, run_id) for what, run_id in tasks.problems()]
     problems += _check_nothing_is_left(log)
     effects = _Effects(log.log_id, evidence, agents, taken)
@@ -131,7 +135,7 @@ def check_all(
         hearing = RunHearing(run_id, (each.event for each in events), agents)
         counted.recoveries += sum(isinstance(each.event, RunRecovered) for each in events)
         found = [
-            *check_run(events, _start_as_child(events) or start_of(run_id)),
+            *check_run(events, _begun_by_others(events, drawn(run_id)) or start_of(run_id)),
             *_check_acknowledged(log, run_id, events, evidence),
             *check_told((each.event for each in events), tasks.of(run_id)),
             *filter(None, map(hearing.problem, said.pop(run_id, []))),
@@ -176,7 +180,11 @@ def _settled(
 
 
 def _check_order(
-    log: Log, observed: Iterable[Line], counted: Counted, runs: list[str], tasks: Tasks
+    log: Log,
+    observed: Iterable[Line],
+    counted: Counted,
+    runs: list[str],
+    followers: Sequence[Callable[[Record], None]],
 ) -> Iterator[Problem]:
     """Each record was observed once, in order; versions have no holes, epochs do not go back."""
     seen = iter([line for line in observed if line[0] == "record"])
@@ -190,7 +198,8 @@ def _check_order(
             yield Problem(f"where the log has {expected}, the observer saw {line and line[1:]}")
         if record.first_version == 1 and kind_of(record.stream) == "run":
             runs.append(id_of(record.stream))
-        tasks.take(record)
+        for follow in followers:
+            follow(record)
         if record.first_version != versions[record.stream] + 1:
             yield Problem(f"stream {record.stream!r} lacks what is before {record.first_version}")
         if record.epoch < epoch:
@@ -212,10 +221,10 @@ def _check_nothing_is_left(log: Log) -> Iterator[Problem]:
         yield Problem("its start lies in the inbox still", id_of(left.stream))
 
 
-def _start_as_child(events: list[Recorded]) -> tuple[str, str] | None:
-    """Return agent and input of a child run, which its parent has started; None if it is none."""
+def _begun_by_others(events: list[Recorded], drawn: bool) -> tuple[str, str] | None:
+    """Return agent and input of a run that its parent, a signal or a heartbeat has begun."""
     first = events[0].event
-    if not isinstance(first, RunStarted) or first.parent is None:
+    if not isinstance(first, RunStarted) or (first.parent is None and drawn):
         return None
     return first.agent_id, first.input
 

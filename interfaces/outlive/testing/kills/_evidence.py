@@ -29,6 +29,10 @@ class Evidence:
     """What people have said, and the command's id where it was put into the inbox."""
     refused: Counter[str] = field(default_factory=Counter[str])
     errors: list[str] = field(default_factory=list[str])
+    signalled: dict[tuple[str, str], set[str]] = field(
+        default_factory=lambda: defaultdict(set[str])
+    )
+    """What signals were told to have come to, by thread and id."""
     opened: int = 0
     takeovers: int = 0
     submitted: int = 0
@@ -57,6 +61,8 @@ class Evidence:
                 self.seen[run_id].add((version, id))
             case ("result", str(run_id), str(status), str(output)):
                 self.results[run_id].add((status, output))
+            case ("signalled", str(thread), str(signal_id), str(action)):
+                self.signalled[thread, signal_id].add(action)
             case ("open", int(), str()):
                 self.opened += 1
             case ("owner", int()):

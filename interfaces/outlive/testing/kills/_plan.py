@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import pickle
 import random
+import re
 import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from outlive.actors import Agent, BackgroundTasks, Steering, UntilIdle
+from outlive.actors import Agent, BackgroundTasks, Heartbeat, Steering, UntilIdle
 from outlive.events import InvalidDefinition
 from outlive.projections import Pending, Projection
 from outlive.testing.kills._account import Ledger
@@ -30,7 +31,9 @@ answered. What it leaves to chance it draws from `rng`.
 class Setup:
     """What is played, when that is more than agents. See `Runtime`, and `People`.
 
-    All runs are started with `until_idle`, as `Runtime.start` has it.
+    All runs are started with `until_idle`, as `Runtime.start` has it. With `threads`, half of them
+    work on one of so many threads, which are signalled, too. The `heartbeats` are declared by every
+    process but the last one.
     """
 
     agents: Sequence[Agent]
@@ -39,10 +42,18 @@ class Setup:
     people: People | None = None
     background_tasks: BackgroundTasks | None = None
     until_idle: bool | UntilIdle = False
+    threads: int = 0
+    heartbeats: Sequence[Heartbeat] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played."""
+        if type(self.threads) is not int or self.threads < 0:
+            raise InvalidDefinition(f"threads is 0 or more, not {self.threads!r}")
 
 
 Make: TypeAlias = Callable[[Ledger], Sequence[Agent] | Setup]
 
+_DRAWN: Final = re.compile(r"r[0-9]+-[0-9]+(-[0-9]+)?")
 _DEFAULTS: Final[Mapping[str, object]] = {"freezes": 0.2, "lease": 0.5, "every": 0.1}
 
 
@@ -137,6 +148,20 @@ class Plan:
         rng = random.Random(f"{self.seed}/{run_id}")
         agents = self.agents or [agent.id for agent in setup.agents]
         return rng.choice(list(agents)), rng.choice(list(self.inputs))
+
+    def thread_of(self, key: str, setup: Setup) -> str | None:
+        """Return the thread that a run works on, the same whenever it is started again.
+
+        None: on none.
+        """
+        rng = random.Random(f"{self.seed}/{key}/thread")
+        number = rng.randint(1, max(2 * setup.threads, 1))
+        return f"thread{number}" if number <= setup.threads else None
+
+    @staticmethod
+    def draws(run_id: str) -> bool:
+        """Whether a run was started by a process of the play: others are begun by signals, say."""
+        return _DRAWN.fullmatch(run_id) is not None
 
     @property
     def again(self) -> str:

@@ -186,6 +186,7 @@ def _check(
             observed=observed.lines(),
             reply_to=visitor.reply,
             background_tasks=setup.background_tasks,
+            drawn=plan.draws,
         )
     finally:
         observed.close()

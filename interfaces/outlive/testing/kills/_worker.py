@@ -8,6 +8,7 @@ else is done. A kill between the two loses a line, never adds one.
     ("started", run, submitted)         `start` returned
     ("seen", run, version, event id)    an event was observed
     ("result", run, status, output)     `result` returned, and the run was over
+    ("signalled", thread, id, action)   `signal` returned
     ("held up", number, error)          told that somebody is frozen, or that the disk is full
     ("error", number, error, message)   anything else that was raised: it should not have been
 
@@ -24,13 +25,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from outlive.actors import Runtime
+from outlive.actors import Run, Runtime
 from outlive.actors.kind import SUSPENDED
 from outlive.actors.seat import Role
 from outlive.events import (
     LmdbLog,
     LogNotWritable,
     LogParked,
+    LogReader,
     OutliveError,
     ViewBehind,
     ViewFailed,
@@ -49,6 +51,7 @@ FAILED: Final = 70
 _LOOK_S: Final = 0.02
 _OVER: Final = ("completed", "failed", "cancelled")
 _PEOPLE: Final = 2  # of each process
+_SOMEBODY: Final = "somebody"  # to whom threads belong
 
 
 class Program:
@@ -61,7 +64,7 @@ class Program:
         self.note = self.ledger.account.write
         self.rng = random.Random(f"{plan.seed}/worker {number}")
 
-    def runtime(self, *, role: Role = "auto") -> Runtime:
+    def runtime(self, *, role: Role = "auto", beats: bool = True) -> Runtime:
         """Make a runtime on the folder. Nothing is quarantined: it is we who kill."""
         return Runtime(
             self.plan.log,
@@ -69,9 +72,23 @@ class Program:
             deps=self.setup.deps,
             projections=self.setup.projections,
             background_tasks=self.setup.background_tasks,
+            heartbeats=self.setup.heartbeats if beats else (),
             lease=self.plan.lease,
             max_recoveries=None,
             role=role,
+        )
+
+    async def start(self, rt: Runtime, run_id: str) -> Run:
+        """Start a run: the same whenever it is started again."""
+        agent, text = self.plan.start_of(run_id, self.setup)
+        thread = self.plan.thread_of(run_id, self.setup)
+        return await rt.start(
+            agent,
+            text,
+            run_id=run_id,
+            thread_id=thread,
+            resource_id=None if thread is None else _SOMEBODY,
+            until_idle=self.setup.until_idle,
         )
 
     def people(self, rt: Runtime, count: int) -> list[Person]:
@@ -127,7 +144,8 @@ class Worker(Program):
         self.note("open", self.number, rt.role)
         lanes = [self._lane(rt) for _ in range(self.plan.runs_at_once)]
         people = [self._speak(person) for person in self.people(rt, _PEOPLE)]
-        await asyncio.gather(self._watch(rt), *lanes, *people)
+        signals = [self._signal(rt)] if self.setup.threads else []
+        await asyncio.gather(self._watch(rt), *lanes, *people, *signals)
 
     async def _watch(self, rt: Runtime) -> None:
         """Note when this process takes over."""
@@ -143,6 +161,23 @@ class Worker(Program):
         while True:
             count += 1
             await self._try(self._one(rt, count))
+
+    async def _signal(self, rt: Runtime) -> None:
+        count = 0
+        while True:
+            count += 1
+            await self._try(self._say(rt, f"s{self.number}-{count}"))
+
+    async def _say(self, rt: Runtime, key: str) -> None:
+        """Signal one of the threads, and sometimes once more, which changes nothing."""
+        thread = f"thread{self.rng.randint(1, self.setup.threads)}"
+        agent, text = self.plan.start_of(key, self.setup)
+        for _ in range(1 + (self.rng.random() < 0.3)):
+            accepted = await rt.signal(
+                text, thread_id=thread, resource_id=_SOMEBODY, agent=agent, idempotency_key=key
+            )
+            if accepted.action != "submitted":
+                self.note("signalled", thread, accepted.signal_id, accepted.action)
 
     async def _speak(self, person: Person) -> None:
         while True:
@@ -165,8 +200,7 @@ class Worker(Program):
             run_id = self.rng.choice(open_runs)
         else:
             run_id = self._draw(count)
-            agent, text = self.plan.start_of(run_id, self.setup)
-            run = await rt.start(agent, text, run_id=run_id, until_idle=self.setup.until_idle)
+            run = await self.start(rt, run_id)
             self.note("started", run_id, run.submitted)
         if self.rng.random() < 0.5:
             async for recorded in rt.observe(run_id):
@@ -194,13 +228,15 @@ def finish(pipe: Connection, plan: Plan, number: int) -> None:
 class Finisher(Program):
     """Has the folder for itself."""
 
+    failed = False
+
     def begin(self, pipe: Connection) -> None:
         """Begin, and end when nothing is left to do, or nothing more can be done."""
         self.live(pipe, self._finish)
 
     async def _finish(self, pipe: Connection) -> None:
         asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: os._exit(0))
-        async with self.runtime(role="owner") as rt:
+        async with self.runtime(role="owner", beats=False) as rt:
             self.note("open", self.number, rt.role)
             lines = self.ledger.account.lines()
             started = dict.fromkeys(str(line[1]) for line in lines if line[0] == "started")
@@ -210,8 +246,12 @@ class Finisher(Program):
             # What was put into the inbox, and not acknowledged. Nobody rings when it is empty.
             while rt.log.submitted():  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
-            for run_id in open_of(rt.log, "run"):
-                await self._see_through(rt, run_id)
+            while True:
+                for run_id in open_of(rt.log, "run"):
+                    await self._see_through(rt, run_id)
+                if not _goes_on(rt.log) or self.failed:
+                    break
+                await asyncio.sleep(_LOOK_S)
             await rt.tasks.wait(open_of(rt.log, "task"))
             # A task that is over has still to tell its run, whose end may have come before.
             while open_of(rt.log, "task"):  # noqa: ASYNC110
@@ -220,8 +260,7 @@ class Finisher(Program):
     async def _see_through(self, rt: Runtime, run_id: str, *, start: bool = False) -> None:
         try:
             if start:
-                agent, text = self.plan.start_of(run_id, self.setup)
-                await rt.start(agent, text, run_id=run_id, until_idle=self.setup.until_idle)
+                await self.start(rt, run_id)
             result = await rt.result(run_id)
             for person in self.people(rt, 1):
                 while result.status == SUSPENDED:
@@ -229,5 +268,14 @@ class Finisher(Program):
                     result = await rt.result(run_id)
         except OutliveError as error:
             self.note("error", self.number, type(error).__name__, str(error))
+            self.failed = True
             return
         self.note_result(result)
+
+
+def _goes_on(log: LogReader) -> bool:
+    """Whether runs, or what begins and hears of them, are open."""
+    return any(
+        entry.kind in ("run", "thread") or (entry.kind == "heartbeat" and entry.owes)
+        for _, entry in log.open_entries()
+    )
