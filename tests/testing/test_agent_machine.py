@@ -383,6 +383,14 @@ def test_a_task_that_forgets_what_was_said_is_found_out(monkeypatch: pytest.Monk
     assert "it was obeyed. What may have come of it: TaskResumed" in text
 
 
+class Beating(AgentMachine):
+    """Its heartbeats do not wait for what they have fired before: that may never end."""
+
+    agents = staticmethod(talkers)
+    starts = st.tuples(st.just("echo"), st.just("alone"))
+    heartbeats = st.just(beat("echo", 5, {"overlap": "allow"}))
+
+
 def ends_of_fires_are_forgotten(
     state: HeartbeatState, command: HeartbeatCommand
 ) -> tuple[HeartbeatEvent, ...]:
@@ -393,7 +401,7 @@ def test_a_heartbeat_that_does_not_hear_of_its_runs_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(heartbeat_entity, "decide", ends_of_fires_are_forgotten)
-    assert "waits for fires [1" in failure_of(Talking)
+    assert "waits for fires [1" in failure_of(Beating)
 
 
 class Forgetful(AgentMachine):

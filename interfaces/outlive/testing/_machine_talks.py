@@ -202,6 +202,11 @@ class TalkRules(TaskRules):
         with suppress(NotFound, Refused):  # It may not be there yet, or be over.
             await self._call(partial(_steered, id=id, how=how))
 
+    def _let_heartbeats_rest(self) -> None:
+        """Have nothing be due any more: there would be no end of it."""
+        for id in self._beats:
+            self.simulation.drive(self._steer(id, "pause"))
+
     # -- what holds
 
     def _ask_again(self) -> None:

@@ -341,6 +341,7 @@ class AgentMachine(TalkRules):
             del fates[ahead]
         sim.disk.mend()
         sim.thaw()
+        self._let_heartbeats_rest()
         sim.run_until_idle()
         self._answer_everything()
         self.what_clients_were_told_is_true()
