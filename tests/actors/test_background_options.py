@@ -445,7 +445,8 @@ TABLE: Final = [
             (("timeout",), 0),
             (("error",), 1),
             (("ConnectionError",), 1),
-            (("OSError",), 0),
+            (("OSError",), 1),  # which a ConnectionError is
+            (("ValueError",), 0),
         ],
     ),
     Line(
