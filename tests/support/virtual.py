@@ -261,7 +261,7 @@ def run_virtual(
     with patch.object(asyncio, "run_coroutine_threadsafe", _ask_from_thread):
         try:
             result = loop.run_until_complete(body)
-            for _ in range(3):  # what the last callbacks have set going
+            for _ in range(0 if dies else 3):  # what the last callbacks have set going
                 loop.run_until_complete(_nothing())
             unhandled = list(loop.unhandled)
         finally:
