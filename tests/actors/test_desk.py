@@ -19,7 +19,7 @@ from outlive.actors import (
     ToolContext,
     tool,
 )
-from outlive.events import TaskState
+from outlive.events import Position, StreamId, TaskStarted, TaskState
 from outlive.events.task import TaskEvent, evolve
 from tests.support import SECOND
 from tests.support.machine import Machine
@@ -208,3 +208,29 @@ def test_those_that_were_cut_off_again_and_again_go_on_one_by_one() -> None:
         ("crawl", 5),
         ("stepping", 10),
     ]
+
+
+def test_the_number_of_a_start_is_given_once_whoever_waits_behind_another_one() -> None:
+    """Of those that go on one by one, the one with the highest number may be the last."""
+    machine = Machine()
+    tools: list[Tool[..., Any]] = [crawl]
+
+    async def ask(rt: Runtime) -> None:
+        for _ in range(3):
+            await rt.tasks.enqueue("crawl", {"seconds": 5.0})
+        await asyncio.sleep(1)
+
+    async def ask_for_one_more(rt: Runtime) -> None:
+        task = await rt.tasks.enqueue("crawl", {"seconds": 1.0}, idempotency_key="new")
+        await rt.tasks.wait(task)
+
+    machine.crash(ask, tools=tools)
+    machine.crash(lambda _: asyncio.sleep(1), tools=tools)
+    machine.crash(lambda _: asyncio.sleep(1), tools=tools, commits=3)  # before one goes on
+    machine.run(ask_for_one_more, tools=tools)
+    started: dict[int, set[StreamId]] = {}
+    for record in machine.log.read_all(after=Position(0), limit=1_000):
+        for event in record.events:
+            if isinstance(event, TaskStarted):
+                started.setdefault(event.turn, set()).add(record.stream)
+    assert [len(tasks) for tasks in started.values()] == [1] * len(started)

@@ -121,6 +121,7 @@ class Desk:
             self._last_place = max(self._last_place, place_in(entry))
             if turn_in(entry) > self._last.turn:
                 self._last = _Start(turn_in(entry), task, entry.summary["agent_id"])
+                self._admission.served(self._last.agent_id, self._last.turn)
         elif task == self._last.task:
             self._keep_turn()
         self._note(task, entry, due=self._is_due(task, entry))

@@ -50,7 +50,6 @@ def note(admission: Admission, task: StreamId, entry: OpenEntry | None, *, due: 
         return
     summary = entry.summary
     agent, tool = summary["agent_id"], summary["tool"]
-    admission.served(agent, turn_in(entry))
     slot = "inline" not in summary
     if entry.status == "running" and slot:
         admission.hold(task, agent, tool)
