@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from outlive.actors import (
     UntilIdle,
     tool,
 )
-from outlive.events import Event, Record, StreamId, TaskQueued, TaskStarted
+from outlive.events import Event, Position, Record, StreamId, TaskQueued, TaskStarted
 from outlive.events.ids import kind_of
 from outlive.testing.kills import Ledger, Setup
 
@@ -80,7 +81,9 @@ class Order:
     at once may be recorded in another order, where one of the tasks has to be brought in first.
     By their numbers, the oldest task of an agent comes first, and where many of each agent have
     waited all the time, the agents come in turn. Tasks of the tool that has a limit of its own
-    may have to let others pass.
+    may have to let others pass. When a start was decided is not told: no later than it was
+    recorded, and no earlier than the last process came up, or as many starts before as there are
+    slots.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -90,6 +93,8 @@ class Order:
         self.in_turn = 0
         """How many starts were another agent's turn, and were so."""
         self._places: dict[str, dict[StreamId, int]] = {agent: {} for agent in AGENTS}
+        self._queued_at: dict[StreamId, Position] = {}
+        self._started_at: deque[Position] = deque(maxlen=SLOTS.global_concurrency)
         self._agents: dict[StreamId, str] = {}
         self._turn: int = 0
         self._served: str = ""
@@ -100,15 +105,20 @@ class Order:
             if record.epoch != epoch:  # What was on its way then has come to nothing.
                 epoch = record.epoch
                 self._catch_up()
+                self._all_waited = False
+                self._started_at.extend([record.position] * SLOTS.global_concurrency)
             if kind_of(record.stream) == "task":
                 for event in record.events:
-                    self._take(record.stream, event)
+                    self._take(record.stream, event, record.position)
         self._catch_up()
 
-    def _take(self, task: StreamId, event: Event) -> None:
+    def _take(self, task: StreamId, event: Event, position: Position) -> None:
+        if isinstance(event, TaskStarted):
+            self._started_at.append(position)
         match event:
             case TaskQueued():
                 self._agents[task] = event.agent_id
+                self._queued_at[task] = position
                 if event.tool != "look_up":
                     self._places[event.agent_id][task] = event.place
             case TaskStarted() if event.turn == self._turn + 1:
@@ -144,5 +154,8 @@ class Order:
         self.in_turn += self._all_waited
         self._turn, self._served = turn, agent
         # The last ones that were asked for may not have been in the line yet.
-        self._all_waited = all(len(each) > 5 for each in self._places.values())
+        self._all_waited = all(
+            sum(self._queued_at[each] < self._started_at[0] for each in places) > 5
+            for places in self._places.values()
+        )
         self.longest = max(self.longest, sum(map(len, self._places.values())))
