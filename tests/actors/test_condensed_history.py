@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 
 from outlive.actors import (
     Agent,
     EchoModel,
+    Finish,
     History,
     ModelRequest,
     Runtime,
     ScriptedModel,
+    TextDelta,
     ToSummarize,
     Turn,
 )
@@ -156,6 +159,30 @@ def test_what_a_run_sees_stays_the_same_however_often_its_process_dies() -> None
         assert shown == [["<summary>summary 1</summary>", "5", "go"]] * 3
 
 
+def test_what_could_not_be_condensed_is_not_tried_again_for_a_run_that_has_begun() -> None:
+    calls: list[str] = []
+
+    def second(part: ToSummarize) -> str:
+        calls.append(part.run_id)
+        if len(calls) == 1:
+            raise ValueError("not now")
+        return plain(part)
+
+    one, sim = talk(second)
+    with sim:
+        one.append("1", "2", "3", "4", "5")
+        sim.spawn(sim.client.call(lambda rt: rt.start("a", "go", run_id="go", thread_id="t")))
+        # It dies when the run has begun, and the thread has not heard of it.
+        while not sim.records("go"):
+            sim.go_on(1)
+        sim.crash()
+        sim.run(lambda rt: rt.result("go"))
+        assert calls == ["go"]
+        assert [condensed.run_id for condensed in one.condensed] == ["go"]
+        one.ask("next")
+        assert calls == ["go", "next"]
+
+
 def test_a_process_that_dies_while_it_condenses_does_it_once_more_and_records_it_once() -> None:
     calls: list[str] = []
 
@@ -180,13 +207,51 @@ async def hangs(_: ToSummarize) -> str:
     return ""
 
 
-WRONG: list[tuple[Callable[[ToSummarize], object] | ScriptedModel, str]] = [
+async def refuses_to_end(_: ToSummarize) -> str:
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10_000)
+
+
+async def cancelled_by_itself(_: ToSummarize) -> str:
+    raise asyncio.CancelledError
+
+
+def exits(_: ToSummarize) -> str:
+    raise SystemExit(1)
+
+
+class Says:
+    """A model from outside, that says anything."""
+
+    name = "says"
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    async def stream(self, _: ModelRequest) -> AsyncIterator[Any]:
+        for part in self.parts:
+            yield part
+
+
+def takes(tokens: Any) -> Says:
+    return Says(TextDelta(text="short"), Usage(input_tokens=tokens), Finish())
+
+
+WRONG: list[tuple[Callable[[ToSummarize], object] | ScriptedModel | Says, str]] = [
     (lambda _: 1 / 0, "ZeroDivisionError"),
     (lambda _: "", "is empty"),
     (lambda _: 5, "is text, not int"),
     (lambda _: "\udc80", "Unserialisable"),
     (lambda _: "x" * 70_000_000, "EventTooLarge"),
     (hangs, f"longer than {PATIENCE_S:g} seconds"),
+    (refuses_to_end, f"longer than {PATIENCE_S:g} seconds"),
+    (cancelled_by_itself, "CancelledError"),
+    (exits, "SystemExit"),
+    (takes(1.5), "counts tokens, not 1.5"),
+    (takes(-1), "counts tokens, not -1"),
+    (takes(2**70), "counts tokens"),
+    (Says(TextDelta(text=cast("Any", 5)), Finish()), "expected str"),
     (ScriptedModel([]), "ScriptExhausted"),
     (ScriptedModel([Turn("half", cut_off=True)]), "without `Finish`"),
 ]
@@ -201,7 +266,8 @@ def test_what_cannot_be_condensed_is_recorded_and_tried_again_for_the_next_run(
     def summarize(part: ToSummarize) -> Any:
         return plain(part) if not asked else asked.pop()(part)
 
-    one, sim = talk(summarize if not isinstance(wrong, ScriptedModel) else wrong)
+    a_model = isinstance(wrong, ScriptedModel | Says)
+    one, sim = talk(wrong if a_model else summarize)
     with sim:
         one.append("1", "2", "3", "4", "5")
         one.ask("go")
@@ -210,7 +276,7 @@ def test_what_cannot_be_condensed_is_recorded_and_tried_again_for_the_next_run(
         assert failed.error is not None
         assert kind in failed.error.message
         assert one.place("go").summary == 0
-        if isinstance(wrong, ScriptedModel):
+        if a_model:
             return
         one.ask("again")
         assert one.shown[1][0] == "<summary>1 2 3 4 5</summary>"
@@ -243,15 +309,16 @@ def test_a_model_or_an_agent_condenses(whole: bool) -> None:
 
 @pytest.mark.parametrize("how", ["cancel", "cancel_previous"])
 @pytest.mark.parametrize("crash", [False, True], ids=["", "killed"])
+@pytest.mark.parametrize("wait", [hangs, refuses_to_end])
 def test_a_run_that_is_not_wanted_any_more_does_not_wait_for_its_summary(
-    how: str, crash: bool
+    how: str, crash: bool, wait: Any
 ) -> None:
     calls: list[int] = []
 
     async def first_hangs(part: ToSummarize) -> str:
         calls.append(1)
         if len(calls) <= 1 + crash:
-            await asyncio.sleep(100)
+            await wait(part)
         return plain(part)
 
     one, sim = talk(first_hangs)
@@ -327,6 +394,7 @@ def since(*messages: Any, text: str = "") -> SinceSummary:
         ({"max_messages": None, "max_tokens": 1_000}, [LONG] * 8, "", 0),
         ({"max_messages": None, "max_tokens": 1_000}, [LONG] * 9, "", 5),
         ({"max_messages": None, "max_tokens": 1_000}, [LONG] * 8, "x" * 800, 4),
+        ({"max_messages": None, "max_tokens": 1_000}, [LONG] * 4, "x" * 3_000, 3),  # one fits
         ({"max_messages": None, "max_tokens": 1_000}, [], "x" * 8_000, 0),
         ({"max_messages": None, "max_tokens": 0}, [USER], "", 1),
     ],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from outlive.events import Usage, Value
 from outlive.projections import Message
+
+_COUNT_BOUND: Final = 1 << 53
 
 
 class ToolSchema(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,3 +83,15 @@ class Model(Protocol):
         and the next attempt.
         """
         ...
+
+
+def checked_usage(usage: Usage) -> Usage:
+    """Return what a model says it has taken: it is not checked until here, and is stored.
+
+    Raises:
+        TypeError: it is no count of tokens.
+    """
+    for count in (usage.input_tokens, usage.output_tokens):
+        if type(count) is not int or not 0 <= count < _COUNT_BOUND:
+            raise TypeError(f"a usage counts tokens, not {count!r}")
+    return usage

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
-from outlive.actors.model import Finish, Model, ModelRequest, TextDelta
+from outlive.actors.model import Finish, Model, ModelRequest, TextDelta, checked_usage
 from outlive.events import (
     AssistantMessage,
     InvalidDefinition,
@@ -128,7 +128,7 @@ async def _asked(
             case TextDelta():
                 pieces.append(piece.text)
             case Usage():
-                usage += piece
+                usage += checked_usage(piece)
             case Finish():
                 finished = True
             case _:

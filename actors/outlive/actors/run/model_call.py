@@ -21,6 +21,7 @@ from outlive.actors.model import (
     ReasoningDelta,
     TextDelta,
     ToolCallPart,
+    checked_usage,
 )
 from outlive.actors.model_error import kind_of, retry_after_ns, retryable
 from outlive.actors.run.commands import (
@@ -45,7 +46,6 @@ from outlive.events.sizes import Size
 
 _WAIT: Final = 0.025  # seconds a piece waits for more
 _SIZE: Final = 1_024  # characters that are enough to be recorded at once
-_COUNT_BOUND: Final = 1 << 53
 _ROOM_FOR_A_CALL: Final = 256  # bytes that stand around it in its events
 
 _log = get_logger()
@@ -174,7 +174,7 @@ async def call_model(
                     size.add_text(call.name)
                     calls.append(call)
                 case Usage():
-                    usage += _checked(part)
+                    usage += checked_usage(part)
                 case Finish(reason=str()):
                     to_plain(part.reason)
                     size.add_text(2 * part.reason)
@@ -250,14 +250,6 @@ async def _close(parts: AsyncIterator[ModelPart] | None) -> None:
             await close()
         except Exception as error:  # noqa: BLE001  # the call has failed already
             _log.warning("model_stream_not_closed", error=told(error))
-
-
-def _checked(usage: Usage) -> Usage:
-    """Refuse what is no count: what a model says is not checked until here."""
-    for count in (usage.input_tokens, usage.output_tokens):
-        if type(count) is not int or not 0 <= count < _COUNT_BOUND:
-            raise TypeError(f"a usage counts tokens, not {count!r}")
-    return usage
 
 
 def _plan(agent: Agent, part: ToolCallPart, plans: Mapping[str, Plan]) -> PlannedCall:

@@ -9,12 +9,14 @@ cancelled does not wait for it.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from outlive.actors.agent import Agent
 from outlive.actors.history import History
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture
+from outlive.actors.patience import OutOfTime, within
 from outlive.actors.run.model_call import failure
 from outlive.actors.summaries import Summary, ToSummarize, summary_of
 from outlive.actors.surroundings import Surroundings
@@ -44,11 +46,12 @@ def falls_out(history: History, since: SinceSummary) -> list[Said]:
     answer of a tool does not stay without its call.
     """
     said, most, tokens = since.said, history.max_messages, history.max_tokens
-    if tokens is not None and since.version:
+    half = None if tokens is None else tokens // 2
+    if tokens is not None and half is not None and since.version:
         tokens = max(tokens - tokens_of(summary_message(since.text)), 0)
+        half = min(half, tokens)  # A long summary leaves less room than that.
     if _fit(said, most, tokens) == len(said):
         return []
-    half = None if history.max_tokens is None else history.max_tokens // 2
     kept = _fit(said, None if most is None else most // 2, half)
     upto = len(said) - kept
     while upto < len(said) and isinstance(said[upto].message, ToolMessage):
@@ -128,15 +131,13 @@ class Condenser:
     async def _ask(self, history: History, asked: ToSummarize) -> Summary | Failure | None:
         """Return the summary, or why there is none; None if nobody waits for it any more."""
         assert history.summarize is not None, "something condenses"
-        body = summary_of(history.summarize, asked)
-        task = self._asking[asked.run_id] = asyncio.get_running_loop().create_task(body)
+        body = partial(summary_of, history.summarize, asked)
+        loop = asyncio.get_running_loop()
+        task = self._asking[asked.run_id] = loop.create_task(within(PATIENCE_S, body))
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await task
-        except TimeoutError as error:
-            if not task.cancelled():
-                return failure("error", error)  # that of the function
-            return Failure(kind="timeout", message=f"it took longer than {PATIENCE_S:g} seconds")
+            return await task
+        except OutOfTime as error:
+            return Failure(kind="timeout", message=str(error))
         except asyncio.CancelledError:
             ours = asyncio.current_task()
             if ours is not None and ours.cancelling():
@@ -146,7 +147,6 @@ class Condenser:
             _log.error("summary_failed", stream=thread_stream(self._thread_id), error=told(error))
             return failure("error", error)
         finally:
-            task.cancel()
             del self._asking[asked.run_id]
 
     async def _record(self, run_id: str, part: list[Said], found: Summary | Failure) -> None:

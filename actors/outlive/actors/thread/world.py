@@ -37,6 +37,7 @@ from outlive.events import (
     ThreadRunCancelled,
     ThreadRunWithdrawn,
     Version,
+    run_stream,
     thread_stream,
 )
 from outlive.events.fires import FIRE_DROPPED, FIRE_REFUSED
@@ -129,6 +130,8 @@ class ThreadWorld:
         start = replace(start, fire=fire, message=id, thread=place)
         if agent is None or agent.history.summarize is None:
             return Parcel(start, refused=refused)
+        if self._all.log.version(run_stream(run_id)):
+            return Parcel(start, refused=refused)  # It has begun: what it sees is settled.
         return self._begin_condensed(start, run_id, place, agent, refused)
 
     async def _begin_condensed(
