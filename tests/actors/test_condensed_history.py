@@ -33,7 +33,6 @@ from outlive.events import (
     Usage,
     UserMessage,
     run_stream,
-    thread_stream,
 )
 from outlive.projections.threads.history import Said, SinceSummary
 from outlive.testing import Simulation
@@ -77,13 +76,7 @@ class Talk:
 
     @property
     def condensed(self) -> list[HistoryCondensed]:
-        return [one for one in self.events("t") if isinstance(one, HistoryCondensed)]
-
-    def events(self, thread_id: str) -> list[object]:
-        async def read(rt: Runtime) -> list[object]:
-            return [one.event for one in rt.log.read(thread_stream(thread_id))]
-
-        return self.sim.run(read)
+        return condensed(self.sim, "t")
 
     def place(self, run_id: str) -> Any:
         async def read(rt: Runtime) -> object:
@@ -360,6 +353,39 @@ def test_who_does_not_condense_sees_the_last_messages_as_before() -> None:
         sim.run(ask)
         assert one.place("you").summary == 0
         assert len(one.condensed) == 1
+
+
+def test_a_fork_takes_along_the_summary_that_there_was_by_then() -> None:
+    one, sim = talk()
+    with sim:
+        one.append("1", "2", "3", "4", "5")
+        one.ask("six")  # 1 to 3 are condensed for it
+        early = sim.run(lambda rt: rt.threads.messages("t"))[4].version
+        sim.run(lambda rt: rt.threads.fork("t", new_id="early", at=early))
+        sim.run(lambda rt: rt.threads.fork("t", new_id="now"))
+        sim.run(lambda rt: rt.threads.fork("now", new_id="again"))
+        sim.crash()
+        shown: dict[str, list[str]] = {}
+        for thread in ("early", "now", "again"):
+
+            async def ask(rt: Runtime, thread: str = thread) -> None:
+                run = await rt.start("a", "go", run_id=f"on-{thread}", thread_id=thread)
+                await run.result()
+
+            sim.run(ask)
+            shown[thread] = one.shown[-1]
+        assert shown["early"] == ["<summary>1 2 3</summary>", "4", "5", "go"]  # of its own
+        assert shown["now"] == ["<summary>1 2 3</summary>", "4", "5", "six", "answer 1", "go"]
+        assert shown["again"] == shown["now"]
+        # Nothing that was condensed before is condensed again: it costs the fork nothing.
+        runs = {each: [one.run_id for one in condensed(sim, each)] for each in shown}
+        assert runs == {"early": ["on-early"], "now": [""], "again": [""]}
+        assert [each.usage for each in condensed(sim, "now")] == [Usage()]
+        assert sim.run(lambda rt: rt.threads.get("now")).messages == 9
+
+
+def condensed(sim: Simulation, thread_id: str) -> list[HistoryCondensed]:
+    return [one for one in sim.thread_events(thread_id) if isinstance(one, HistoryCondensed)]
 
 
 def test_a_long_thread_is_condensed_in_several_steps() -> None:

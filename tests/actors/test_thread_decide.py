@@ -13,6 +13,7 @@ from outlive.actors.thread.commands import (
     AskRun,
     CancelQueued,
     CondenseHistory,
+    Copied,
     CreateThread,
     EndRun,
     RefuseBegin,
@@ -131,6 +132,15 @@ TABLE: Final[list[tuple[ThreadCommand, dict[str, Expected]]]] = [
     (
         CreateThread(thread_id="t", resource_id="v", metadata={}),
         {"new": "thread-created", "rest": ThreadExists},
+    ),
+    (
+        CreateThread(
+            thread_id="t",
+            resource_id="u",
+            metadata={},
+            copied=Copied(messages=(SAID, ANSWERED), condensed=1, summary="so far"),
+        ),
+        {"new": "thread-created message-appended message-appended history-condensed"},
     ),
     (
         RenameThread(thread_id="t", title="Talk"),

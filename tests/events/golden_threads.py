@@ -14,6 +14,7 @@ from outlive.actors.thread.commands import (
     AskRun,
     CancelQueued,
     CondenseHistory,
+    Copied,
     CreateThread,
     EndRun,
     RefuseBegin,
@@ -139,7 +140,7 @@ HISTORIES: dict[str, list[ThreadCommand]] = {
         end("r1"),
     ],
     "condensed": [
-        CreateThread(thread_id="t", resource_id="re", metadata={}, messages=SAID),
+        CreateThread(thread_id="t", resource_id="re", metadata={}, copied=Copied(messages=SAID)),
         ask("r1"),
         CondenseHistory(
             run_id="r1", upto=2, messages=2, error=Failure(kind="error", message="bäng")
@@ -181,7 +182,7 @@ HISTORIES: dict[str, list[ThreadCommand]] = {
             resource_id="re",
             metadata={},
             forked_from=ForkPoint(thread_id="told", version=9),
-            messages=SAID,
+            copied=Copied(messages=SAID),
         ),
         AppendMessages(thread_id="t", messages=(UserMessage(text="by hand"),)),
     ],

@@ -25,8 +25,9 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         max_messages: so many messages at most, the last ones. None: all of them.
         max_tokens: so many tokens at most, estimated at four characters each, with those of the
             summary. None: no bound.
-        summarize: what condenses: a function, sync or async, that is given a `ToSummarize` and
-            returns text; a model; or an agent, of which the model and the instructions are used.
+        summarize: what condenses: a function, sync or async, that is given a `ToSummarize` on the
+            event loop of the owner, and returns text; a model; or an agent, of which the model
+            and the instructions are used.
 
     Raises:
         InvalidDefinition: a value that cannot hold.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from outlive.actors.effects import running_task
 
@@ -52,21 +52,21 @@ async def within(seconds: float | None, body: Callable[[], Awaitable[T]]) -> T:
     if seconds is not None and not task.done():
         raise OutOfTime(seconds)
     result, error = task.result()
-    if error is None:
-        return result[0]
     if isinstance(error, Exception):
         raise error
-    raise RuntimeError(f"it has raised {type(error).__name__}") from error
+    if error is not None:
+        raise RuntimeError(f"it has raised {type(error).__name__}") from error
+    return cast("T", result)
 
 
 async def _outcome(
     body: Callable[[], Awaitable[T]],
-) -> tuple[tuple[T], None] | tuple[tuple[()], BaseException]:
+) -> tuple[T, None] | tuple[None, BaseException]:
     """Return what it comes to, or has raised: a task cannot end with all of that."""
     task = asyncio.current_task()
     try:
-        return (await body(),), None
+        return await body(), None
     except BaseException as error:
         if isinstance(error, GeneratorExit) and running_task() is not task:
             raise  # Destroyed with its loop.
-        return (), error
+        return None, error

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import assert_never
 
 from outlive.actors.thread.commands import (
+    NOTHING_SAID,
     AppendMessages,
     AskRun,
     CancelQueued,
+    Copied,
     CreateThread,
     RenameThread,
     SendSignal,
@@ -23,7 +25,6 @@ from outlive.actors.thread.submitted import (
     SignalRequest,
     ThreadRequest,
 )
-from outlive.events import Message
 
 
 def thread_command(
@@ -32,7 +33,7 @@ def thread_command(
     *,
     now_ns: int,
     moment: Moment = NOTHING_SPECIAL,
-    copied: tuple[Message, ...] = (),
+    copied: Copied = NOTHING_SAID,
 ) -> ThreadCommand:
     """Return the command that carries out a request.
 
@@ -41,7 +42,7 @@ def thread_command(
         request: what is asked of it.
         now_ns: when.
         moment: what the run does that is active on it.
-        copied: the messages of the thread that it is forked from.
+        copied: what was said on the thread that it is forked from.
     """
     match request:
         case CreateThreadRequest():
@@ -52,7 +53,7 @@ def thread_command(
                 title=request.title,
                 metadata=request.metadata,
                 forked_from=request.forked_from,
-                messages=copied,
+                copied=copied,
             )
         case RenameThreadRequest():
             return RenameThread(thread_id=thread_id, title=request.title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,20 @@ from outlive.events import (
 )
 
 
+class Copied(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """What was said on the thread of which another one is a copy.
+
+    `condensed` of the messages, the first ones, are condensed to `summary`.
+    """
+
+    messages: tuple[Message, ...] = ()
+    condensed: int = 0
+    summary: str = ""
+
+
+NOTHING_SAID: Final = Copied()
+
+
 class CreateThread(Command, kw_only=True, frozen=True, gc=False):
     """Begin the thread; the same again changes nothing."""
 
@@ -33,7 +47,7 @@ class CreateThread(Command, kw_only=True, frozen=True, gc=False):
     title: str = ""
     metadata: dict[str, Value]
     forked_from: ForkPoint | None = None
-    messages: tuple[Message, ...] = ()  # those of the thread that it is forked from
+    copied: Copied = NOTHING_SAID
 
 
 class RenameThread(Command, kw_only=True, frozen=True, gc=False):

@@ -107,9 +107,9 @@ class Condenser:
             LogError: the thread cannot be read.
             MailboxClosed: it takes no commands now.
         """
-        gave_up = False
+        gave_up, since = False, None
         while True:
-            since = since_summary(self._all.log, self._thread_id, until)
+            since = since_summary(self._all.log, self._thread_id, until, known=since)
             if run_id in since.cancelled:
                 return since.cancelled[run_id]
             part = falls_out(agent.history, since)

@@ -95,7 +95,8 @@ class RuntimeThreads(ThreadsQuery):
     ) -> str:
         """Create a thread that begins with what was said on another one; return its id.
 
-        What is said on either of them later is not said on the other.
+        What is said on either of them later is not said on the other. Its summary by then is taken
+        along, if it has one (see `History`).
 
         Args:
             thread_id: the other one. Its resource, agent and metadata are those of the new one.

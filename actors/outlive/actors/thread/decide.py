@@ -116,7 +116,14 @@ def _create(state: ThreadState, command: CreateThread) -> Events:
         if creation_digest(created) != state.request:
             raise ThreadExists(command.thread_id)
         return ()
-    return (created, *(MessageAppended(message=message) for message in command.messages))
+    copied = command.copied
+    said: Events = tuple(MessageAppended(message=message) for message in copied.messages)
+    if not copied.condensed:
+        return (created, *said)
+    condensed = HistoryCondensed(
+        upto=1 + copied.condensed, messages=copied.condensed, text=copied.summary
+    )
+    return (created, *said, condensed)
 
 
 def _ask(state: ThreadState, command: AskRun) -> Events:

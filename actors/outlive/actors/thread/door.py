@@ -13,7 +13,7 @@ from outlive.actors.run.commands import StartRun
 from outlive.actors.run.kind import Runs
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.carrying_out import thread_command
-from outlive.actors.thread.commands import ThreadCommand
+from outlive.actors.thread.commands import NOTHING_SAID, Copied, ThreadCommand
 from outlive.actors.thread.kind import Threads
 from outlive.actors.thread.moment import NOTHING_SPECIAL, moment_of
 from outlive.actors.thread.submitted import (
@@ -40,7 +40,7 @@ from outlive.events import (
     thread_stream,
 )
 from outlive.events.ids import id_of
-from outlive.projections.threads import history
+from outlive.projections.threads.history import whole
 
 Prepared: TypeAlias = tuple[EventSourcedActor[Any, Any, Any], object]
 
@@ -98,14 +98,15 @@ class ThreadDoor:
         return self._threads.resident(stream) is not None or self._log.version(stream) > 0
 
     def _command(self, thread_id: str, request: ThreadRequest, state: ThreadState) -> ThreadCommand:
-        moment, copied = NOTHING_SPECIAL, tuple[Message, ...]()
+        moment, copied = NOTHING_SPECIAL, NOTHING_SAID
         if isinstance(request, SignalRequest):
             self._check_agent(request, state)
             if state.active is not None:
                 moment = moment_of(self._log, state.active.run_id)
         elif isinstance(request, CreateThreadRequest):
             fork = request.forked_from
-            copied = () if fork is None or state.exists else self._messages_until(fork)
+            if fork is not None and not state.exists:
+                copied = self._copy_of(fork)
         return thread_command(
             thread_id, request, now_ns=self._clock.now_ns(), moment=moment, copied=copied
         )
@@ -117,14 +118,20 @@ class ThreadDoor:
         if agent_id and agent_id not in self._agents:
             raise AgentNotFound(agent_id, tuple(self._agents))
 
-    def _messages_until(self, fork: ForkPoint) -> tuple[Message, ...]:
+    def _copy_of(self, fork: ForkPoint) -> Copied:
         head = self._log.version(thread_stream(fork.thread_id))
         if not head:
             raise ThreadNotFound(fork.thread_id)
         if fork.version > head:
             raise InvalidOffset(fork.version, head)
-        copied = history(self._log, fork.thread_id, until=fork.version, max_messages=None)
-        return _with_all_answers(copied)
+        said, summary = whole(self._log, fork.thread_id, until=fork.version)
+        messages = _with_all_answers(tuple(one.message for one in said))
+        if summary is None:
+            return Copied(messages=messages)
+        condensed = sum(one.version <= summary.upto for one in said)
+        return Copied(
+            messages=messages, condensed=min(condensed, len(messages)), summary=summary.text
+        )
 
 
 def begins(request: ThreadRequest) -> bool:

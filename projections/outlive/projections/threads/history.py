@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -42,13 +43,21 @@ class SinceSummary(NamedTuple):
     """What was said since the last summary, the oldest first.
 
     `version` is that of the summary's event; 0: there is none. `cancelled` tells, by run, which
-    were cancelled since.
+    were cancelled since. `head`: so far the thread was read.
     """
 
     version: int
     text: str
     said: list[Said]
     cancelled: dict[str, ThreadRunCancelled]
+    head: int = 0
+
+
+class Whole(NamedTuple):
+    """All that was said on a thread up to a version, the oldest first, and its last summary."""
+
+    said: list[Said]
+    condensed: HistoryCondensed | None
 
 
 def history(
@@ -103,29 +112,57 @@ def history(
     return (*first, *reversed(found))
 
 
-def since_summary(log: LogReader, thread_id: str, until: int) -> SinceSummary:
+def since_summary(
+    log: LogReader, thread_id: str, until: int, *, known: SinceSummary | None = None
+) -> SinceSummary:
     """Return what was said on a thread up to version `until`, since it was condensed last.
+
+    `known` is what this has returned before, for the same `until`: what was read for that is not
+    read again.
 
     Raises:
         CorruptLog, NewerFormat, UnknownEvent: the thread cannot be read.
     """
     stream = thread_stream(thread_id)
+    before = known or SinceSummary(0, "", [], {})
+    head, after = log.version(stream), before.head
+    version, text, upto = before.version, before.text, 0
     said: list[Said] = []
-    cancelled: dict[str, ThreadRunCancelled] = {}
-    version, text, after = 0, "", 0
-    for recorded in _backwards(log, stream, log.version(stream), _FIRST_LOOK):
+    cancelled = dict(before.cancelled)
+    for recorded in _backwards(log, stream, head, _FIRST_LOOK):
         if recorded.version <= after:
             break
         match recorded.event:
             case MessageAppended(message=message) if recorded.version <= until:
                 said.append(Said(recorded.version, message))
-            case HistoryCondensed(error=None) as condensed if not version:
-                version, text, after = recorded.version, condensed.text, condensed.upto
+            case HistoryCondensed(error=None) as condensed if not upto:
+                version, text, upto = recorded.version, condensed.text, condensed.upto
+                after = max(after, upto)
             case ThreadRunCancelled() as event if recorded.version > until:
                 cancelled[event.run_id] = event
             case _:
                 continue
-    return SinceSummary(version, text, said[::-1], cancelled)
+    left = before.said[bisect_right(before.said, upto, key=_version) :]
+    return SinceSummary(version, text, left + said[::-1], cancelled, head)
+
+
+def whole(log: LogReader, thread_id: str, *, until: int) -> Whole:
+    """Return all that was said on a thread up to version `until`, with its summary by then.
+
+    Raises:
+        CorruptLog, NewerFormat, UnknownEvent: the thread cannot be read.
+    """
+    said: list[Said] = []
+    last: HistoryCondensed | None = None
+    for recorded in _backwards(log, thread_stream(thread_id), until, _PAGE):
+        match recorded.event:
+            case MessageAppended(message=message):
+                said.append(Said(recorded.version, message))
+            case HistoryCondensed(error=None) as condensed if last is None:
+                last = condensed
+            case _:
+                continue
+    return Whole(said[::-1], last)
 
 
 def summary_message(text: str) -> UserMessage:
@@ -136,6 +173,10 @@ def summary_message(text: str) -> UserMessage:
 def tokens_of(message: Message) -> int:
     """Return how many tokens a message has, as an estimate."""
     return -(-len(_encode(message)) // CHARACTERS_PER_TOKEN)
+
+
+def _version(one: Said) -> int:
+    return one.version
 
 
 def _condensed(log: LogReader, stream: StreamId, version: int) -> HistoryCondensed:
