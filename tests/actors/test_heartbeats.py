@@ -3,11 +3,13 @@
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from outlive.actors import (
     SKIP,
@@ -34,6 +36,7 @@ from outlive.events import (
     HeartbeatFired,
     HeartbeatNotFound,
     HookNotFound,
+    HookRan,
     InvalidCron,
     InvalidCursor,
     InvalidDefinition,
@@ -779,6 +782,108 @@ def _records(sim: Simulation, id: str) -> list[tuple[Any, ...]]:
         return [(each.event,) for each in rt.log.read(heartbeat_stream(id))]
 
     return sim.run(read)
+
+
+async def hangs(_: HeartbeatContext) -> object:
+    await asyncio.sleep(10_000)
+    return None
+
+
+async def refuses_to_end(_: HeartbeatContext) -> object:
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10_000)
+
+
+@pytest.mark.parametrize("waits", [hangs, refuses_to_end])
+@pytest.mark.parametrize(
+    ("timeout", "by_name", "decided"),
+    [
+        (UNSET, UNSET, 120),
+        (10, UNSET, 10),
+        (timedelta(seconds=20), UNSET, 20),
+        (10, 30, 30),
+        (10, None, None),
+        (None, UNSET, None),
+    ],
+)
+def test_a_function_that_takes_too_long_is_waited_for_no_more_and_the_next_one_fires(
+    waits: Any, timeout: Any, by_name: Any, decided: int | None
+) -> None:
+    calls = Calls()
+    first = [waits]
+
+    async def once(context: HeartbeatContext) -> object:
+        return await first.pop()(context) if first else None
+
+    own = HeartbeatHooks(prepare=once, timeout=by_name)
+    known = HeartbeatHooks(
+        on_error=calls.hooks().on_error, timeout=timeout, named={"mine": own, "other": own}
+    )
+    with Simulation([research()], heartbeat_hooks=known) as sim:
+        create(sim, hook="mine")
+        sim.advance(60 + (decided or 1_000) - 1)
+        assert ("claimed", 1, None) in told(fires(sim))
+        sim.advance(2)
+        if decided is None:
+            assert calls.all == []  # It is waited for still, and what is due meanwhile overlaps.
+            assert {one.reason for one in fires(sim) if one.decision == "skipped"} == {"overlap"}
+            return
+        [(name, context)] = calls.all
+        assert (name, context.phase, context.outcome) == ("on_error", "prepare", "failed")
+        assert context.error == f"timeout: it took longer than {decided} seconds"
+        sim.advance(60)
+        assert {one.outcome for one in fires(sim) if one.decision == "fired"} == {"succeeded"}
+
+
+def test_one_that_is_told_of_the_end_may_take_so_long_too() -> None:
+    hooks = HeartbeatHooks(on_finish=refuses_to_end, timeout=10)
+    with Simulation([research()], heartbeat_hooks=hooks) as sim:
+        create(sim, max_fires=1)
+        sim.advance(60 + 9)
+        assert _ran(sim) == []
+        sim.advance(2)
+        [ran] = _ran(sim)
+        assert ran.error is not None
+        assert (ran.hook, ran.error.kind) == ("on_finish", "timeout")
+        sim.crash()
+        sim.advance(100)
+        assert len(_ran(sim)) == 1
+
+
+@pytest.mark.parametrize("raised", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_what_would_end_a_process_is_a_failure_of_the_function(
+    raised: type[BaseException],
+) -> None:
+    def exits(_: HeartbeatContext) -> object:
+        raise raised
+
+    hooks = HeartbeatHooks(prepare=exits, on_error=exits)
+    with Simulation([research()], heartbeat_hooks=hooks) as sim:
+        create(sim)
+        sim.advance(61)
+        assert told(fires(sim)) == [("skipped", 1, None)]
+        errors = [(ran.hook, ran.error.message) for ran in _ran(sim) if ran.error]
+        raises = f"RuntimeError: it has raised {raised.__name__}"
+        assert errors == [("prepare", raises), ("on_error", raises)]
+
+
+def test_of_an_end_for_which_there_is_no_function_none_is_said_to_have_run() -> None:
+    with Simulation([research()], heartbeat_hooks=HeartbeatHooks(on_error=raises)) as sim:
+        create(sim, max_fires=1)
+        sim.advance(61)
+        assert [ran.hook for ran in _ran(sim)] == [""]
+
+
+def _ran(sim: Simulation) -> list[HookRan]:
+    events = [event for record in _records(sim, "hb_h") for event in record]
+    return [event for event in events if isinstance(event, HookRan)]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", float("nan"), True])
+def test_a_timeout_of_functions_is_a_duration(timeout: Any) -> None:
+    with pytest.raises(InvalidDefinition, match="timeout"):
+        HeartbeatHooks(timeout=timeout)
 
 
 def test_what_is_no_function_is_refused() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from outlive.actors.heartbeat.commands import HooksAtHand
+from outlive.actors.patience import within
+from outlive.actors.retry import seconds
 from outlive.events import InvalidDefinition
 from outlive.events.heartbeat import FireKind, FireOutcome
 
@@ -61,6 +65,8 @@ class HeartbeatContext(msgspec.Struct, frozen=True, kw_only=True):
     phase: Literal["prepare", "signal", "run"] = "run"
 
 
+PATIENCE_S: Final = 120.0
+"""So long a call may take, if nothing else is said."""
 _FUNCTIONS: Final = ("prepare", "on_finish", "on_error", "on_abort")
 Hook: TypeAlias = Callable[[HeartbeatContext], object]
 _ABORTED: Final = frozenset({"aborted"})
@@ -73,7 +79,8 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
     A heartbeat with `hook="name"` has those of that name in their place, as far as there are some
     of it; without them the runtime does not create it, and one that was created is `blocked`.
     They are called on the event loop of the owner, at least once: when the process dies in the
-    middle, once more, with the same `trigger.id`. One that raises is logged and recorded.
+    middle, once more, with the same `trigger.id`. One that raises is logged and recorded, and so
+    is an async one that takes longer than `timeout`: it is cancelled, and waited for no more.
 
     Args:
         prepare: called before anything is done. It returns `SKIP`, or what is to be otherwise
@@ -81,20 +88,24 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
             `thread_id` and `resource_id` (that thread is told this time, also by one that has
             none otherwise); on a thread also `signal_type`, `tag_name`, `attributes`, `if_active`
             and `if_idle`, without one also `metadata`; of a tool `args` and `request_context`.
-            If it raises, or says what cannot be, nothing is done, and that is an error.
+            If it raises, takes too long, or says what cannot be, nothing is done, and that is an
+            error.
         on_finish: it has succeeded, or waits for a person, or a thread was told.
         on_error: it has failed or timed out, or `prepare` has raised.
         on_abort: it was cancelled.
+        timeout: so long each call of them may take, in seconds or as a `timedelta`; None: however
+            long. Left out: two minutes; of `named` ones, as for all.
         named: by name, those of the heartbeats that name them; they have no names themselves.
 
     Raises:
-        InvalidDefinition: one of them is no function, or `named` is something else.
+        InvalidDefinition: one of them is no function, or `timeout` or `named` is something else.
     """
 
     prepare: Hook | None = None
     on_finish: Hook | None = None
     on_error: Hook | None = None
     on_abort: Hook | None = None
+    timeout: float | timedelta | UnsetType | None = UNSET
     named: Mapping[str, HeartbeatHooks] = {}
 
     def __post_init__(self) -> None:
@@ -103,6 +114,8 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
             hook = getattr(self, name)
             if hook is not None and not callable(hook):
                 raise InvalidDefinition(f"{name} is a function, not {hook!r}")
+        if self.timeout is not UNSET and self.timeout is not None:
+            seconds("timeout", self.timeout)
         _check_named(self.named)
 
     def of(self, name: str) -> HeartbeatHooks | None:
@@ -117,6 +130,7 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
             on_finish=own.on_finish or self.on_finish,
             on_error=own.on_error or self.on_error,
             on_abort=own.on_abort or self.on_abort,
+            timeout=self.timeout if own.timeout is UNSET else own.timeout,
         )
 
     def at_hand(self) -> HooksAtHand:
@@ -127,6 +141,21 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
             end=frozenset(name for name, hooks in found.items() if hooks.at_the_end),
             known=frozenset(found),
         )
+
+    async def call(self, function: Hook, context: HeartbeatContext) -> object:
+        """Return what one of them says. Raises OutOfTime, or what it raises."""
+
+        async def said() -> object:
+            answer = function(context)
+            return await answer if inspect.isawaitable(answer) else answer
+
+        return await within(self._timeout_s, said)
+
+    @property
+    def _timeout_s(self) -> float | None:
+        if self.timeout is UNSET:
+            return PATIENCE_S
+        return None if self.timeout is None else seconds("timeout", self.timeout)
 
     @property
     def at_the_end(self) -> bool:

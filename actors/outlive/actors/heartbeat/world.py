@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal, cast
@@ -25,6 +24,7 @@ from outlive.actors.heartbeat.hooks import (
 from outlive.actors.heartbeat.preparing import overrides_of
 from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
+from outlive.actors.patience import OutOfTime
 from outlive.actors.run.model_call import cut, failure
 from outlive.actors.snapshots import restored
 from outlive.actors.surroundings import Address, Surroundings
@@ -119,17 +119,16 @@ class HeartbeatWorld:
         claimed = self._state.claims[effect.fire]
         said: object = None
         try:
-            prepare = self._hooks().prepare
-            if prepare is not None:
+            hooks = self._hooks()
+            if hooks.prepare is not None:
                 trigger = self._trigger(effect.fire, claimed.kind, claimed.due_ns, claimed.at_ns)
-                said = prepare(self._context(trigger, phase="prepare"))
-                if inspect.isawaitable(said):
-                    said = await said
+                context = self._context(trigger, phase="prepare")
+                said = await hooks.call(hooks.prepare, context)
             skip = said is SKIP
             overrides = None if skip else overrides_of(said, self._state.settings, self._all)
         except Exception as error:  # noqa: BLE001  # a function's end is not the heartbeat's
             _log.error("heartbeat_hook_failed", stream=self._stream, error=told(error))
-            home.conclude(self._prepared(effect, error=failure("prepare", error)))
+            home.conclude(self._prepared(effect, error=_failure("prepare", error)))
         else:
             home.conclude(self._prepared(effect, skip=skip, overrides=overrides))
 
@@ -160,16 +159,18 @@ class HeartbeatWorld:
         hook = self._state.hooks[effect.fire]
         name, error = "", None
         try:
-            name, function = self._hooks().for_outcome(hook.outcome)
-            if function is not None:
-                said = function(self._end_context(effect.fire, hook))
-                if inspect.isawaitable(said):
-                    await said
+            hooks = self._hooks()
+            name, function = hooks.for_outcome(hook.outcome)
+            if function is None:
+                name = ""
+            else:
+                context = self._end_context(effect.fire, hook)
+                await hooks.call(function, context)
         except LogError:
             raise
         except Exception as raised:  # noqa: BLE001  # a hook's end is not the heartbeat's
             _log.error("heartbeat_hook_failed", stream=self._stream, error=told(raised))
-            error = failure("error", raised)
+            error = _failure("error", raised)
         home.conclude(
             ConcludeHook(fire=effect.fire, attempt=effect.attempt, hook=name, error=error)
         )
@@ -232,3 +233,10 @@ class HeartbeatWorld:
     def give_up(self, effect: Effect) -> None:
         """Stop an effect that is owed no more, if it still runs."""
         self._all.effects.settle(self._stream, effect)
+
+
+def _failure(kind: str, error: Exception) -> Failure:
+    """Return what the log keeps of what a function has raised, or that it took too long."""
+    if isinstance(error, OutOfTime):
+        return Failure(kind="timeout", message=str(error))
+    return failure(kind, error)

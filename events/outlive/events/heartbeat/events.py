@@ -189,7 +189,7 @@ class HookRan(Event, tag="hook-ran", frozen=True, kw_only=True):
     """A function of the user was called for a fire, to its end; `error`: it has raised."""
 
     fire: int
-    hook: str
+    hook: str  # its name; empty: there was none for what the fire came to, or it broke
     error: Failure | None = None
 
 
