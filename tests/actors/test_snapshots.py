@@ -28,9 +28,11 @@ from outlive.actors.mail import Post
 from outlive.actors.run.world import RunWorld
 from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import ScriptedModel
-from outlive.actors.snapshots import StateCodec, UnfitState, codec_of
+from outlive.actors.snapshots import StateCodec, UnfitState, codec_of, state_now
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.desk import Desk
+from outlive.actors.thread.check import check_thread_request
+from outlive.actors.thread.submitted import RenameThreadRequest, SignalRequest
 from outlive.actors.workers.processes import ProcessWorkers
 from outlive.events import (
     CallId,
@@ -41,10 +43,12 @@ from outlive.events import (
     ModelCallCompleted,
     ModelCallStarted,
     OpenEntry,
+    OtherResource,
     Recorded,
     RequestedToolCall,
     RunId,
     RunStarted,
+    Signal,
     Snapshot,
     StreamId,
     ToolCallCompleted,
@@ -152,6 +156,8 @@ def test_at_every_prefix_a_saved_state_and_the_tail_are_the_fold_of_the_log(
             with_saved, without = loaded(log), loaded(Counting(log.inner, lost=True))
             assert (with_saved.state, with_saved.version) == (live.state, live.version)
             assert (without.state, without.version) == (live.state, live.version)
+            for reader in (log, Counting(log.inner, lost=True)):
+                assert state_now(reader, STREAM, TallyEntity()) == live.state
 
     run_virtual(play())
 
@@ -264,6 +270,7 @@ def test_a_saved_state_that_does_not_fit_is_ignored_and_logged(
         snapshot(log, data, 2)
         assert loaded(log, entity=entity).state.history == (1, 2)
         assert [entry["event"] for entry in logs] == ["snapshot_ignored"]
+        assert state_now(log, STREAM, entity).history == (1, 2)
 
     run_virtual(play())
 
@@ -362,10 +369,21 @@ def test_of_a_long_thread_that_was_idle_the_tail_alone_is_read() -> None:
                 sent = await rt.signal("hear", thread_id="t")
                 await rt.result(sent.run_id or "")
                 read.append(log.events_read)
+                log.events_read = 0  # As by a process that does not have it in memory.
+                check_thread_request(log, "t", RenameThreadRequest(title="long"))
+                read.append(log.events_read)
+                with pytest.raises(OtherResource):
+                    check_thread_request(log, "t", signalled("v"))
         return read
 
-    short, *long = run_virtual(play())
+    short, _, *long = run_virtual(play())
     assert max(long) <= short + snapshots.EVERY_EVENTS + 64
+
+
+def signalled(resource_id: str) -> SignalRequest:
+    return SignalRequest(
+        signal_id="s", signal=Signal(text="x"), run_id="w", resource_id=resource_id
+    )
 
 
 class CountingReads(FailingLog):

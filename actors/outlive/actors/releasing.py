@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlive.actors.heartbeat.entity import HEARTBEAT
+from outlive.actors.snapshots import state_now
 from outlive.events import (
     HeartbeatNotFound,
     LogReader,
@@ -16,7 +17,6 @@ from outlive.events import (
 )
 from outlive.events.ids import id_of, kind_of
 from outlive.projections.run_summary import status_now
-from outlive.projections.to_the_end import read_stream
 
 
 def nothing_there(stream: StreamId) -> NotFound:
@@ -50,9 +50,6 @@ def _status_of_one_at_rest(log: LogReader, stream: StreamId) -> str:
         case "thread":
             return "idle"
         case "heartbeat":
-            state = HEARTBEAT.initial
-            for recorded in read_stream(log, stream):
-                state = HEARTBEAT.evolve(state, recorded.event)
-            return state.status
+            return state_now(log, stream, HEARTBEAT).status
         case _:
             return status_now(log, id_of(stream))

@@ -12,7 +12,8 @@ from typing import Any, Final, Generic, TypeVar, cast
 import msgspec
 
 from outlive.actors.entity import Entity
-from outlive.events import Snapshot, StreamId
+from outlive.events import LogReader, Snapshot, StreamId
+from outlive.events.ids import NO_VERSION
 from outlive.events.logger import get_logger
 from outlive.events.values import digest
 
@@ -25,6 +26,7 @@ Reading and folding so many takes a few milliseconds, saving a state a few micro
 """
 
 _EDITION_BYTES: Final = 16
+_PAGE: Final = 1_000
 _log = get_logger()
 
 
@@ -76,3 +78,20 @@ def restored(found: Snapshot, stream: StreamId, entity: Entity[S, Any, Any]) -> 
     except UnfitState as error:
         _log.warning("snapshot_ignored", stream=stream, reason=str(error))
         return None
+
+
+def state_now(log: LogReader, stream: StreamId, entity: Entity[S, Any, Any]) -> S:
+    """Return what a stream folds into by now, from its last saved state on.
+
+    Raises:
+        CorruptLog, NewerFormat, UnknownEvent: the stream cannot be read.
+    """
+    _, saved, page = log.recall(stream, limit=_PAGE)
+    state = entity.initial if saved is None else restored(saved, stream, entity)
+    if state is None:
+        state, page = entity.initial, log.read(stream, after=NO_VERSION, limit=_PAGE)
+    while page:
+        for recorded in page:
+            state = entity.evolve(state, recorded.event)
+        page = log.read(stream, after=page[-1].version, limit=_PAGE) if len(page) == _PAGE else []
+    return state

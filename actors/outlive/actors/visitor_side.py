@@ -15,6 +15,7 @@ from outlive.actors.run.carrying_out import command_for
 from outlive.actors.run.decide import decide
 from outlive.actors.run.submission import Submission
 from outlive.actors.run.submitted import ReleaseRequest, Request, StartRequest, encode_request
+from outlive.actors.snapshots import state_now
 from outlive.actors.task.carrying_out import require_same, steer_command
 from outlive.actors.task.entity import TASK
 from outlive.actors.task.submitted import EnqueueRequest, TaskRequest
@@ -47,7 +48,6 @@ from outlive.projections import (
     standing_result,
 )
 from outlive.projections.run_summary import STANDING_STILL
-from outlive.projections.tasks import read_task
 from outlive.projections.tasks.standing import row_stands_still
 
 PATIENCE_S: Final = 5.0
@@ -144,10 +144,8 @@ class VisitorSide:
         if isinstance(request, EnqueueRequest):
             require_same(self.log, stream, request)
             return
-        task_id, state = id_of(stream), TASK.initial
-        for recorded in read_task(self.log, task_id):
-            state = TASK.evolve(state, recorded.event)
-        TASK.decide(state, steer_command(request, task_id))
+        state = state_now(self.log, stream, TASK)
+        TASK.decide(state, steer_command(request, id_of(stream)))
 
     def task_stands_still(self, stream: StreamId) -> bool:
         """Whether a task cannot go on, as its row tells it."""

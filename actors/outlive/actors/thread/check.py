@@ -5,13 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from outlive.actors.run.carrying_out import plain_start
+from outlive.actors.snapshots import state_now
 from outlive.actors.thread.carrying_out import thread_command
 from outlive.actors.thread.entity import THREAD
 from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.events import LogReader, RunExists, ThreadPlace, run_stream, thread_stream
 from outlive.events.run.requested import request_digest
 from outlive.projections import fold_run, read_run
-from outlive.projections.to_the_end import read_stream
 
 
 def check_thread_request(log: LogReader, thread_id: str, request: ThreadRequest) -> None:
@@ -22,7 +22,5 @@ def check_thread_request(log: LogReader, thread_id: str, request: ThreadRequest)
         if state.request != request_digest(replace(plain_start(request.wish), thread=place)):
             raise RunExists(request.run_id)
         return
-    thread = THREAD.initial
-    for recorded in read_stream(log, thread_stream(thread_id)):
-        thread = THREAD.evolve(thread, recorded.event)
+    thread = state_now(log, thread_stream(thread_id), THREAD)
     THREAD.decide(thread, thread_command(thread_id, request, now_ns=0))
