@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from msgspec import UNSET
@@ -446,6 +446,88 @@ def test_a_clock_that_is_set_gives_each_instant_one_decision(seconds: int) -> No
             assert one.due_at not in instants
             instants.append(one.due_at)
         assert len([one for one in fires(sim) if one.decision == "fired"]) > 5 or seconds < 0
+
+
+YEARS: Final = 10 * 365 * 86_400
+
+
+async def _resumed(rt: Runtime) -> None:
+    await rt.heartbeats.pause("h")
+    await rt.heartbeats.resume("h")
+
+
+async def _updated(rt: Runtime) -> None:
+    await rt.heartbeats.update("h", every=120)
+
+
+async def _made_anew(rt: Runtime) -> None:
+    await rt.heartbeats.delete("h")
+    await rt.heartbeats.create(id="h", agent_id="research", prompt="p", every=60)
+
+
+@pytest.mark.parametrize("said", [_resumed, _updated, _made_anew])
+@pytest.mark.parametrize("crash", [False, True], ids=["", "restarted"])
+def test_what_a_clock_has_decided_that_was_far_ahead_holds_until_somebody_says_when_to_begin(
+    said: Any, crash: bool
+) -> None:
+    with Simulation([research()]) as sim:
+        create(sim)
+        sim.jump_clock(YEARS)
+        sim.advance("2m")
+        sim.jump_clock(-YEARS)
+        sim.advance("2m")
+        if crash:
+            sim.crash()
+        before = get(sim).fires
+        sim.advance("10m")
+        # It cannot be told which of the clocks is wrong, and nothing may fire twice.
+        assert get(sim).fires == before
+        assert get(sim).next_at is not None
+        assert str(get(sim).next_at) > "2039"
+        sim.run(said)
+        sim.run(said)
+        sim.advance("4m 30s")
+        assert get(sim).fires == before + (2 if said is _updated else 4)
+        instants = [one.due_at for one in fires(sim) if one.decision == "fired"]
+        assert len(set(instants)) == len(instants)
+        sim.crash()
+        sim.advance("2m")
+        assert get(sim).fires == before + (3 if said is _updated else 6)
+
+
+def test_a_clock_that_was_an_hour_ahead_makes_nothing_fire_twice_whatever_is_said() -> None:
+    with Simulation([research()]) as sim:
+        create(sim, cron="* * * * *", timezone="UTC", every=None)
+        sim.advance("10m")
+        fired = get(sim).fires
+        sim.jump_clock(-3600)
+        sim.run(_resumed)
+        sim.advance("50m")
+        assert get(sim).fires == fired
+        sim.advance("20m")
+        assert get(sim).fires > fired
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_code_does_not_begin_anew_with_what_a_clock_has_decided_that_is_ahead(
+    changed: bool,
+) -> None:
+    """A machine may begin with an old clock, and set it when it has found the network."""
+    declared = [Heartbeat("h", agent_id="research", prompt="p", cron="@hourly", timezone="UTC")]
+    with Simulation([research()], heartbeats=declared) as sim:
+        sim.advance("3h")
+        fired = get(sim).fires
+        sim.crash()
+        sim.jump_clock(-YEARS)
+        if changed:
+            declared[0] = Heartbeat(
+                "h", agent_id="research", prompt="p", cron="30 * * * *", timezone="UTC"
+            )
+        sim.advance("3h")
+        assert get(sim).fires == fired
+        sim.jump_clock(YEARS)
+        sim.advance("3h")
+        assert 3 <= get(sim).fires - fired <= 4
 
 
 def test_pages_of_decisions_lead_back_to_the_first_one() -> None:

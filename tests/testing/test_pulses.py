@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from outlive.actors.heartbeat.decide import FAR_AHEAD_NS
 from outlive.events import (
     Event,
     FireClaimed,
@@ -16,6 +17,7 @@ from outlive.events import (
     heartbeat_stream,
 )
 from outlive.testing._pulses import Pulses
+from outlive.testing.log_contract.filling import Ticks
 
 STREAM = heartbeat_stream("hb_h")
 BEGUN: list[Event] = [FireScheduled(due_ns=10, anchor_ns=0)]
@@ -28,7 +30,7 @@ FIRED: list[Event] = [
 
 def heard(*commits: list[Event]) -> str:
     """Return the rule that these commits break; empty if they break none."""
-    log, pulses = MemoryLog(), Pulses()
+    log, pulses = MemoryLog(clock=Ticks(1)), Pulses()
     for commit in commits:
         version = log.version(STREAM)
         log.append(STREAM, commit, expected_version=Version(version)).result(5)
@@ -43,12 +45,26 @@ def test_what_is_right_is_left_alone() -> None:
     assert heard(BEGUN, FIRED, [passed, FireScheduled(due_ns=50)]) == ""
     anew = FireScheduled(due_ns=95, anchor_ns=90)
     assert heard(BEGUN, [anew], [FireSkipped(due_ns=95), FireScheduled(due_ns=99)]) == ""
+    ahead: list[Event] = [
+        InstantsPassed(decision="missed", first_ns=10, last_ns=2 * FAR_AHEAD_NS, count=9),
+        FireScheduled(due_ns=2 * FAR_AHEAD_NS + 10),
+    ]
+    now: list[Event] = [FireScheduled(due_ns=20, anchor_ns=10)]
+    again: list[Event] = [FireSkipped(due_ns=20), FireScheduled(due_ns=30)]
+    assert heard(BEGUN, ahead, now, again) == ""
+    assert (
+        heard(BEGUN, ahead, now, again, [FireSkipped(due_ns=20)]) == "an instant has one decision"
+    )
 
 
 @pytest.mark.parametrize(
     ("commits", "rule"),
     [
         ([BEGUN, FIRED, [FireSkipped(due_ns=10)]], "an instant has one decision"),
+        (
+            [BEGUN, FIRED, BEGUN, [FireSkipped(due_ns=10), FireScheduled(due_ns=20)]],
+            "an instant has one decision",
+        ),
         ([BEGUN, FIRED, [FireClaimed(fire=1, due_ns=20)]], "an instant has one decision"),
         (
             [BEGUN, [FireSkipped(due_ns=20), FireScheduled(due_ns=30)]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from outlive.actors.heartbeat.decide import FAR_AHEAD_NS
 from outlive.events import (
     FireClaimed,
     FireDeferred,
@@ -66,9 +67,21 @@ class Pulses:
                             f"{stream} was due at {before}, and has decided {first_ns}",
                         )
                     self._due[stream] = due_ns
+                    if anchor_ns is not None and due_ns is not None:
+                        self._begin_again(stream, due_ns, record.recorded_at_ns)
                     return
                 case _:
                     pass
+
+    def _begin_again(self, stream: StreamId, due_ns: int, now_ns: int) -> None:
+        """What a clock that was far ahead has decided does not hold once somebody says so."""
+        ranges = self._decided.get(stream, [])
+        if not ranges or ranges[-1][1] - now_ns <= FAR_AHEAD_NS:
+            return
+        while ranges and ranges[-1][1] >= due_ns:
+            first_ns, _ = ranges.pop()
+            if first_ns < due_ns:
+                ranges.append((first_ns, due_ns - 1))
 
     def problem(self) -> tuple[str, str] | None:
         """Return the rule that does not hold, and where; None if all hold."""

@@ -77,6 +77,8 @@ BY_CODE: Final = "code"
 """Who has paused a heartbeat that was declared in code, and is so no more."""
 BY_FAILURES: Final = "failures"
 """Who has paused a heartbeat that has failed too often."""
+FAR_AHEAD_NS: Final = 86_400_000_000_000
+"""What was decided for instants that are further in the future, a clock has that was wrong."""
 OFTEN_ENOUGH: Final = "it has fired as often as it was to"
 
 
@@ -229,10 +231,22 @@ def _last_error(facts: Events) -> str:
     return ""
 
 
-def _from_now(state: HeartbeatState, settings: HeartbeatSettings, now_ns: int) -> Events:
-    """Return when it is due next. Raises InvalidHeartbeat if that is never."""
-    anchor_ns = anchor_of(settings, now_ns)
-    due_ns = Schedule(settings, anchor_ns).next(max(now_ns, state.decided_ns))
+def _from_now(
+    state: HeartbeatState, settings: HeartbeatSettings, now_ns: int, *, by: str = ""
+) -> Events:
+    """Return when it is due next: later than all that is decided, unless that is far ahead.
+
+    Then a clock was wrong, and what it has decided would hold for as long as it was ahead. Which
+    clock that was, then's or now's, cannot be told; so somebody has to have said when to begin,
+    not the code that runs at each opening, before the clock may have been set.
+
+    Raises:
+        InvalidHeartbeat: it is due never.
+    """
+    anchor_ns, decided_ns = anchor_of(settings, now_ns), state.decided_ns
+    if by != BY_CODE and decided_ns - now_ns > FAR_AHEAD_NS:
+        decided_ns = 0
+    due_ns = Schedule(settings, anchor_ns).next(max(now_ns, decided_ns))
     if due_ns is None:
         raise InvalidHeartbeat("it would never be due: its times are in the past, or out of bounds")
     return (FireScheduled(due_ns=due_ns, anchor_ns=anchor_ns),)
@@ -260,14 +274,16 @@ def _declare(state: HeartbeatState, command: DeclareHeartbeat) -> Events:
         updated = HeartbeatUpdated(
             settings=command.settings, declared=command.declared, spread_ns=spread_ns
         )
-        events = _update(state, updated, command.now_ns)
+        events = _update(state, updated, command.now_ns, by=BY_CODE)
     after = _after(state, events)
     if after.status == "paused" and after.paused_by == BY_CODE:
         events = (*events, *_resume(after, command.now_ns, by=BY_CODE))
     return events
 
 
-def _update(state: HeartbeatState, updated: HeartbeatUpdated, now_ns: int) -> Events:
+def _update(
+    state: HeartbeatState, updated: HeartbeatUpdated, now_ns: int, *, by: str = ""
+) -> Events:
     settings = updated.settings
     again = state.status == "completed"
     often_enough = settings.max_fires is not None and state.fired >= settings.max_fires
@@ -279,7 +295,7 @@ def _update(state: HeartbeatState, updated: HeartbeatUpdated, now_ns: int) -> Ev
     if state.status == "paused" or (same_schedule(settings, state.settings) and not again):
         return (updated,)
     try:
-        following = _from_now(state, settings, now_ns)
+        following = _from_now(state, settings, now_ns, by=by)
     except InvalidHeartbeat:
         if again and same_schedule(settings, state.settings):
             return (updated, HeartbeatCompleted(reason=state.reason))
@@ -290,7 +306,7 @@ def _update(state: HeartbeatState, updated: HeartbeatUpdated, now_ns: int) -> Ev
 def _resume(state: HeartbeatState, now_ns: int, *, by: str) -> Events:
     resumed = HeartbeatResumed(by=by)
     try:
-        return (resumed, *_from_now(state, state.settings, now_ns))
+        return (resumed, *_from_now(state, state.settings, now_ns, by=by))
     except InvalidHeartbeat:
         return (resumed, HeartbeatCompleted(reason="it is due no more"))
 

@@ -133,7 +133,10 @@ def evolve(state: HeartbeatState, event: HeartbeatEvent) -> HeartbeatState:  # o
     match event:
         case FireScheduled():
             anchor = state.anchor_ns if event.anchor_ns is None else event.anchor_ns
-            return replace(state, due_ns=event.due_ns, anchor_ns=anchor)
+            state = replace(state, due_ns=event.due_ns, anchor_ns=anchor)
+            if event.due_ns is None or event.due_ns > state.decided_ns:
+                return state
+            return replace(state, decided_ns=event.due_ns - 1)  # A clock was far ahead.
         case FireClaimed():
             if event.kind == "schedule":
                 state = _decided(state, event.due_ns)
