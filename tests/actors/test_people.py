@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 
+from outlive.actors.run.approvals import arguments_digest
 from outlive.actors.run.commands import (
     AnswerSuspension,
     Approval,
@@ -24,28 +25,42 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
     Wake,
 )
+from outlive.actors.run.entity import open_entry
 from outlive.events import (
     AlreadyDecided,
     AlreadyOver,
     AlreadyResumed,
     AmbiguousSuspension,
+    ApprovalDenied,
+    ApprovalGranted,
     ArgumentsChanged,
     AttemptEnded,
     CallId,
     Failure,
     InvalidResumeValue,
+    ModelCallStarted,
     NotSuspended,
     OutliveError,
+    RunCancelled,
+    RunEvent,
     RunRecovered,
+    RunResumed,
     RunState,
+    RunSuspended,
     SuspensionNotFound,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallInDoubt,
+    ToolCallResolved,
+    ToolCallStarted,
+    ToolCallSuspended,
     ToolResultIgnored,
     Value,
 )
 from outlive.testing import Given, given
 from tests.support.machine import tags
 
-C0, C1 = CallId("0.0"), CallId("0.1")
+C0, C1, C2 = CallId("0.0"), CallId("0.1"), CallId("0.2")
 SECOND: Final = 1_000_000_000
 NUMBER: Final[dict[str, Value]] = {"type": "integer"}
 START: Final = StartRun(agent_id="a", input="go", model="m")
@@ -311,3 +326,268 @@ def test_a_suspended_run_is_not_recovered_and_takes_no_slots() -> None:
     start = StartRun(agent_id="a", input="go", model="m", tool_concurrency=1)
     run = play(start, wants(call(digest="d"), call(digest="e"), call()))
     assert run.state.calls[CallId("0.2")].status == "started"
+
+
+# -- what is recorded of it --
+
+ATTEMPT_2: Final = play(START, wants(call()), recover("retry"))
+IN_DOUBT_2: Final = ATTEMPT_2.when(recover("ask")).after
+NEXT_CALL: Final = ModelCallStarted(step=1, model="m", messages=3)
+
+
+def denied(message: str, call_id: CallId = C0) -> ToolCallFailed:
+    return ToolCallFailed(call_id=call_id, attempt=0, error=Failure(kind="denied", message=message))
+
+
+def resolved(outcome: Literal["completed", "failed", "retry"], note: str = "") -> ToolCallResolved:
+    return ToolCallResolved(call_id=C0, attempt=2, outcome=outcome, note=note, by="p")
+
+
+FACTS: Final[list[tuple[str, Given[RunState, RunCommand], RunCommand, tuple[RunEvent, ...]]]] = [
+    (
+        "a question",
+        ATTEMPT_2,
+        SuspendToolCall(call_id=C0, attempt=2, key="k", payload=["shown"], answer_schema=NUMBER),
+        (
+            ToolCallSuspended(
+                call_id=C0, attempt=2, key="k", payload=["shown"], answer_schema=NUMBER
+            ),
+            RunSuspended(waiting=("0.0/k",)),
+        ),
+    ),
+    (
+        "an answer",
+        ATTEMPT_2.when(asks("how many", attempt=2)).after,
+        AnswerSuspension(value=3, by="p"),
+        (
+            RunResumed(call_id=C0, key="how many", value=3, by="p"),
+            ToolCallStarted(call_id=C0, name="t", attempt=3),
+        ),
+    ),
+    (
+        "yes",
+        APPROVAL,
+        decides(True, note="fine", by="p"),
+        (
+            ApprovalGranted(call_id=C0, digest="d1", note="fine", by="p"),
+            ToolCallStarted(call_id=C0, name="t"),
+        ),
+    ),
+    (
+        "yes, with other arguments",
+        APPROVAL,
+        decides(True, arguments={"n": 2}, digest="d1"),
+        (
+            ApprovalGranted(call_id=C0, digest=arguments_digest({"n": 2}), arguments={"n": 2}),
+            ToolCallStarted(call_id=C0, name="t"),
+        ),
+    ),
+    (
+        "no",
+        APPROVAL,
+        decides(False, note="too much", by="p"),
+        (
+            ApprovalDenied(call_id=C0, reason="too much", by="p"),
+            denied("it was not agreed to: too much"),
+            NEXT_CALL,
+        ),
+    ),
+    (
+        "no, without a reason",
+        APPROVAL,
+        decides(False),
+        (ApprovalDenied(call_id=C0), denied("it was not agreed to"), NEXT_CALL),
+    ),
+    (
+        "yes, as an answer",
+        APPROVAL,
+        AnswerSuspension(value={"approved": True, "note": "fine"}, by="p"),
+        (
+            ApprovalGranted(call_id=C0, digest="d1", note="fine", by="p"),
+            ToolCallStarted(call_id=C0, name="t"),
+        ),
+    ),
+    (
+        "nobody, in time",
+        play(START, wants(*[call(digest="d", expires_at_ns=SECOND) for _ in range(2)], call())),
+        Wake(now_ns=SECOND),
+        (
+            ApprovalDenied(call_id=C0, expired=True),
+            denied("nobody has agreed to it in time"),
+            ApprovalDenied(call_id=C1, expired=True),
+            denied("nobody has agreed to it in time", C1),
+        ),
+    ),
+    (
+        "it is done",
+        IN_DOUBT_2,
+        ResolveToolCall(call_id=C0, outcome="completed", result=[1], note="seen", by="p"),
+        (
+            resolved("completed", "seen"),
+            ToolCallCompleted(call_id=C0, attempt=2, result=[1]),
+            NEXT_CALL,
+        ),
+    ),
+    (
+        "it has failed",
+        IN_DOUBT_2,
+        ResolveToolCall(call_id=C0, outcome="failed", note="not there", by="p"),
+        (
+            resolved("failed", "not there"),
+            ToolCallFailed(
+                call_id=C0, attempt=2, error=Failure(kind="resolved", message="not there")
+            ),
+            NEXT_CALL,
+        ),
+    ),
+    (
+        "it has failed, without a reason",
+        IN_DOUBT_2,
+        ResolveToolCall(call_id=C0, outcome="failed", by="p"),
+        (
+            resolved("failed"),
+            ToolCallFailed(
+                call_id=C0,
+                attempt=2,
+                error=Failure(kind="resolved", message="a person says that it failed"),
+            ),
+            NEXT_CALL,
+        ),
+    ),
+    (
+        "once more",
+        IN_DOUBT_2,
+        ResolveToolCall(call_id=C0, outcome="retry", by="p"),
+        (resolved("retry"), ToolCallStarted(call_id=C0, name="t", attempt=3)),
+    ),
+    (
+        "a timeout in doubt",
+        ATTEMPT_2,
+        FailToolCall(call_id=C0, attempt=2, error=Failure(kind="timeout"), now_ns=0, ask=True),
+        (
+            ToolCallInDoubt(call_id=C0, attempt=2, cause="timeout"),
+            RunSuspended(waiting=("0.0",)),
+        ),
+    ),
+    (
+        "a failure in doubt",
+        ATTEMPT_2,
+        FailToolCall(call_id=C0, attempt=2, error=Failure(kind="error"), now_ns=0, ask=True),
+        (ToolCallInDoubt(call_id=C0, attempt=2), RunSuspended(waiting=("0.0",))),
+    ),
+    (
+        "a cancel",
+        IN_DOUBT_2,
+        CancelRun(reason="enough", by="p"),
+        (RunCancelled(reason="enough", by="p"),),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("run", "command", "events"),
+    [pytest.param(run, command, events, id=name) for name, run, command, events in FACTS],
+)
+def test_it_is_recorded_who_has_said_what_and_why_and_what_follows(
+    run: Given[RunState, RunCommand], command: RunCommand, events: tuple[RunEvent, ...]
+) -> None:
+    run.when(command).then(*events)
+
+
+# -- what a refusal says --
+
+RESOLVED_TWICE: Final = play(
+    START,
+    wants(call()),
+    recover("ask"),
+    ResolveToolCall(call_id=C0, outcome="retry"),
+    recover("ask"),
+    ResolveToolCall(call_id=C0, outcome="completed"),
+)
+
+
+def resolves(outcome: Any, call_id: CallId = C0) -> ResolveToolCall:
+    return ResolveToolCall(run_id="r", call_id=call_id, outcome=outcome)
+
+
+REFUSALS: Final[list[tuple[Given[RunState, RunCommand], RunCommand, type[OutliveError], str]]] = [
+    (RUNNING, says(3), NotSuspended, "run 'r' is not suspended: it is running"),
+    (COMPLETED, says(3, "k"), NotSuspended, "run 'r' is not suspended: it is completed"),
+    (ASKED, says("three"), InvalidResumeValue, "suspension '0.0/how many' of run 'r'.*Expected"),
+    (ASKED, says(3, "k"), SuspensionNotFound, r"run 'r' .*'k' \(open: '0.0/how many'\)"),
+    (TWO_KEYS, says(3), AmbiguousSuspension, "run 'r' .*: '0.0/how many', '0.0/how big'"),
+    (
+        play(START, wants(call(), call(), call()), asks("k"), asks("l", C1), asks("l", C2)),
+        says(3, "l"),
+        AmbiguousSuspension,
+        "run 'r' .*: '0.1/l', '0.2/l'",
+    ),
+    (ANSWERED, says(4), AlreadyResumed, "'0.0/how many' of run 'r'"),
+    (
+        APPROVAL,
+        says("yes"),
+        InvalidResumeValue,
+        "suspension '0.0' of run 'r' .*: an approval is answered with .*Expected `object`",
+    ),
+    (IN_DOUBT, says(3), InvalidResumeValue, "suspension '0.0' of run 'r' .*: it is in doubt"),
+    (GRANTED, says({"approved": False}), AlreadyDecided, "'0.0' of run 'r' is granted"),
+    (EXPIRES, decides(True, now_ns=SECOND), AlreadyDecided, "'0.0' of run 'r' is denied"),
+    (
+        EXPIRES,
+        AnswerSuspension(run_id="r", value={"approved": True}, now_ns=SECOND),
+        AlreadyDecided,
+        "'0.0' of run 'r' is denied",
+    ),
+    (DENIED, decides(True), AlreadyDecided, "'0.0' of run 'r' is denied already"),
+    (APPROVAL, decides(True, digest="d2"), ArgumentsChanged, "'0.0' of run 'r' .*'d1', not 'd2'"),
+    (APPROVAL, decides(True, C1), SuspensionNotFound, r"run 'r' .*'0.1' \(open: '0.0'\)"),
+    (COMPLETED, decides(True), NotSuspended, "run 'r' is not suspended: it is completed"),
+    (COMPLETED, resolves("retry"), NotSuspended, "run 'r' is not suspended: it is completed"),
+    (IN_DOUBT, resolves("retry", C1), SuspensionNotFound, r"run 'r' .*'0.1' \(open: '0.0'\)"),
+    (RESOLVED, resolves("failed"), AlreadyDecided, "'0.0' of run 'r' is resolved as completed"),
+    (RESOLVED_TWICE, resolves("retry"), AlreadyDecided, "is resolved as completed already"),
+    (ANSWERED, resolves("completed"), NotSuspended, "run 'r' is not suspended"),
+    (ASKED, asks("k", attempt=2), AttemptEnded, "'0.0'"),
+    (COMPLETED, CancelRun(run_id="r"), AlreadyOver, "run 'r' is over already: completed"),
+    (given(), CancelRun(run_id="r"), AlreadyOver, "run 'r' is over already: none"),
+]
+
+
+@pytest.mark.parametrize(("run", "command", "error", "words"), REFUSALS)
+def test_a_refusal_names_the_run_and_what_stands_in_the_way(
+    run: Given[RunState, RunCommand], command: RunCommand, error: type[OutliveError], words: str
+) -> None:
+    run.when(command).then_refused(error, match=words)
+
+
+def test_what_was_said_twice_is_known_also_where_something_else_is_open() -> None:
+    two = play(START, wants(call(digest="d1"), call(digest="d2")))
+    one = two.when(decides(True)).after
+    one.when(decides(True)).then()
+    one.when(decides(False)).then_refused(AlreadyDecided)
+    one.when(says({"approved": True}, "0.0")).then()
+    asked = play(START, wants(call(), call()), asks("size"), asks("size", C1), says(1, "0.0/size"))
+    asked.when(says(1, "0.0/size")).then()
+    asked.when(says(2, "0.0/size")).then_refused(AlreadyResumed, match="'0.0/size'")
+    assert tags(asked.when(says(2, "size")).decided)[0] == "run-resumed", "the one that is open"
+
+
+def test_other_arguments_that_were_agreed_to_are_agreed_to_once() -> None:
+    other = APPROVAL.when(decides(True, arguments={"n": 2})).after
+    other.when(decides(True, arguments={"n": 2})).then()
+    other.when(decides(True, digest=arguments_digest({"n": 2}))).then()
+    other.when(decides(True)).then()
+    other.when(decides(True, digest="d1")).then_refused(AlreadyDecided, match="granted")
+    other.when(decides(True, arguments={"n": 3})).then_refused(AlreadyDecided)
+
+
+def test_the_row_says_how_many_answers_are_waited_for() -> None:
+    def waiting_for(run: Given[RunState, RunCommand]) -> str | None:
+        row = open_entry(run.state)
+        assert row is not None
+        return row.summary.get("waiting_for")
+
+    assert [waiting_for(run) for run in (RUNNING, ASKED, APPROVAL, IN_DOUBT)] == [
+        *(None, "1", "1", "1")
+    ]
+    assert [waiting_for(run) for run in (TWO_KEYS, TWO_CALLS)] == ["2", "2"]
