@@ -208,7 +208,7 @@ def observer_one_back(patch: pytest.MonkeyPatch) -> None:
     def one_back(log: Any, run_id: str, *, after: int, **more: Any) -> Any:
         return observe_run(log, run_id, after=max(after - 1, 0), **more)
 
-    patch.setattr("outlive.actors.runtime.observe_run", one_back)
+    patch.setattr("outlive.actors.observing.observe_run", one_back)
 
 
 def wake_up_not_watched(patch: pytest.MonkeyPatch) -> None:

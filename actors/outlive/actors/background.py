@@ -125,6 +125,13 @@ class BackgroundTasks(msgspec.Struct, frozen=True, kw_only=True):
         seconds("progress_throttle", self.progress_throttle)
 
 
+def check_background_tasks(settings: BackgroundTasks | None) -> BackgroundTasks:
+    """Return the settings, or what holds without. Raises InvalidDefinition if they are none."""
+    if not isinstance(settings, BackgroundTasks | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"background_tasks is BackgroundTasks(...), not {settings!r}")
+    return settings or BackgroundTasks()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What holds for one call of a tool."""
 

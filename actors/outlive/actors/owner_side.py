@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
-from outlive.actors.agent import Agent
-from outlive.actors.background import BackgroundTasks
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.clerk import INBOX, Clerk
 from outlive.actors.effects import EffectTable
 from outlive.actors.heartbeat.carrying_out import HeartbeatDoor
-from outlive.actors.heartbeat.declared import Heartbeat
-from outlive.actors.heartbeat.hooks import NO_HOOKS, HeartbeatHooks
 from outlive.actors.heartbeat.kind import HeartbeatKind, Heartbeats
 from outlive.actors.heartbeat.submitted import HeartbeatRequest
 from outlive.actors.kind import STANDING, SUSPENDED, WAITING, Kind, Recovery
@@ -37,22 +33,19 @@ from outlive.actors.run.submitted import (
     RunRequest,
     StartRequest,
 )
-from outlive.actors.run_context import Functions
+from outlive.actors.settings import Settings
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.carrying_out import TaskDoor
 from outlive.actors.task.desk import Desk
-from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.task.kind import TaskKind, Tasks
 from outlive.actors.task.submitted import EnqueueRequest, RetryTaskRequest, TaskRequest
 from outlive.actors.thread.door import Prepared, ThreadDoor
 from outlive.actors.thread.kind import ThreadKind, Threads
 from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.actors.timers import Timers
-from outlive.actors.tool import Tool
 from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
 from outlive.events import (
-    Clock,
     EventLog,
     NotSuspended,
     OpenEntry,
@@ -87,39 +80,33 @@ class OwnerSide:
     def __init__(
         self,
         log: EventLog,
+        settings: Settings,
         *,
-        agents: Mapping[str, Agent],
-        tools: Mapping[str, Tool[..., Any]],
-        deps: object,
-        functions: Functions,
-        clock: Clock,
+        views: ViewRunner,
         executor: Executor,
         abandoned: AbandonedThreads,
         workers: Workers,
-        max_recoveries: int | None,
-        save_every: int | None,
-        mailbox_limit: int,
-        views: ViewRunner,
-        background_tasks: BackgroundTasks,
-        task_hooks: TaskHooks | None = None,
-        on_standing_task: Callable[[StreamId], None] = lambda _: None,
-        heartbeat_hooks: HeartbeatHooks = NO_HOOKS,
-        heartbeats: tuple[Heartbeat, ...] = (),
+        on_standing_task: Callable[[StreamId], None],
     ) -> None:
         self.log = log
         self._on_standing_task = on_standing_task
         self.views = views
-        self._agents = agents
-        self._clock = clock
+        self._agents = settings.agents
+        self._clock = settings.clock
         self._workers = workers
         self._ended: OutliveError | None = None
         self._loop = asyncio.get_running_loop()
         log.deliver_on(self._loop.call_soon_threadsafe)
         self._effects = EffectTable(self._loop)
-        self._timers = Timers(clock, self._wake)
+        self._timers = Timers(settings.clock, self._wake)
         post = Post()
+        agents, tools, background = settings.agents, settings.tools, settings.background_tasks
         self._desk = Desk(
-            background_tasks, tool_limits(agents.values(), tools), log=log, post=post, clock=clock
+            background,
+            tool_limits(agents.values(), tools),
+            log=log,
+            post=post,
+            clock=settings.clock,
         )
         surroundings = Surroundings(
             log=log,
@@ -127,18 +114,18 @@ class OwnerSide:
             tools=tools,
             effects=self._effects,
             post=post,
-            clock=clock,
+            clock=settings.clock,
             executor=executor,
             abandoned=abandoned,
             workers=workers,
-            deps=deps,
-            functions=functions,
-            plans={id: plans_of(agent, background_tasks) for id, agent in agents.items()},
+            deps=settings.deps,
+            functions=settings.functions,
+            plans={id: plans_of(agent, background) for id, agent in agents.items()},
             desk=self._desk,
-            task_hooks=task_hooks,
-            progress_throttle=seconds("progress_throttle", background_tasks.progress_throttle),
-            heartbeat_hooks=heartbeat_hooks,
-            background=background_tasks,
+            task_hooks=settings.task_hooks,
+            progress_throttle=seconds("progress_throttle", background.progress_throttle),
+            heartbeat_hooks=settings.heartbeat_hooks,
+            background=background,
         )
         self._kinds: dict[str, Addresses[Any, Any, Any, Any]] = {}
 
@@ -151,22 +138,22 @@ class OwnerSide:
                 log,
                 self._effects,
                 self._timers,
-                save_every=save_every,
-                mailbox_limit=mailbox_limit,
+                save_every=settings.save_every,
+                mailbox_limit=settings.mailbox_limit,
                 row_changed=row_changed,
             )
             post.serve(kind.name, found)
             self._kinds[kind.name] = found
             return found
 
-        recovery = Recovery(log.epoch, clean=log.clean, max_recoveries=max_recoveries)
+        recovery = Recovery(log.epoch, clean=log.clean, max_recoveries=settings.max_recoveries)
         heartbeat_kind = HeartbeatKind(surroundings, recovery)
         self._runs: Runs = addresses(RunKind(surroundings, recovery))
         self._tasks: Tasks = addresses(TaskKind(surroundings, recovery), self._task_row)
         self._threads: Threads = addresses(ThreadKind(surroundings))
         self._heartbeats: Heartbeats = addresses(heartbeat_kind)
         self._task_door = TaskDoor(
-            self._tasks, log=log, surroundings=surroundings, settings=background_tasks
+            self._tasks, log=log, surroundings=surroundings, settings=background
         )
         self._thread_door = ThreadDoor(
             self._threads,
@@ -185,7 +172,7 @@ class OwnerSide:
         self._desk.open(rows["task"])
         for name, found in self._kinds.items():
             found.bring_in_all(rows[name])
-        self._heartbeat_door.open(rows["heartbeat"], heartbeats)
+        self._heartbeat_door.open(rows["heartbeat"], settings.heartbeats)
         clerk = Clerk(log, self._ask_by_command, closing=lambda: self._effects.closing)
         log.on_submitted(clerk.hear)
         views.start()

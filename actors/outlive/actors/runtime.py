@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar
 
-from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
-from outlive.actors.background import BackgroundTasks
-from outlive.actors.background_plans import tool_limits, tools_by_name
+from outlive.actors.background import BackgroundTasks, check_background_tasks
+from outlive.actors.background_plans import tools_by_name
 from outlive.actors.functions import check_functions
 from outlive.actors.heartbeat.control import RuntimeHeartbeats
 from outlive.actors.heartbeat.declared import Heartbeat, check_heartbeats
@@ -26,72 +23,32 @@ from outlive.actors.live import LiveEntity
 from outlive.actors.loop_actor import MAILBOX_LIMIT
 from outlive.actors.owner_side import OwnerSide
 from outlive.actors.retry import seconds
-from outlive.actors.run.begun import Inbox, has_begun, submitted
-from outlive.actors.run.handle import Run
-from outlive.actors.run.request import run_wish
-from outlive.actors.run.submission import Submission
-from outlive.actors.run.submitted import Request, StartRequest, checked_request
+from outlive.actors.run.begun import Inbox, submitted
 from outlive.actors.run_context import EMPTY, Functions
-from outlive.actors.seat import Role, Seat, check_role, told_later
-from outlive.actors.sub_agents import with_sub_agents
+from outlive.actors.seat import Role, Seat
+from outlive.actors.settings import Settings, agents_by_id, listed
+from outlive.actors.sides import Sides
+from outlive.actors.starting import Starting
 from outlive.actors.task.control import RuntimeTasks
 from outlive.actors.task.hooks import TaskHooks, check_hooks
-from outlive.actors.thread.asking import ask_run, run_asked
 from outlive.actors.thread.control import RuntimeThreads
-from outlive.actors.thread.signalling import Signalling
-from outlive.actors.thread.submitted import OnBusy
-from outlive.actors.threads import DaemonThreads
 from outlive.actors.tool import Tool
-from outlive.actors.until_idle import UntilIdle
-from outlive.actors.visitor_side import VisitorSide
 from outlive.actors.workers.port import Workers
-from outlive.actors.workers.processes import ProcessWorkers
 from outlive.events import (
-    AgentNotFound,
     Clock,
     Compacted,
     EventLog,
-    InvalidDefinition,
-    LmdbLog,
-    LmdbVisitor,
     LogClosed,
     LogError,
-    LogReader,
-    MemoryLog,
-    NamedSubscription,
     OutliveError,
-    Position,
-    Record,
-    Recorded,
     Refused,
-    RunId,
     StreamId,
-    Subscription,
     SystemClock,
-    Version,
-    run_stream,
-    thread_stream,
 )
 from outlive.events.forks import Birthplace
-from outlive.events.ids import stream_id
-from outlive.events.lmdb_store.durability import Durability, check_durability
-from outlive.events.lmdb_store.folder import folder_path
-from outlive.events.lmdb_store.taking import LEASE_S, check_lease
-from outlive.events.run.parts import Input
-from outlive.projections import (
-    HeartbeatsView,
-    Projection,
-    RunResult,
-    RunsQuery,
-    RunsView,
-    TasksView,
-    ThreadsView,
-    ViewReader,
-    ViewRows,
-    ViewRunner,
-    check_projections,
-    observe_run,
-)
+from outlive.events.lmdb_store.durability import Durability
+from outlive.events.lmdb_store.taking import LEASE_S
+from outlive.projections import Projection, RunsQuery, ViewRows
 from outlive.projections.tasks.standing import StandingWatch
 
 T = TypeVar("T")
@@ -100,18 +57,7 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """How long tools may go on when a runtime is closed, if nothing else is said."""
 
 
-def _listed(items: Iterable[T], what: str) -> tuple[T, ...]:
-    """Return what there is several of. Raises InvalidDefinition if it is only one, or nothing."""
-    if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidDefinition(f"{what} are a list, not {items!r}")
-    return tuple(items)
-
-
-class _Observer(Protocol):
-    def end(self, error: OutliveError) -> None: ...
-
-
-class Runtime(Signalling):
+class Runtime(Starting):
     """Runs agents durably. Use it as `async with Runtime(path, agents=[...]) as rt:`.
 
     Opening it makes this process the owner of the log in `path`, if nobody else is, and takes
@@ -191,70 +137,41 @@ class Runtime(Signalling):
         lease: float = LEASE_S,
         save_every: int | None = None,
     ) -> None:
-        check_role(role)
-        check_lease(lease)
-        if role in ("visitor", "standby") and (path is None or log is not None):
-            raise InvalidDefinition(f"a {role} needs a folder that others own: give a path")
-        check_durability(durability)
-        if durability != "sync" and (path is None or log is not None):
-            raise InvalidDefinition("durability is that of a folder: give a path, and no log")
-        self._durability: Durability = durability
-        self._role: Role = role
-        self._lease = lease
-        self._path = None if path is None else folder_path(path)
-        self._projections: tuple[Projection, ...] = (
-            RunsView(),
-            TasksView(),
-            ThreadsView(),
-            HeartbeatsView(),
-            *_listed(projections, "projections"),
+        super().__init__()
+        known = agents_by_id(agents)
+        self._ids: Ids = ids or RandomIds()
+        self._clock: Clock = clock or SystemClock()
+        self._settings = Settings(
+            agents=known,
+            tools=tools_by_name(listed(tools, "tools")),
+            deps=deps,
+            functions=check_functions(functions, known.values()),
+            background_tasks=check_background_tasks(background_tasks),
+            task_hooks=check_hooks("a runtime", task_hooks),
+            heartbeats=check_heartbeats(listed(heartbeats, "heartbeats")),
+            heartbeat_hooks=check_heartbeat_hooks(heartbeat_hooks),
+            max_recoveries=max_recoveries,
+            mailbox_limit=mailbox_limit,
+            save_every=save_every,
+            clock=self._clock,
         )
-        check_projections(self._projections)
-        self._agents: dict[str, Agent] = {}
-        for agent in _listed(agents, "agents"):
-            if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidDefinition(f"agents are of type Agent, not {agent!r}")
-            if agent.id in self._agents:
-                raise InvalidDefinition(f"two agents have the id {agent.id!r}")
-            self._agents[agent.id] = agent
-        self._agents = with_sub_agents(self._agents.values())
-        whole = max_recoveries is None or type(max_recoveries) is int
-        if not whole or (max_recoveries is not None and max_recoveries < 0):
-            raise InvalidDefinition(f"max_recoveries is 0 or more, or None, not {max_recoveries!r}")
-        if save_every is not None and (type(save_every) is not int or save_every < 1):
-            raise InvalidDefinition(f"save_every is 1 or more events, not {save_every!r}")
-        self._save_every = save_every
-        if not isinstance(background_tasks, BackgroundTasks | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidDefinition(
-                f"background_tasks is BackgroundTasks(...), not {background_tasks!r}"
-            )
-        self._background_tasks = background_tasks or BackgroundTasks()
-        self._task_hooks = check_hooks("a runtime", task_hooks)
-        self._heartbeats = check_heartbeats(_listed(heartbeats, "heartbeats"))
-        self._heartbeat_hooks = check_heartbeat_hooks(heartbeat_hooks)
-        self._tools = tools_by_name(_listed(tools, "tools"))
-        tool_limits(self._agents.values(), self._tools)  # They must agree.
-        if type(mailbox_limit) is not int or mailbox_limit < 1:
-            raise InvalidDefinition(f"mailbox_limit is 1 or more, not {mailbox_limit!r}")
-        self._mailbox_limit = mailbox_limit
         # No time at all is a time, too.
         self._close_timeout = seconds("close_timeout", close_timeout) if close_timeout else 0.0
-        self._deps = deps
-        self._functions = check_functions(functions, self._agents.values())
-        self._max_recoveries = max_recoveries
-        self._clock: Clock = clock or SystemClock()
-        self._ids: Ids = ids or RandomIds()
-        self._executor = executor
-        self._abandoned = AbandonedThreads()
-        self._given_workers = workers
-        self._own_executor: DaemonThreads | None = None
-        self._given_log = log
-        self._seat: Seat | None = None
-        self._ending: asyncio.Task[None] | None = None
-        # By number, as the order of a set of objects is that of their addresses.
-        self._observers: weakref.WeakValueDictionary[int, _Observer] = weakref.WeakValueDictionary()
-        self._numbers = count()
         self._standing = StandingWatch(self._task_stands_still)
+        self._sides = Sides(
+            path,
+            settings=self._settings,
+            role=role,
+            lease=lease,
+            durability=durability,
+            projections=projections,
+            ids=self._ids,
+            executor=executor,
+            workers=workers,
+            log=log,
+            standing=self._standing,
+        )
+        self._ending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Open the log and begin to take up what was left unfinished."""
@@ -262,77 +179,9 @@ class Runtime(Signalling):
             raise OutliveError("a Runtime is entered once; make another one")
         self._loop = asyncio.get_running_loop()
         self._entered_in = Birthplace()
-        if self._executor is None:
-            self._executor = self._own_executor = DaemonThreads()
-        fixed = self._path is None or self._given_log is not None
-        seat = self._seat = Seat(
-            "owner" if fixed else self._role,
-            lease=self._lease,
-            own=self._own,
-            visit=lambda: LmdbVisitor(self._folder, clock=self._clock, durability=self._durability),
-            stay=lambda log: LmdbVisitor.of(log.step_down(), clock=self._clock),
-            owning=self._owning,
-            visiting=self._visiting,
-        )
-        try:
-            if self._given_log is not None:
-                seat.take(self._given_log, given=True)
-            elif self._path is None:
-                seat.take(MemoryLog(clock=self._clock))
-            else:
-                await seat.open()
-        except BaseException:
-            if self._own_executor is not None:
-                self._own_executor.shutdown()
-            raise
+        self._seat = self._sides.seat()
+        await self._sides.open(self._seat)
         return self
-
-    @property
-    def _folder(self) -> str | Path:
-        assert self._path is not None
-        return self._path
-
-    def _own(self) -> LmdbLog:
-        return LmdbLog(
-            self._folder,
-            clock=self._clock,
-            durability=self._durability,
-            lease=self._lease,
-            on_failure=told_later,
-        )
-
-    def _owning(self, log: EventLog) -> OwnerSide:
-        assert self._executor is not None
-        self._standing.be_told(True)
-        in_memory = self._path is None or self._given_log is not None
-        views = None if in_memory else Path(self._folder) / "views"
-        workers = None if in_memory else Path(self._folder) / "workers"
-        return OwnerSide(
-            log,
-            views=ViewRunner(log, self._projections, folder=views),
-            agents=self._agents,
-            tools=self._tools,
-            deps=self._deps,
-            functions=self._functions,
-            clock=self._clock,
-            executor=self._executor,
-            abandoned=self._abandoned,
-            workers=self._given_workers or ProcessWorkers(workers),
-            max_recoveries=self._max_recoveries,
-            save_every=self._save_every,
-            mailbox_limit=self._mailbox_limit,
-            background_tasks=self._background_tasks,
-            task_hooks=self._task_hooks,
-            on_standing_task=self._standing.stands,
-            heartbeat_hooks=self._heartbeat_hooks,
-            heartbeats=self._heartbeats,
-        )
-
-    def _visiting(self, log: LmdbVisitor) -> VisitorSide:
-        self._standing.be_told(False)
-        folder = Path(self._folder) / "views"
-        views = ViewReader(log, self._projections, folder=folder, clock=self._clock)
-        return VisitorSide(log, ids=self._ids, views=views, clock=self._clock)
 
     async def __aexit__(
         self,
@@ -368,44 +217,8 @@ class Runtime(Signalling):
     async def _end(self, seat: Seat) -> None:
         closed = LogClosed("the runtime was closed before the run was over")
         log = await seat.close(closed, patience=self._close_timeout)
-        for observer in list(self._observers.values()):
-            observer.end(closed)
-        if self._own_executor is not None:
-            self._own_executor.shutdown()
-        if log is not None and log is not self._given_log:
-            # Its writer may be in the middle of a flush: not on the loop.
-            await self._loop.run_in_executor(None, log.close)
-
-    @property
-    def _open(self) -> Seat:
-        if self._seat is None:
-            raise LogClosed("the runtime is not open: use it in `async with`")
-        self._entered_in.check("the runtime")
-        return self._seat
-
-    @property
-    def _here(self) -> Seat:
-        """The seat, for what is done with actors: on their own event loop, or not at all."""
-        seat = self._open
-        self._check_loop()
-        return seat
-
-    def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            raise OutliveError(
-                "this runtime lives on another event loop: use it there (from here by "
-                "asyncio.run_coroutine_threadsafe), or use SyncRuntime"
-            )
-
-    @property
-    def log(self) -> LogReader:
-        """The log of this runtime. Raises LogClosed unless the runtime is open."""
-        return self._open.side.log
-
-    @property
-    def role(self) -> Literal["owner", "visitor"]:
-        """What this process is at this moment. Raises LogClosed unless the runtime is open."""
-        return self._open.role
+        self._end_observers(closed)
+        await self._sides.let_go(log)
 
     @property
     def abandoned_threads(self) -> int:
@@ -413,7 +226,7 @@ class Runtime(Signalling):
 
         While there are 32, further calls of sync tools fail with kind `no_threads`.
         """
-        return self._abandoned.count
+        return self._sides.abandoned.count
 
     def live(self) -> list[LiveEntity]:
         """Return what this process has in memory; nothing while it is a visitor.
@@ -483,197 +296,6 @@ class Runtime(Signalling):
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""
         return await self._here.read(view, work)
-
-    async def start(
-        self,
-        agent: str | Agent,
-        input: Input,
-        *,
-        run_id: str | None = None,
-        thread_id: str | None = None,
-        resource_id: str | None = None,
-        on_busy: OnBusy = "queue",
-        metadata: Mapping[str, object] | None = None,
-        request_context: Mapping[str, object] | None = None,
-        provider_options: Mapping[str, object] | None = None,
-        until_idle: bool | UntilIdle = False,
-    ) -> Run:
-        """Start a run and return once it is durable: from here on it will come to its end.
-
-        A process that does not own the log has the owner start it, and returns when that is
-        done. If no owner is up, it returns at once, and `run.submitted` is true until one is;
-        so it does after 5 seconds if the owner does not get to it, its event loop being busy.
-
-        Args:
-            agent: an agent of this runtime, or its id.
-            input: what the agent is to do: text, or a list of `TextPart`, `ImagePart` and
-                `FilePart`.
-            run_id: makes the start idempotent: the same again returns the same run. Drawn at
-                random if left out.
-            thread_id: the thread that it works on: it sees what was said there before, and what
-                is said in it is kept there.
-            resource_id: to whom the thread belongs. A thread that does not exist yet is created
-                for this one.
-            on_busy: what becomes of it while another run is active on the thread. `queue`: it
-                waits its turn. `deliver`: the active run is told its input, if it is of the same
-                agent, and is what is returned; else it waits. `reject`: `ThreadBusy`.
-                `cancel_previous`: the active run is cancelled, and this one is next.
-            metadata: JSON kept with the run.
-            request_context: JSON that tools and functions of the agent are given.
-            provider_options: JSON that reaches the model as `request.provider_options`.
-            until_idle: the run goes on until its background tasks are over, too, and the model
-                is told of their results; meanwhile it is `waiting`. `UntilIdle(...)` says more.
-
-        Raises:
-            AgentNotFound: the agent is not registered with this runtime.
-            RunExists: there is a run with this id and another agent, input or option.
-            LogParked: there is no space for it now; nothing was queued.
-            MailboxFull: too many wait for the run with this id already.
-            ThreadNotFound: there is no such thread, and no `resource_id` to create one for.
-            OtherResource: the thread belongs to another one.
-            ThreadBusy: see `on_busy`.
-            InvalidId, UnserialisableValue, EventTooLarge, TypeError, ValueError: before anything
-                was written.
-        """
-        side = self._open.side
-        agent_id = agent.id if isinstance(agent, Agent) else agent
-        if not isinstance(agent_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"an agent is told by its id or itself, not {type(agent_id).__name__}")
-        registered = self._agents.get(agent_id)
-        unknown = registered is None and isinstance(side, OwnerSide)
-        if unknown or (isinstance(agent, Agent) and registered is not agent):
-            raise AgentNotFound(agent_id, tuple(self._agents))
-        if registered is None:
-            stream_id("agent", agent_id)  # It is the owner's to know, but can it be one at all?
-        wish = run_wish(
-            agent_id,
-            input,
-            metadata=metadata,
-            request_context=request_context,
-            provider_options=provider_options,
-            until_idle=until_idle,
-        )
-        id = self._ids.run_id() if run_id is None else RunId(run_id)
-        stream = run_stream(id)
-        if thread_id is None:
-            if resource_id is not None or on_busy != "queue":
-                raise ValueError("resource_id and on_busy are about a thread: give its thread_id")
-            return Run(self, id, await self._obey(stream, StartRequest.of(wish)))
-        asked = ask_run(id, wish, resource_id=resource_id, on_busy=on_busy)
-        thread = thread_stream(thread_id)
-        submission = await self._obey(thread, asked)
-        if submission is None and on_busy == "deliver":
-            id = RunId(run_asked(self.log, thread, id))
-        return Run(self, id, submission)
-
-    async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
-        """Have a request carried out, by whoever owns the log; None once that is durable."""
-        request, side = checked_request(request), self._here.side
-        while True:
-            try:
-                return await side.obey(stream, request)
-            except LogError as error:
-                side = await self._open.after(side, error)
-
-    async def run(
-        self,
-        agent: str | Agent,
-        input: Input,
-        *,
-        run_id: str | None = None,
-        thread_id: str | None = None,
-        resource_id: str | None = None,
-        on_busy: OnBusy = "queue",
-        metadata: Mapping[str, object] | None = None,
-        request_context: Mapping[str, object] | None = None,
-        provider_options: Mapping[str, object] | None = None,
-        until_idle: bool | UntilIdle = False,
-    ) -> RunResult:
-        """Start a run and wait for its result. See `start` and `result`."""
-        started = await self.start(
-            agent,
-            input,
-            run_id=run_id,
-            thread_id=thread_id,
-            resource_id=resource_id,
-            on_busy=on_busy,
-            metadata=metadata,
-            request_context=request_context,
-            provider_options=provider_options,
-            until_idle=until_idle,
-        )
-        return await started.result()
-
-    def observe(
-        self, run_id: str, *, after: int = 0, until: Literal["end", "rest"] = "end"
-    ) -> AsyncGenerator[Recorded, None]:
-        """Yield a run's events beyond version `after`, then live, until the run is over.
-
-        With `until="rest"`, until it is suspended too. See `outlive.projections.observe_run` for
-        the order, and for what it raises.
-        """
-        log = self._open.side.log
-        return observe_run(
-            log,
-            run_id,
-            after=after,
-            until=until,
-            follow=self._follow,
-            begun=lambda stream: has_begun(log, stream),
-        )
-
-    def _follow(self, stream: StreamId, after: Version) -> Subscription[Recorded]:
-        """Follow a stream until the runtime is closed, whoever owns the log."""
-        subscription = self._here.side.log.follow(stream, after=after)
-        self._observers[next(self._numbers)] = subscription
-        return subscription
-
-    def _follow_all(self, after: Position) -> Subscription[Record]:
-        """Follow the log until the runtime is closed, whoever owns it."""
-        subscription = self._here.side.log.follow_all(after=after)
-        self._observers[next(self._numbers)] = subscription
-        return subscription
-
-    @overload
-    def subscription(self, name: str) -> NamedSubscription[Record]: ...
-
-    @overload
-    def subscription(self, name: str, *, stream: StreamId) -> NamedSubscription[Recorded]: ...
-
-    def subscription(
-        self, name: str, *, stream: StreamId | None = None
-    ) -> NamedSubscription[Record] | NamedSubscription[Recorded]:
-        """Return a reader of the log that begins where `name` has saved last.
-
-        Ends with `LogClosed` when the runtime is closed. See `LogReader.subscription`.
-        """
-        log = self.log
-        if stream is None:
-            records = log.subscription(name)
-            self._observers[next(self._numbers)] = records
-            return records
-        events = log.subscription(name, stream=stream)
-        self._observers[next(self._numbers)] = events
-        return events
-
-    async def result(self, run_id: str, *, timeout: float | None = None) -> RunResult:
-        """Wait until the run is at rest and return what it came to.
-
-        Raises:
-            RunNotFound: at once, when there is no such run.
-            TimeoutError: not at rest within `timeout` seconds; the run goes on.
-            TypeError: `timeout` is no number.
-            LogClosed: this runtime was closed first; the run goes on at the next opening.
-        """
-        side, stream = self._here.side, run_stream(run_id)
-        if not isinstance(timeout, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a timeout is in seconds, not of type {type(timeout).__name__}")
-        async with asyncio.timeout(timeout):
-            while True:
-                try:
-                    return await side.result(run_id, stream)
-                except LogError as error:
-                    side = await self._open.after(side, error)
 
     async def compact(self, *, before: datetime | None = None) -> Compacted:
         """Drop pieces of answers that are recorded in full, while runs go on.

@@ -10,13 +10,13 @@ from outlive.events import Recorded, RunId, RunNotFound
 from outlive.projections import RunResult, TextReset, text_of
 
 if TYPE_CHECKING:
-    from outlive.actors.runtime import Runtime
+    from outlive.actors.starting import Starting
 
 
 class Run:
     """A run that was started. It goes on whether or not anybody holds this object."""
 
-    def __init__(self, runtime: Runtime, id: RunId, submission: Submission | None = None) -> None:
+    def __init__(self, runtime: Starting, id: RunId, submission: Submission | None = None) -> None:
         self._runtime = runtime
         self._submission = submission
         self.id: Final = id
