@@ -9,10 +9,11 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from outlive.actors.addresses import Addresses, Resident
+from outlive.actors.addresses import Addresses
 from outlive.actors.effects import EffectTable
 from outlive.actors.entity import Exhausted, World
 from outlive.actors.loop_actor import LoopFuture, MailboxClosed
+from outlive.actors.residents import Resident
 from outlive.actors.timers import Timers
 from outlive.actors.waiters import StandsStill
 from outlive.events import (

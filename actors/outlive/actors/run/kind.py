@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from outlive.actors.addresses import Addresses, Resident
+from outlive.actors.addresses import Addresses
 from outlive.actors.entity import World
 from outlive.actors.kind import Recovery
+from outlive.actors.residents import Resident
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN, RunEntity
 from outlive.actors.run.world import RunWorld

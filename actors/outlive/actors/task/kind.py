@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from outlive.actors.addresses import Addresses, Resident
+from outlive.actors.addresses import Addresses
 from outlive.actors.entity import World
 from outlive.actors.kind import Recovery
+from outlive.actors.residents import Resident
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import Effect, RecoverTask, StartTask, TaskCommand
 from outlive.actors.task.entity import TASK, TaskEntity

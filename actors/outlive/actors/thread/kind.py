@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from outlive.actors.addresses import Addresses, Resident
+from outlive.actors.addresses import Addresses
 from outlive.actors.entity import World
+from outlive.actors.residents import Resident
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.commands import Effect, ThreadCommand, WakeThread
 from outlive.actors.thread.entity import THREAD, ThreadEntity
