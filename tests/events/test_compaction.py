@@ -18,7 +18,7 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.event import Failure
-from outlive.events.run.state import RunState, evolve
+from outlive.events.run import RunState, evolve
 from outlive.testing.log_contract.compacting import append
 
 streams = st.sampled_from([run_stream(name) for name in "abc"])

@@ -26,6 +26,7 @@ from outlive.events.run.events import (
     ToolResultIgnored,
     ToolStepCompleted,
 )
+from outlive.events.run.evolving import evolve
 from outlive.events.run.parts import FilePart, ImagePart, TextPart
 from outlive.events.run.people import (
     ApprovalDenied,
@@ -39,7 +40,7 @@ from outlive.events.run.people import (
     ToolCallResolved,
     ToolCallSuspended,
 )
-from outlive.events.run.state import Call, ModelAttempt, ModelWait, RunState, evolve
+from outlive.events.run.state import Call, ModelAttempt, ModelWait, RunState
 from outlive.events.run.stopping import StopAfterSteps, StopOnText, StopOnTool
 from outlive.events.run.thread import RunSignalled, ThreadPlace
 
