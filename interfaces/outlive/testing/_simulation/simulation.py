@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextvars import Context, copy_context
 from datetime import datetime, timedelta
 from random import Random
 from types import TracebackType
@@ -21,7 +20,7 @@ from outlive.actors import (
 )
 from outlive.actors.effects import EffectTable
 from outlive.actors.run_context import EMPTY, Functions
-from outlive.events import Event, LogError, StreamId, run_stream, task_stream, thread_stream
+from outlive.events import Event, StreamId, run_stream, task_stream, thread_stream
 from outlive.events.ids import id_of
 from outlive.events.lmdb_store.durability import Durability, check_durability
 from outlive.projections import Pending, RunResult, pending_of
@@ -38,14 +37,11 @@ from outlive.testing._simulation.logs import Logs
 from outlive.testing._simulation.loop import Stuck, simulation_loop
 from outlive.testing._simulation.model import watched_agent
 from outlive.testing._simulation.points import Fate, Points, check_fates, check_names
-from outlive.testing._simulation.process import Process
+from outlive.testing._simulation.processes import Processes
 from outlive.testing._simulation.workers import SimulatedWorkers
 from outlive.testing._world import World
 
 T = TypeVar("T")
-
-_LOOK_AFTER_S: Final = 0.1
-"""Seconds after which a process that goes on finds out that it is the owner no more."""
 
 Agents: TypeAlias = Sequence[Agent] | Callable[[World], Sequence[Agent]]
 """Agents, or what makes them from the world for each process anew."""
@@ -119,7 +115,7 @@ class Simulation:
         self.loop: Final = simulation_loop(self.clock, Random(f"{seed} order{other}"))
         self.loop.late, self.loop.begins_late = seconds_of(late), _is_effect
         check_durability(durability)
-        self.points: Final = Points(fates=check_fates(crash_at or {}), meet=self._meet)
+        self.points: Final = Points(fates=check_fates(crash_at or {}))
         self.disk: Final = Disk(
             random=Random(f"{seed} disk{other}"), points=self.points, durability=durability
         )
@@ -129,7 +125,6 @@ class Simulation:
         self.world: Final = World() if world is None else world
         self.client: Final = Client(self)
         self.acknowledged: Final = Acknowledged()
-        self.deaths = 0
         self.logs: Final = Logs(self.clock)
         self._agents = agents
         self._deps = deps
@@ -141,20 +136,21 @@ class Simulation:
         self._heartbeat_hooks = heartbeat_hooks
         self._max_recoveries = max_recoveries
         self._save_every = save_every
-        self._restart_after = seconds_of(restart_after)
         self.loop.pace = self._pace
         self._threads = BatonThreads(self.loop)
         self.loop.threads = self._threads
-        self._lives: list[Life] = []  # that are not over, and the newest one
-        self._begun = 0
-        self._context: Final = copy_context()
-        self._booting = False
-        self._stopping = False  # a process is being closed: the next one starts after that
-        self.closed = False
+        self._processes: Final = Processes(
+            self.loop,
+            disk=self.disk,
+            clock=self.clock,
+            points=self.points,
+            make=self._make_runtime,
+            restart_after=seconds_of(restart_after),
+        )
         self.invariants: Final = Invariants(
             self.disk,
             self.world,
-            self._runtime_now,
+            self._processes.runtime,
             clock=self.clock,
             at_most_once=check_names("at_most_once", at_most_once),
         )
@@ -166,62 +162,29 @@ class Simulation:
     @property
     def life(self) -> Life | None:
         """The process that serves now, with its runtime; None while there is none."""
-        newest = self._lives[-1] if self._lives else None
-        return newest if newest is not None and newest.serves else None
-
-    def _runtime_now(self) -> Runtime | None:
-        life = self.life
-        opened = life is not None and life.opened.done() and not life.opened.exception()
-        return life.runtime if life is not None and opened else None
+        return self._processes.life
 
     @property
     def runtime(self) -> Runtime:
         """The runtime of the process that is up, started if need be. Its calls are async."""
         self.run_until_up()
-        runtime = self._runtime_now()
+        runtime = self._processes.runtime()
         assert runtime is not None
         return runtime
 
+    @property
+    def deaths(self) -> int:
+        """How many processes have died, by a kill or because they had lost their log."""
+        return self._processes.deaths
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._processes.over
+
     async def up(self) -> Life:
         """Return the process that serves, once it does."""
-        while True:
-            life = self.life
-            if self.closed:
-                await self.loop.create_future()  # There will be none any more.
-            if life is None:
-                if not self._booting and not self._stopping:
-                    self._boot()
-                    continue
-                await asyncio.sleep(self._restart_after)
-                continue
-            if life.opened.done():
-                life.opened.result()
-                return life
-            waiter = self.loop.create_future()
-
-            def wake(_: object = None, waiter: asyncio.Future[None] = waiter) -> None:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-            life.opened.add_done_callback(wake)
-            life.process.when_dead(wake)
-            await waiter
-
-    def _boot(self) -> None:
-        """Start the next process."""
-        self._booting = False
-        if self.life is not None or self._stopping or self.closed:
-            return
-        self._begun += 1
-        life = Life(
-            Process(self._begun, self.points),
-            loop=self.loop,
-            disk=self.disk,
-            clock=self.clock,
-            make=self._make_runtime,
-        )
-        life.log.on_failure(lambda error: self._lost(life, error))
-        self._lives = [*(one for one in self._lives if one.process.alive), life]
+        return await self._processes.up()
 
     def _make_runtime(self, log: SimulatedLog) -> Runtime:
         agents = self._agents(self.world) if callable(self._agents) else self._agents
@@ -245,57 +208,6 @@ class Simulation:
             log=log,
         )
 
-    @property
-    def _outside(self) -> Context:
-        """A context in which no process is."""
-        return self._context.copy()
-
-    def _boot_later(self) -> None:
-        if not self._booting and not self.closed:
-            self._booting = True
-            # Scheduled from within a process that dies, it must not die with it.
-            self.loop.call_later(self._restart_after, self._boot, context=self._outside)
-
-    def _meet(self, process: Process, fate: Fate) -> None:
-        """A process has come to a point that was chosen for it."""
-        if fate == "kill":
-            self._kill(process)
-        else:
-            process.frozen = True
-            self._boot_later()
-            self.loop.call_later(
-                20 * self._restart_after, self._thaw, process, context=self._outside
-            )
-
-    def _thaw(self, process: Process) -> None:
-        self.loop.thaw(process)
-        for life in self._lives:
-            if life.process is process:
-                # As the thread does that keeps an owner's lease.
-                context = process.context.copy()
-                self.loop.call_later(_LOOK_AFTER_S, life.log.look_who_owns_it, context=context)
-
-    def _kill(self, process: Process) -> None:
-        self.deaths += 1
-        self.loop.bury(process)
-        process.die()
-        self._boot_later()
-
-    def _lost(self, life: Life, error: LogError) -> None:
-        """A process cannot write its log any more: it is fenced, or its disk has failed."""
-        life.ended = True
-        if life is self._lives[-1]:
-            self._kill(life.process)  # A supervisor would restart it.
-        else:  # One that was frozen: it has a while to do what it must not.
-            self.loop.call_later(
-                20 * self._restart_after, self._give_way, life.process, context=self._outside
-            )
-
-    def _give_way(self, process: Process) -> None:
-        if process.alive:
-            self.loop.bury(process)
-            process.die()
-
     def crash(self, *, power_loss: bool = False) -> None:
         """Kill the process that is up, as SIGKILL does; the next call starts another one.
 
@@ -303,44 +215,31 @@ class Simulation:
             power_loss: the machine goes down: with `durability="relaxed"`, commits that were
                 not synced yet are lost.
         """
-        for life in self._lives:
-            if life.process.alive:
-                self._kill(life.process)
+        self._processes.kill()
         if power_loss:
             self.disk.lose_power()
             self.invariants.begin_again()
 
     def freeze(self) -> None:
         """Stop the process that is up, as SIGSTOP does; another one takes over."""
-        life = self.life
-        if life is None:
-            raise RuntimeError("no process is up that could be frozen")
-        life.process.frozen = True
+        self._processes.freeze()
 
     @property
     def frozen(self) -> int:
         """How many processes are frozen."""
-        return sum(life.process.alive and life.process.frozen for life in self._lives)
+        return self._processes.frozen
 
     def thaw(self) -> None:
         """Let frozen processes go on. They are not the log's owner any more, if one took over."""
-        for life in self._lives:
-            if life.process.frozen:
-                self._thaw(life.process)
+        self._processes.thaw()
 
     def stop(self) -> None:
         """Close the runtime in good order; the next call starts another process."""
         life = self.life
         if life is None:
             return
-        life.ended, self._stopping = True, True
-        try:
+        with self._processes.closing(life):
             self.drive(life.close())
-        finally:
-            self._stopping = False
-        if life.process.alive:
-            self.loop.bury(life.process)
-            life.process.die()
 
     def _pace(self) -> object:
         """Return what has come of everything so far: commits, and effects on the world."""
@@ -363,7 +262,7 @@ class Simulation:
         if self.closed:
             body.close()
             raise RuntimeError("the simulation is over")
-        return self.loop.create_task(body, context=self._outside)
+        return self.loop.create_task(body, context=self._processes.outside)
 
     def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
         """Do something with the runtime, and return what it returns. See `Client.call`."""
@@ -470,14 +369,10 @@ class Simulation:
         """
         if self.closed:
             return
-        self.closed = True
         self.loop.after_step = None  # What is seen from here on is the end of the simulation.
         self.points.most = None
         self.loop.ending = True
-        for life in self._lives:
-            if life.process.alive:
-                self.loop.bury(life.process)
-                life.process.die()
+        self._processes.end()
         with self.logs.kept():
             self.loop.run_until(lambda: not self.loop.ready)
             self.loop.clear_graveyard()
