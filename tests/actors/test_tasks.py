@@ -752,7 +752,7 @@ def test_a_task_that_comes_to_stand_still_ends_the_waiting_for_it(
         waiting = asyncio.ensure_future(rt.tasks.wait([task_id, task_id]))
         await asyncio.sleep(1)
         with monkeypatch.context() as patch:
-            patch.setattr("outlive.actors.task.entity.decide", broken)
+            patch.setattr("outlive.actors.task.entity.TASK.decide", broken)
             info = (await waiting)[0]
         return info
 

@@ -96,7 +96,7 @@ def forgotten_in_outstanding(patch: pytest.MonkeyPatch) -> None:
             if not isinstance(effect, CallTool) or effect.attempt == 1
         }
 
-    patch.setattr(entity, "outstanding", first_attempts_only)
+    patch.setattr(entity.RUN, "outstanding", first_attempts_only)
 
 
 def forgotten_in_the_shell(patch: pytest.MonkeyPatch) -> None:
@@ -252,4 +252,4 @@ def wake_up_not_in_the_row(patch: pytest.MonkeyPatch) -> None:
         row = right(state)
         return None if row is None else replace(row, wake_at_ns=None)
 
-    patch.setattr(entity, "open_entry", without)
+    patch.setattr(entity.RUN, "open_entry", without)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 from outlive.events import Event, OpenEntry, Position, Refused, Version
 
 S = TypeVar("S")
+C = TypeVar("C")
 C_contra = TypeVar("C_contra", contravariant=True)
+E = TypeVar("E", bound=Event)
 X = TypeVar("X")
 X_contra = TypeVar("X_contra", contravariant=True)
 
@@ -42,7 +44,7 @@ class Entity(Protocol[S, C_contra, X]):
         """
         ...
 
-    def decide(self, state: S, command: C_contra) -> tuple[Event, ...]:
+    def decide(self, state: S, command: C_contra, /) -> tuple[Event, ...]:
         """Return the events that the command causes; none if it changes nothing.
 
         Raises:
@@ -50,17 +52,45 @@ class Entity(Protocol[S, C_contra, X]):
         """
         ...
 
-    def evolve(self, state: S, event: Event) -> S:
+    def evolve(self, state: S, event: Event, /) -> S:
         """Return the state after the event."""
         ...
 
-    def outstanding(self, state: S) -> dict[X, None]:
+    def outstanding(self, state: S, /) -> dict[X, None]:
         """Return the effects that are owed to the world, in order. Read from state alone."""
         ...
 
-    def open_entry(self, state: S) -> OpenEntry | None:
+    def open_entry(self, state: S, /) -> OpenEntry | None:
         """Return the row of the open table; None when the entity is over."""
         ...
+
+
+class PureParts(Generic[S, C, E, X]):
+    """The pure parts of one kind of entity, put together. Fulfils `Entity`; see there.
+
+    `evolve` is given events `E` alone, as the streams of a kind hold no others.
+    """
+
+    __slots__ = ("decide", "edition", "evolve", "initial", "lasts", "open_entry", "outstanding")
+
+    def __init__(
+        self,
+        *,
+        initial: S,
+        decide: Callable[[S, C], tuple[E, ...]],
+        evolve: Callable[[S, E], S],
+        outstanding: Callable[[S], dict[X, None]],
+        open_entry: Callable[[S], OpenEntry | None],
+        edition: int,
+        lasts: bool,
+    ) -> None:
+        self.initial: Final = initial
+        self.decide: Final = decide
+        self.evolve: Final = cast("Callable[[S, Event], S]", evolve)
+        self.outstanding: Final = outstanding
+        self.open_entry: Final = open_entry
+        self.edition: Final = edition
+        self.lasts: Final = lasts
 
 
 class World(Protocol[X_contra]):

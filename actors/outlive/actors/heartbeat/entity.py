@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
-from outlive.actors.heartbeat.commands import CallHook, Effect, HeartbeatCommand, Prepare
+from outlive.actors.entity import PureParts
+from outlive.actors.heartbeat.commands import CallHook, Effect, Prepare
 from outlive.actors.heartbeat.decide import decide
 from outlive.actors.heartbeat.due import wake_at
 from outlive.actors.mail import deliveries
-from outlive.events import Event, HeartbeatEvent, HeartbeatState, OpenEntry
+from outlive.events import HeartbeatState, OpenEntry
 from outlive.events.fires import BEGIN
 from outlive.events.heartbeat import evolve
 from outlive.events.ids import id_of
@@ -60,44 +61,12 @@ def _begins(state: HeartbeatState) -> list[str]:
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_INITIAL: Final = HeartbeatState()
-
-
-class HeartbeatEntity:
-    """`Entity` of heartbeats."""
-
-    @property
-    def initial(self) -> HeartbeatState:
-        """See `outlive.events.heartbeat.HeartbeatState`."""
-        return _INITIAL
-
-    @property
-    def edition(self) -> int:
-        """See `Entity.edition`."""
-        return 1
-
-    @property
-    def lasts(self) -> bool:
-        """See `Entity.lasts`."""
-        return True
-
-    def decide(
-        self, state: HeartbeatState, command: HeartbeatCommand
-    ) -> tuple[HeartbeatEvent, ...]:
-        """See `outlive.actors.heartbeat.decide`."""
-        return decide(state, command)
-
-    def evolve(self, state: HeartbeatState, event: Event) -> HeartbeatState:
-        """See `outlive.events.heartbeat.evolve`."""
-        return evolve(state, cast("HeartbeatEvent", event))
-
-    def outstanding(self, state: HeartbeatState) -> dict[Effect, None]:
-        """See `outstanding`."""
-        return outstanding(state)
-
-    def open_entry(self, state: HeartbeatState) -> OpenEntry | None:
-        """See `open_entry`."""
-        return open_entry(state)
-
-
-HEARTBEAT: Final = HeartbeatEntity()
+HEARTBEAT: Final = PureParts(
+    initial=HeartbeatState(),
+    decide=decide,
+    evolve=evolve,
+    outstanding=outstanding,
+    open_entry=open_entry,
+    edition=1,
+    lasts=True,
+)

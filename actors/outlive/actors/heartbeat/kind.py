@@ -6,14 +6,14 @@ from collections.abc import Hashable
 from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses
-from outlive.actors.entity import World
+from outlive.actors.entity import Entity, World
 from outlive.actors.heartbeat.commands import (
     Effect,
     HeartbeatCommand,
     RecoverHeartbeat,
     WakeHeartbeat,
 )
-from outlive.actors.heartbeat.entity import HEARTBEAT, HeartbeatEntity
+from outlive.actors.heartbeat.entity import HEARTBEAT
 from outlive.actors.heartbeat.world import HeartbeatWorld
 from outlive.actors.kind import Recovery
 from outlive.actors.surroundings import Surroundings
@@ -33,7 +33,7 @@ class HeartbeatKind:
         return "heartbeat"
 
     @property
-    def entity(self) -> HeartbeatEntity:
+    def entity(self) -> Entity[HeartbeatState, HeartbeatCommand, Effect]:
         """The pure parts."""
         return HEARTBEAT
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
+from outlive.actors.entity import PureParts
 from outlive.actors.mail import deliveries
-from outlive.actors.run.commands import CallModel, CallTool, CheckStop, Effect, RunCommand
+from outlive.actors.run.commands import CallModel, CallTool, CheckStop, Effect
 from outlive.actors.run.decide import decide
 from outlive.actors.run.signals import unread_of
-from outlive.events import Event, OpenEntry, RunEvent, RunState
+from outlive.events import OpenEntry, RunState
 from outlive.events.run import evolve
 from outlive.events.run.state import FOR_A_PERSON
 
@@ -67,42 +68,12 @@ def _last_entry(state: RunState) -> OpenEntry:
     return OpenEntry(kind="run", status=state.status, owes=True, summary=summary, over=True)
 
 
-_INITIAL: Final = RunState()
-
-
-class RunEntity:
-    """`Entity` of runs."""
-
-    @property
-    def initial(self) -> RunState:
-        """See `outlive.events.run.RunState`."""
-        return _INITIAL
-
-    @property
-    def edition(self) -> int:
-        """See `Entity.edition`."""
-        return 1
-
-    @property
-    def lasts(self) -> bool:
-        """See `Entity.lasts`."""
-        return False
-
-    def decide(self, state: RunState, command: RunCommand) -> tuple[RunEvent, ...]:
-        """See `outlive.actors.run.decide`."""
-        return decide(state, command)
-
-    def evolve(self, state: RunState, event: Event) -> RunState:
-        """See `outlive.events.run.evolve`."""
-        return evolve(state, cast("RunEvent", event))
-
-    def outstanding(self, state: RunState) -> dict[Effect, None]:
-        """See `outstanding`."""
-        return outstanding(state)
-
-    def open_entry(self, state: RunState) -> OpenEntry | None:
-        """See `open_entry`."""
-        return open_entry(state)
-
-
-RUN: Final = RunEntity()
+RUN: Final = PureParts(
+    initial=RunState(),
+    decide=decide,
+    evolve=evolve,
+    outstanding=outstanding,
+    open_entry=open_entry,
+    edition=1,
+    lasts=False,
+)

@@ -6,11 +6,11 @@ from collections.abc import Hashable
 from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses
-from outlive.actors.entity import World
+from outlive.actors.entity import Entity, World
 from outlive.actors.kind import Recovery
 from outlive.actors.residents import Resident
 from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
-from outlive.actors.run.entity import RUN, RunEntity
+from outlive.actors.run.entity import RUN
 from outlive.actors.run.world import RunWorld
 from outlive.actors.surroundings import Surroundings
 from outlive.events import LogError, OpenEntry, RunId, RunState, StreamId
@@ -32,7 +32,7 @@ class RunKind:
         return "run"
 
     @property
-    def entity(self) -> RunEntity:
+    def entity(self) -> Entity[RunState, RunCommand, Effect]:
         """The pure parts."""
         return RUN
 

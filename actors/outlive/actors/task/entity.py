@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
+from outlive.actors.entity import PureParts
 from outlive.actors.mail import deliveries
 from outlive.actors.run.commands import CallTool
-from outlive.actors.task.commands import CallHooks, Effect, TaskCommand
+from outlive.actors.task.commands import CallHooks, Effect
 from outlive.actors.task.decide import decide
 from outlive.actors.task.rows import summary_of
-from outlive.events import Event, OpenEntry, TaskEvent, TaskState
+from outlive.events import OpenEntry, TaskState
 from outlive.events.task import evolve
 
 
@@ -41,42 +42,12 @@ def open_entry(state: TaskState) -> OpenEntry | None:
     )
 
 
-_INITIAL: Final = TaskState()
-
-
-class TaskEntity:
-    """`Entity` of tasks."""
-
-    @property
-    def initial(self) -> TaskState:
-        """See `outlive.events.task.TaskState`."""
-        return _INITIAL
-
-    @property
-    def edition(self) -> int:
-        """See `Entity.edition`."""
-        return 1
-
-    @property
-    def lasts(self) -> bool:
-        """See `Entity.lasts`."""
-        return False
-
-    def decide(self, state: TaskState, command: TaskCommand) -> tuple[TaskEvent, ...]:
-        """See `outlive.actors.task.decide`."""
-        return decide(state, command)
-
-    def evolve(self, state: TaskState, event: Event) -> TaskState:
-        """See `outlive.events.task.evolve`."""
-        return evolve(state, cast("TaskEvent", event))
-
-    def outstanding(self, state: TaskState) -> dict[Effect, None]:
-        """See `outstanding`."""
-        return outstanding(state)
-
-    def open_entry(self, state: TaskState) -> OpenEntry | None:
-        """See `open_entry`."""
-        return open_entry(state)
-
-
-TASK: Final = TaskEntity()
+TASK: Final = PureParts(
+    initial=TaskState(),
+    decide=decide,
+    evolve=evolve,
+    outstanding=outstanding,
+    open_entry=open_entry,
+    edition=1,
+    lasts=False,
+)

@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses
-from outlive.actors.entity import World
+from outlive.actors.entity import Entity, World
 from outlive.actors.kind import Recovery
 from outlive.actors.residents import Resident
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.task.commands import Effect, RecoverTask, StartTask, TaskCommand
-from outlive.actors.task.entity import TASK, TaskEntity
+from outlive.actors.task.entity import TASK
 from outlive.actors.task.world import TaskWorld
 from outlive.events import OpenEntry, StreamId, TaskState
 from outlive.events.ids import id_of
@@ -30,7 +30,7 @@ class TaskKind:
         return "task"
 
     @property
-    def entity(self) -> TaskEntity:
+    def entity(self) -> Entity[TaskState, TaskCommand, Effect]:
         """The pure parts."""
         return TASK
 

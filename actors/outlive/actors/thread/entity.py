@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
+from outlive.actors.entity import PureParts
 from outlive.actors.mail import deliveries
-from outlive.actors.thread.commands import Effect, ThreadCommand
+from outlive.actors.thread.commands import Effect
 from outlive.actors.thread.decide import decide
 from outlive.actors.thread.rows import summary_of
 from outlive.actors.thread.turns import comes_back
-from outlive.events import Event, OpenEntry, ThreadEvent, ThreadState
+from outlive.events import OpenEntry, ThreadState
 from outlive.events.thread import evolve
 
 
@@ -33,42 +34,12 @@ def open_entry(state: ThreadState) -> OpenEntry | None:
     )
 
 
-_INITIAL: Final = ThreadState()
-
-
-class ThreadEntity:
-    """`Entity` of threads."""
-
-    @property
-    def initial(self) -> ThreadState:
-        """See `outlive.events.ThreadState`."""
-        return _INITIAL
-
-    @property
-    def edition(self) -> int:
-        """See `Entity.edition`."""
-        return 1
-
-    @property
-    def lasts(self) -> bool:
-        """See `Entity.lasts`."""
-        return True
-
-    def decide(self, state: ThreadState, command: ThreadCommand) -> tuple[ThreadEvent, ...]:
-        """See `outlive.actors.thread.decide`."""
-        return decide(state, command)
-
-    def evolve(self, state: ThreadState, event: Event) -> ThreadState:
-        """See `outlive.events.thread.evolve`."""
-        return evolve(state, cast("ThreadEvent", event))
-
-    def outstanding(self, state: ThreadState) -> dict[Effect, None]:
-        """See `outstanding`."""
-        return outstanding(state)
-
-    def open_entry(self, state: ThreadState) -> OpenEntry | None:
-        """See `open_entry`."""
-        return open_entry(state)
-
-
-THREAD: Final = ThreadEntity()
+THREAD: Final = PureParts(
+    initial=ThreadState(),
+    decide=decide,
+    evolve=evolve,
+    outstanding=outstanding,
+    open_entry=open_entry,
+    edition=1,
+    lasts=True,
+)

@@ -6,11 +6,11 @@ from collections.abc import Hashable
 from typing import TypeAlias
 
 from outlive.actors.addresses import Addresses
-from outlive.actors.entity import World
+from outlive.actors.entity import Entity, World
 from outlive.actors.residents import Resident
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.commands import Effect, ThreadCommand, WakeThread
-from outlive.actors.thread.entity import THREAD, ThreadEntity
+from outlive.actors.thread.entity import THREAD
 from outlive.actors.thread.world import ThreadWorld
 from outlive.events import OpenEntry, StreamId, ThreadState
 from outlive.events.ids import id_of
@@ -29,7 +29,7 @@ class ThreadKind:
         return "thread"
 
     @property
-    def entity(self) -> ThreadEntity:
+    def entity(self) -> Entity[ThreadState, ThreadCommand, Effect]:
         """The pure parts."""
         return THREAD
 
