@@ -21,14 +21,18 @@ from outlive.actors import (
     ToSummarize,
     Turn,
 )
+from outlive.actors.summaries import told
 from outlive.actors.thread.condensing import MOST_AT_ONCE, PATIENCE_S, falls_out
 from outlive.events import (
     AssistantMessage,
     CallId,
+    FilePart,
     HistoryCondensed,
+    ImagePart,
     InvalidDefinition,
     RequestedToolCall,
     RunStarted,
+    TextPart,
     ToolMessage,
     Usage,
     UserMessage,
@@ -42,6 +46,10 @@ USER = UserMessage(text="x")
 CALLS = AssistantMessage(tool_calls=(RequestedToolCall(call_id=C, name="f", arguments={}),))
 ANSWERS = ToolMessage(call_id=C, name="f", result=1)
 LONG = UserMessage(text="x" * 400)
+IMAGE = ImagePart(media_type="image/png", data=b"x" * 100_000)
+LARGE = UserMessage(text="look", parts=(TextPart("look"), IMAGE))
+PDF = FilePart(media_type="application/pdf", url="https://a/b.pdf")
+NAMED = FilePart(media_type="application/pdf", data=b"%PDF", name="bill.pdf")
 
 
 def plain(part: ToSummarize) -> str:
@@ -404,6 +412,29 @@ def test_a_long_thread_is_condensed_in_several_steps() -> None:
         assert one.shown[0][0] == "<summary>12</summary>"
 
 
+def test_a_model_that_condenses_is_told_of_images_and_files_that_there_were_some() -> None:
+    inline = FilePart(media_type="text/csv", url="data:text/csv,a,b")
+    files = UserMessage(text="", parts=(PDF, NAMED, inline))
+    part = ToSummarize(
+        thread_id="t",
+        resource_id="u",
+        agent_id="a",
+        run_id="r",
+        summary="before",
+        messages=(LARGE, files, CALLS, ANSWERS),
+    )
+    assert told(part).splitlines() == [
+        "<summary>",
+        "before",
+        "</summary>",
+        "",
+        "user: look [image/png]",
+        "user: [application/pdf https://a/b.pdf] [application/pdf bill.pdf] [text/csv]",
+        "assistant: [calls f({})]",
+        "tool f: 1",
+    ]
+
+
 def since(*messages: Any, text: str = "") -> SinceSummary:
     said = [Said(number, message) for number, message in enumerate(messages, 1)]
     return SinceSummary(99 if text else 0, text, said, {})
@@ -422,6 +453,8 @@ def since(*messages: Any, text: str = "") -> SinceSummary:
         ({"max_messages": None, "max_tokens": 1_000}, [LONG] * 8, "x" * 800, 4),
         ({"max_messages": None, "max_tokens": 1_000}, [LONG] * 4, "x" * 3_000, 3),  # one fits
         ({"max_messages": None, "max_tokens": 1_000}, [], "x" * 8_000, 0),
+        ({"max_messages": None, "max_tokens": 3_000}, [LARGE, USER], "", 0),
+        ({"max_messages": None, "max_tokens": 3_000}, [LARGE] * 3, "", 2),
         ({"max_messages": None, "max_tokens": 0}, [USER], "", 1),
     ],
 )

@@ -23,8 +23,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         max_messages: so many messages at most, the last ones. None: all of them.
-        max_tokens: so many tokens at most, estimated at four characters each, with those of the
-            summary. None: no bound.
+        max_tokens: so many tokens at most, estimated at four characters each, an image at a
+            thousand, with those of the summary. None: no bound.
         summarize: what condenses: a function, sync or async, that is given a `ToSummarize` on the
             event loop of the owner, and returns text; a model; or an agent, of which the model
             and the instructions are used.

@@ -11,8 +11,11 @@ import msgspec
 from outlive.actors.model import Finish, Model, ModelRequest, TextDelta, checked_usage
 from outlive.events import (
     AssistantMessage,
+    FilePart,
+    ImagePart,
     InvalidDefinition,
     Message,
+    TextPart,
     ToolMessage,
     Usage,
     UserMessage,
@@ -147,12 +150,21 @@ def told(part: ToSummarize) -> str:
 def _line(message: Message) -> str:
     match message:
         case UserMessage():
-            return f"user: {message.text}"
+            others = (_named(part) for part in message.parts if not isinstance(part, TextPart))
+            return " ".join(["user:", *([message.text] if message.text else []), *others])
         case AssistantMessage():
             calls = (f"[calls {one.name}({_json(one.arguments)})]" for one in message.tool_calls)
             return " ".join(["assistant:", *([message.text] if message.text else []), *calls])
         case ToolMessage():
             return f"tool {message.name}: {message.text}"
+
+
+def _named(part: ImagePart | FilePart) -> str:
+    """Return what stands for an image or a file: that there was one, and its name if it has one."""
+    name = part.name if isinstance(part, FilePart) else ""
+    if not name and not part.url.startswith("data:"):
+        name = part.url
+    return f"[{' '.join(filter(None, (part.media_type, name)))}]"
 
 
 def _json(value: object) -> str:

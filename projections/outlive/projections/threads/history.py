@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from outlive.events import (
     CorruptLog,
+    FilePart,
     HistoryCondensed,
+    ImagePart,
     LogReader,
     Message,
     MessageAppended,
@@ -28,6 +31,9 @@ _FIRST_LOOK: Final = 64  # events
 _PAGE: Final = 1_000
 CHARACTERS_PER_TOKEN: Final = 4
 """How tokens are estimated, as each model counts them otherwise."""
+
+TOKENS_OF_AN_IMAGE: Final = 1_000
+"""However many bytes it has: models count its pixels."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -171,8 +177,14 @@ def summary_message(text: str) -> UserMessage:
 
 
 def tokens_of(message: Message) -> int:
-    """Return how many tokens a message has, as an estimate."""
-    return -(-len(_encode(message)) // CHARACTERS_PER_TOKEN)
+    """Return how many tokens a message has, as an estimate: by its length, and its images."""
+    images = 0
+    if isinstance(message, UserMessage) and message.parts:
+        images = sum(isinstance(part, ImagePart) for part in message.parts)
+        # What is text among the parts is that of the message, too.
+        files = tuple(part for part in message.parts if isinstance(part, FilePart))
+        message = replace(message, parts=files)
+    return -(-len(_encode(message)) // CHARACTERS_PER_TOKEN) + images * TOKENS_OF_AN_IMAGE
 
 
 def _version(one: Said) -> int:
