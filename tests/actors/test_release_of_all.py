@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, EchoModel, ScriptedModel, SyncRuntime, Turn
+from outlive.actors import (
+    Agent,
+    EchoModel,
+    HeartbeatContext,
+    HeartbeatHooks,
+    ScriptedModel,
+    SyncRuntime,
+    Turn,
+)
 from outlive.actors.heartbeat import entity as heartbeat_entity
 from outlive.actors.heartbeat.commands import WakeHeartbeat
 from outlive.actors.thread import entity as thread_entity
@@ -75,6 +84,63 @@ def test_a_heartbeat_stays_quarantined_whatever_it_is_told_until_it_is_released(
             sim.run(lambda rt: rt.heartbeats.release("h"))
         with pytest.raises(HeartbeatNotFound):
             sim.run(lambda rt: rt.heartbeats.release("other"))
+
+
+@pytest.mark.parametrize("agents", [1, 0], ids=["", "unknown"])
+def test_one_that_is_told_something_meanwhile_is_released_all_the_same(
+    breaks: Breaks, agents: int
+) -> None:
+    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
+    ended: list[str] = []
+
+    async def ends(context: HeartbeatContext) -> None:
+        await asyncio.sleep(60)
+        ended.append(context.trigger.id)
+
+    here = [slow]
+    hooks = HeartbeatHooks(on_finish=ends, on_abort=ends)
+    with Simulation(lambda _: here, heartbeat_hooks=hooks) as sim:
+        sim.run(lambda rt: rt.heartbeats.create(id="h", agent_id="slow", every=60, prompt="p"))
+        sim.advance(70)
+        errors += [ValueError("a bug")] * 5
+        sim.advance(80)
+        del here[agents:]
+        if not agents:
+            sim.crash()
+            sim.advance(10)
+            assert heartbeat(sim).status == "quarantined"
+            sim.run(lambda rt: rt.cancel("hb_h:1"))
+        sim.advance(20)  # Its run is over, and a hook is told of it.
+        assert sim.run(lambda rt: rt.heartbeats.release("h"))
+        with pytest.raises(NotQuarantined):
+            sim.run(lambda rt: rt.heartbeats.release("h"))
+        sim.advance(60)
+        assert ended == ["hb_h:1"]
+        if agents:
+            assert (heartbeat(sim).status, heartbeat(sim).fires) == ("active", 2)
+        else:
+            assert (heartbeat(sim).status, heartbeat(sim).fires) == ("blocked", 1)
+
+
+def test_one_without_its_agent_stays_quarantined_whatever_it_is_told(breaks: Breaks) -> None:
+    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
+    here = [slow]
+    with Simulation(lambda _: here) as sim:
+        sim.run(lambda rt: rt.heartbeats.create(id="h", agent_id="slow", every=60, prompt="p"))
+        sim.advance(70)
+        errors += [ValueError("a bug")] * 5
+        sim.advance(80)
+        here.clear()
+        sim.crash()
+        sim.run(lambda rt: rt.cancel("hb_h:1"))
+        sim.advance(10)
+        assert (heartbeat(sim).status, heartbeat(sim).running) == ("quarantined", 0)
+        here.append(slow)
+        sim.crash()
+        sim.advance(100)
+        assert heartbeat(sim).status == "quarantined"
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["", "killed"])

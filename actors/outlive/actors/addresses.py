@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
 from outlive.actors.kind import STANDING
 from outlive.actors.live import LiveEntity
@@ -181,8 +183,11 @@ class Addresses(Supervision[S, C, X, R]):
         Raises:
             LogError: the log cannot be read now.
         """
+        resident = self._residents.get(stream)
+        if resident is not None:
+            return self._release_here(stream, resident, command_id)
         standing = self._standing.row(stream) or self._log.open_entry(stream)
-        if stream in self._residents or standing is None or standing.status != "quarantined":
+        if standing is None or standing.status != "quarantined":
             return None
         self._standing.forget(stream)
         world = self._kind.world(stream)
@@ -193,6 +198,26 @@ class Addresses(Supervision[S, C, X, R]):
             actor.restore_row()  # Else it is restored along with the reply.
         recovered = self._recover(stream, actor, released=True, command_id=command_id)
         self._settle_in(stream, Resident(actor, world), recovers=True)
+        return recovered
+
+    def _release_here(
+        self, stream: StreamId, resident: Resident[S, C, X, R], command_id: str | None
+    ) -> LoopFuture[S] | OpenEntry | None:
+        """The same for one in memory: it may have been brought in as it is, for a command."""
+        before, actor = resident.as_it_is, resident.actor
+        over = actor.entry is None or actor.entry.over
+        if before is None or before.status != "quarantined" or over or resident.rebuild is not None:
+            return None
+        missing = self._kind.missing(actor.state)
+        if missing:  # Once it has done what it was told, it is blocked.
+            resident.as_it_is = replace(before, status="blocked", reason=missing)
+            return resident.as_it_is
+        resident.as_it_is = None
+        if command_id is None:
+            actor.restore_row()
+        actor.go_on()
+        recovered = self._recover(stream, actor, released=True, command_id=command_id)
+        self._goes_on(stream)
         return recovered
 
     async def drain(self, deadline: float) -> None:

@@ -362,7 +362,10 @@ class OwnerSide:
         released = addresses.release(stream, command_id=command_id)
         if released is None:
             here = addresses.resident(stream)
-            raise not_quarantined(self.log, stream, None if here is None else here.actor.entry)
+            entry = None if here is None else here.actor.entry
+            if here is not None and entry is not None and not entry.over:
+                entry = here.as_it_is or entry
+            raise not_quarantined(self.log, stream, entry)
         return _unless_refused(f"{kind_of(stream)} {id_of(stream)!r}", released)
 
     def _addresses(self, stream: StreamId) -> Addresses[Any, Any, Any, Any]:

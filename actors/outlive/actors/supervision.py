@@ -81,10 +81,10 @@ class Supervision(Residents[S, C, X, R]):
         if self._effects.any(stream):
             self._effects.when_none(stream, resident.actor.tell_if_idle)
             return not over
-        if missing:
-            self._stand_still(stream, "blocked", missing)
-        elif before is not None:
+        if before is not None and quarantined:
             self._stand_still(stream, "quarantined", before.reason, try_again=before.try_again)
+        else:
+            self._stand_still(stream, "blocked", missing)
         return True
 
     def _is_woken_soon(self, stream: StreamId, entry: OpenEntry) -> bool:
