@@ -112,6 +112,7 @@ def test_one_that_is_told_something_meanwhile_is_released_all_the_same(
             assert heartbeat(sim).status == "quarantined"
             sim.run(lambda rt: rt.cancel("hb_h:1"))
         sim.advance(20)  # Its run is over, and a hook is told of it.
+        assert (heartbeat(sim).status, heartbeat(sim).running) == ("quarantined", 0)
         assert sim.run(lambda rt: rt.heartbeats.release("h"))
         with pytest.raises(NotQuarantined):
             sim.run(lambda rt: rt.heartbeats.release("h"))
@@ -121,6 +122,28 @@ def test_one_that_is_told_something_meanwhile_is_released_all_the_same(
             assert (heartbeat(sim).status, heartbeat(sim).fires) == ("active", 2)
         else:
             assert (heartbeat(sim).status, heartbeat(sim).fires) == ("blocked", 1)
+
+
+def test_a_process_that_dies_while_one_is_told_something_does_not_release_it(
+    breaks: Breaks,
+) -> None:
+    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
+
+    async def waits(_: HeartbeatContext) -> None:
+        await asyncio.sleep(60)
+
+    with Simulation([slow], heartbeat_hooks=HeartbeatHooks(on_finish=waits)) as sim:
+        sim.run(lambda rt: rt.heartbeats.create(id="h", agent_id="slow", every=60, prompt="p"))
+        sim.advance(70)
+        errors += [ValueError("a bug")] * 5
+        sim.advance(80)
+        reason = heartbeat(sim).reason
+        sim.advance(20)  # Its run is over, and a hook is told of it.
+        sim.crash()
+        sim.advance(200)
+        info = heartbeat(sim)
+        assert (info.status, info.reason, info.fires) == ("quarantined", reason, 1)
 
 
 def test_one_without_its_agent_stays_quarantined_whatever_it_is_told(breaks: Breaks) -> None:

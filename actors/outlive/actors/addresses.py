@@ -210,8 +210,10 @@ class Addresses(Supervision[S, C, X, R]):
             return None
         missing = self._kind.missing(actor.state)
         if missing:  # Once it has done what it was told, it is blocked.
-            resident.as_it_is = replace(before, status="blocked", reason=missing)
-            return resident.as_it_is
+            blocked = replace(before, status="blocked", reason=missing, try_again=False)
+            resident.as_it_is = blocked
+            actor.stay_as_it_is(blocked)
+            return blocked
         resident.as_it_is = None
         if command_id is None:
             actor.restore_row()

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from pykka._envelope import Envelope
 
 from outlive.actors import snapshots
@@ -160,6 +161,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._held: list[Envelope[Any]] = []  # arrived meanwhile
         self._drained: Callable[[], None] | None = None  # waits for the last pending commit
         self._as_it_is = False
+        self._stands: OpenEntry | None = None  # the row that says so, then
 
     @property
     def state(self) -> S:
@@ -281,9 +283,12 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._entry = self._entity.open_entry(state)
         self._owed = self._entity.outstanding(state)
 
-    def stay_as_it_is(self) -> None:
-        """It stands still, and is there for a command alone: nothing else is begun, or due."""
-        self._as_it_is = True
+    def stay_as_it_is(self, row: OpenEntry | None) -> None:
+        """It stands still, and is there for a command alone: nothing else is begun, or due.
+
+        Its row goes on to say so, and why, as `row` does; else a crash would let it go on.
+        """
+        self._as_it_is, self._stands = True, row
 
     def go_on(self) -> None:
         """It stands still no more: the clock is watched for it, and what it owes delivered.
@@ -291,7 +296,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         Raises:
             LogError: what it owes cannot be read.
         """
-        self._as_it_is = False
+        self._as_it_is, self._stands = False, None
         self._watch(self._entry)
         self._deliver_owed()
 
@@ -321,7 +326,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """
         super().run()
         self._watch(self._entry)
-        self._tell_row(self._entry)
+        self._tell_row(self._row_by(self._entry))
         if not self._as_it_is:  # What it lacks may be what a message is made of.
             self._deliver_owed()
         asyncio.get_running_loop().call_soon(self.tell_if_idle)
@@ -381,13 +386,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
         One that was obeyed, if only by doing nothing, has a row that does not say otherwise.
         """
-        entry = self._entity.open_entry(state) if error is None else self._row
+        entry = self._entity.open_entry(state) if error is None else self._entry
+        row = self._row_by(entry) if error is None else self._row
         version = Version(self._version + len(events))
         grown = version - self._saved_at
         due = grown >= self._save_every and bool(events)
         due = due and (entry is not None or self._entity.lasts)
         if events and self._row_changed is not None:
-            self._tell_row(entry)
+            self._tell_row(row)
         try:
             commit = self._log.append(
                 self.stream,
@@ -397,16 +403,15 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 snapshot=codec_of(self._entity).encode(state) if due else self._kept,
                 command_id=command_id,
                 reply=None if command_id is None else OBEYED if error is None else refusal(error),
-                entry=UNSET if entry == self._row else entry,
+                entry=UNSET if row == self._row else row,
             )
         except BaseException:
             if events:
-                self._tell_row(self._entry)
+                self._tell_row(self._row_by(self._entry))
             raise
         self._state = state
-        self._row = entry
-        if error is None:
-            self._entry = entry
+        self._row = row
+        self._entry = entry
         self._version = version
         if due:
             self._saved_at = version
@@ -481,6 +486,15 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._wake_at_ns = wake_at_ns
             self._wake_at(self.stream, wake_at_ns)
 
+    def _row_by(self, entry: OpenEntry | None) -> OpenEntry | None:
+        """Return the row for what the state asks for: of one that stands still, unless it ends."""
+        if self._stands is None or entry is None or entry.over:
+            return entry
+        stands = self._stands
+        return replace(
+            entry, status=stands.status, reason=stands.reason, try_again=stands.try_again
+        )
+
     def _tell_row(self, entry: OpenEntry | None) -> None:
         if self._row_changed is not None:
             self._row_changed(entry)
@@ -527,7 +541,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self.load()
             self._owed = owed
             self._act(self._state, self._entry, self._read_to)
-            self._tell_row(self._entry)
+            self._tell_row(self._row_by(self._entry))
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody is left waiting
             if isinstance(error, LogError):
                 self._refuse(error)  # Reading it once more would not help.

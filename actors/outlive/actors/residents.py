@@ -201,7 +201,7 @@ class Residents(ABC, Generic[S, C, X, R]):
         standing = self._standing.forget(stream) or self._log.open_entry(stream)
         resident = self._residents[stream] = Resident(actor, world)
         resident.as_it_is = standing
-        actor.stay_as_it_is()
+        actor.stay_as_it_is(standing)
         actor.run()
         return resident
 
