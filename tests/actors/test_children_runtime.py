@@ -354,7 +354,7 @@ def test_a_child_that_could_not_begin_never_does_once_its_parent_is_cancelled(
             raise ZeroDivisionError("as it is about to begin")
         return decide(state, command)
 
-    monkeypatch.setattr(entity, "decide", decide_badly)
+    monkeypatch.setattr(entity.RUN, "decide", decide_badly)
 
     async def cancel(rt: Runtime) -> None:
         nonlocal fails
@@ -391,7 +391,7 @@ def test_the_end_of_a_child_waits_until_its_parent_goes_on(monkeypatch: pytest.M
             raise ZeroDivisionError("as the news comes in")
         return decide(state, command)
 
-    monkeypatch.setattr(entity, "decide", decide_badly)
+    monkeypatch.setattr(entity.RUN, "decide", decide_badly)
 
     async def body(rt: Runtime) -> RunResult:
         nonlocal deaf
@@ -420,7 +420,7 @@ def test_the_end_of_a_child_is_told_again_at_the_next_opening(
 ) -> None:
     machine, a = Machine(), boss(helper(Turn("42")))
     with monkeypatch.context() as patched:
-        patched.setattr(entity, "decide", _deaf)
+        patched.setattr(entity.RUN, "decide", _deaf)
         machine.crash(until_the_child_is_over, a)
     assert machine.run(finish, a).unwrap() == "done"
     assert machine.kinds("r1").count("child-run-ended") == 1
@@ -443,7 +443,7 @@ def test_a_run_that_is_over_is_released_without_its_agent(monkeypatch: pytest.Mo
 
     machine = Machine()
     with monkeypatch.context() as patched:
-        patched.setattr(entity, "decide", decide_badly)
+        patched.setattr(entity.RUN, "decide", decide_badly)
         status = machine.run(until_it_stands_still, boss(helper(Turn("42"))))
     assert status == "quarantined"
     machine.run(release, Agent("boss", model=ScriptedModel([])))

@@ -466,7 +466,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
             raise errors.pop()
         return decide(state, command)
 
-    monkeypatch.setattr(entity, "decide", decide_badly)
+    monkeypatch.setattr(entity.RUN, "decide", decide_badly)
     return errors
 
 

@@ -368,7 +368,7 @@ def the_end_is_denied(state: RunState, command: RunCommand) -> tuple[RunEvent, .
 def test_people_who_are_told_what_is_not_so_are_found_out(
     defect: Decide, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entity, "decide", defect)
+    monkeypatch.setattr(entity.RUN, "decide", defect)
     assert told in failure_of(Asking)
 
 
