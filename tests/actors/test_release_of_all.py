@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,22 +17,25 @@ from outlive.actors import (
     SyncRuntime,
     Turn,
 )
-from outlive.actors.heartbeat import entity as heartbeat_entity
-from outlive.actors.heartbeat.commands import WakeHeartbeat
-from outlive.actors.thread import entity as thread_entity
+from outlive.actors.entity import PureParts
+from outlive.actors.heartbeat.commands import EndFire, WakeHeartbeat
+from outlive.actors.heartbeat.entity import HEARTBEAT
 from outlive.actors.thread.commands import EndRun
+from outlive.actors.thread.entity import THREAD
 from outlive.events import HeartbeatNotFound, NotQuarantined, Refused, ThreadNotFound
 from outlive.projections import HeartbeatInfo
 from outlive.testing import Simulation
 
-Breaks = Callable[[ModuleType, type[Any]], list[BaseException]]
+Breaks = Callable[[PureParts[Any, Any, Any, Any], type[Any]], list[BaseException]]
 
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Breaks:
     """Have deciding about a kind of command raise what is put into a list."""
 
-    def patched(entity: ModuleType, kind: type[Any]) -> list[BaseException]:
+    def patched(
+        entity: PureParts[Any, Any, Any, Any], kind: type[Any]
+    ) -> list[BaseException]:
         errors: list[BaseException] = []
         decide = entity.decide
 
@@ -56,7 +58,7 @@ def heartbeat(sim: Simulation) -> HeartbeatInfo:
 def test_a_heartbeat_stays_quarantined_whatever_it_is_told_until_it_is_released(
     breaks: Breaks, crash: bool
 ) -> None:
-    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    errors = breaks(HEARTBEAT, WakeHeartbeat)
     slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
     with Simulation([slow]) as sim:
         sim.run(lambda rt: rt.heartbeats.create(id="h", agent_id="slow", every=60, prompt="p"))
@@ -90,7 +92,7 @@ def test_a_heartbeat_stays_quarantined_whatever_it_is_told_until_it_is_released(
 def test_one_that_is_told_something_meanwhile_is_released_all_the_same(
     breaks: Breaks, agents: int
 ) -> None:
-    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    errors = breaks(HEARTBEAT, WakeHeartbeat)
     slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
     ended: list[str] = []
 
@@ -127,7 +129,7 @@ def test_one_that_is_told_something_meanwhile_is_released_all_the_same(
 def test_a_process_that_dies_while_one_is_told_something_does_not_release_it(
     breaks: Breaks,
 ) -> None:
-    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    errors = breaks(HEARTBEAT, WakeHeartbeat)
     slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
 
     async def waits(_: HeartbeatContext) -> None:
@@ -146,8 +148,28 @@ def test_a_process_that_dies_while_one_is_told_something_does_not_release_it(
         assert (info.status, info.reason, info.fires) == ("quarantined", reason, 1)
 
 
+def test_one_that_fails_at_what_it_is_told_is_not_released_by_that(breaks: Breaks) -> None:
+    errors, more = breaks(HEARTBEAT, WakeHeartbeat), breaks(HEARTBEAT, EndFire)
+    slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
+    with Simulation([slow]) as sim:
+        sim.run(lambda rt: rt.heartbeats.create(id="h", agent_id="slow", every=60, prompt="p"))
+        sim.advance(70)
+        errors += [ValueError("a bug")] * 5
+        sim.advance(80)
+        more += [ValueError("another one")] * 3
+        sim.advance(11)  # Its run is over, and cannot tell it so.
+        reason = heartbeat(sim).reason
+        assert (heartbeat(sim).status, heartbeat(sim).running) == ("quarantined", 1)
+        sim.advance(200)
+        info = heartbeat(sim)
+        assert (info.status, info.running, info.fires) == ("quarantined", 0, 1)
+        assert info.reason == reason
+        assert "a bug" in reason
+        assert not more
+
+
 def test_one_without_its_agent_stays_quarantined_whatever_it_is_told(breaks: Breaks) -> None:
-    errors = breaks(heartbeat_entity, WakeHeartbeat)
+    errors = breaks(HEARTBEAT, WakeHeartbeat)
     slow = Agent("slow", model=ScriptedModel(lambda _: Turn("done", delay=100)))
     here = [slow]
     with Simulation(lambda _: here) as sim:
@@ -170,7 +192,7 @@ def test_one_without_its_agent_stays_quarantined_whatever_it_is_told(breaks: Bre
 def test_a_thread_goes_on_with_what_waits_on_it_once_it_is_released(
     breaks: Breaks, crash: bool
 ) -> None:
-    errors = breaks(thread_entity, EndRun)
+    errors = breaks(THREAD, EndRun)
     with Simulation([Agent("echo", model=EchoModel())]) as sim:
 
         async def start(rt: Any, text: str) -> str:

@@ -131,6 +131,11 @@ class Supervision(Residents[S, C, X, R]):
         self, stream: StreamId, resident: Resident[S, C, X, R], error: BaseException
     ) -> None:
         """Something has raised in an actor: rebuild it after a while, or quarantine the entity."""
+        stands = resident.as_it_is
+        if stands is not None:  # It stands still as before; who told it something tells it again.
+            _log.error("entity_broken", stream=stream, error=told(error))
+            self._stand_still(stream, stands.status, stands.reason, try_again=stands.try_again)
+            return
         resident.count_failure(self._kind.point(resident.actor.state))
         failures = resident.failures
         _log.error("entity_broken", stream=stream, failures=failures, error=told(error))
