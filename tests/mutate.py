@@ -103,6 +103,7 @@ TESTS: Final = (
     "tests/actors/test_run_told.py",
     "tests/actors/test_run_tasks.py",
     "tests/actors/test_task_decide.py",
+    "tests/actors/test_task_facts.py",
     "tests/actors/test_thread_decide.py",
     "tests/actors/test_heartbeat_decide.py",
     "tests/actors/test_heartbeat_facts.py",
