@@ -71,8 +71,6 @@ class PureParts(Generic[S, C, E, X]):
     `evolve` is given events `E` alone, as the streams of a kind hold no others.
     """
 
-    __slots__ = ("decide", "edition", "evolve", "initial", "lasts", "open_entry", "outstanding")
-
     def __init__(
         self,
         *,
