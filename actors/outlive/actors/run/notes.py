@@ -10,7 +10,6 @@ from outlive.events import (
     CallId,
     ChildRunEnded,
     Event,
-    LogReader,
     Message,
     ModelCallCompleted,
     ModelCallStarted,
@@ -20,7 +19,6 @@ from outlive.events import (
     RunResumed,
     RunSignalled,
     RunStarted,
-    StreamId,
     ThreadPlace,
     ToolCallCompleted,
     ToolCallDeferred,
@@ -28,12 +26,9 @@ from outlive.events import (
     ToolStepCompleted,
     Usage,
     Value,
-    Version,
 )
 from outlive.events.run.stopping import StopFunction
 from outlive.projections import Transcript
-
-_PAGE: Final = 1_000
 
 
 class Notes:
@@ -129,19 +124,3 @@ class Notes:
         RunFailed: _over,
         RunCancelled: _over,
     }
-
-
-def read_notes(log: LogReader, stream: StreamId, version: Version) -> Notes:
-    """Return the notes of a run's events up to `version`, and of none beyond it.
-
-    Raises:
-        CorruptLog, NewerFormat: the stream cannot be read; nothing is guessed at.
-    """
-    notes, after = Notes(), Version(0)
-    while after < version:
-        page = log.read(stream, after=after, limit=min(_PAGE, version - after))
-        if not page:
-            break
-        notes.apply(recorded.event for recorded in page if recorded.version <= version)
-        after = page[-1].version
-    return notes

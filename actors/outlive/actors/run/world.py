@@ -8,8 +8,9 @@ from functools import partial
 from outlive.actors.agent import Agent
 from outlive.actors.background_plans import schemas_of
 from outlive.actors.heartbeat.told import parcel_to_heartbeat, run_end
-from outlive.actors.mail import Courier, Deliver, Parcel
+from outlive.actors.mail import Deliver, Parcel
 from outlive.actors.model import ModelRequest
+from outlive.actors.noting import NotingWorld
 from outlive.actors.run.approvals import with_approvals
 from outlive.actors.run.background import with_tasks
 from outlive.actors.run.children import with_children
@@ -27,20 +28,12 @@ from outlive.actors.run.messages import parcel
 from outlive.actors.run.messages_to_tasks import task_parcel
 from outlive.actors.run.messages_to_thread import thread_parcel
 from outlive.actors.run.model_call import call_model, cut, failure
-from outlive.actors.run.notes import Notes, read_notes
+from outlive.actors.run.notes import Notes
 from outlive.actors.run_context import RunContext, ask
 from outlive.actors.surroundings import Address, Surroundings
 from outlive.actors.tool_attempt import Limits
-from outlive.actors.tool_calls import ToolCalls
-from outlive.events import (
-    Event,
-    Failure,
-    Position,
-    RunId,
-    Version,
-    run_stream,
-)
-from outlive.events.ids import NO_VERSION, kind_of
+from outlive.events import Failure, Position, RunId, Version, run_stream
+from outlive.events.ids import kind_of
 from outlive.events.run.background import CANCEL, QUEUE
 from outlive.events.run.thread import ENDED, RESULT
 from outlive.events.values import canonical, digest
@@ -59,25 +52,15 @@ def _digest(agent: Agent, request: ModelRequest) -> str:
     )
 
 
-class RunWorld:
-    """Performs one run's effects. Fulfils `entity.World`.
-
-    What it knows (messages, values of steps) is folded from the run's events, so it can be
-    thrown away with the actor at any time. Of a run whose state was saved, the events before
-    that are read when an effect needs them.
-    """
+class RunWorld(NotingWorld[Notes]):
+    """Performs one run's effects. Fulfils `entity.World`."""
 
     def __init__(self, run_id: RunId, surroundings: Surroundings) -> None:
         self._run_id = run_id
-        self._stream = run_stream(run_id)
-        self._all = surroundings
-        self._calls = ToolCalls(surroundings, self._stream)
-        self._courier = Courier(
-            self._stream,
-            post=surroundings.post,
-            effects=surroundings.effects,
-        )
-        self.reset(NO_VERSION)
+        super().__init__(run_stream(run_id), surroundings)
+
+    def _no_notes(self) -> Notes:
+        return Notes()
 
     @property
     def transcript(self) -> Transcript:
@@ -86,21 +69,8 @@ class RunWorld:
 
     def reset(self, version: Version) -> None:
         """Forget what was noted; the events up to `version` are read when they are needed."""
-        self._version = version
-        self._notes = None if version else Notes()
+        super().reset(version)
         self._history: tuple[Message, ...] | None = None
-
-    def committed(self, events: Sequence[Event], version: Version) -> None:
-        """Take note of durable events."""
-        self._version = version
-        if self._notes is not None:
-            self._notes.apply(events)
-
-    def _read_notes(self) -> Notes:
-        # Up to what was shown as committed: the log may hold more, which is still to be shown.
-        if self._notes is None:
-            self._notes = read_notes(self._all.log, self._stream, self._version)
-        return self._notes
 
     def _messages(self, notes: Notes, own: Sequence[Message]) -> tuple[Message, ...]:
         """Return what the model sees: of the run's thread, and of the run itself."""

@@ -8,9 +8,7 @@ from typing import Final, TypeAlias
 from outlive.events import (
     CallId,
     Event,
-    LogReader,
     RequestedToolCall,
-    StreamId,
     TaskCancelled,
     TaskFailed,
     TaskLimits,
@@ -21,11 +19,8 @@ from outlive.events import (
     TaskSucceeded,
     TaskTimedOut,
     Value,
-    Version,
 )
 from outlive.events.background import OnComplete
-
-_PAGE: Final = 1_000
 
 End: TypeAlias = TaskSucceeded | TaskFailed | TaskTimedOut | TaskCancelled | TaskRejected
 
@@ -72,19 +67,3 @@ class TaskNotes:
                 self.ends.append(event)
             case _:
                 pass
-
-
-def read_task_notes(log: LogReader, stream: StreamId, version: Version) -> TaskNotes:
-    """Return the notes of a task's events up to `version`, and of none beyond it.
-
-    Raises:
-        CorruptLog, NewerFormat: the stream cannot be read; nothing is guessed at.
-    """
-    notes, after = TaskNotes(), Version(0)
-    while after < version:
-        page = log.read(stream, after=after, limit=min(_PAGE, version - after))
-        if not page:
-            break
-        notes.apply(recorded.event for recorded in page if recorded.version <= version)
-        after = page[-1].version
-    return notes

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from functools import partial
 from typing import Final, assert_never
 
 from outlive.actors.background import retry_of
 from outlive.actors.heartbeat.told import parcel_to_heartbeat, task_end
 from outlive.actors.logs import told
-from outlive.actors.mail import Courier, Deliver, Parcel
+from outlive.actors.mail import Deliver, Parcel
+from outlive.actors.noting import NotingWorld
 from outlive.actors.run.commands import CallTool, FailToolCall, ReceiveBackgroundResult
 from outlive.actors.run.messages_to_thread import told_to_thread
 from outlive.actors.run.model_call import cut, failure
 from outlive.actors.surroundings import Address, Surroundings
 from outlive.actors.task.commands import CallHooks, ConcludeHooks, Effect
 from outlive.actors.task.hooks import hooks_for
-from outlive.actors.task.notes import End, TaskNotes, read_task_notes
+from outlive.actors.task.notes import End, TaskNotes
 from outlive.actors.tool_attempt import Limits
-from outlive.actors.tool_calls import ToolCalls
 from outlive.events import (
-    Event,
     Failure,
     MessageId,
     Position,
@@ -31,10 +29,9 @@ from outlive.events import (
     TaskRejected,
     TaskSucceeded,
     TaskTimedOut,
-    Version,
     task_stream,
 )
-from outlive.events.ids import NO_VERSION, kind_of
+from outlive.events.ids import kind_of
 from outlive.events.logger import get_logger
 from outlive.projections import task_info
 from outlive.projections.messages import task_result
@@ -42,41 +39,15 @@ from outlive.projections.messages import task_result
 _log: Final = get_logger()
 
 
-class TaskWorld:
-    """Performs one task's effects. Fulfils `entity.World`.
-
-    What it knows is folded from the task's events, so it can be thrown away with the actor at
-    any time. Of a task whose state was saved, the events before that are read when an effect
-    needs them.
-    """
+class TaskWorld(NotingWorld[TaskNotes]):
+    """Performs one task's effects. Fulfils `entity.World`."""
 
     def __init__(self, task_id: str, surroundings: Surroundings) -> None:
         self._task_id = task_id
-        self._stream = task_stream(task_id)
-        self._all = surroundings
-        self._calls = ToolCalls(surroundings, self._stream)
-        self._courier = Courier(
-            self._stream,
-            post=surroundings.post,
-            effects=surroundings.effects,
-        )
-        self.reset(NO_VERSION)
+        super().__init__(task_stream(task_id), surroundings)
 
-    def reset(self, version: Version) -> None:
-        """Forget what was noted; the events up to `version` are read when they are needed."""
-        self._version = version
-        self._notes = None if version else TaskNotes()
-
-    def committed(self, events: Sequence[Event], version: Version) -> None:
-        """Take note of durable events."""
-        self._version = version
-        if self._notes is not None:
-            self._notes.apply(events)
-
-    def _read_notes(self) -> TaskNotes:
-        if self._notes is None:
-            self._notes = read_task_notes(self._all.log, self._stream, self._version)
-        return self._notes
+    def _no_notes(self) -> TaskNotes:
+        return TaskNotes()
 
     def perform(self, effect: Effect, cause: Position) -> None:
         """Start an effect, unless it runs already. Raises LogError."""

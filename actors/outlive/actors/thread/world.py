@@ -55,11 +55,7 @@ class ThreadWorld:
         self._stream = thread_stream(thread_id)
         self._all = surroundings
         self._condenser = Condenser(thread_id, surroundings)
-        self._courier = Courier(
-            self._stream,
-            post=surroundings.post,
-            effects=surroundings.effects,
-        )
+        self._courier = Courier(self._stream, post=surroundings.post, effects=surroundings.effects)
 
     def reset(self, version: Version) -> None:
         """Nothing is noted, so nothing is to be forgotten."""
