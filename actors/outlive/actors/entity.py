@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from outlive.events import Event, OpenEntry, Position, Refused, Version
 
@@ -82,13 +82,13 @@ class PureParts(Generic[S, C, E, X]):
         edition: int,
         lasts: bool,
     ) -> None:
-        self.initial: Final = initial
-        self.decide: Final = decide
-        self.evolve: Final = cast("Callable[[S, Event], S]", evolve)
-        self.outstanding: Final = outstanding
-        self.open_entry: Final = open_entry
-        self.edition: Final = edition
-        self.lasts: Final = lasts
+        self.initial = initial
+        self.decide = decide
+        self.evolve = cast("Callable[[S, Event], S]", evolve)
+        self.outstanding = outstanding
+        self.open_entry = open_entry
+        self.edition = edition
+        self.lasts = lasts
 
 
 class World(Protocol[X_contra]):
