@@ -19,7 +19,6 @@ from outlive.actors import (
     ScriptedModel,
     SyncRuntime,
     ToolCall,
-    ToolContext,
     Turn,
     tool,
 )
@@ -39,27 +38,19 @@ from outlive.events import (
     run_stream,
     thread_stream,
 )
-from outlive.projections import FireInfo, HeartbeatInfo
+from outlive.projections import HeartbeatInfo
 from outlive.testing import Simulation
+from tests.support import heartbeats
+from tests.support.simulated_heartbeats import fires
+from tests.support.people import ask
+from tests.support.threads import all_texts
 
 ALONE: dict[str, Any] = {"thread_id": None, "resource_id": None}
 
 
 def create(sim: Simulation, **fields: Any) -> HeartbeatInfo:
-    said: dict[str, Any] = {
-        "id": "h",
-        "agent_id": "research",
-        "prompt": "look",
-        "every": 60,
-        "thread_id": "t",
-        "resource_id": "u",
-    }
-    said |= fields
-    return sim.run(lambda rt: rt.heartbeats.create(**said))
-
-
-def fires(sim: Simulation) -> list[FireInfo]:
-    return list(sim.run(lambda rt: rt.heartbeats.fires("h")).fires)[::-1]
+    there: dict[str, Any] = {"prompt": "look", "thread_id": "t", "resource_id": "u"}
+    return heartbeats.create(sim, **(there | fields))
 
 
 def outcomes(sim: Simulation) -> list[str | None]:
@@ -76,8 +67,7 @@ def talk(sim: Simulation, agent: str = "research") -> RunId:
 
 
 def messages(sim: Simulation) -> list[str]:
-    found = sim.run(lambda rt: rt.threads.messages("t"))
-    return [getattr(one.message, "text", "") for one in found]
+    return sim.run(all_texts)
 
 
 def signals(sim: Simulation) -> list[SignalReceived]:
@@ -97,12 +87,6 @@ def slow(name: str = "research", seconds: float = 100) -> Agent:
     """Return one that answers after so long."""
 
     return Agent(name, model=ScriptedModel(lambda _: Turn("done", delay=seconds)))
-
-
-@tool(read_only=True)
-async def ask(ctx: ToolContext) -> str:
-    """Ask."""
-    return str(await ctx.suspend("which"))
 
 
 def asks() -> Agent:

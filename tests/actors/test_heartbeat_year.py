@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from outlive.actors import Agent, Cron, EchoModel, Runtime
-from outlive.events import FireSkipped, HeartbeatFired, InstantsPassed, Position, RunStarted
+from outlive.events import FireSkipped, HeartbeatFired, InstantsPassed, Record, RunStarted
 from outlive.events.ids import id_of
 from outlive.testing import Simulation
+from tests.support.views import records_of
 
 START = datetime(2030, 3, 9, tzinfo=UTC)  # clocks are put forward in New York on the second day
 HOUR_NS = 3_600_000_000_000
@@ -63,13 +64,8 @@ class Heard:
                         pass
 
 
-async def _read(rt: Runtime) -> list[Any]:
-    found: list[Any] = []
-    after = Position(0)
-    while page := rt.log.read_all(after=after):
-        found += page
-        after = page[-1].position
-    return found
+async def _read(rt: Runtime) -> list[Record]:
+    return records_of(rt.log)
 
 
 def _ns(at: datetime) -> int:

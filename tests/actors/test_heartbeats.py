@@ -25,7 +25,6 @@ from outlive.actors import (
     SyncRuntime,
     SyncToolContext,
     ToolCall,
-    ToolContext,
     Turn,
     tool,
 )
@@ -50,6 +49,8 @@ from outlive.events import (
 )
 from outlive.projections import FireInfo, FirePage, HeartbeatInfo
 from outlive.testing import Simulation, World
+from tests.support.simulated_heartbeats import create, fires
+from tests.support.people import agent, ask
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -58,19 +59,8 @@ def research(model: Any = None, **more: Any) -> Agent:
     return Agent("research", model=model or EchoModel(), **more)
 
 
-def create(sim: Simulation, **fields: Any) -> HeartbeatInfo:
-    said: dict[str, Any] = {"id": "h", "agent_id": "research", "prompt": "p", "every": 60}
-    said |= fields
-    return sim.run(lambda rt: rt.heartbeats.create(**said))
-
-
 def get(sim: Simulation, id: str = "h") -> HeartbeatInfo:
     return sim.run(lambda rt: rt.heartbeats.get(id))
-
-
-def fires(sim: Simulation, id: str = "h", **asked: Any) -> list[FireInfo]:
-    """Return the decisions of a heartbeat, the first ones first."""
-    return list(sim.run(lambda rt: rt.heartbeats.fires(id, **asked)).fires)[::-1]
 
 
 def told(found: list[FireInfo]) -> list[tuple[str, float, str | None]]:
@@ -78,12 +68,6 @@ def told(found: list[FireInfo]) -> list[tuple[str, float, str | None]]:
     return [
         (one.decision, (one.due_at - START) / timedelta(minutes=1), one.outcome) for one in found
     ]
-
-
-@tool(read_only=True)
-async def ask(ctx: ToolContext) -> str:
-    """Ask."""
-    return str(await ctx.suspend("which"))
 
 
 @tool(read_only=True)
@@ -95,8 +79,7 @@ async def work() -> str:
 
 def asks() -> Agent:
     """Return one that asks a person, and is done with the answer."""
-    model = ScriptedModel([Turn(tool_calls=(ToolCall("ask", {}),)), Turn(text="done")])
-    return research(model, tools=[ask])
+    return agent([ask], id="research")
 
 
 def works() -> Agent:

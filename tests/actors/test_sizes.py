@@ -34,6 +34,7 @@ from outlive.events import (
 )
 from outlive.projections import RunResult
 from tests.support import Machine, events_of
+from tests.support.threads import all_texts
 
 LIMIT = 200_000
 
@@ -168,7 +169,7 @@ def test_a_late_result_that_a_thread_cannot_keep_is_told_in_short() -> None:
     async def late(rt: Runtime) -> list[str]:
         await rt.run("a", "go", run_id="r", thread_id="t", resource_id="u")
         await asyncio.sleep(100)
-        return [getattr(one.message, "text", "") for one in await rt.threads.messages("t")]
+        return await all_texts(rt)
 
     said = Machine().run(late, Agent("a", model=ScriptedModel(turns), tools=[crawl]))
     assert said[-1].startswith("Background task r:0.0 (tool crawl) succeeded: xxx")
@@ -185,8 +186,7 @@ def test_a_run_ends_however_large_what_it_has_not_read() -> None:
             await rt.signal(said * (LIMIT // 2 - 500), thread_id="t", if_idle=IfIdle("persist"))
         await asyncio.sleep(10)
         assert (await rt.threads.get("t")).status == "idle"
-        messages = (one.message for one in await rt.threads.messages("t"))
-        return [getattr(one, "text", "").removeprefix("<notification>")[0] for one in messages]
+        return [text.removeprefix("<notification>")[0] for text in await all_texts(rt)]
 
     assert Machine().run(signal, slow) == ["g", "s", "x", "y", "z", "s"]
 

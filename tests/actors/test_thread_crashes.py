@@ -11,13 +11,12 @@ from typing import Any, get_args
 
 import pytest
 
-from outlive.actors import Agent, ModelRequest, Runtime, ScriptedModel, ToolCall, ToolContext, Turn
+from outlive.actors import Agent, ModelRequest, Runtime, ScriptedModel, ToolCall, Turn
 from outlive.actors import tool as as_tool
 from outlive.actors.thread.submitted import OnBusy
 from outlive.events import (
     ModelCallStarted,
     OutliveError,
-    Position,
     Record,
     RunSignalled,
     RunStarted,
@@ -25,12 +24,8 @@ from outlive.events import (
 )
 from outlive.projections import UserMessage
 from outlive.testing import Simulation, World
-
-
-@as_tool(read_only=True)
-async def ask(ctx: ToolContext) -> str:
-    """Ask."""
-    return str(await ctx.suspend("which"))
+from tests.support.people import ask
+from tests.support.views import records_of
 
 
 @as_tool(read_only=True)
@@ -130,12 +125,7 @@ class Talk:
 
 
 async def _records(rt: Runtime) -> list[Record]:
-    found: list[Record] = []
-    after = Position(0)
-    while page := rt.log.read_all(after=after):
-        found += page
-        after = page[-1].position
-    return found
+    return records_of(rt.log)
 
 
 def shown_to_models(sim: Simulation) -> Counter[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from typing import Any, Final
 
 import pytest
@@ -13,7 +12,6 @@ from outlive.actors import (
     Agent,
     History,
     ModelRequest,
-    Run,
     RunContext,
     Runtime,
     ScriptedModel,
@@ -42,32 +40,7 @@ from outlive.events import (
 )
 from outlive.projections import RunResult
 from tests.support.machine import Machine, tags
-
-Heard = list[list[str]]
-
-
-def echo(heard: Heard, **more: Any) -> Agent:
-    """Answers after a second, and writes down what it was shown."""
-
-    def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
-        return Turn(f"answer {len(heard)}", delay=1.0)
-
-    return Agent("a", model=ScriptedModel(answer), **more)
-
-
-async def ask(rt: Runtime, said: str, **more: Any) -> Run:
-    fields: dict[str, Any] = {"run_id": said, "thread_id": "t", "resource_id": "u", **more}
-    return await rt.start("a", said, **fields)
-
-
-async def said_on(rt: Runtime, thread_id: str = "t") -> list[str]:
-    async with aclosing(rt.threads.observe(thread_id)) as events:
-        async for _ in events:
-            if (await rt.threads.get(thread_id)).status == "idle":
-                break
-    found = await rt.threads.messages(thread_id)
-    return [getattr(one.message, "text", "") for one in found]
+from tests.support.threads import Heard, ask, echo, said_on
 
 
 def test_a_run_sees_what_was_said_before_and_leaves_what_is_said_in_it() -> None:

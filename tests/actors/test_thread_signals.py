@@ -42,8 +42,8 @@ from outlive.events import (
 )
 from outlive.events.signals import new_signal
 from outlive.testing import given
-from tests.actors.test_thread_runs import Heard, ask, echo, said_on
 from tests.support.machine import Machine
+from tests.support.threads import Heard, ask, echo, said_on, texts
 
 TOLD = "<notification>look</notification>"
 
@@ -77,7 +77,7 @@ def test_a_signal_between_a_call_and_its_answer_is_read_after_the_answer() -> No
     heard: Heard = []
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         return Turn("done") if request.step else Turn(tool_calls=[ToolCall("wait")])
 
     async def deliver(rt: Runtime) -> None:
@@ -100,7 +100,7 @@ def test_an_idle_thread_is_woken() -> None:
         return "seen"
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         contexts.append(request.provider_options)
         return Turn("done") if request.step else Turn(tool_calls=[ToolCall("look")])
 
@@ -186,7 +186,7 @@ def test_a_suspended_run_reads_a_signal_when_it_goes_on() -> None:
     heard: Heard = []
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         return Turn("done") if request.step else Turn(tool_calls=[ToolCall("consult")])
 
     async def suspend(rt: Runtime) -> SignalAccepted:
@@ -215,7 +215,7 @@ def test_a_run_that_waits_for_its_tasks_is_woken_by_a_signal() -> None:
     heard: Heard = []
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         return Turn(f"so {request.step}") if request.step else Turn(tool_calls=[ToolCall("crawl")])
 
     async def wake(rt: Runtime) -> str:
@@ -393,7 +393,7 @@ def test_what_a_cancelled_run_has_not_read_begins_the_next_one(behaviour: str) -
     heard: Heard = []
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         return Turn("done") if len(heard) > 1 else Turn(tool_calls=[ToolCall("consult")])
 
     async def cancel(rt: Runtime) -> list[str]:
@@ -415,7 +415,7 @@ def test_what_a_model_call_was_shown_that_has_failed_was_read() -> None:
     heard: Heard = []
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         if len(heard) == 2:
             raise RuntimeError("no")
         return Turn("so", delay=1.0)

@@ -19,8 +19,8 @@ from outlive.actors import (
     tool,
 )
 from outlive.events import OtherResource, TaskExists, ThreadNotFound
-from tests.actors.test_thread_runs import Heard, ask, echo, said_on
 from tests.support.machine import Machine
+from tests.support.threads import Heard, ask, echo, said_on, texts
 
 
 def crawler(**options: Any) -> Agent:
@@ -83,7 +83,7 @@ def test_a_result_that_is_to_wake_and_the_run_ends_without_having_read_wakes(
     heard: Heard = []
 
     def answer(request: ModelRequest) -> Turn:
-        heard.append([getattr(message, "text", "") for message in request.messages])
+        heard.append(texts(request.messages))
         return Turn("so", delay=10) if len(heard) > 1 else Turn(tool_calls=[ToolCall("crawl")])
 
     async def wait(rt: Runtime) -> list[str]:

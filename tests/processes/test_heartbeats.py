@@ -17,11 +17,11 @@ from outlive.events import (
     HeartbeatFired,
     InstantsPassed,
     LmdbReader,
-    Position,
     RunStarted,
     heartbeat_stream,
 )
 from tests.processes.conftest import Member
+from tests.support.views import records_of
 
 SECOND = 1_000_000_000
 
@@ -90,12 +90,9 @@ def _decisions(reader: LmdbReader) -> list[tuple[int, int]]:
 
 def _runs(reader: LmdbReader) -> list[int]:
     """Return the fires whose runs have begun."""
-    found: list[int] = []
-    after = Position(0)
-    while page := reader.read_all(after=after):
-        for record in page:
-            for event in record.events:
-                if isinstance(event, RunStarted) and event.fire is not None:
-                    found.append(event.fire.fire)
-        after = page[-1].position
-    return found
+    return [
+        event.fire.fire
+        for record in records_of(reader)
+        for event in record.events
+        if isinstance(event, RunStarted) and event.fire is not None
+    ]

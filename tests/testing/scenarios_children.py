@@ -18,6 +18,7 @@ from outlive.actors import (
 from outlive.events import RunNotFound
 from outlive.projections import Pending
 from outlive.testing import Client, Outcome, World
+from tests.support.threads import texts
 from tests.testing.scenarios import Case, look, one_run, slow
 from tests.testing.scenarios_people import publish
 
@@ -31,7 +32,7 @@ def _asks(*ids: str, **inputs: str) -> Turn:
 
 
 def _says_what_it_heard(request: ModelRequest) -> Turn:
-    return Turn(" / ".join(getattr(message, "text", "") for message in request.messages[2:]))
+    return Turn(" / ".join(texts(request.messages[2:])))
 
 
 def _boss(*turns: Turn, agents: list[Agent], tools: list[Tool[..., Any]] | None = None) -> Agent:

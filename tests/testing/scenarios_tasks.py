@@ -26,6 +26,7 @@ from outlive.actors import (
 from outlive.events import AlreadyOver, BackgroundResultReceived, TaskNotFound, run_stream
 from outlive.projections import AssistantMessage, TaskInfo, ToolMessage, UserMessage
 from outlive.testing import Client, Outcome, World
+from tests.support.threads import all_texts
 from tests.testing.scenarios import Case, one_run
 
 
@@ -256,13 +257,10 @@ async def told_to_the_thread(client: Client) -> object:
     await client.tasks.retry("one:0.0")
     (after,) = await client.tasks.wait("one:0.0")
 
-    async def said(rt: Runtime) -> list[str]:
-        return [getattr(one.message, "text", "") for one in await rt.threads.messages("t")]
-
-    while len(told := await client.call(said)) < 6:
+    while len(told := await client.call(all_texts)) < 6:
         await client.sleep(0.5)
     await client.sleep(5.0)  # It is said once.
-    assert await client.call(said) == told
+    assert await client.call(all_texts) == told
     return before.status, after.status, sorted(told)
 
 
