@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from outlive.actors.run.commands import CallTool
+from outlive.actors.run.commands import CallTool, FailToolCall
 from outlive.actors.surroundings import Address, Surroundings
 from outlive.actors.tool import Tool
 from outlive.actors.tool_attempt import Limits, ToolAttempt, idempotency_key
-from outlive.events import RequestedToolCall, RunId, StreamId, Value
+from outlive.events import Failure, RequestedToolCall, RunId, StreamId, Value
 
 
 class ToolCalls:
@@ -73,6 +73,16 @@ class ToolCalls:
             await attempt.run(call, facts)
         finally:
             del self._attempts[effect]
+
+    def failed(self, effect: CallTool, home: Address, error: Failure) -> None:
+        """Tell the address that a call has ended without an outcome of its own."""
+        failed = FailToolCall(
+            call_id=effect.call_id,
+            attempt=effect.attempt,
+            error=error,
+            now_ns=self._all.clock.now_ns(),
+        )
+        home.conclude(failed)
 
     def give_up(self, effect: CallTool) -> None:
         """Stop a call that is owed no more, if it still goes on."""

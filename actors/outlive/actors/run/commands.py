@@ -195,6 +195,22 @@ class FailToolCall(Command, kw_only=True, frozen=True, gc=False):
     elapsed_ms: int = 0
     ask: bool = False  # what it has done is unknown, and a person is to say
 
+    @property
+    def cause_of_doubt(self) -> Literal["crash", "timeout"]:
+        """Why it is unknown what the attempt has done."""
+        return "timeout" if self.error.kind == "timeout" else "crash"
+
+    def retry_at_ns(self, failures: int) -> int | None:
+        """Return when the call is made again; None if it is not.
+
+        `failures` were retried before; attempts that a crash cut off are not among them.
+        """
+        retry = failures + 1
+        covered = self.retry.covers(self.error, types=self.types)
+        if not covered or retry > self.retry.max_retries:
+            return None
+        return self.now_ns + self.retry.delay_ns(retry, self.spread_by)
+
 
 class SuspendToolCall(Command, kw_only=True, frozen=True, gc=False):
     """A tool asks a person. Refused with AttemptEnded to an attempt that is over."""

@@ -252,23 +252,15 @@ def _fail_tool_call(state: RunState, command: FailToolCall) -> Events:
     if not _is_current(state, command.call_id, command.attempt):
         return _too_late(state, command.call_id, command.attempt, "failed")
     if command.ask:
-        cause: Literal["crash", "timeout"] = (
-            "timeout" if command.error.kind == "timeout" else "crash"
+        doubt = ToolCallInDoubt(
+            call_id=command.call_id, attempt=command.attempt, cause=command.cause_of_doubt
         )
-        doubt = ToolCallInDoubt(call_id=command.call_id, attempt=command.attempt, cause=cause)
         return go_on(state, doubt)
-    retry_at_ns = None
-    retry = (
-        state.calls[command.call_id].failures + 1
-    )  # attempts that a crash cut off are no retries
-    covered = command.retry.covers(command.error, types=command.types)
-    if covered and retry <= command.retry.max_retries:
-        retry_at_ns = command.now_ns + command.retry.delay_ns(retry, command.spread_by)
     failed = ToolCallFailed(
         call_id=command.call_id,
         attempt=command.attempt,
         error=command.error,
-        retry_at_ns=retry_at_ns,
+        retry_at_ns=command.retry_at_ns(state.calls[command.call_id].failures),
         elapsed_ms=command.elapsed_ms,
     )
     return go_on(state, failed)

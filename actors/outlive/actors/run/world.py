@@ -22,7 +22,6 @@ from outlive.actors.run.commands import (
     ConcludeCheck,
     Effect,
     FailModelCall,
-    FailToolCall,
 )
 from outlive.actors.run.messages import parcel
 from outlive.actors.run.messages_to_tasks import task_parcel
@@ -132,14 +131,7 @@ class RunWorld(NotingWorld[Notes]):
         elif isinstance(effect, CheckStop):
             home.conclude(ConcludeCheck(step=effect.step, number=effect.number, error=error))
         else:
-            home.conclude(
-                FailToolCall(
-                    call_id=effect.call_id,
-                    attempt=effect.attempt,
-                    error=error,
-                    now_ns=self._all.clock.now_ns(),
-                )
-            )
+            self._calls.failed(effect, home, error)
 
     async def _call_model(
         self, agent: Agent, model: str, effect: CallModel, home: Address, notes: Notes

@@ -206,14 +206,12 @@ def _fail(state: TaskState, command: FailToolCall) -> Events:
     if not _is_current(state, command.attempt):
         return _too_late(state, command.attempt, "failed")
     if command.ask:
-        timeout = command.error.kind == "timeout"
-        return (TaskInDoubt(attempt=command.attempt, cause="timeout" if timeout else "crash"),)
-    retry = state.failures + 1  # attempts that a crash cut off are no retries
-    covered = command.retry.covers(command.error, types=command.types)
-    if covered and retry <= command.retry.max_retries:
+        return (TaskInDoubt(attempt=command.attempt, cause=command.cause_of_doubt),)
+    retry_at_ns = command.retry_at_ns(state.failures)
+    if retry_at_ns is not None:
         scheduled = TaskRetryScheduled(
             attempt=command.attempt,
-            at_ns=command.now_ns + command.retry.delay_ns(retry, command.spread_by),
+            at_ns=retry_at_ns,
             reason=command.error,
             elapsed_ms=command.elapsed_ms,
         )

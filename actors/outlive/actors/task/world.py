@@ -11,7 +11,7 @@ from outlive.actors.heartbeat.told import parcel_to_heartbeat, task_end
 from outlive.actors.logs import told
 from outlive.actors.mail import Deliver, Parcel
 from outlive.actors.noting import NotingWorld
-from outlive.actors.run.commands import CallTool, FailToolCall, ReceiveBackgroundResult
+from outlive.actors.run.commands import CallTool, ReceiveBackgroundResult
 from outlive.actors.run.messages_to_thread import told_to_thread
 from outlive.actors.run.model_call import cut, failure
 from outlive.actors.surroundings import Address, Surroundings
@@ -94,16 +94,8 @@ class TaskWorld(NotingWorld[TaskNotes]):
 
     def _failed(self, effect: CallTool, home: Address, reason: str) -> None:
         """The attempt has ended without an outcome: that is how it ended."""
-        if self._all.effects.given_up(self._stream, effect):
-            return
-        home.conclude(
-            FailToolCall(
-                call_id=effect.call_id,
-                attempt=effect.attempt,
-                error=Failure(kind="error", message=cut(reason)),
-                now_ns=self._all.clock.now_ns(),
-            )
-        )
+        if not self._all.effects.given_up(self._stream, effect):
+            self._calls.failed(effect, home, Failure(kind="error", message=cut(reason)))
 
     async def _call_hooks(self, effect: CallHooks, home: Address) -> None:
         info = task_info(self._all.log, self._task_id, end=effect.end)

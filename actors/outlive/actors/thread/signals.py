@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlive.actors.mail import Acknowledge, acknowledged
 from outlive.actors.thread.commands import ReturnSignal, SendSignal, StopFire, Unread
-from outlive.actors.thread.turns import Events, comes_back, folded, required, take_turns
+from outlive.actors.thread.turns import Events, comes_back, folded, required, returned, take_turns
 from outlive.events import (
     MessageAppended,
     NobodyAnswers,
@@ -12,7 +12,6 @@ from outlive.events import (
     SignalDropped,
     SignalExists,
     SignalReceived,
-    SignalReturned,
     ThreadRunCancelled,
     ThreadState,
 )
@@ -156,14 +155,7 @@ def come_back(state: ThreadState, unread: Unread, *, now_ns: int) -> Events:
         return (SignalDropped(signal_id=unread.signal_id, reason="discarded"),)
     if unread.appended is not None:
         return (MessageAppended(message=unread.appended),)
-    returned = SignalReturned(
-        version=unread.version,
-        run_id=unread.run_id,
-        agent_id=unread.agent_id,
-        signal_id=unread.signal_id,
-        expires_at_ns=unread.expires_at_ns,
-    )
-    return (returned,)
+    return (returned(unread),)
 
 
 def shown(signal: Signal) -> UserMessage:

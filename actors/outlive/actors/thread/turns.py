@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outlive.actors.thread.commands import Unread
 from outlive.events import (
     OtherResource,
     SignalDropped,
@@ -14,6 +15,7 @@ from outlive.events import (
 )
 from outlive.events.run.thread import TELL
 from outlive.events.thread import evolve
+from outlive.events.thread.state import Waiting
 
 Events = tuple[ThreadEvent, ...]
 
@@ -63,18 +65,23 @@ def next_turn(state: ThreadState) -> Events:
         return ()
     first, *others = state.queue
     joining = (
-        SignalReturned(
-            version=one.version,
-            run_id=one.run_id,
-            agent_id=one.agent_id,
-            signal_id=one.signal_id,
-            expires_at_ns=one.expires_at_ns,
-            delivered_to=first.run_id,
-        )
+        returned(one, delivered_to=first.run_id)
         for one in others
         if one.joins and one.agent_id == first.agent_id
     )
     return (ThreadRunClaimed(run_id=first.run_id, agent_id=first.agent_id), *joining)
+
+
+def returned(one: Waiting | Unread, *, delivered_to: str = "") -> SignalReturned:
+    """Return the fact that something is told once more, to this run or to the next one."""
+    return SignalReturned(
+        version=one.version,
+        run_id=one.run_id,
+        agent_id=one.agent_id,
+        signal_id=one.signal_id,
+        expires_at_ns=one.expires_at_ns,
+        delivered_to=delivered_to,
+    )
 
 
 def comes_back(state: ThreadState) -> bool:
