@@ -40,9 +40,9 @@ from outlive.events import (
 )
 from outlive.projections import HeartbeatInfo
 from outlive.testing import Simulation
-from tests.support import heartbeats
-from tests.support.simulated_heartbeats import fires
+from tests.support import simulated_heartbeats
 from tests.support.people import ask
+from tests.support.simulated_heartbeats import fires
 from tests.support.threads import all_texts
 
 ALONE: dict[str, Any] = {"thread_id": None, "resource_id": None}
@@ -50,7 +50,7 @@ ALONE: dict[str, Any] = {"thread_id": None, "resource_id": None}
 
 def create(sim: Simulation, **fields: Any) -> HeartbeatInfo:
     there: dict[str, Any] = {"prompt": "look", "thread_id": "t", "resource_id": "u"}
-    return heartbeats.create(sim, **(there | fields))
+    return simulated_heartbeats.create(sim, **(there | fields))
 
 
 def outcomes(sim: Simulation) -> list[str | None]:

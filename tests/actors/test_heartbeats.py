@@ -49,8 +49,8 @@ from outlive.events import (
 )
 from outlive.projections import FireInfo, FirePage, HeartbeatInfo
 from outlive.testing import Simulation, World
-from tests.support.simulated_heartbeats import create, fires
 from tests.support.people import agent, ask
+from tests.support.simulated_heartbeats import create, fires
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -33,9 +33,7 @@ Breaks = Callable[[PureParts[Any, Any, Any, Any], type[Any]], list[BaseException
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Breaks:
     """Have deciding about a kind of command raise what is put into a list."""
 
-    def patched(
-        entity: PureParts[Any, Any, Any, Any], kind: type[Any]
-    ) -> list[BaseException]:
+    def patched(entity: PureParts[Any, Any, Any, Any], kind: type[Any]) -> list[BaseException]:
         errors: list[BaseException] = []
         decide = entity.decide
 
