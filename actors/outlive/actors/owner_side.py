@@ -12,7 +12,7 @@ from outlive.actors.addresses import Addresses
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.clerk import INBOX, Clerk
 from outlive.actors.effects import EffectTable
-from outlive.actors.heartbeat.carrying_out import HeartbeatDoor
+from outlive.actors.heartbeat.door import HeartbeatDoor
 from outlive.actors.heartbeat.kind import HeartbeatKind, Heartbeats
 from outlive.actors.heartbeat.submitted import HeartbeatRequest
 from outlive.actors.kind import STANDING, SUSPENDED, WAITING, Kind, Recovery
@@ -22,24 +22,16 @@ from outlive.actors.mail import Post
 from outlive.actors.releasing import not_quarantined, nothing_there
 from outlive.actors.retry import seconds
 from outlive.actors.run.begun import has_begun
-from outlive.actors.run.carrying_out import command_for, start_command
-from outlive.actors.run.commands import StartRun
-from outlive.actors.run.decide import decide
-from outlive.actors.run.kind import RunKind, RunResident, Runs
-from outlive.actors.run.submitted import (
-    CancelRequest,
-    ReleaseRequest,
-    Request,
-    RunRequest,
-    StartRequest,
-)
+from outlive.actors.run.door import Prepared, RunDoor
+from outlive.actors.run.kind import RunKind, Runs
+from outlive.actors.run.submitted import ReleaseRequest, Request, RunRequest
 from outlive.actors.settings import Settings
 from outlive.actors.surroundings import Surroundings
-from outlive.actors.task.carrying_out import TaskDoor
 from outlive.actors.task.desk import Desk
+from outlive.actors.task.door import TaskDoor
 from outlive.actors.task.kind import TaskKind, Tasks
 from outlive.actors.task.submitted import EnqueueRequest, RetryTaskRequest, TaskRequest
-from outlive.actors.thread.door import Prepared, ThreadDoor
+from outlive.actors.thread.door import ThreadDoor
 from outlive.actors.thread.kind import ThreadKind, Threads
 from outlive.actors.thread.submitted import AskRunRequest, ThreadRequest
 from outlive.actors.timers import Timers
@@ -47,7 +39,6 @@ from outlive.actors.waiters import StandsStill
 from outlive.actors.workers.port import Workers
 from outlive.events import (
     EventLog,
-    NotSuspended,
     OpenEntry,
     OutliveError,
     Refused,
@@ -58,14 +49,7 @@ from outlive.events import (
     Version,
 )
 from outlive.events.ids import id_of, kind_of
-from outlive.projections import (
-    RunResult,
-    ViewRunner,
-    fold_run,
-    read_run,
-    run_result,
-    standing_result,
-)
+from outlive.projections import RunResult, ViewRunner, run_result, standing_result
 from outlive.projections.tasks.standing import row_stands_still
 
 S = TypeVar("S")
@@ -91,8 +75,6 @@ class OwnerSide:
         self.log = log
         self._on_standing_task = on_standing_task
         self.views = views
-        self._agents = settings.agents
-        self._clock = settings.clock
         self._workers = workers
         self._ended: OutliveError | None = None
         self._loop = asyncio.get_running_loop()
@@ -152,6 +134,7 @@ class OwnerSide:
         self._tasks: Tasks = addresses(TaskKind(surroundings, recovery), self._task_row)
         self._threads: Threads = addresses(ThreadKind(surroundings))
         self._heartbeats: Heartbeats = addresses(heartbeat_kind)
+        self._run_door = RunDoor(self._runs, log=log, surroundings=surroundings)
         self._task_door = TaskDoor(
             self._tasks, log=log, surroundings=surroundings, settings=background
         )
@@ -160,7 +143,7 @@ class OwnerSide:
             self._runs,
             log=log,
             surroundings=surroundings,
-            start_again=self._started_again,
+            start_again=self._run_door.started_again,
         )
         self._heartbeat_door = HeartbeatDoor(
             self._heartbeats, heartbeat_kind, log=log, surroundings=surroundings
@@ -303,57 +286,12 @@ class OwnerSide:
             return self._thread_door.prepare(stream, request)
         if isinstance(request, HeartbeatRequest):
             return self._heartbeat_door.prepare(stream, request)
-        run = self._find(stream, request)
-        if run is None:
-            return None
-        state, now_ns = run.actor.state, self._clock.now_ns()
-        return run.actor, command_for(request, id_of(stream), state, self._agents, now_ns=now_ns)
+        return self._run_door.prepare(stream, request)
 
     def _settle(self, stream: StreamId, request: Request) -> None:
         """A request has been carried out, or cannot be: what was promised to it is so no more."""
         if isinstance(request, EnqueueRequest):
             self._desk.settled(stream)
-
-    def _find(self, stream: StreamId, request: RunRequest) -> RunResident | None:
-        """Return the run that a request is for; None if there is nothing left to do.
-
-        Raises:
-            RunNotFound: there is no such run, and this is no start.
-            NotSuspended: it stands still.
-        """
-        if isinstance(request, StartRequest):
-            start_command(request, self._agents)  # Before anything is brought into memory.
-        else:
-            self._require_known(stream)
-        run = self._runs.at(stream)
-        if not isinstance(run, OpenEntry):
-            return run
-        if isinstance(request, CancelRequest):
-            return self._runs.at_as_it_is(stream)
-        if isinstance(request, StartRequest):
-            self._start_again(stream, start_command(request, self._agents))
-            return None
-        raise NotSuspended(id_of(stream), run.status)
-
-    def _started_again(self, stream: StreamId, command: StartRun) -> Prepared | None:
-        """Return what starts a run that has begun before: it says whether it is the same."""
-        run = self._runs.at(stream)
-        if not isinstance(run, OpenEntry):
-            return run.actor, command
-        self._start_again(stream, command)
-        return None
-
-    def _start_again(self, stream: StreamId, command: StartRun) -> None:
-        """A run that stands still is started again: only the log can tell whether it is the same.
-
-        Raises:
-            RunExists: it is another one.
-        """
-        events = (recorded.event for recorded in read_run(self.log, id_of(stream)))
-        try:
-            decide(fold_run(events)[0], command)
-        except RunExists:
-            raise RunExists(id_of(stream)) from None
 
     def _release(self, stream: StreamId, command_id: str | None) -> LoopFuture[Any] | None:
         """Try once more with one that is quarantined. See `Runtime.release`."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from msgspec.structs import replace
 
-from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.run.carrying_out import start_command
 from outlive.actors.run.commands import StartRun
+from outlive.actors.run.door import Prepared
 from outlive.actors.run.kind import Runs
 from outlive.actors.surroundings import Surroundings
 from outlive.actors.thread.carrying_out import thread_command
@@ -41,8 +41,6 @@ from outlive.events import (
 )
 from outlive.events.ids import id_of
 from outlive.projections.threads.history import whole
-
-Prepared: TypeAlias = tuple[EventSourcedActor[Any, Any, Any], object]
 
 
 class ThreadDoor:
