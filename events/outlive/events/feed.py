@@ -21,6 +21,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from outlive.events.errors import OutliveError
@@ -242,7 +243,9 @@ class _Queue:
             if self.lagging or not count:
                 return []
             self._taken_count = self.topic.pushed_count
-            return list(records)[-count:]
+            found = list(islice(reversed(records), count))  # Not all: thousands may be kept.
+        found.reverse()
+        return found
 
     def wake(self) -> None:
         """Let `wait` return."""
@@ -422,7 +425,12 @@ def _events_beyond(records: Sequence[Record], version: int) -> list[Recorded]:
     return found
 
 
-def _records_beyond(records: Sequence[Record], position: int) -> list[Record]:
+def _records_beyond(records: Sequence[Record], position: int) -> Sequence[Record]:
+    if not records:
+        return []
+    first, last = records[0].position, records[-1].position
+    if first > position and last - first == len(records) - 1:
+        return records  # None twice and none left out, as nearly always.
     found: list[Record] = []
     for record in records:
         if record.position > position:

@@ -101,31 +101,34 @@ class Lists(Generic[RowT]):
             change: has events, and when they were recorded, change the row. `updated_at_ns` is
                 still the time of the record before.
         """
-        stream, events, first_version = record.stream, record.events, record.first_version
+        stream = record.stream
         if not stream.startswith(self._streams):
             return
         key = stream.encode()
         # A new one has no row: not to look for it in the file spares the loop half of the cost.
-        row = None if first_version == 1 else rows.get(key, self.row)
+        row = None if record.first_version == 1 else rows.edit(key, self.row)
         if row is None:
             row = begin(record)
             if row is None:
                 return
+            rows.put(key, row)
             _put(rows, id_of(stream), row, self._of_all)
-        at_ns = record.recorded_at_ns
-        ended = [] if row.ended_at_ns is None else _keys(row, self._of_ended)
-        change(row, events, at_ns)
-        if row.ended_at_ns is not None and row.status not in self._over:
-            row.ended_at_ns = None  # It goes on after all.
-            for one in ended:
-                rows.delete(one)
+        events, at_ns = record.events, record.recorded_at_ns
+        if row.ended_at_ns is None:
+            change(row, events, at_ns)
+        else:
+            ended = _keys(row, self._of_ended)
+            change(row, events, at_ns)
+            if row.status not in self._over:
+                row.ended_at_ns = None  # It goes on after all.
+                for one in ended:
+                    rows.delete(one)
         if row.ended_at_ns is None and row.status in self._over:
             row.ended_at_ns = at_ns
             _put(rows, id_of(stream), row, self._of_ended)
         row.updated_at_ns = at_ns
-        row.version = first_version + len(events) - 1
+        row.version = record.first_version + len(events) - 1
         row.position = record.position
-        rows.put(key, row)
 
     def choose(self, asked: Collection[str]) -> tuple[str, ...]:
         """Return the fields of the list that is best for what is asked for."""

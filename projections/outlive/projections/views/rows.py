@@ -124,10 +124,11 @@ class _Encoded:
 
 
 class Rows(ViewRows):
-    """What a projection reads and writes: `get`, `scan`, `put`, `delete`.
+    """What a projection reads and writes: `get`, `scan`, `edit`, `put`, `delete`.
 
     A key has 1 to 500 bytes, a value is whatever msgspec encodes as msgpack: a Struct, text,
-    numbers, lists, dicts. A row that `get` returned may be changed in place and put again.
+    numbers, lists, dicts. A row that `edit` returned is changed in place, as is one that `get`
+    returned and that is put again.
     """
 
     def __init__(self, base: Base) -> None:
@@ -137,7 +138,7 @@ class Rows(ViewRows):
 
     def get(self, key: bytes, type: type[T]) -> T | None:
         """Return the row at `key`; None if there is none."""
-        found: Any = self._known.get(key)  # The hot path of every projection.
+        found: Any = self._known.get(key)
         if found is None:
             found = super().get(key, type)
             if found is not None:
@@ -146,6 +147,17 @@ class Rows(ViewRows):
             return None
         row: T | None = found
         return row
+
+    def edit(self, key: bytes, type: type[T]) -> T | None:
+        """Return the row at `key` to be changed in place: it need not be put again."""
+        row: Any = self._known.get(key)  # The hot path of every projection.
+        if row is None or row is _GONE:
+            row = self.get(key, type)
+            if row is None:
+                return None
+        self.dirty[key] = None
+        found: T = row
+        return found
 
     def put(self, key: bytes, value: object) -> None:
         """Put a row, in the place of one that is there."""
