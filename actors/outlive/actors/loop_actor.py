@@ -1,7 +1,7 @@
 """Pykka actors on an asyncio event loop: an idle actor holds no thread.
 
 `LoopActor` implements Pykka's extension points (`_create_actor_inbox`, `_create_future`,
-`_start_actor_loop`). A message costs one `call_soon`. It differs from Pykka's own actors in
+`_start_actor_loop`). Turns are asked for in turns.py. It differs from Pykka's own actors in
 four things, each of which would hurt here:
 
 - no global registry: whoever starts an actor keeps it (several runtimes share a process);
@@ -24,6 +24,7 @@ import pykka
 from pykka._envelope import Envelope
 
 from outlive.actors.logs import told
+from outlive.actors.turns import turns_of
 from outlive.events.errors import MailboxFull, OutliveError
 from outlive.events.logger import get_logger
 
@@ -147,6 +148,7 @@ class Mailbox:
         "_loop",
         "_messages",
         "_scheduled",
+        "_soon",
         "_thread",
     )
 
@@ -158,6 +160,7 @@ class Mailbox:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._soon: Callable[[Callable[[], None]], object] | None = None
         self._drain: Callable[[], None] | None = None
         self._scheduled = False
         self._closed = False
@@ -165,6 +168,7 @@ class Mailbox:
     def bind(self, loop: asyncio.AbstractEventLoop, drain: Callable[[], None]) -> None:
         """From now on, run `drain` on `loop` when there are messages. Call it on the loop."""
         self._loop, self._drain, self._thread = loop, drain, threading.get_ident()
+        self._soon = turns_of(loop)
         if self._messages:
             self._schedule()
 
@@ -223,9 +227,10 @@ class Mailbox:
     def _schedule(self) -> None:
         assert self._loop is not None
         assert self._drain is not None
+        assert self._soon is not None
         self._scheduled = True
         if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._drain)
+            self._soon(self._drain)
         else:
             self._loop.call_soon_threadsafe(self._drain)
 
@@ -234,8 +239,13 @@ class Mailbox:
         return self._messages.popleft()
 
     def take(self) -> Envelope[Any] | None:
-        """Take the next message, if there is one."""
-        return self._messages.popleft() if self._messages else None
+        """Take the next message; if there is none, the next `put` wakes the loop again."""
+        if not self._messages:
+            with self._lock:
+                if not self._messages:  # One may have come from another thread.
+                    self._scheduled = False
+                    return None
+        return self._messages.popleft()
 
     def empty(self) -> bool:
         """Whether nothing waits."""
@@ -246,12 +256,11 @@ class Mailbox:
         return len(self._messages)
 
     def rest(self) -> None:
-        """Say that all has been drained; the next `put` wakes the loop again."""
+        """Go on with the next one in another turn of the loop."""
         with self._lock:
-            self._scheduled = False
             if not self._messages:
+                self._scheduled = False
                 return
-            self._scheduled = True
         self._schedule()
 
     def close(self) -> None:
@@ -286,7 +295,8 @@ class LoopActor(pykka.Actor):
         self.mailbox: Final = self._create_actor_inbox() if mailbox is None else mailbox
         self._detached = False
         self.actor_inbox = self.mailbox
-        self.actor_stopped = cast("threading.Event", _Flag())
+        self._stopped = _Flag()
+        self.actor_stopped = cast("threading.Event", self._stopped)
         self._actor_ref = pykka.ActorRef(self)
 
     @classmethod
@@ -318,7 +328,7 @@ class LoopActor(pykka.Actor):
         self.mailbox.unbind()
 
     def _drain(self) -> None:
-        mailbox, stopped = self.mailbox, cast("_Flag", self.actor_stopped)
+        mailbox, stopped = self.mailbox, self._stopped
         for _ in range(_BURST):
             if self._detached:
                 return
@@ -327,7 +337,7 @@ class LoopActor(pykka.Actor):
                 return
             envelope = mailbox.take()
             if envelope is None:
-                break
+                return
             self._process(envelope)
         if not self._detached:
             mailbox.rest()

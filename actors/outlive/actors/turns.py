@@ -1,0 +1,65 @@
+"""Whose turn it is: the actors of a loop that have messages are given their turns together.
+
+On asyncio's own loop a callback costs as much as a message, and where many runs share a commit
+their actors' turns come at the same moment. So they are taken in one callback, in the order in
+which they were asked for: asyncio would run them in the same round all the same. Any other loop
+is asked for each turn by itself: one in C has cheap callbacks, and one that simulates decides
+about their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+Turn: TypeAlias = Callable[[], None]
+
+
+class _Turns:
+    """The turns that are due on one loop. Belongs to it."""
+
+    __slots__ = ("_asked", "_due")
+
+    def __init__(self) -> None:
+        self._due: deque[Turn] = deque()
+        self._asked = False  # the loop, for a callback
+
+    def call_soon(self, turn: Turn) -> None:
+        """Call `turn` in the loop's next round. Call it on the loop."""
+        self._due.append(turn)
+        if not self._asked:
+            self._ask(asyncio.get_running_loop())
+
+    def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asked = True
+        loop.call_soon(self._take, loop)
+
+    def _take(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = self._due
+        try:
+            for _ in range(len(due)):  # What they ask for comes in the next round.
+                try:
+                    due.popleft()()
+                except Exception as error:  # noqa: BLE001  # as asyncio does: it is not the others'
+                    told = {"message": "an actor's turn ended in an error", "exception": error}
+                    loop.call_exception_handler(told)
+        finally:
+            self._asked = False
+            if due:
+                self._ask(loop)
+
+
+_of_loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = WeakKeyDictionary()
+
+
+def turns_of(loop: asyncio.AbstractEventLoop) -> Callable[[Turn], object]:
+    """Return what a turn on `loop` is asked for with, by who runs on it."""
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        return loop.call_soon
+    turns = _of_loops.get(loop)
+    if turns is None:
+        turns = _of_loops[loop] = _Turns()
+    return turns.call_soon
