@@ -57,10 +57,9 @@ def admitted(
     snapshot: bytes | None = None,
     entry: OpenEntry | UnsetType | None = UNSET,
 ) -> Admitted:
-    return admit(
-        CODEC,
-        stream,
-        events,
+    commit = Commit(
+        stream=stream,
+        events=events,
         expected_version=Version(3),
         recorded_at_ns=5,
         commit_id=commit_id,
@@ -71,6 +70,7 @@ def admitted(
         snapshot=snapshot,
         entry=entry,
     )
+    return admit(CODEC, commit)
 
 
 def text_of(payload_bytes: int) -> ModelDelta:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import UNSET, UnsetType
 
 from outlive.events import (
@@ -17,6 +15,7 @@ from outlive.events import (
     Version,
     WrongExpectedVersion,
 )
+from outlive.events.commit import Commit
 from outlive.events.memory_store import MemoryStore
 from outlive.events.store import Admitted, admit, next_commit_id
 from outlive.testing.log_contract.filling import RUNNING, A, B, delta
@@ -32,20 +31,16 @@ def commit(
     snapshot: bytes | UnsetType | None = None,
     entry: OpenEntry | UnsetType | None = UNSET,
 ) -> Admitted:
-    nothing: dict[str, Any] = dict.fromkeys(
-        ("cause", "correlation_id", "command_id", "reply"), None
-    )
-    return admit(
-        CODEC,
-        stream,
-        events,
+    wish = Commit(
+        stream=stream,
+        events=events,
         expected_version=Version(at),
         recorded_at_ns=77,
         commit_id=commit_id,
         snapshot=snapshot,
         entry=entry,
-        **nothing,
     )
+    return admit(CODEC, wish)
 
 
 def test_a_store_keeps_the_name_of_its_log() -> None:

@@ -160,7 +160,7 @@ class Wish(TypedDict, total=False):
 
 
 def _commit(stream: StreamId, events: Sequence[Event], wish: Wish) -> Commit:
-    return Commit(stream, tuple(events), b"", recorded_at_ns=0, **wish)
+    return Commit(stream=stream, events=tuple(events), recorded_at_ns=0, **wish)
 
 
 class MortalLog(_Around):

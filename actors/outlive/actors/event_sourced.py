@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 from pykka._envelope import Envelope
@@ -58,51 +59,28 @@ _PAGE: Final = 1_000
 C = TypeVar("C")
 
 
-class _Pending(Generic[S]):
-    """A commit on its way, and who waits for it."""
+class _Answer(msgspec.Struct, eq=False):
+    """A reply that waits for a commit. A Struct: there are very many of them."""
 
-    __slots__ = ("_error", "entry", "envelope", "events", "state", "waiting")
-
-    def __init__(
-        self,
-        envelope: Envelope[Any],
-        events: tuple[Event, ...],
-        state: S,
-        entry: OpenEntry | None,
-        error: BaseException | None,
-    ) -> None:
-        self.envelope = envelope
-        self.events = events
-        self.state = state  # after the commit
-        self.entry = entry  # by that state
-        self._error = error  # why the command was refused, if the commit records that
-        self.waiting: list[_Answer] = []  # decided upon this state, without events
+    envelope: Envelope[Any]
+    state: Any  # after the commit
+    error: BaseException | None  # why the command was refused, in the place of an answer
 
     def give(self) -> None:
         """Answer the one who waits for it, now that the commit is acknowledged."""
         reply = cast("LoopFuture[Any]", self.envelope.reply_to)
-        if self._error is not None:
-            reply.fail(self._error)
+        if self.error is not None:
+            reply.fail(self.error)
         else:
             reply.set(self.state)
 
 
-class _Answer:
-    """A reply that waits for the commit before it."""
+class _Pending(_Answer, eq=False):
+    """A commit on its way, and who waits for it."""
 
-    __slots__ = ("_error", "_value", "envelope")
-
-    def __init__(self, envelope: Envelope[Any], value: object, error: BaseException | None) -> None:
-        self.envelope = envelope
-        self._value = value
-        self._error = error
-
-    def give(self) -> None:
-        reply = cast("LoopFuture[Any]", self.envelope.reply_to)
-        if self._error is not None:
-            reply.fail(self._error)
-        else:
-            reply.set(self._value)
+    events: tuple[Event, ...]
+    entry: OpenEntry | None  # by the state
+    waiting: list[_Answer] = []  # decided upon this state, without events
 
 
 class EventSourcedActor(LoopActor, Generic[S, C, X]):
@@ -151,11 +129,12 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._state: S = entity.initial
         self._version = NO_VERSION
         self._entry: OpenEntry | None = None  # by the state
+        self._works = False  # by that row: it owes more than the messages of one that rests
         self._row: OpenEntry | None = None  # as it stands in the open table
         self._wake_at_ns: int | None = None
         self._owed: dict[X, None] = {}
         self._read_to: Position = NO_POSITION
-        self._pending: deque[_Pending[S]] = deque()
+        self._pending: deque[_Pending] = deque()
         self._refusal: BaseException | None = None  # set while writes are being refused
         self._again: list[Envelope[Any]] = []  # to be decided again then
         self._held: list[Envelope[Any]] = []  # arrived meanwhile
@@ -181,7 +160,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     @property
     def gone(self) -> bool:
         """Whether it was stopped, or detached: it handles nothing any more."""
-        return self._detached or self.actor_stopped.is_set()
+        return self._detached or self._stopped.up
 
     @property
     def owed(self) -> Mapping[X, None]:
@@ -280,8 +259,17 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 break
             page = self._log.read(self.stream, after=version, limit=_PAGE)
         self._state, self._version, self._read_to = state, version, read_to
-        self._entry = self._entity.open_entry(state)
+        self._stands_at(self._entity.open_entry(state))
         self._owed = self._entity.outstanding(state)
+
+    def _stands_at(self, entry: OpenEntry | None) -> None:
+        """The state asks for this row of the open table."""
+        self._entry = entry
+        self._works = (
+            entry is not None
+            and entry.owes
+            and not (entry.over or entry.status == SUSPENDED or self._as_it_is)
+        )
 
     def stay_as_it_is(self, row: OpenEntry | None) -> None:
         """It stands still, and is there for a command alone: nothing else is begun, or due.
@@ -289,6 +277,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         Its row goes on to say so, and why, as `row` does; else a crash would let it go on.
         """
         self._as_it_is, self._stands = True, row
+        self._stands_at(self._entry)
 
     def go_on(self) -> None:
         """It stands still no more: the clock is watched for it, and what it owes delivered.
@@ -297,6 +286,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             LogError: what it owes cannot be read.
         """
         self._as_it_is, self._stands = False, None
+        self._stands_at(self._entry)
         self._watch(self._entry)
         self._deliver_owed()
 
@@ -387,11 +377,12 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         One that was obeyed, if only by doing nothing, has a row that does not say otherwise.
         """
         entry = self._entity.open_entry(state) if error is None else self._entry
-        row = self._row_by(entry) if error is None else self._row
+        row = self._row if error is not None else self._row_by(entry)
+        same = row == self._row
         version = Version(self._version + len(events))
-        grown = version - self._saved_at
-        due = grown >= self._save_every and bool(events)
-        due = due and (entry is not None or self._entity.lasts)
+        due = False
+        if version - self._saved_at >= self._save_every and events:
+            due = entry is not None or self._entity.lasts
         if events and self._row_changed is not None:
             self._tell_row(row)
         try:
@@ -403,19 +394,21 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 snapshot=codec_of(self._entity).encode(state) if due else self._kept,
                 command_id=command_id,
                 reply=None if command_id is None else OBEYED if error is None else refusal(error),
-                entry=UNSET if row == self._row else row,
+                entry=UNSET if same else row,
             )
         except BaseException:
             if events:
                 self._tell_row(self._row_by(self._entry))
             raise
         self._state = state
-        self._row = row
-        self._entry = entry
+        if not same:
+            self._row = row
+        if entry != self._entry:
+            self._stands_at(entry)
         self._version = version
         if due:
             self._saved_at = version
-        self._pending.append(_Pending(envelope, events, state, self._entry, error))
+        self._pending.append(_Pending(envelope, state, error, events, self._entry))
         commit.then(self._settled)
 
     def _answer(self, answer: _Answer) -> None:
@@ -431,7 +424,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if commit.outcome is None or self._refusal is not None:
             self._unwind(pending, commit)
             return
-        if not self.gone:
+        if not (self._detached or self._stopped.up):
             try:
                 self._world.committed(pending.events, commit.outcome.last_version)
                 self._act(pending.state, pending.entry, commit.outcome.position)
@@ -441,7 +434,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             pending.give()
         for answer in pending.waiting:
             answer.give()
-        self.tell_if_idle()
+        if not self._works:
+            self.tell_if_idle()
         if self._drained is not None:
             self._tell_if_drained()
 
@@ -452,18 +446,15 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def _drain(self) -> None:
         super()._drain()
-        self.tell_if_idle()
+        if not self._works:  # Seen at once, as each commit comes through here twice.
+            self.tell_if_idle()
 
     def tell_if_idle(self) -> None:
         """Say so, if nothing is on its way, and nothing owed but messages of one that rests.
 
         Call it on the loop.
         """
-        entry = self._entry
-        works = entry is not None and entry.owes and not (entry.over or entry.status == SUSPENDED)
-        if works and not self._as_it_is:
-            return  # As nearly always: seen at once, since each commit comes through here.
-        if not self.busy and not self.gone:
+        if not (self._works or self.busy or self.gone):
             self._idle()
 
     def _act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
@@ -476,7 +467,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         for effect in after:
             if effect not in before:
                 self._world.perform(effect, cause)
-        self._watch(entry)
+        if (None if entry is None else entry.wake_at_ns) != self._wake_at_ns:
+            self._watch(entry)
 
     def _watch(self, entry: OpenEntry | None) -> None:
         if self._as_it_is:
@@ -499,7 +491,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if self._row_changed is not None:
             self._row_changed(entry)
 
-    def _unwind(self, pending: _Pending[S], commit: Commit) -> None:
+    def _unwind(self, pending: _Pending, commit: Commit) -> None:
         """A write was refused, this one or one before it.
 
         The command that was refused first gets the error, alone; what was decided upon it is

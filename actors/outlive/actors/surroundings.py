@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final
 
+import msgspec
+
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.agent import Agent
 from outlive.actors.background import PROGRESS_THROTTLE_S, BackgroundTasks, Plan
@@ -81,18 +83,13 @@ class Surroundings:
         ]
 
 
-class Address:
+class Address(msgspec.Struct, eq=False):
     """The address of a run or a task, for what the commit at `cause` has set going."""
 
-    __slots__ = ("_all", "_cause", "_effect", "_stream")
-
-    def __init__(
-        self, surroundings: Surroundings, stream: StreamId, effect: Hashable, cause: Position
-    ) -> None:
-        self._all = surroundings
-        self._stream = stream
-        self._effect = effect
-        self._cause = cause
+    _all: Surroundings
+    _stream: StreamId
+    _effect: Hashable
+    _cause: Position
 
     def conclude(self, outcome: object) -> None:
         """Say how the effect ended. Kept until that is recorded."""

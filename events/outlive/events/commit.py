@@ -46,68 +46,31 @@ Deliver: TypeAlias = Callable[[Callable[[], None]], object]
 _settling: Final = threading.Lock()
 
 
-class Commit:
+class Commit(msgspec.Struct, kw_only=True, eq=False):
     """One append: handed to the writer, settled once with `Committed` or an error.
 
     Callbacks run where the log delivers (`EventLog.deliver_on`), those of one stream in the
     order of the appends.
     """
 
-    __slots__ = (
-        "_callback",
-        "_delivered",
-        "_futures",
-        "_waiter",
-        "cause",
-        "command_id",
-        "commit_id",
-        "correlation_id",
-        "entry",
-        "error",
-        "events",
-        "expected_version",
-        "outcome",
-        "payload",
-        "recorded_at_ns",
-        "reply",
-        "snapshot",
-        "stream",
-    )
-
-    def __init__(
-        self,
-        stream: StreamId,
-        events: Sequence[Event],
-        payload: bytes,
-        *,
-        expected_version: Version,
-        recorded_at_ns: int,
-        commit_id: bytes | None = None,
-        cause: Position | str | None = None,
-        correlation_id: str | None = None,
-        command_id: str | None = None,
-        reply: bytes | None = None,
-        snapshot: bytes | UnsetType | None = None,
-        entry: OpenEntry | UnsetType | None = UNSET,
-    ) -> None:
-        self.stream = stream
-        self.events = events
-        self.payload = payload
-        self.expected_version = expected_version
-        self.recorded_at_ns = recorded_at_ns
-        self.commit_id = commit_id
-        self.cause = cause
-        self.correlation_id = correlation_id
-        self.command_id = command_id
-        self.reply = reply
-        self.snapshot = snapshot
-        self.entry = entry
-        self.outcome: Committed | None = None
-        self.error: OutliveError | None = None
-        self._callback: Callable[[Commit], None] | None = None
-        self._delivered = False
-        self._waiter: threading.Event | None = None
-        self._futures: list[asyncio.Future[None]] | None = None
+    stream: StreamId
+    events: Sequence[Event]
+    expected_version: Version
+    recorded_at_ns: int
+    payload: bytes = b""
+    commit_id: bytes | None = None
+    cause: Position | str | None = None
+    correlation_id: str | None = None
+    command_id: str | None = None
+    reply: bytes | None = None
+    snapshot: bytes | UnsetType | None = None
+    entry: OpenEntry | UnsetType | None = UNSET
+    outcome: Committed | None = None
+    error: OutliveError | None = None
+    _callback: Callable[[Commit], None] | None = None
+    _delivered: bool = False
+    _waiter: threading.Event | None = None
+    _futures: list[asyncio.Future[None]] | None = None
 
     @property
     def settled(self) -> bool:

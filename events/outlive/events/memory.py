@@ -127,10 +127,9 @@ class MemoryLog(NamedReads):
         """Append events as one record. See `EventLog.append`."""
         if self._closed:
             raise LogClosed("the log is closed")
-        admitted = admit(
-            self._codec,
-            stream,
-            events,
+        commit = Commit(
+            stream=stream,
+            events=tuple(events),
             expected_version=expected_version,
             recorded_at_ns=self._clock.now_ns(),
             commit_id=commit_id,
@@ -141,8 +140,9 @@ class MemoryLog(NamedReads):
             snapshot=snapshot,
             entry=entry,
         )
+        admitted = admit(self._codec, commit)
         self._take(admitted)
-        return admitted[0]
+        return commit
 
     def _take(self, admitted: Admitted) -> None:
         """Write what was appended, and settle it. Here at once."""

@@ -19,7 +19,7 @@ from outlive.events.errors import (
     UnserialisableValue,
 )
 from outlive.events.event import Event
-from outlive.events.ids import Position, StreamId, Version
+from outlive.events.ids import StreamId, Version
 from outlive.events.logger import get_logger
 from outlive.events.record import BLOB, MAX_EVENTS, header_tail, payload_digest
 from outlive.events.sizes import MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES
@@ -41,50 +41,38 @@ Admitted: TypeAlias = tuple[Commit, bytes, int, bytes, bytes | UnsetType | None]
 its encoded row of the open table. A bare tuple: a writer unpacks a great many of them."""
 
 
-def admit(
-    codec: Codec,
-    stream: StreamId,
-    events: Sequence[Event],
-    *,
-    expected_version: Version,
-    recorded_at_ns: int,
-    commit_id: bytes | None,
-    cause: Position | str | None,
-    correlation_id: str | None,
-    command_id: str | None,
-    reply: bytes | None,
-    snapshot: bytes | UnsetType | None,
-    entry: OpenEntry | UnsetType | None,
-) -> Admitted:
+def admit(codec: Codec, commit: Commit) -> Admitted:
     """Encode an append on its caller's thread, so that nothing can go wrong with it later.
 
     Raises:
-        InvalidId: `stream` cannot name a stream, or `command_id` a command.
+        InvalidId: its stream cannot name a stream, or its `command_id` a command.
         UnserialisableValue: something in it cannot be encoded, or is of no known event type.
         EventTooLarge: the events take more than 64 MiB together.
         ValueError: the commit id has not 16 bytes, or there is a snapshot without events.
     """
     # What is plain in nearly all appends is seen without a call: this is a hot path.
+    stream, events, entry, snapshot = commit.stream, commit.events, commit.entry, commit.snapshot
     if not (type(stream) is str and stream.isascii() and 0 < len(stream) <= MAX_STREAM_BYTES):
         check_stream(stream)
-    if commit_id is not None:
-        _check_bytes("a commit id", commit_id)
-        if len(commit_id) != COMMIT_ID_BYTES:
-            raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
+    if commit.commit_id is not None:
+        _check_bytes("a commit id", commit.commit_id)
+        if len(commit.commit_id) != COMMIT_ID_BYTES:
+            size = len(commit.commit_id)
+            raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {size}")
     if not (snapshot is None or snapshot is UNSET):
         _check_bytes("a snapshot", snapshot)
         if not events:
             raise ValueError("a snapshot is the state after events, and there are none")
-    if command_id is not None:
-        check_command_id(command_id)
-    if reply is not None:
-        _check_bytes("a reply", reply)
-    payload = encode_events(codec, events)
+    if commit.command_id is not None:
+        check_command_id(commit.command_id)
+    if commit.reply is not None:
+        _check_bytes("a reply", commit.reply)
+    payload = commit.payload = encode_events(codec, events)
     flags, tail = 0, b""
     row: bytes | UnsetType | None
     try:
-        if cause is not None or correlation_id is not None:
-            flags, tail = header_tail(cause, correlation_id)
+        if commit.cause is not None or commit.correlation_id is not None:
+            flags, tail = header_tail(commit.cause, commit.correlation_id)
         if not (entry is None or entry is UNSET or type(entry) is OpenEntry):
             raise TypeError(f"its entry is an OpenEntry, not {type(entry).__name__}")
         row = encode_entry(entry, stream) if isinstance(entry, OpenEntry) else entry
@@ -94,20 +82,6 @@ def admit(
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise EventTooLarge(len(payload), MAX_PAYLOAD_BYTES)
         flags |= BLOB
-    commit = Commit(
-        stream,
-        tuple(events),
-        payload,
-        expected_version=expected_version,
-        recorded_at_ns=recorded_at_ns,
-        commit_id=commit_id,
-        cause=cause,
-        correlation_id=correlation_id,
-        command_id=command_id,
-        reply=reply,
-        snapshot=snapshot,
-        entry=entry,
-    )
     return commit, payload_digest(payload), flags, tail, row
 
 

@@ -53,7 +53,7 @@ class Transcript:
 
     def apply(self, event: Event) -> None:
         """Take one event, in order. Most say nothing here."""
-        fold = self._FOLD.get(type(event))
+        fold = self._FOLD.get(event.__class__)
         if fold is not None:
             fold(self, event)
 

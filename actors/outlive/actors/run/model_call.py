@@ -170,8 +170,7 @@ async def call_model(
                     reasoning.append(part.text)
                 case ToolCallPart():
                     call = _plan(agent, part, plans)
-                    size.add(call, room=_ROOM_FOR_A_CALL)
-                    size.add_text(call.name)
+                    size.add(call, room=_ROOM_FOR_A_CALL + 4 * len(call.name))
                     calls.append(call)
                 case Usage():
                     usage += checked_usage(part)

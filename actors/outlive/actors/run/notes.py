@@ -55,10 +55,10 @@ class Notes:
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take events, in order."""
-        transcript, noted = self.transcript, self._NOTE
+        tell, noted = self.transcript.apply, self._NOTE
         for event in events:
-            transcript.apply(event)
-            note = noted.get(type(event))
+            tell(event)
+            note = noted.get(event.__class__)
             if note is not None:
                 note(self, event)
 

@@ -203,10 +203,9 @@ class LmdbLog(LmdbReads):
         self._reading.check_process()
         if failpoints.armed:
             failpoints.hit("append.begun")
-        admitted = admit(
-            self._opened.codec,
-            stream,
-            events,
+        commit = Commit(
+            stream=stream,
+            events=tuple(events),
             expected_version=expected_version,
             recorded_at_ns=self._clock.now_ns(),
             commit_id=commit_id,
@@ -217,13 +216,14 @@ class LmdbLog(LmdbReads):
             snapshot=snapshot,
             entry=entry,
         )
+        admitted = admit(self._opened.codec, commit)
         if failpoints.armed:
             failpoints.hit("append.encoded")
         self._writer.put(admitted)
         if failpoints.armed:
             failpoints.hit("append.queued")
         self._turn.appended()
-        return admitted[0]
+        return commit
 
     def on_submitted(self, callback: Callable[[list[Submitted]], None]) -> None:
         """Call `callback`, on another thread, with the commands in the inbox, each once.

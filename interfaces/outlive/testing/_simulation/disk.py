@@ -11,8 +11,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from msgspec import UNSET
-
 from outlive.events import (
     CODEC,
     CallId,
@@ -183,17 +181,12 @@ class Disk:
         return [
             admit(
                 self.store.codec,
-                commit.stream,
-                (event,) * (on_their_way + _MORE),
-                expected_version=version,
-                recorded_at_ns=commit.recorded_at_ns,
-                commit_id=None,
-                cause=None,
-                correlation_id=None,
-                command_id=None,
-                reply=None,
-                snapshot=None,
-                entry=UNSET,
+                Commit(
+                    stream=commit.stream,
+                    events=(event,) * (on_their_way + _MORE),
+                    expected_version=version,
+                    recorded_at_ns=commit.recorded_at_ns,
+                ),
             )
         ]
 
