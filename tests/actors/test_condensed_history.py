@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -455,7 +456,7 @@ def since(*messages: Any, text: str = "") -> SinceSummary:
         ({"max_messages": None, "max_tokens": 1_000}, [], "x" * 8_000, 0),
         ({"max_messages": None, "max_tokens": 3_000}, [LARGE, USER], "", 0),
         ({"max_messages": None, "max_tokens": 3_000}, [LARGE] * 3, "", 2),
-        ({"max_messages": None, "max_tokens": 0}, [USER], "", 1),
+        ({"max_messages": None, "max_tokens": 100}, [LONG], "", 1),
     ],
 )
 def test_what_falls_out(bounds: Any, messages: list[Any], text: str, count: int) -> None:
@@ -476,7 +477,45 @@ def test_a_summary_counts_among_the_tokens_that_are_seen() -> None:
         assert sum(len(text) for text in shown) <= 300 * 4
 
 
+def test_a_summary_has_half_of_the_tokens_at_most() -> None:
+    rooms: list[int | None] = []
+
+    def endless(part: ToSummarize) -> str:
+        rooms.append(part.max_tokens)
+        return "s" * (4 * 150 if len(rooms) == 1 else 4 * 120)
+
+    one, sim = talk(endless, max_messages=None, max_tokens=300)
+    with sim:
+        one.append(*("x" * 100 for _ in range(12)))
+        one.ask("go")
+        [failed] = one.condensed
+        assert failed.error is not None
+        assert re.search(r"the summary has 1\d\d tokens, of 150 at most", failed.error.message)
+        assert sum(len(text) for text in one.shown[0]) <= 300 * 4
+        one.ask("again")
+        assert one.condensed[1].error is None
+        assert rooms == [150, 150]
+
+
+def test_a_model_is_told_how_long_a_summary_may_be() -> None:
+    told: list[str] = []
+
+    def answer(request: ModelRequest) -> Turn:
+        told.append(request.instructions)
+        return Turn("short")
+
+    other = Agent("other", model=ScriptedModel(answer), instructions="Be brief.")
+    for bounds in ({"max_messages": 4}, {"max_messages": None, "max_tokens": 2_000}):
+        one, sim = talk(other, **bounds)
+        with sim:
+            one.append(*("x" * 1_000 for _ in range(10)))
+            one.ask("go")
+    assert told == ["Be brief.", "Be brief.\n\nUse 2,000 characters at most."]
+
+
 def test_what_cannot_condense_is_refused() -> None:
+    with pytest.raises(InvalidDefinition, match="no room for a summary"):
+        History(max_tokens=99, summarize=plain)
     unclear = Agent("x", model=EchoModel(), instructions=lambda _: "made")
     for wrong in (5, "openai/gpt", unclear):
         with pytest.raises(InvalidDefinition, match="summarize"):

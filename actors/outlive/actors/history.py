@@ -9,6 +9,9 @@ import msgspec
 from outlive.actors.summaries import Summarize, check_summarize
 from outlive.events import InvalidDefinition
 
+LEAST_TOKENS: Final = 100
+"""With fewer there is no room for a summary."""
+
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a thread a run on it sees, so that a long one stays affordable.
@@ -24,7 +27,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         max_messages: so many messages at most, the last ones. None: all of them.
         max_tokens: so many tokens at most, estimated at four characters each, an image at a
-            thousand, with those of the summary. None: no bound.
+            thousand, with those of the summary, which has half of them at most. None: no bound.
         summarize: what condenses: a function, sync or async, that is given a `ToSummarize` on the
             event loop of the owner, and returns text; a model; or an agent, of which the model
             and the instructions are used.
@@ -46,6 +49,16 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
             check_summarize(self.summarize)
             if self.max_messages is None and self.max_tokens is None:
                 raise InvalidDefinition("summarize: without a bound nothing is ever left out")
+            if self.max_tokens is not None and self.max_tokens < LEAST_TOKENS:
+                raise InvalidDefinition(
+                    f"summarize: {self.max_tokens} max_tokens have no room for a summary, "
+                    f"{LEAST_TOKENS} are the least"
+                )
+
+    @property
+    def summary_tokens(self) -> int | None:
+        """So many tokens a summary may have; None: no bound."""
+        return None if self.max_tokens is None else self.max_tokens // 2
 
 
 LAST_FORTY: Final = History()

@@ -23,6 +23,11 @@ from outlive.events import (
     to_plain,
 )
 from outlive.events.sizes import check_size
+from outlive.projections.threads.history import (
+    CHARACTERS_PER_TOKEN,
+    summary_message,
+    tokens_of,
+)
 
 INSTRUCTIONS: Final = (
     "Condense the conversation that you are given, along with the summary of what was before "
@@ -44,6 +49,8 @@ class ToSummarize(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     summary: str
     messages: tuple[Message, ...]
+    max_tokens: int | None = None
+    """So many the new summary may have; what has more is refused."""
 
 
 class Summary(NamedTuple):
@@ -91,7 +98,8 @@ async def summary_of(summarize: Summarize, part: ToSummarize) -> Summary:
     """Return what a part of a thread is condensed to: text that can be stored.
 
     Raises:
-        TypeError, ValueError, UnserialisableValue, EventTooLarge: it is something else.
+        TypeError, ValueError, UnserialisableValue, EventTooLarge: it is something else, or
+            longer than it may be.
         Exception: whatever the function or the model raises.
     """
     if isinstance(summarize, Instructed):
@@ -108,6 +116,9 @@ async def summary_of(summarize: Summarize, part: ToSummarize) -> Summary:
         raise ValueError("the summary is empty")
     to_plain(found.text)
     check_size(found.text)
+    tokens = tokens_of(summary_message(found.text))
+    if part.max_tokens is not None and tokens > part.max_tokens:
+        raise ValueError(f"the summary has {tokens:,} tokens, of {part.max_tokens:,} at most")
     return found
 
 
@@ -119,7 +130,7 @@ async def _asked(
         agent_id=part.agent_id,
         step=0,
         attempt=1,
-        instructions=instructions,
+        instructions=_bounded(instructions, part),
         messages=(UserMessage(text=told(part)),),
         tools=(),
         settings=settings,
@@ -145,6 +156,14 @@ def told(part: ToSummarize) -> str:
     """Return how a model reads what it is to condense."""
     lines = [f"<summary>\n{part.summary}\n</summary>\n"] if part.summary else []
     return "\n".join([*lines, *map(_line, part.messages)])
+
+
+def _bounded(instructions: str, part: ToSummarize) -> str:
+    """Return what a model is told that is to condense, with how long that may be."""
+    if part.max_tokens is None:
+        return instructions
+    characters = part.max_tokens * CHARACTERS_PER_TOKEN // 2  # Not all obey to the letter.
+    return f"{instructions}\n\nUse {characters:,} characters at most."
 
 
 def _line(message: Message) -> str:

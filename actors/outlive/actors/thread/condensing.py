@@ -46,10 +46,10 @@ def falls_out(history: History, since: SinceSummary) -> list[Said]:
     answer of a tool does not stay without its call.
     """
     said, most, tokens = since.said, history.max_messages, history.max_tokens
-    half = None if tokens is None else tokens // 2
+    half = history.summary_tokens
     if tokens is not None and half is not None and since.version:
         tokens = max(tokens - tokens_of(summary_message(since.text)), 0)
-        half = min(half, tokens)  # A long summary leaves less room than that.
+        half = min(half, tokens)  # That of another agent may leave less room.
     if _fit(said, most, tokens) == len(said):
         return []
     kept = _fit(said, None if most is None else most // 2, half)
@@ -122,6 +122,7 @@ class Condenser:
                 run_id=run_id,
                 summary=since.text,
                 messages=tuple(one.message for one in part),
+                max_tokens=agent.history.summary_tokens,
             )
             found = await self._ask(agent.history, asked)
             if found is not None:
