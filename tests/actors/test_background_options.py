@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pytest
 
@@ -288,7 +288,7 @@ def hooked(hook: str, used: Tool[..., Any], *, cancel: bool = False) -> list[str
     def hear(info: TaskInfo) -> None:
         heard.append(info.status)
 
-    hooks = TaskHooks(**{hook: hear})
+    hooks = TaskHooks(**cast("Any", {hook: hear}))
 
     async def work(rt: Runtime) -> None:
         task = await rt.tasks.enqueue(used, agent="a")
@@ -298,6 +298,23 @@ def hooked(hook: str, used: Tool[..., Any], *, cancel: bool = False) -> list[str
         await asyncio.sleep(1)
 
     play(work, agent(used, task_hooks=hooks))
+    return heard
+
+
+def hook_of_five_seconds(timeout: Any) -> list[str]:
+    """Return what a hook was told of that it came to the end of."""
+    heard: list[str] = []
+
+    async def hear(info: TaskInfo) -> None:
+        await asyncio.sleep(5)
+        heard.append(info.status)
+
+    async def work(rt: Runtime) -> None:
+        await rt.tasks.wait(await rt.tasks.enqueue("nap", agent="a"))
+        await asyncio.sleep(9)
+
+    hooks = TaskHooks(on_task_complete=hear, timeout=timeout)
+    play(work, agent(nap(), task_hooks=hooks))
     return heard
 
 
@@ -496,6 +513,11 @@ TABLE: Final = [
         "TaskHooks.on_task_cancelled",
         lambda cancel: hooked("on_task_cancelled", nap(), cancel=cancel),
         [(False, []), (True, ["cancelled"])],
+    ),
+    Line(
+        "TaskHooks.timeout",
+        hook_of_five_seconds,
+        [(4, []), (6, ["succeeded"]), (timedelta(seconds=1), []), (None, ["succeeded"])],
     ),
 ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -1152,7 +1154,53 @@ def test_hooks_that_a_crash_has_cut_off_are_called_again() -> None:
     assert task_events(machine, found[0])[-2:] == ["task-recovered", "task-hooks-called"]
 
 
+@pytest.mark.parametrize("timeout", [None, 10, timedelta(seconds=30)])
+def test_a_hook_that_hangs_is_waited_for_so_long_and_the_others_are_called(timeout: Any) -> None:
+    machine = Machine()
+    heard: list[str] = []
+
+    async def hangs(_: TaskInfo) -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(10_000)
+
+    def exits(_: TaskInfo) -> None:
+        raise SystemExit(1)
+
+    ends = TaskHooks(on_task_complete=lambda _: heard.append("tool"))
+
+    @tool(read_only=True, background=True, task_hooks=ends)
+    def work() -> str:
+        """Work."""
+        return "done"
+
+    async def play(rt: Runtime) -> None:
+        heard.append(await rt.tasks.enqueue("work", agent="a"))
+        await rt.tasks.wait(heard[0])
+        await asyncio.sleep(9)
+        assert len(heard) == 1
+        await asyncio.sleep(1_000)
+
+    worker = agent(tools=[work], task_hooks=TaskHooks(on_task_complete=exits))
+    machine.run(play, worker, task_hooks=TaskHooks(on_task_complete=hangs, timeout=timeout))
+    called = [
+        each.event
+        for each in machine.log.read(StreamId(f"task-{heard[0]}"), after=Version(0))
+        if isinstance(each.event, TaskHooksCalled)
+    ]
+    if timeout is None:
+        assert called == []
+        return
+    assert heard[1:] == ["tool"]
+    late, ended = called[0].failures
+    seconds = 10 if timeout == 10 else 30
+    assert (late.kind, late.message) == ("timeout", f"it took longer than {seconds} seconds")
+    assert ended.message == "RuntimeError: it has raised SystemExit"
+
+
 def test_hooks_are_functions() -> None:
+    with pytest.raises(InvalidDefinition, match="timeout"):
+        TaskHooks(timeout=0)
     with pytest.raises(InvalidDefinition):
         TaskHooks(on_task_complete=5)  # type: ignore[arg-type]
     with pytest.raises(InvalidDefinition):

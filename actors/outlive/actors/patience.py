@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from outlive.actors.effects import running_task
 
+A = TypeVar("A")
 T = TypeVar("T")
+HOOK_S: Final = 120.0
+"""So many seconds a call of a hook may take, if nothing else is said."""
 
 
 class OutOfTime(Exception):
@@ -57,6 +61,16 @@ async def within(seconds: float | None, body: Callable[[], Awaitable[T]]) -> T:
     if error is not None:
         raise RuntimeError(f"it has raised {type(error).__name__}") from error
     return cast("T", result)
+
+
+async def answer_of(function: Callable[[A], object], asked: A, seconds: float | None) -> object:
+    """Return what a function, sync or async, says, which is called with `asked`. As `within`."""
+
+    async def said() -> object:
+        answer = function(asked)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    return await within(seconds, said)
 
 
 async def _outcome(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
@@ -11,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from outlive.actors.heartbeat.commands import HooksAtHand
-from outlive.actors.patience import within
+from outlive.actors.patience import HOOK_S, answer_of
 from outlive.actors.retry import seconds
 from outlive.events import InvalidDefinition
 from outlive.events.heartbeat import FireKind, FireOutcome
@@ -65,8 +64,6 @@ class HeartbeatContext(msgspec.Struct, frozen=True, kw_only=True):
     phase: Literal["prepare", "signal", "run"] = "run"
 
 
-PATIENCE_S: Final = 120.0
-"""So long a call may take, if nothing else is said."""
 _FUNCTIONS: Final = ("prepare", "on_finish", "on_error", "on_abort")
 Hook: TypeAlias = Callable[[HeartbeatContext], object]
 _ABORTED: Final = frozenset({"aborted"})
@@ -144,17 +141,12 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
 
     async def call(self, function: Hook, context: HeartbeatContext) -> object:
         """Return what one of them says. Raises OutOfTime, or what it raises."""
-
-        async def said() -> object:
-            answer = function(context)
-            return await answer if inspect.isawaitable(answer) else answer
-
-        return await within(self._timeout_s, said)
+        return await answer_of(function, context, self._timeout_s)
 
     @property
     def _timeout_s(self) -> float | None:
         if self.timeout is UNSET:
-            return PATIENCE_S
+            return HOOK_S
         return None if self.timeout is None else seconds("timeout", self.timeout)
 
     @property

@@ -24,7 +24,6 @@ from outlive.actors.heartbeat.hooks import (
 from outlive.actors.heartbeat.preparing import overrides_of
 from outlive.actors.logs import told
 from outlive.actors.mail import Courier, Deliver, Parcel
-from outlive.actors.patience import OutOfTime
 from outlive.actors.run.model_call import cut, failure
 from outlive.actors.snapshots import restored
 from outlive.actors.surroundings import Address, Surroundings
@@ -128,7 +127,7 @@ class HeartbeatWorld:
             overrides = None if skip else overrides_of(said, self._state.settings, self._all)
         except Exception as error:  # noqa: BLE001  # a function's end is not the heartbeat's
             _log.error("heartbeat_hook_failed", stream=self._stream, error=told(error))
-            home.conclude(self._prepared(effect, error=_failure("prepare", error)))
+            home.conclude(self._prepared(effect, error=failure("prepare", error)))
         else:
             home.conclude(self._prepared(effect, skip=skip, overrides=overrides))
 
@@ -170,7 +169,7 @@ class HeartbeatWorld:
             raise
         except Exception as raised:  # noqa: BLE001  # a hook's end is not the heartbeat's
             _log.error("heartbeat_hook_failed", stream=self._stream, error=told(raised))
-            error = _failure("error", raised)
+            error = failure("error", raised)
         home.conclude(
             ConcludeHook(fire=effect.fire, attempt=effect.attempt, hook=name, error=error)
         )
@@ -233,10 +232,3 @@ class HeartbeatWorld:
     def give_up(self, effect: Effect) -> None:
         """Stop an effect that is owed no more, if it still runs."""
         self._all.effects.settle(self._stream, effect)
-
-
-def _failure(kind: str, error: Exception) -> Failure:
-    """Return what the log keeps of what a function has raised, or that it took too long."""
-    if isinstance(error, OutOfTime):
-        return Failure(kind="timeout", message=str(error))
-    return failure(kind, error)

@@ -24,6 +24,7 @@ from outlive.actors.model import (
     checked_usage,
 )
 from outlive.actors.model_error import kind_of, retry_after_ns, retryable
+from outlive.actors.patience import OutOfTime
 from outlive.actors.run.commands import (
     CallModel,
     CompleteModelCall,
@@ -53,6 +54,8 @@ _log = get_logger()
 
 def failure(kind: str, error: BaseException) -> Failure:
     """Return what the log keeps of an exception."""
+    if isinstance(error, OutOfTime):
+        return Failure(kind="timeout", message=str(error))
     name = type(error).__name__
     try:
         text = str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from typing import Final, assert_never
 
@@ -102,9 +101,7 @@ class TaskWorld(NotingWorld[TaskNotes]):
         failures: list[Failure] = []
         for hook in hooks_for(self._all.layers_of_hooks(info.agent_id, info.tool), info.status):
             try:
-                said = hook(info)
-                if inspect.isawaitable(said):
-                    await said
+                await hook(info)
             except Exception as error:  # noqa: BLE001  # a hook's end is not the task's
                 _log.error("task_hook_failed", stream=self._stream, error=told(error))
                 failures.append(failure("error", error))

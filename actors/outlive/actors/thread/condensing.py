@@ -16,7 +16,7 @@ from outlive.actors.agent import Agent
 from outlive.actors.history import History
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture
-from outlive.actors.patience import OutOfTime, within
+from outlive.actors.patience import within
 from outlive.actors.run.model_call import failure
 from outlive.actors.summaries import Summary, ToSummarize, summary_of
 from outlive.actors.surroundings import Surroundings
@@ -137,8 +137,6 @@ class Condenser:
         task = self._asking[asked.run_id] = loop.create_task(within(PATIENCE_S, body))
         try:
             return await task
-        except OutOfTime as error:
-            return Failure(kind="timeout", message=str(error))
         except asyncio.CancelledError:
             ours = asyncio.current_task()
             if ours is not None and ours.cancelling():
