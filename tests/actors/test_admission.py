@@ -278,6 +278,17 @@ def test_a_dispatch_costs_the_same_however_long_the_queue_is() -> None:
     assert cost_with(5_000) <= cost_with(100) * 1.1
 
 
+@pytest.mark.parametrize("left", [1, 5, 30, 39])
+def test_who_is_in_line_is_served_whoever_has_left_it(left: int) -> None:
+    line = admission(overall=100, per_agent=100)
+    names = [f"task-{place:02}" for place in range(40)]
+    for place, name in enumerate(names):
+        line.wait(waiting(name, place=place))
+    for name in names[:left]:
+        line.leave(StreamId(name))
+    assert started(line) == names[left:]
+
+
 def test_what_has_left_the_line_takes_no_memory_for_long() -> None:
     line = admission(overall=1)
     line.wait(waiting("first", priority=9))

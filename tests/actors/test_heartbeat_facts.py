@@ -248,16 +248,16 @@ def test_a_tool_is_fired_as_a_task_and_a_thread_is_told() -> None:
 
 
 def test_a_fire_by_hand_says_by_whom_and_has_the_id_that_was_drawn_for_it() -> None:
-    now = RunNow(heartbeat_id="h", run_id="drawn", by="me", now_ns=minute(0.5), hooks=BOTH)
+    now = RunNow(heartbeat_id="h", run_id="drawn-1", by="me", now_ns=minute(0.5), hooks=BOTH)
     waits = (
         created()
         .when(now)
-        .then(claimed(1, 0.5, kind="manual", run_id="drawn", prepares=True, hooked=True, by="me"))
+        .then(claimed(1, 0.5, kind="manual", run_id="drawn-1", prepares=True, hooked=True, by="me"))
     )
     waits.when(now).then()
     conclude = ConcludePrepare(fire=1, attempt=1, now_ns=minute(0.6), hooks=BOTH)
     going = waits.when(conclude).then(
-        HookRan(fire=1, hook="prepare"), fired(1, 0.5, 0.6, kind="manual", run_id="drawn")
+        HookRan(fire=1, hook="prepare"), fired(1, 0.5, 0.6, kind="manual", run_id="drawn-1")
     )
     going.when(now).then()
     assert (going.state.fired, going.state.decided_ns) == (0, 0), "no instant was decided"

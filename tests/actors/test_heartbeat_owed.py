@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from outlive.actors.heartbeat.commands import (
     CallHook,
     ConcludeHook,
+    ConcludePrepare,
     DeclareHeartbeat,
     EndFire,
     Prepare,
@@ -21,6 +22,7 @@ from outlive.events import (
     Failure,
     FireDeferred,
     FireSkipped,
+    HeartbeatFired,
     HeartbeatRecovered,
     HeartbeatState,
     HeartbeatUpdated,
@@ -39,6 +41,7 @@ from tests.support.heartbeats import (
     RUN_2,
     SECOND,
     START,
+    THREAD,
     Heartbeat,
     claimed,
     created,
@@ -258,3 +261,35 @@ def test_a_skipped_fire_leaves_what_waits_and_a_decision_for_that_does_not() -> 
     assert (after.deferred_ns, after.decided_ns) == (minute(2), minute(4))
     deferred = given(*waiting.events, FireDeferred(due_ns=minute(3))).state
     assert (deferred.deferred_ns, deferred.decided_ns) == (minute(3), minute(3))
+
+
+def test_the_end_of_one_fire_leaves_what_the_thread_is_told_of_another() -> None:
+    both = created(thread_id="t", resource_id="u", overlap="allow").when(wake(1), wake(2)).after
+    first = [Deliver(1, THREAD, "begin-fire", "1")]
+    assert list(outstanding(both.state)) == first, "the second one after the first"
+    end = EndFire(message=message(THREAD), fire=1, status="aborted", now_ns=minute(2.5))
+    assert list(outstanding(both.when(end).after.state)) == [Deliver(2, THREAD, "begin-fire", "2")]
+
+
+def test_a_fire_by_hand_is_told_as_such_and_is_no_instant() -> None:
+    now = RunNow(heartbeat_id="h", run_id="r", now_ns=minute(0.5), hooks=BOTH)
+    failed = ConcludePrepare(fire=1, attempt=1, error=BOOM, now_ns=minute(0.6))
+    not_fired = created().when(now, failed).after.state
+    assert (not_fired.hooks[1].kind, not_fired.decided_ns) == ("manual", 0)
+    fires = created().when(replace(now, hooks=hooks(end=True))).after
+    end = EndFire(message=message(StreamId("run-r")), fire=1, status="failed", now_ns=minute(0.7))
+    assert fires.when(end).after.state.hooks[1].kind == "manual"
+
+
+def test_nobody_is_told_of_a_fire_that_was_not_wanted() -> None:
+    skip = ConcludePrepare(fire=1, attempt=1, skip=True, now_ns=minute(1))
+    after = created().when(wake(1, BOTH), skip).after.state
+    assert (after.hooks, after.failures, after.decided_ns) == ({}, 0, minute(1))
+
+
+def test_any_single_fact_is_taken_in_even_if_nothing_led_to_it() -> None:
+    fires = given(HeartbeatFired(fire=1, due_ns=5, at_ns=7, run_id="r")).state.going[1]
+    assert (fires.at_ns, fires.fired_at_ns, fires.hooked) == (7, 7, False)
+    skipped = given(FireSkipped(due_ns=5, fire=1, error=BOOM)).state
+    assert (skipped.failures, skipped.hooks) == (1, {})
+    assert given(MessageDelivered(sequence=1, to=RUN_1)).state == HeartbeatState()

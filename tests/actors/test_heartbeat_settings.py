@@ -13,6 +13,7 @@ from outlive.events import (
     FireOverrides,
     HeartbeatSettings,
     IfIdle,
+    InvalidCron,
     InvalidHeartbeat,
     InvalidSignal,
     OutliveError,
@@ -34,6 +35,11 @@ from tests.support.heartbeats import EVERY_MINUTE, MINUTE, ON_A_THREAD
             {"cron": "* * * * *", "at_ns": 1},
             InvalidHeartbeat,
             "say one of cron, every and at, not cron and every and at",
+        ),
+        (
+            {"every_ns": 0, "cron": "* * * * *", "timezone": "Mars/Base"},
+            InvalidCron,
+            "this machine knows no time zone 'Mars/Base'",
         ),
         (
             {"jitter_ns": MINUTE},
@@ -124,7 +130,9 @@ def test_one_schedule_takes_the_place_of_another() -> None:
     assert cron.timezone == "Europe/Berlin"
     every = changed(cron, HeartbeatChanges(every_ns=7))
     assert (every.cron, every.every_ns, every.at_ns) == ("", 7, None)
-    with pytest.raises(InvalidHeartbeat, match="timezone: it is that of cron, and there is none"):
+    with pytest.raises(
+        InvalidHeartbeat, match=r"^timezone: it is that of cron, and there is none$"
+    ):
         changed(EVERY_MINUTE, HeartbeatChanges(timezone="Europe/Berlin"))
 
 

@@ -547,7 +547,10 @@ REFUSALS: Final[list[tuple[Given[RunState, RunCommand], RunCommand, type[Outlive
     (RESOLVED, resolves("failed"), AlreadyDecided, "'0.0' of run 'r' is resolved as completed"),
     (RESOLVED_TWICE, resolves("retry"), AlreadyDecided, "is resolved as completed already"),
     (ANSWERED, resolves("completed"), NotSuspended, "run 'r' is not suspended"),
-    (ASKED, asks("k", attempt=2), AttemptEnded, "'0.0'"),
+    (GRANTED, resolves("completed"), NotSuspended, "run 'r' is not suspended: it is running"),
+    (ASKED, asks("k", attempt=2), AttemptEnded, "attempt 2 of .*'0.0'"),
+    (APPROVAL, asks("k", attempt=0), AttemptEnded, "attempt 0 of .*'0.0'"),
+    (COMPLETED, asks("k"), AttemptEnded, "attempt 1 of .*'0.0'"),
     (COMPLETED, CancelRun(run_id="r"), AlreadyOver, "run 'r' is over already: completed"),
     (given(), CancelRun(run_id="r"), AlreadyOver, "run 'r' is over already: none"),
 ]
@@ -558,6 +561,15 @@ def test_a_refusal_names_the_run_and_what_stands_in_the_way(
     run: Given[RunState, RunCommand], command: RunCommand, error: type[OutliveError], words: str
 ) -> None:
     run.when(command).then_refused(error, match=words)
+
+
+def test_a_key_may_be_any_text() -> None:
+    for key in ("a/b", "sure?", "0.0", "a?b/c"):
+        asked = play(START, wants(call()), asks(key))
+        answered = asked.when(says(3, key)).after
+        assert tags(answered.events[-2:]) == RESUMED.split()
+        answered.when(says(3, key)).then()
+        answered.when(says(4, key)).then_refused(AlreadyResumed)
 
 
 def test_what_was_said_twice_is_known_also_where_something_else_is_open() -> None:

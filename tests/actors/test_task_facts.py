@@ -556,3 +556,61 @@ def test_the_row_of_a_task_that_is_over_stays_until_all_are_told() -> None:
     doubt = open_entry(DOUBT.state)
     assert doubt is not None
     assert doubt.summary["waiting_for"] == "1"
+
+
+# -- what the facts come to --
+
+
+@pytest.mark.parametrize(
+    ("event", "recoveries"),
+    [
+        (TaskStepCompleted(attempt=2, key="s"), 0),
+        (TaskSuspended(attempt=2, key="k"), 0),
+        (TaskRetryScheduled(attempt=2, at_ns=NOW, reason=BOOM), 0),
+        (TaskSucceeded(attempt=2), 0),
+        (TaskInDoubt(attempt=2), 2),
+        (TaskProgressed(attempt=2, done=1.0), 2),
+        (TaskStarted(attempt=3), 2),
+        (TaskRecovered(epoch=3, clean=True), 2),
+        (TaskRecovered(epoch=3, attempt=3), 3),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_something_new_begins_the_count_of_recoveries_anew(
+    event: TaskEvent, recoveries: int
+) -> None:
+    crashed = (*SECOND_TRY, TaskRecovered(epoch=2, attempt=2))
+    assert given(*crashed, event).state.recoveries == recoveries
+
+
+def test_what_a_person_says_begins_it_anew_too() -> None:
+    again = TaskRecovered(epoch=2, attempt=2)
+    answered = given(*ASKED.events, again, TaskResumed(key="k", value=3)).state
+    resolved = given(*DOUBT.events, again, TaskResolved(attempt=2, outcome="retry")).state
+    requeued = given(*CANCELLED.events, again, TaskRequeued()).state
+    assert [state.recoveries for state in (answered, resolved, requeued)] == [0, 0, 0]
+    assert not resolved.in_doubt
+    assert resolved.resolved == {2: "retry"}
+
+
+def test_a_task_that_ran_inline_is_tried_once_more_in_its_turn() -> None:
+    inline = given(replace(QUEUED, inline=True), STARTED, TaskFailed(attempt=1, error=BOOM))
+    again = inline.when(RetryTask(task_id="x")).after
+    assert not again.state.inline
+    again.when(StartTask(now_ns=NOW, turn=5)).then(TaskStarted(attempt=2, turn=5))
+
+
+@pytest.mark.parametrize(
+    "task", [ASKED, DOUBT, given(QUEUED, STARTED, AGAIN)], ids=["asked", "in doubt", "retrying"]
+)
+def test_one_that_is_over_waits_for_nothing(task: Task) -> None:
+    state = task.when(CancelTask(reason="enough")).after.state
+    assert (state.asks, state.in_doubt, state.wake_at_ns) == ({}, False, None)
+    assert state.cut_off == 0, "no attempt went on"
+    assert state.error == Failure(kind="cancelled", message="enough")
+
+
+def test_only_the_attempt_that_was_cut_off_is_waited_for() -> None:
+    assert CANCELLED.state.cut_off == 2
+    assert given(*CANCELLED.events, TaskResultIgnored(attempt=1)).state.cut_off == 2
+    assert given(*CANCELLED.events, TaskResultIgnored(attempt=2)).state.cut_off == 0

@@ -66,6 +66,18 @@ def test_those_that_wait_are_served_as_their_rows_say() -> None:
     assert [None if one is None else one.task for one in served] == [B, C, A, None]
 
 
+def test_one_that_runs_holds_a_slot_of_its_agent_and_of_its_tool() -> None:
+    def may_start(agent: str, tool: str) -> bool:
+        line = Admission(overall=5, per_agent=1, tools={"t": 1})
+        note(line, A, row("running"), due=True)
+        note(line, B, row("queued", agent_id=agent, tool=tool), due=True)
+        return line.next() is not None
+
+    assert not may_start("a", "u")
+    assert not may_start("b", "t")
+    assert may_start("b", "u")
+
+
 # -- one by one --
 
 
