@@ -150,3 +150,36 @@ def test_the_problem_says_where_it_is() -> None:
 
 def test_without_a_schema_anything_fits() -> None:
     assert problem_with({"any": ["thing"]}, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "problem"),
+    [
+        (int, "1", "Expected `int`, got `str`"),
+        (int | str, 1.5, "Expected `int`, got `float`; or Expected `str`, got `float`"),
+        (tuple[int, str], [1, "a", 2], "Expected `array` of length <= 2"),
+        (dict[str, int], {"a": "1"}, "Expected `int`, got `str` - at `$.a`"),
+        (Address, {}, "missing field `street` - at `$`"),
+        (Strict, {"street": "s", "more": 1}, "unknown field `more` - at `$`"),
+        (list[Address], [{"street": "s"}, {}], "missing field `street` - at `$[1]`"),
+        (
+            Tree,
+            {"name": "n", "left": {"name": 1}},
+            "Expected `str`, got `int` - at `$.left.name`; "
+            "or Expected `null`, got `object` - at `$.left`",
+        ),
+    ],
+    ids=str,
+)
+def test_the_problem_says_what_is_wrong_and_where(kind: Any, value: Any, problem: str) -> None:
+    assert problem_with(value, schema_of(kind)) == problem
+
+
+def test_items_that_a_schema_leaves_no_room_for_do_not_fit() -> None:
+    pair: Any = {"type": "array", "prefixItems": [{"type": "integer"}] * 2, "items": False}
+    assert problem_with([1, 2], pair) == ""
+    assert problem_with([1, 2, 3], pair) == "expected 2 items - at `$`"
+
+
+def test_what_a_schema_refers_to_and_does_not_have_may_be_anything() -> None:
+    assert problem_with([1, "x"], {"type": "array", "items": {"$ref": "#/$defs/Gone"}}) == ""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import pytest
+from msgspec.structs import replace
 
+from outlive.actors import Agent, EchoModel
 from outlive.actors.mail import Acknowledge, Deliver
-from outlive.actors.run.children import child_run_id
+from outlive.actors.run.children import child_run_id, with_children
 from outlive.actors.run.commands import (
     CancelRun,
     CompleteModelCall,
@@ -303,4 +305,27 @@ def test_an_id_that_would_be_too_long_is_a_digest_and_always_the_same_one() -> N
     run_id = child_run_id(long, C0)
     assert len(run_id) == 32
     assert run_id == child_run_id(long, C0) != child_run_id(long, C1)
+    assert run_id != child_run_id(RunId("ö" * 99), C0)
     run_stream(run_id)
+    longest = child_run_id(RunId("a" * 196), C0)
+    assert longest == "a" * 196 + ":0.0"
+    run_stream(longest)
+
+
+def test_the_calls_of_sub_agents_that_can_be_made_get_the_ids_of_their_runs() -> None:
+    helper = Agent("h", model=EchoModel())
+    boss = Agent("b", model=EchoModel(), agents=[helper])
+    plain = replace(sub_agent(), child=None)
+    refused = replace(plain, problem=Failure(kind="invalid_arguments"))
+    answer = CompleteModelCall(
+        step=2, attempt=3, text="x", tool_calls=(TOOL, plain, refused, plain), elapsed_ms=7
+    )
+    assert with_children(answer, boss, RunId("p")) == replace(
+        answer,
+        tool_calls=(
+            TOOL,
+            sub_agent(RunId("p:2.1")),
+            refused,
+            sub_agent(RunId("p:2.3")),
+        ),
+    )

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Final, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from outlive.actors import Retry
 from outlive.actors.run.commands import (
     CallModel,
     CallTool,
+    CancelRun,
     CompleteModelCall,
     CompleteStep,
     CompleteToolCall,
@@ -26,6 +28,7 @@ from outlive.actors.run.commands import (
     ReportProgress,
     RunCommand,
     StartRun,
+    Wake,
 )
 from outlive.actors.run.entity import RUN, open_entry, outstanding
 from outlive.events import (
@@ -124,6 +127,78 @@ def test_an_answer_names_its_step_and_attempt() -> None:
 def test_a_failed_model_call_names_its_step_and_attempt() -> None:
     MODEL.when(FailModelCall(step=1, attempt=2, error=BOOM, elapsed_ms=7)).then(
         ModelCallFailed(step=1, attempt=2, error=BOOM, elapsed_ms=7), RunFailed(error=BOOM)
+    )
+
+
+def test_a_failed_model_call_names_what_was_asked_and_the_next_model_is_asked_the_same() -> None:
+    command = FailModelCall(step=1, attempt=2, error=BOOM, fallback="m2", request_digest="d")
+    MODEL.when(command).then(
+        ModelCallFailed(step=1, attempt=2, error=BOOM, request_digest="d"),
+        ModelCallStarted(step=1, attempt=3, model="m2", messages=3),
+    )
+
+
+def test_a_model_call_that_may_pass_is_made_again_in_its_step() -> None:
+    retry = Retry(1, delay=3, jitter=0)
+    command = FailModelCall(
+        step=1, attempt=2, error=BOOM, retryable=True, retry=retry, now_ns=5, fallback="m2"
+    )
+    waits = MODEL.when(command).then(
+        ModelCallFailed(step=1, attempt=2, error=BOOM, retry_at_ns=3_000_000_005)
+    )
+    waits.when(Wake(now_ns=3_000_000_005)).then(
+        ModelCallStarted(step=1, attempt=3, model="m", messages=3)
+    )
+
+
+def test_those_who_call_a_model_at_the_same_time_are_spread() -> None:
+    def wait(spread_by: str) -> int | None:
+        retry = Retry(1, delay=3, jitter=0.5)
+        command = FailModelCall(
+            step=1, attempt=2, error=BOOM, retryable=True, retry=retry, spread_by=spread_by
+        )
+        [failed] = MODEL.when(command).decided
+        assert isinstance(failed, ModelCallFailed)
+        return failed.retry_at_ns
+
+    assert len({wait(name) for name in ("a", "b", "c")}) == 3
+
+
+def test_a_failure_is_retried_by_the_type_of_its_exception_or_one_above_it() -> None:
+    retry = Retry(1, delay=3, jitter=0, retry_on=("OSError",))
+    command = FailToolCall(
+        call_id=C10, attempt=2, error=BOOM, types=("ConnectionError", "OSError"), now_ns=0
+    )
+    TOOL.when(replace(command, retry=retry)).then(
+        ToolCallFailed(call_id=C10, attempt=2, error=BOOM, retry_at_ns=3_000_000_000)
+    )
+    assert TOOL.when(command).decided[0] == ToolCallFailed(call_id=C10, attempt=2, error=BOOM)
+
+
+def test_what_a_cancelled_attempt_comes_to_names_it() -> None:
+    cancelled = TOOL.when(CancelRun()).after
+    cancelled.when(CompleteToolCall(call_id=C10, attempt=2, result=1)).then(
+        ToolResultIgnored(call_id=C10, attempt=2, outcome="completed")
+    )
+
+
+def test_at_one_instant_calls_are_made_again_and_consent_is_too_late() -> None:
+    c0, c1 = CallId("0.0"), CallId("0.1")
+    asked = tuple(RequestedToolCall(call_id=call_id, name="t") for call_id in (c0, c1))
+    both = given(
+        RunStarted(agent_id="a", input="hi"),
+        ModelCallStarted(model="m", messages=1),
+        ModelCallCompleted(tool_calls=asked, finish_reason="tool_calls"),
+        ApprovalRequested(call_id=c1, name="t", digest="d", expires_at_ns=9),
+        ToolCallStarted(call_id=c0, name="t"),
+        ToolCallFailed(call_id=c0, error=BOOM, retry_at_ns=9),
+    )
+    row = open_entry(both.state)
+    assert row is not None
+    assert row.wake_at_ns == 9
+    assert both.when(Wake(now_ns=9)).decided[:2] == (
+        ToolCallStarted(call_id=c0, name="t", attempt=2),
+        ApprovalDenied(call_id=c1, expired=True),
     )
 
 

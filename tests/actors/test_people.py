@@ -563,6 +563,12 @@ def test_a_refusal_names_the_run_and_what_stands_in_the_way(
     run.when(command).then_refused(error, match=words)
 
 
+def test_what_a_person_says_begins_the_count_of_recoveries_anew() -> None:
+    crashed = play(START, wants(call(), call(digest="d")), recover("retry"))
+    assert crashed.state.recoveries == 1
+    assert crashed.when(decides(True, C1)).after.state.recoveries == 0
+
+
 def test_a_key_may_be_any_text() -> None:
     for key in ("a/b", "sure?", "0.0", "a?b/c"):
         asked = play(START, wants(call()), asks(key))

@@ -347,3 +347,5 @@ def test_a_call_has_the_same_task_each_time_however_long_the_runs_id_is() -> Non
     long = RunId("ü" * 99)
     assert task_id_of(long, C1) == task_id_of(long, C1) != task_id_of(long, C0)
     assert len(task_id_of(long, C1).encode()) <= 200
+    assert task_id_of(RunId("ö" * 99), C0) != task_id_of(long, C0)
+    assert task_id_of(RunId("a" * 196), C0) == "a" * 196 + ":0.0"
