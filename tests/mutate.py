@@ -106,6 +106,7 @@ TESTS: Final = (
     "tests/actors/test_task_facts.py",
     "tests/actors/test_task_rows.py",
     "tests/actors/test_thread_decide.py",
+    "tests/actors/test_thread_facts.py",
     "tests/actors/test_heartbeat_decide.py",
     "tests/actors/test_heartbeat_facts.py",
     "tests/actors/test_heartbeat_owed.py",
