@@ -109,6 +109,7 @@ TESTS: Final = (
     "tests/actors/test_thread_facts.py",
     "tests/actors/test_heartbeat_decide.py",
     "tests/actors/test_heartbeat_facts.py",
+    "tests/actors/test_heartbeat_missed.py",
     "tests/actors/test_heartbeat_owed.py",
     "tests/actors/test_heartbeat_settings.py",
     "tests/actors/test_heartbeat_schedule.py",
