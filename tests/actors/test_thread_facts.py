@@ -87,14 +87,14 @@ def wish(said: str = "hi", agent_id: str = "a") -> RunWish:
     return RunWish(agent_id=agent_id, input=said)
 
 
-def ask(run_id: str, on_busy: Any = "queue", *, agent_id: str = "a", now_ns: int = NOW) -> AskRun:
+def ask(run_id: str, on_busy: Any = "queue", *, agent_id: str = "a") -> AskRun:
     return AskRun(
         thread_id="t",
         resource_id="u",
         run_id=run_id,
         wish=wish(agent_id=agent_id),
         on_busy=on_busy,
-        now_ns=now_ns,
+        now_ns=NOW,
     )
 
 
@@ -114,14 +114,14 @@ def received(action: Any, agent_id: str = "", **more: Any) -> SignalReceived:
     return SignalReceived(action=action, agent_id=agent_id, **{**fields, **more})
 
 
-def end(run_id: str, *messages: Any, unread: tuple[Unread, ...] = (), now_ns: int = NOW) -> EndRun:
+def end(run_id: str, *messages: Any, unread: tuple[Unread, ...] = ()) -> EndRun:
     return EndRun(
         message=MessageId(sender=run_stream(run_id), sequence=4),
         run_id=run_id,
         status="failed",
         messages=messages,
         unread=unread,
-        now_ns=now_ns,
+        now_ns=NOW,
     )
 
 
