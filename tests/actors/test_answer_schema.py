@@ -183,3 +183,11 @@ def test_items_that_a_schema_leaves_no_room_for_do_not_fit() -> None:
 
 def test_what_a_schema_refers_to_and_does_not_have_may_be_anything() -> None:
     assert problem_with([1, "x"], {"type": "array", "items": {"$ref": "#/$defs/Gone"}}) == ""
+
+
+def test_what_a_schema_says_beyond_that_is_left_to_the_tools_own_check() -> None:
+    assert problem_with(5, {"type": "odd"}) == ""
+    assert problem_with(0, {"minimum": 1}) == "", "of which type?"
+    assert problem_with({}, {"required": ["a"]}) == ""
+    assert problem_with("a", {"const": "a"}) == ""
+    assert problem_with("b", {"const": "a"}) != ""

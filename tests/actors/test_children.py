@@ -241,6 +241,14 @@ def test_a_cancelled_run_takes_back_a_start_and_cancels_what_it_may_have_begun()
     run.when(Acknowledge(sequence=1)).then()
 
 
+def test_a_child_that_waits_for_its_turn_is_not_cancelled_as_it_never_began() -> None:
+    one_at_a_time = replace(START, tool_concurrency=1)
+    run = play(wants(sub_agent(), sub_agent(SECOND)), start=one_at_a_time)
+    assert run.state.calls[C0].attempt == 1
+    over = run.when(CancelRun()).after
+    assert outstanding(over.state) == {Deliver(2, TO_FIRST, "cancel", "0.0"): None}
+
+
 def test_a_run_that_is_over_stays_open_until_its_children_have_heard() -> None:
     run = DELIVERED.when(CancelRun()).after
     entry = open_entry(run.state)

@@ -124,6 +124,13 @@ def test_an_answer_names_its_step_and_attempt() -> None:
     )
 
 
+def test_an_answer_names_what_was_asked() -> None:
+    answer = CompleteModelCall(step=1, attempt=2, text="x", request_digest="d")
+    assert MODEL.when(answer).decided[0] == ModelCallCompleted(
+        step=1, attempt=2, text="x", request_digest="d"
+    )
+
+
 def test_a_failed_model_call_names_its_step_and_attempt() -> None:
     MODEL.when(FailModelCall(step=1, attempt=2, error=BOOM, elapsed_ms=7)).then(
         ModelCallFailed(step=1, attempt=2, error=BOOM, elapsed_ms=7), RunFailed(error=BOOM)
@@ -322,7 +329,52 @@ def test_a_call_that_waits_for_its_retry_keeps_its_place() -> None:
     )
 
 
+@pytest.mark.parametrize("ended", [1, 2, 3])
+def test_as_many_start_as_have_ended(ended: int) -> None:
+    asked = tuple(RequestedToolCall(call_id=CallId(f"0.{n}"), name="t") for n in range(7))
+    history = given(
+        RunStarted(agent_id="a", input="hi", tool_concurrency=4),
+        ModelCallStarted(model="m", messages=1),
+        ModelCallCompleted(tool_calls=asked),
+        *(ToolCallStarted(call_id=one.call_id, name="t") for one in asked[:4]),
+        *(ToolCallCompleted(call_id=one.call_id) for one in asked[: ended - 1]),
+    )
+    last = asked[ended - 1].call_id
+    decided = history.when(CompleteToolCall(call_id=last, attempt=1, result=None)).decided
+    assert decided[1:] == tuple(
+        ToolCallStarted(call_id=one.call_id, name="t") for one in asked[4 : 4 + ended]
+    )
+
+
 # -- what the facts come to --
+
+
+@pytest.mark.parametrize(
+    "end",
+    [RunCancelled(), RunCompleted(), RunFailed(error=BOOM)],
+    ids=["cancelled", "completed", "failed"],
+)
+def test_a_run_that_is_over_waits_for_nothing(end: RunEvent) -> None:
+    failed = ModelCallFailed(step=1, attempt=2, error=BOOM, retry_at_ns=9)
+    waits = given(*MODEL.events, failed)
+    assert waits.state.model_wait is not None
+    over = given(*waits.events, end).state
+    assert (over.over, outstanding(over), open_entry(over)) == (True, {}, None)
+    answered = ModelCallCompleted(step=1, attempt=2, text="x")
+    rests = given(*MODEL.events, answered, RunWaiting(until_ns=9))
+    assert rests.state.rests
+    over = given(*rests.events, end).state
+    assert (over.rests, over.rests_until_ns) == (False, None)
+    cancelled = given(*waits.events, RunCancelled()).state
+    assert cancelled.model_wait is None
+
+
+@pytest.mark.parametrize("retry_at_ns", [None, 9])
+def test_a_failed_model_call_is_something_new(retry_at_ns: int | None) -> None:
+    crashed = (*MODEL.events, RunRecovered(epoch=2, attempt=3))
+    failed = ModelCallFailed(step=1, attempt=2, error=BOOM, retry_at_ns=retry_at_ns)
+    assert given(*crashed).state.recoveries == 3
+    assert given(*crashed, failed).state.recoveries == 0
 
 
 @pytest.mark.parametrize("end", [RunCompleted(), RunFailed(error=BOOM)], ids=["done", "failed"])

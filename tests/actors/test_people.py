@@ -461,6 +461,22 @@ FACTS: Final[list[tuple[str, Given[RunState, RunCommand], RunCommand, tuple[RunE
         (resolved("retry"), ToolCallStarted(call_id=C0, name="t", attempt=3)),
     ),
     (
+        "a crash in doubt",
+        ATTEMPT_2,
+        recover("ask"),
+        (
+            RunRecovered(epoch=2, attempt=2),
+            ToolCallInDoubt(call_id=C0, attempt=2),
+            RunSuspended(waiting=("0.0",)),
+        ),
+    ),
+    (
+        "a clean end while a person is waited for, and another model",
+        ASKED,
+        Recover(epoch=2, in_doubt={}, model="m2", clean=True),
+        (RunRecovered(epoch=2, clean=True, model="m2"),),
+    ),
+    (
         "a timeout in doubt",
         ATTEMPT_2,
         FailToolCall(call_id=C0, attempt=2, error=Failure(kind="timeout"), now_ns=0, ask=True),
@@ -567,6 +583,16 @@ def test_what_a_person_says_begins_the_count_of_recoveries_anew() -> None:
     crashed = play(START, wants(call(), call(digest="d")), recover("retry"))
     assert crashed.state.recoveries == 1
     assert crashed.when(decides(True, C1)).after.state.recoveries == 0
+
+
+def test_consent_that_was_given_in_time_does_not_expire_while_the_call_waits_its_turn() -> None:
+    start = StartRun(agent_id="a", input="go", model="m", tool_concurrency=1)
+    asked = play(start, wants(call(), call(digest="d", expires_at_ns=SECOND)))
+    agreed = asked.when(decides(True, C1)).after
+    row = open_entry(agreed.state)
+    assert row is not None
+    assert row.wake_at_ns is None
+    assert agreed.when(Wake(now_ns=SECOND)).decided == ()
 
 
 def test_a_key_may_be_any_text() -> None:

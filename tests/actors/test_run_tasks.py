@@ -34,6 +34,7 @@ from outlive.events import (
     RunExists,
     RunId,
     RunState,
+    RunWaiting,
     TaskRequested,
     ToolCallCompleted,
     ToolCallDeferred,
@@ -256,6 +257,16 @@ def test_a_cancelled_run_hears_how_a_deferred_task_has_ended() -> None:
     assert open_entry(after.state) is None
 
 
+def test_a_task_that_waits_for_its_turn_is_not_cancelled_as_it_never_began() -> None:
+    one_at_a_time = replace(START, tool_concurrency=1)
+    calls = (planned(0, awaited=True), planned(1, awaited=True))
+    answer = CompleteModelCall(step=0, attempt=1, tool_calls=calls)
+    run = given().when(one_at_a_time, answer, taken()).after
+    assert run.state.calls[C0].attempt == 1
+    over = run.when(CancelRun()).after
+    assert list(outstanding(over.state)) == [Deliver(2, TO_FIRST, "cancel-task", "0.0")]
+
+
 # -- until idle --
 
 ANSWER: Final = CompleteModelCall(step=1, attempt=1, text="so far", now_ns=NOW)
@@ -337,6 +348,27 @@ def test_a_run_that_waits_can_be_cancelled() -> None:
 def test_another_policy_is_another_request() -> None:
     other = replace(START, until_idle=IdlePolicy(react="all"))
     patient().when(other).then_refused(RunExists)
+
+
+@pytest.mark.parametrize(
+    ("react", "most", "after"),
+    [
+        ("each", 1, "model-call-started"),  # a result has come that the model does not know
+        ("each", 2, "model-call-started"),
+        ("all", 1, "model-call-started"),
+        ("all", 2, "run-waiting"),  # it is told of all of them together
+    ],
+)
+def test_what_has_come_while_the_model_answered_is_told_at_once_or_with_the_rest(
+    react: Literal["each", "all"], most: int, after: str
+) -> None:
+    answered = patient(react, tasks=most).when(result(), ANSWER).after
+    assert tags(answered.events[-1:]) == [after]
+
+
+def test_what_the_model_has_said_is_kept_while_results_are_waited_for() -> None:
+    waits = patient().when(replace(ANSWER, data={"n": 1})).decided[1]
+    assert waits == RunWaiting(data={"n": 1})
 
 
 # -- ids --

@@ -227,6 +227,13 @@ def test_a_cancel_by_message_comes_to_nothing_where_there_is_nothing_left_to_can
     )
 
 
+def test_a_run_says_by_whom_it_was_begun() -> None:
+    for begun_by in (OF_A_RUN, ON_A_THREAD, OF_A_HEARTBEAT):
+        run = play(**begun_by)
+        assert run.events[0] == RunStarted(agent_id="a", input="go", **begun_by)
+        assert run.state.mail.heard == {begun_by["message"].sender: 1}
+
+
 # -- what it tells others --
 
 
