@@ -216,7 +216,7 @@ def _end(state: ThreadState, command: EndRun) -> Events:
     facts: Events = (*said, released)
     after = folded(state, facts)
     for one in command.unread:
-        more = come_back(after, one, now_ns=command.now_ns)
+        more = come_back(one, now_ns=command.now_ns)
         facts, after = (*facts, *more), folded(after, more)
     return (*facts, *take_turns(after, now_ns=command.now_ns))
 

@@ -143,11 +143,11 @@ def send_back(state: ThreadState, command: ReturnSignal) -> Events:
     told = acknowledged(state.mail, Acknowledge(sequence=command.sequence))
     if not told:
         return ()
-    back = (*told, *come_back(folded(state, told), command.unread, now_ns=command.now_ns))
+    back = (*told, *come_back(command.unread, now_ns=command.now_ns))
     return (*back, *take_turns(folded(state, back), now_ns=command.now_ns))
 
 
-def come_back(state: ThreadState, unread: Unread, *, now_ns: int) -> Events:
+def come_back(unread: Unread, *, now_ns: int) -> Events:
     """Do with what a run that is over has not read as on an idle thread: the next one is told."""
     if unread.expires_at_ns is not None and unread.expires_at_ns <= now_ns:
         return (SignalDropped(signal_id=unread.signal_id, reason="expired"),)
