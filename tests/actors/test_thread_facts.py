@@ -50,6 +50,7 @@ from outlive.events import (
     SignalReceived,
     SignalReturned,
     StreamId,
+    TextPart,
     ThreadBusy,
     ThreadCreated,
     ThreadEvent,
@@ -283,10 +284,10 @@ FACTS: Final[list[tuple[str, Thread, ThreadCommand, tuple[ThreadEvent, ...]]]] =
     (
         "with a reason, beside others",
         QUEUED,
-        CancelQueued(thread_id="t", run_ids=("r2", "r1"), reason="enough", by="me"),
+        CancelQueued(thread_id="t", run_ids=("r1", "r2"), reason="enough", by="me"),
         (
-            ThreadRunWithdrawn(run_id="r2", reason="enough", by="me"),
             ThreadRunCancelled(run_id="r1", reason="enough", by="me"),
+            ThreadRunWithdrawn(run_id="r2", reason="enough", by="me"),
         ),
     ),
     (
@@ -372,8 +373,12 @@ def test_a_signal_says_who_is_to_read_it(
     ],
 )
 def test_what_is_persisted_is_kept_as_a_model_reads_it(thread: Thread, how: dict[str, Any]) -> None:
-    said = Signal(text="hear", attributes={"n": 1}, transient=True)
-    shown = UserMessage(text='<notification n="2">hear</notification>', transient=True)
+    said = Signal(text="hear", parts=(TextPart("hear"),), attributes={"n": 1}, transient=True)
+    shown = UserMessage(
+        text='<notification n="2">hear</notification>',
+        parts=(TextPart('<notification n="2">'), TextPart("hear"), TextPart("</notification>")),
+        transient=True,
+    )
     thread.when(signal(signal=said, **how)).then(
         received("persisted", signal=said, **how), MessageAppended(message=shown)
     )
@@ -532,6 +537,18 @@ REFUSALS: Final[list[tuple[Thread, ThreadCommand, type[OutliveError], str]]] = [
     (ACTIVE, ask("r2", "reject"), ThreadBusy, "run 'r1' is active on thread 't'"),
     (ACTIVE, CancelQueued(thread_id="t", run_ids=("r2",)), NotQueued, "'r2' on thread 't'"),
     (BEGUN, CancelQueued(thread_id="t", run_ids=("r1",)), NotQueued, "'r1' on thread 't'"),
+    (
+        BEGUN.when(signal()).after,  # It is told something, and has begun.
+        CancelQueued(thread_id="t", run_ids=("r1",)),
+        NotQueued,
+        "'r1' on thread 't'",
+    ),
+    (
+        BEGUN.when(ask("r2"), CancelQueued(thread_id="t")).after,  # Another one begins, to end.
+        CancelQueued(thread_id="t", run_ids=("r1",)),
+        NotQueued,
+        "'r1' on thread 't'",
+    ),
     (IDLE, signal(), NobodyAnswers, "thread 't'"),
     (
         ACTIVE.when(signal()).after,
