@@ -62,6 +62,7 @@ from outlive.events import (
     RunRecovered,
     RunStarted,
     RunState,
+    TextPart,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallStarted,
@@ -350,8 +351,11 @@ def test_a_run_starts_with_its_input_and_the_first_model_call_in_one_commit() ->
         StartRun(agent_id="b", input="hi", model="m"),
         StartRun(agent_id="a", input="ho", model="m"),
         StartRun(agent_id="a", input="hi", model="m", metadata={"k": 1}),
+        StartRun(agent_id="a", input="hi", model="m", request_context={"k": 1}),
+        StartRun(agent_id="a", input="hi", model="m", provider_options={"k": 1}),
+        StartRun(agent_id="a", input="hi", model="m", parts=(TextPart("hi"),)),
     ],
-    ids=["agent", "input", "metadata"],
+    ids=["agent", "input", "metadata", "context", "options", "parts"],
 )
 def test_a_start_under_the_same_id_is_refused_if_it_asks_for_something_else(
     other: StartRun,

@@ -10,8 +10,11 @@ from outlive.actors.heartbeat.commands import (
     CallHook,
     ConcludeHook,
     ConcludePrepare,
+    CreateHeartbeat,
     DeclareHeartbeat,
+    DeleteHeartbeat,
     EndFire,
+    PauseHeartbeat,
     Prepare,
     RecoverHeartbeat,
     RunNow,
@@ -22,7 +25,9 @@ from outlive.events import (
     Failure,
     FireDeferred,
     FireSkipped,
+    HeartbeatDeleted,
     HeartbeatFired,
+    HeartbeatPaused,
     HeartbeatRecovered,
     HeartbeatState,
     HeartbeatUpdated,
@@ -50,6 +55,7 @@ from tests.support.heartbeats import (
     hooks,
     message,
     minute,
+    scheduled,
     second_waits,
     wake,
 )
@@ -256,6 +262,8 @@ def test_a_skipped_fire_leaves_what_waits_and_a_decision_for_that_does_not() -> 
     assert given(*waiting.events, decided).state.deferred_ns is None
     passed = InstantsPassed(decision="skipped", first_ns=minute(2), last_ns=minute(4))
     assert given(*waiting.events, passed).state.deferred_ns is None
+    just = InstantsPassed(decision="skipped", first_ns=minute(1), last_ns=minute(2))
+    assert given(*waiting.events, just).state.deferred_ns is None
     later = InstantsPassed(decision="skipped", first_ns=minute(3), last_ns=minute(4))
     after = given(*waiting.events, later).state
     assert (after.deferred_ns, after.decided_ns) == (minute(2), minute(4))
@@ -293,3 +301,48 @@ def test_any_single_fact_is_taken_in_even_if_nothing_led_to_it() -> None:
     skipped = given(FireSkipped(due_ns=5, fire=1, error=BOOM)).state
     assert (skipped.failures, skipped.hooks) == (1, {})
     assert given(MessageDelivered(sequence=1, to=RUN_1)).state == HeartbeatState()
+
+
+def test_where_a_clock_was_far_ahead_what_is_due_next_is_still_to_be_decided() -> None:
+    def decided(due: float) -> int:
+        ahead = InstantsPassed(decision="skipped", first_ns=minute(1), last_ns=minute(9))
+        return given(ahead, scheduled(due)).state.decided_ns
+
+    assert decided(10) == minute(9)
+    assert decided(9) == minute(9) - 1
+    assert decided(3) == minute(3) - 1
+
+
+def test_preparing_another_fire_leaves_alone_who_is_told_of_an_end() -> None:
+    assert given(*TELLING.events, HookRan(fire=1, hook="prepare")).state.hooks.keys() == {1, 2}
+
+
+def test_one_that_is_created_again_begins_anew_and_goes_on_counting_its_fires() -> None:
+    failed = EndFire(message=message(RUN_1), fire=1, status="failed", now_ns=minute(1.5))
+    pause = PauseHeartbeat(heartbeat_id="h", reason="r", by="me", now_ns=minute(1.6))
+    delete = DeleteHeartbeat(heartbeat_id="h", now_ns=minute(1.7))
+    before = created().when(wake(1), failed, pause, delete).after
+    assert (before.state.status, before.state.failures, before.state.fired) == ("deleted", 1, 1)
+    create = CreateHeartbeat(
+        heartbeat_id="h", settings=EVERY_MINUTE, key="l", now_ns=minute(2), by="you"
+    )
+    state = before.when(create).after.state
+    assert (state.status, state.reason, state.paused_by) == ("active", "", "")
+    assert (state.failures, state.fired, state.fires, state.key) == (0, 0, 1, "l")
+
+
+def test_a_pause_and_a_deletion_leave_nothing_that_waits() -> None:
+    overlap = second_waits()
+    assert overlap.state.deferred_ns == minute(2)
+    for gone in (HeartbeatPaused(reason="r", by="me"), HeartbeatDeleted()):
+        state = given(*overlap.events, gone).state
+        assert (state.due_ns, state.deferred_ns) == (None, None)
+
+
+def test_an_update_of_one_that_is_paused_leaves_the_reason() -> None:
+    paused = given(*created().events, HeartbeatPaused(reason="r", by="me"))
+    updated = HeartbeatUpdated(settings=EVERY_MINUTE, spread_ns=7)
+    state = given(*paused.events, updated).state
+    assert (state.status, state.reason, state.paused_by, state.spread_ns) == (
+        *("paused", "r", "me", 7),
+    )

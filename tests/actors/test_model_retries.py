@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from outlive.actors import (
     Agent,
@@ -23,10 +24,21 @@ from outlive.actors import (
     Turn,
 )
 from outlive.actors.model_error import kind_of, retry_after_ns
-from outlive.actors.run.commands import CallModel, FailModelCall, Recover, StartRun, Wake
+from outlive.actors.run.commands import (
+    CallModel,
+    CompleteModelCall,
+    CompleteToolCall,
+    FailModelCall,
+    PlannedCall,
+    Recover,
+    StartRun,
+    TellRun,
+    Wake,
+)
 from outlive.actors.run.entity import open_entry, outstanding
 from outlive.actors.run.model_call import types_of
 from outlive.events import (
+    CallId,
     Failure,
     InvalidDefinition,
     ModelCallFailed,
@@ -35,6 +47,7 @@ from outlive.events import (
     RunId,
     RunRecovered,
     RunStarted,
+    Signal,
     run_stream,
 )
 from outlive.events.run import ModelWait
@@ -89,6 +102,25 @@ def test_the_waits_grow_and_the_last_failure_ends_the_run() -> None:
     )
     third = second.when(Wake(now_ns=NOW + 8 * SECOND)).after.when(failing(3))
     third.then(ModelCallFailed(attempt=3, error=BUSY), RunFailed(error=BUSY))
+
+
+def test_each_step_has_its_retries_anew() -> None:
+    wake = Wake(now_ns=NOW + 4 * SECOND)
+    call = PlannedCall(name="t", arguments={})
+    answer = CompleteModelCall(step=0, attempt=2, tool_calls=(call,))
+    done = CompleteToolCall(call_id=CallId("0.0"), attempt=1, result=None)
+    later = WAITING.when(wake, answer, done).after
+    [failed] = later.when(replace(failing(), step=1)).decided
+    assert failed == ModelCallFailed(step=1, error=BUSY, retry_at_ns=NOW + 4 * SECOND)
+
+
+def test_what_was_told_meanwhile_is_not_forgotten_as_the_model_is_called_again() -> None:
+    tell = TellRun(signal_id="s", signal=Signal(text="hear"))
+    told = CALLING.when(tell, failing(), Wake(now_ns=NOW + 4 * SECOND)).after
+    assert told.state.unread == 1
+    answered = told.when(CompleteModelCall(step=0, attempt=2, text="x")).after
+    assert answered.events[-1] == ModelCallStarted(step=1, model="m", messages=3)
+    assert answered.state.unread == 0
 
 
 def test_the_provider_says_how_long_at_least() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from outlive.actors import Retry
-from outlive.actors.retry import as_retry, seconds
+from outlive.actors.retry import LONGEST, as_retry, seconds
 from outlive.events import InvalidDefinition
 
 INFINITE = float("inf")
@@ -16,7 +16,7 @@ INFINITE = float("inf")
 
 @pytest.mark.parametrize(
     ("value", "length"),
-    [(1, 1), (0.001, 0.001), (timedelta(minutes=1, milliseconds=500), 60.5)],
+    [(1, 1), (0.001, 0.001), (LONGEST, LONGEST), (timedelta(minutes=1, milliseconds=500), 60.5)],
 )
 def test_a_duration_is_given_in_seconds_or_as_a_timedelta(value: Any, length: float) -> None:
     assert seconds("timeout", value) == length

@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import pytest
 
+from outlive.actors import Retry
 from outlive.actors.mail import Deliver
 from outlive.actors.run.commands import (
     AnswerSuspension,
     CancelRun,
     CompleteModelCall,
     CompleteToolCall,
+    FailModelCall,
     PlannedCall,
     ReceiveBackgroundResult,
     RunCommand,
@@ -19,6 +21,7 @@ from outlive.actors.run.commands import (
     SuspendToolCall,
     TaskTaken,
     TellRun,
+    Wake,
 )
 from outlive.actors.run.entity import open_entry, outstanding
 from outlive.actors.run.people import works_for
@@ -26,6 +29,7 @@ from outlive.events import (
     AlreadyOver,
     BackgroundCall,
     CallId,
+    Failure,
     FireOf,
     MessageId,
     ModelCallCompleted,
@@ -52,6 +56,7 @@ from outlive.events.signals import Signal
 from outlive.testing import Given, given
 
 C0: Final = CallId("0.0")
+BOOM: Final = Failure(kind="error", message="boom")
 PARENT: Final = StreamId("run-p")
 THREAD: Final = StreamId("thread-t")
 HEARTBEAT: Final = StreamId("heartbeat-h")
@@ -253,8 +258,8 @@ def letters(run: Given[RunState, RunCommand]) -> list[Deliver]:
 )
 @pytest.mark.parametrize(
     "end",
-    [answers(text="x"), CancelRun()],
-    ids=["completed", "cancelled"],
+    [answers(text="x"), CancelRun(), FailModelCall(step=0, attempt=1, error=BOOM)],
+    ids=["completed", "cancelled", "failed"],
 )
 def test_who_has_begun_a_run_is_told_that_it_is_over(
     end: RunCommand, started: dict[str, Any], expected: list[Deliver]
@@ -326,6 +331,11 @@ def test_a_thread_is_woken_by_a_result_that_no_model_call_has_seen(
     over = run.when(answers(text="x", step=1)).after
     assert [one.subject for one in over.state.mail.outbox.values()] == expected
     done = CompleteToolCall(call_id=CallId("1.0"), attempt=1, result=None)
+    failed = FailModelCall(
+        step=1, attempt=1, error=BOOM, retryable=True, retry=Retry(1, delay=1, jitter=0)
+    )
+    again = run.when(failed, Wake(now_ns=1_000_000_000)).after.state
+    assert (again.untold, again.wakes) == (run.state.untold, run.state.wakes)
     seen = run.when(answers(CALL, step=1), done, answers(text="x", step=2)).after
     assert [one.subject for one in seen.state.mail.outbox.values()] == ["run-on-thread-ended"]
 
