@@ -28,7 +28,8 @@ from outlive.actors.runtime import Runtime
 from outlive.actors.scripted import EchoModel, ScriptedModel, ScriptExhausted, ToolCall, Turn
 from outlive.actors.steering import Steering
 from outlive.actors.summaries import ToSummarize
-from outlive.actors.sync_runtime import SyncRun, SyncRuntime
+from outlive.actors.sync_run import SyncRun
+from outlive.actors.sync_runtime import SyncRuntime
 from outlive.actors.sync_subscription import SyncSubscription
 from outlive.actors.task.hooks import TaskHooks
 from outlive.actors.thread.accepted import SignalAccepted

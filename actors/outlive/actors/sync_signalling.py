@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from outlive.actors.agent import Agent
+from outlive.actors.sync_steering import SyncSteering
 from outlive.actors.thread.accepted import SignalAccepted
-from outlive.actors.thread.signalling import DELIVER, WAKE, Signalling
+from outlive.actors.thread.signalling import DELIVER, WAKE
 from outlive.events import IfActive, IfIdle, SignalType
 from outlive.events.run.parts import Input
 
-T = TypeVar("T")
 
-
-class SyncSignalling(ABC):
+class SyncSignalling(SyncSteering):
     """The part of a `SyncRuntime` through which things are said to threads and runs."""
-
-    @property
-    @abstractmethod
-    def _signalling(self) -> Signalling:
-        """The runtime that does it."""
-
-    @abstractmethod
-    def _await(self, body: Coroutine[Any, Any, T]) -> T:
-        """Return what comes of a call on the runtime's loop."""
 
     def signal(
         self,
