@@ -312,7 +312,7 @@ class Reference:
             alone = self.errand_alone(errand, task)
             possible.update(alone.effects)
             check_tasks({task.task_id: task}, alone.tasks, tasks, judge=judge_task)
-            if not task.vouched and not task.called_off:
+            if not task.may_not_have_happened:
                 wanted.update(alone.effects)
         for observed in simulation.acknowledged.observed:
             last, end = observed.after + len(observed.seen), _end(simulation, observed.run_id)

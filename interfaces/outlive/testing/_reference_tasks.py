@@ -102,7 +102,7 @@ def check_tasks(
             assert came.status == "cancelled", f"task {task_id} was called off, and is {came}"
         elif task_id not in calm:
             assert disturbed, f"there is a task {task_id}, which is not there alone"
-        elif not said.vouched and calm[task_id].status != "cancelled":
+        elif not (said.vouched or said.without_a_thread) and calm[task_id].status != "cancelled":
             judge(calm[task_id], came)
     if not disturbed:
         for task_id in calm:

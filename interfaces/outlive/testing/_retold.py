@@ -24,6 +24,7 @@ from outlive.events import (
     RunId,
     RunResumed,
     ToolCallCompleted,
+    ToolCallFailed,
     ToolCallInDoubt,
     ToolCallResolved,
     ToolCallSuspended,
@@ -32,7 +33,7 @@ from outlive.events import (
 from outlive.events.run.state import suspension
 from outlive.events.values import canonical, digest
 from outlive.projections import RunResult, ToolMessage
-from outlive.testing._retold_task import RetoldTask
+from outlive.testing._retold_task import NO_THREADS, RetoldTask
 from outlive.testing._simulation.client import Client
 
 _PATIENCE: Final = 10_000  # seconds until a child run or a task begins, if it does
@@ -66,8 +67,15 @@ class Retold:
 
     @property
     def disturbed(self) -> bool:
-        """Whether people have said of its tasks what cannot be said again in the same way."""
-        return any(each.called_off or each.vouched for each in self.tasks.values())
+        """Whether it has met what it does not meet alone.
+
+        That is what people have said of its tasks and cannot say again in the same way; or that
+        no thread was left for a tool, as others have abandoned as many as a process may have.
+        """
+        tasks = self.tasks.values()
+        return any(each.called_off or each.vouched or each.without_a_thread for each in tasks) or (
+            any(heard.without_a_thread for heard in self._members.values())
+        )
 
     def again(self, log_id: str) -> Iterator[tuple[str, int]]:
         """Yield the idempotency keys of all calls, and how often people wanted a repeat."""
@@ -80,18 +88,19 @@ class Retold:
     def required(self, log_id: str, effects: Iterable[tuple[str, str]]) -> Iterator[Any]:
         """Yield those effects that must have happened: those that nobody vouches for.
 
-        The key of a step does not tell whose it is: none is required where somebody vouches.
+        Nor those of calls that there was no thread for. The key of a step does not tell whose it
+        is: none is required where there is any such call.
         """
         calls = {
-            key: heard.vouched_for(call_id)
+            key: heard.vouched_for(call_id) or call_id in heard.without_a_thread
             for id, heard in self._members.items()
             for key, call_id in heard.keys(log_id, id)
         }
         for task in self.tasks.values():
-            calls[task.idempotency_key(log_id)] = task.vouched or task.called_off
-        vouched = any(calls.values())
+            calls[task.idempotency_key(log_id)] = task.may_not_have_happened
+        excused = any(calls.values())
         for name, key in effects:
-            if not vouched or not calls.get(key, True):
+            if not excused or not calls.get(key, True):
                 yield name, key
 
     def with_what_people_vouch_for(self, calm: RunResult, stormy: RunResult) -> RunResult:
@@ -142,6 +151,8 @@ class _Heard:
         self.cancelled = False
         self.again: Final[Counter[CallId]] = Counter()
         """How often people wanted a call to be repeated."""
+        self.without_a_thread: Final[set[CallId]] = set()
+        """Calls that no thread was left for, at one time or another."""
         self._answers: dict[str, Value] = {}
         self._decisions: dict[CallId, ApprovalGranted | ApprovalDenied] = {}
         self._resolved: dict[CallId, ToolCallResolved] = {}
@@ -175,6 +186,8 @@ class _Heard:
                     self.again[event.call_id] += 1
             case ToolCallCompleted(call_id=call_id) if call_id in self._resolved:
                 self._results[call_id] = event.result
+            case ToolCallFailed(call_id=call_id) if event.error.kind == NO_THREADS:
+                self.without_a_thread.add(call_id)
             case RunCancelled():
                 self.cancelled = True
             case _:

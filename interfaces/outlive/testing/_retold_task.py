@@ -13,11 +13,13 @@ from outlive.events import (
     RequestedToolCall,
     RunId,
     TaskCancelled,
+    TaskFailed,
     TaskInDoubt,
     TaskQueued,
     TaskRequeued,
     TaskResolved,
     TaskResumed,
+    TaskRetryScheduled,
     TaskSucceeded,
     TaskSuspended,
     Value,
@@ -27,6 +29,8 @@ from outlive.events.values import canonical, digest
 from outlive.testing._simulation.client import Client
 
 _CALLED_OFF: Final = "it was called off"
+NO_THREADS: Final = "no_threads"
+"""The kind of error of a call that no thread was left for."""
 
 
 class RetoldTask:
@@ -42,6 +46,8 @@ class RetoldTask:
         """Whether that is how it has ended."""
         self.vouched = False
         """Whether it is a person who has said what came of it."""
+        self.without_a_thread = False
+        """Whether no thread was left for it, at one time or another."""
         self._queued = TaskQueued(tool="")
         self._answers: dict[str, Value] = {}
         self._resolution: Value = None
@@ -68,6 +74,8 @@ class RetoldTask:
                 self.vouched = True
             case TaskSucceeded() if self.vouched:
                 self._resolution = {"outcome": event.result}
+            case TaskRetryScheduled(reason=error) | TaskFailed(error=error):
+                self.without_a_thread = self.without_a_thread or error.kind == NO_THREADS
             case TaskCancelled():
                 self.called_off = self.ends_called_off = True
             case TaskRequeued():
@@ -75,6 +83,11 @@ class RetoldTask:
                 self.ends_called_off = self.vouched = False
             case _:
                 pass
+
+    @property
+    def may_not_have_happened(self) -> bool:
+        """Whether its effect may be missing, and nothing is wrong with that."""
+        return self.vouched or self.called_off or self.without_a_thread
 
     def idempotency_key(self, log_id: str) -> str:
         """Return the key of the call that the task makes."""
