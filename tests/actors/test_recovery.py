@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from typing import Literal
 
@@ -307,21 +307,23 @@ def test_steps_that_were_done_are_given_to_the_next_attempt_with_their_type() ->
     ]
 
 
-def test_what_is_left_of_a_retrys_wait_is_waited_for_after_a_restart() -> None:
-    at: list[float] = []
+def down_once(note: Callable[[], None], *, delay: float) -> Agent:
+    """Its tool takes note of each call, and fails once; it is called again after `delay`."""
 
-    @tool(read_only=True, retry=Retry(1, delay=20, jitter=0))
-    async def flaky() -> str:
-        at.append(clock().seconds)
-        if len(at) == 1:
+    @tool(read_only=True, retry=Retry(1, delay=delay, max_delay=delay, jitter=0))
+    async def flaky(ctx: ToolContext) -> str:
+        note()
+        if ctx.attempt == 1:
             raise ConnectionError("down")
         return "up"
 
-    agent = Agent(
-        "echo",
-        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
-        tools=[flaky],
-    )
+    script = [Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]
+    return Agent("echo", model=ScriptedModel(script), tools=[flaky])
+
+
+def test_what_is_left_of_a_retrys_wait_is_waited_for_after_a_restart() -> None:
+    at: list[float] = []
+    agent = down_once(lambda: at.append(clock().seconds), delay=20)
     machine = Machine()
 
     async def begin(rt: Runtime) -> None:
@@ -338,19 +340,7 @@ def test_what_is_left_of_a_retrys_wait_is_waited_for_after_a_restart() -> None:
 
 def test_a_retry_that_came_due_while_nobody_was_there_is_made_at_once() -> None:
     at: list[float] = []
-
-    @tool(read_only=True, retry=Retry(1, delay=20, jitter=0))
-    async def flaky() -> str:
-        at.append(clock().seconds)
-        if len(at) == 1:
-            raise ConnectionError("down")
-        return "up"
-
-    agent = Agent(
-        "echo",
-        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
-        tools=[flaky],
-    )
+    agent = down_once(lambda: at.append(clock().seconds), delay=20)
     machine = Machine()
     machine.crash(start, agent)
     machine.clock.advance(3_600)
@@ -360,19 +350,7 @@ def test_a_retry_that_came_due_while_nobody_was_there_is_made_at_once() -> None:
 
 def test_a_wall_clock_that_is_set_forward_brings_a_retry_forward_within_a_minute() -> None:
     at: list[int] = []
-
-    @tool(read_only=True, retry=Retry(1, delay=10_000, max_delay=10_000, jitter=0))
-    async def flaky() -> str:
-        at.append(clock().now_ns())
-        if len(at) == 1:
-            raise ConnectionError("down")
-        return "up"
-
-    agent = Agent(
-        "echo",
-        model=ScriptedModel([Turn(tool_calls=[ToolCall("flaky")]), Turn("ok")]),
-        tools=[flaky],
-    )
+    agent = down_once(lambda: at.append(clock().now_ns()), delay=10_000)
 
     async def body(rt: Runtime) -> None:
         await rt.start("echo", "hi", run_id="r1")

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from outlive.actors import (
     Agent,
     Finish,
@@ -27,8 +29,10 @@ from outlive.actors import (
     Turn,
     tool,
 )
+from outlive.cli._app import run
 from outlive.cli._demo.brief import Source
 from outlive.cli._demo.html import read_html
+from outlive.cli._exit import OK
 from outlive.events import Usage
 
 HANDBOOK = Path(__file__).parents[2] / "interfaces/outlive/cli/_demo/site"
@@ -46,6 +50,14 @@ def outlive(*arguments: str, pause: float | None = None) -> list[str]:
         lines += ["from outlive.cli._demo import command", f"command._PAUSE = {pause}"]
     lines += ["from outlive.cli import main", "main()"]
     return [sys.executable, "-c", "; ".join(lines), *arguments]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return what `outlive`, run within this process, prints; it has to end well."""
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(run(arguments))
+    assert (ended.value.code or 0) == OK
+    return capsys.readouterr().out
 
 
 def start(

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from outlive.actors import Agent, Background, Runtime, ScriptedModel, ToolCall, Turn, tool
-from outlive.cli._app import run
-from outlive.cli._exit import OK
-from tests.cli.support import objects
+from tests.cli.support import objects, shown
 
 
 @tool(read_only=True, background=True)
@@ -38,13 +36,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(make())
     return folder
-
-
-def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as ended:
-        raise SystemExit(run(arguments))
-    assert (ended.value.code or 0) == OK
-    return capsys.readouterr().out
 
 
 def test_show_tells_which_tasks_answer_a_runs_calls(

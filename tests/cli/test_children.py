@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from outlive.actors import Agent, Runtime, ScriptedModel, ToolCall, ToolContext, Turn, tool
-from outlive.cli._app import run
-from outlive.cli._exit import OK
 from outlive.events import ChildRunEnded, Usage
-from tests.cli.support import objects
+from tests.cli.support import objects, shown
 
 SPENT = Usage(input_tokens=5, output_tokens=7)
 
@@ -42,13 +40,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(make())
     return folder
-
-
-def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as ended:
-        raise SystemExit(run(arguments))
-    assert (ended.value.code or 0) == OK
-    return capsys.readouterr().out
 
 
 def test_show_tells_which_runs_answer_a_runs_calls(
