@@ -69,6 +69,7 @@ class _Work:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.ended = False
+        self.asked: object = None  # the last that it has asked of the loop
 
 
 class _Here(threading.local):
@@ -138,9 +139,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         with suppress(RuntimeError):  # The loop is closed: nobody waits for this thread.
             self.call_soon_threadsafe(_nothing_to_do)
 
-    def resume_thread(self, work: _Work) -> None:
+    def resume_thread(self, work: _Work, *, answered: object = None) -> None:
         with self._lock:
-            if not work.ended:
+            # It may have heard the answer before this is called, and have asked again by now.
+            if not work.ended and (answered is None or answered is work.asked):
                 self._working.add(work)
 
     @contextmanager
@@ -185,7 +187,8 @@ def _ask_from_thread(
     work = _here.work
     if work is not None and work.loop is loop:
         # In this order, and looked at again: the answer may be there before the thread waits.
-        future.add_done_callback(lambda _: work.loop.resume_thread(work))
+        work.asked = future
+        future.add_done_callback(lambda _: work.loop.resume_thread(work, answered=future))
         work.loop.pause_thread(work, unless=future.done)
     return future
 
