@@ -1048,6 +1048,16 @@ def test_an_update_brings_back_one_whose_hooks_are_gone() -> None:
         assert (get(sim).status, calls.names) == ("completed", ["on_abort"])
 
 
+def test_hooks_that_are_named_later_are_not_there() -> None:
+    later: dict[str, HeartbeatHooks] = {"now": HeartbeatHooks()}
+    hooks = HeartbeatHooks(named=later)
+    later["later"] = HeartbeatHooks(prepare=raises)
+    with Simulation([research()], heartbeat_hooks=hooks) as sim:
+        create(sim, hook="now")
+        with pytest.raises(HookNotFound):
+            create(sim, id="other", hook="later")
+
+
 def test_a_name_of_hooks_is_text_and_names_hooks() -> None:
     for named in (5, {"": HeartbeatHooks()}, {"a": 5}, {5: HeartbeatHooks()}):
         with pytest.raises(InvalidDefinition, match="name"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import force_setattr
 
 from outlive.actors.heartbeat.commands import HooksAtHand
 from outlive.actors.patience import HOOK_S, answer_of
@@ -114,6 +116,8 @@ class HeartbeatHooks(msgspec.Struct, frozen=True, kw_only=True):
         if self.timeout is not UNSET and self.timeout is not None:
             seconds("timeout", self.timeout)
         _check_named(self.named)
+        # Of one that was added later it would not be known that it is to be called.
+        force_setattr(self, "named", MappingProxyType(dict(self.named)))
 
     def of(self, name: str) -> HeartbeatHooks | None:
         """Return those of the heartbeats that name them so; None if the name is not known."""
