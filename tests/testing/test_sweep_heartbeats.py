@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -89,6 +90,34 @@ def ending_hooks(world: World) -> HeartbeatHooks:
     )
 
 
+def hanging_hooks(world: World) -> HeartbeatHooks:
+    async def prepare(context: HeartbeatContext) -> None:
+        if context.trigger.id.endswith(":1"):
+            await asyncio.sleep(10_000)
+
+    return HeartbeatHooks(
+        prepare=prepare,
+        timeout=5,
+        on_error=lambda context: world.record(context.error, context.trigger.id),
+    )
+
+
+def named_hooks(world: World) -> HeartbeatHooks:
+    """Choose another thread for each fire, and tell the world how that has ended, in time."""
+
+    async def prepare(context: HeartbeatContext) -> object:
+        await asyncio.sleep(0.1)
+        number = context.trigger.id.rpartition(":")[2]
+        return {"prompt": number, "thread_id": f"t{number}", "resource_id": "u"}
+
+    async def on_finish(context: HeartbeatContext) -> None:
+        await asyncio.sleep(0.1)
+        world.record(f"{context.run_id} {context.outcome}", context.trigger.id)
+
+    own = HeartbeatHooks(prepare=prepare, on_finish=on_finish)
+    return HeartbeatHooks(on_finish=lambda _: world.record("not this one", ""), named={"own": own})
+
+
 THREADED: dict[str, Any] = {
     "agent_id": "agent",
     "prompt": "p",
@@ -99,6 +128,8 @@ CASES = [
     Case("runs", {"agent_id": "agent", "prompt": "p", "max_fires": 2}),
     Case("tasks", {"task": "sync", "max_fires": 2}),
     Case("hooks", {"agent_id": "agent", "prompt": "p", "max_fires": 1}, all_hooks),
+    Case("named", {"agent_id": "agent", "prompt": "p", "max_fires": 1, "hook": "own"}, named_hooks),
+    Case("too late", {"agent_id": "agent", "prompt": "p", "max_fires": 1}, hanging_hooks),
     Case("threads", THREADED | {"max_fires": 2}),
     Case("suspended", THREADED | {"agent_id": "asks", "max_fires": 3}),
     Case("kept", THREADED | {"max_fires": 2, "if_idle": IfIdle("persist")}, ending_hooks),
