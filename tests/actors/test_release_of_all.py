@@ -22,7 +22,7 @@ from outlive.actors.heartbeat.commands import EndFire, WakeHeartbeat
 from outlive.actors.heartbeat.entity import HEARTBEAT
 from outlive.actors.thread.commands import EndRun
 from outlive.actors.thread.entity import THREAD
-from outlive.events import HeartbeatNotFound, NotQuarantined, Refused, ThreadNotFound
+from outlive.events import HeartbeatNotFound, NotQuarantined, NotSuspended, Refused, ThreadNotFound
 from outlive.projections import HeartbeatInfo
 from outlive.testing import Simulation
 
@@ -113,6 +113,8 @@ def test_one_that_is_told_something_meanwhile_is_released_all_the_same(
             sim.run(lambda rt: rt.cancel("hb_h:1"))
         sim.advance(20)  # Its run is over, and a hook is told of it.
         assert (heartbeat(sim).status, heartbeat(sim).running) == ("quarantined", 0)
+        with pytest.raises(NotSuspended, match="quarantined"):
+            sim.run(lambda rt: rt.heartbeats.run("h"))
         assert sim.run(lambda rt: rt.heartbeats.release("h"))
         with pytest.raises(NotQuarantined):
             sim.run(lambda rt: rt.heartbeats.release("h"))

@@ -204,9 +204,8 @@ class Addresses(Supervision[S, C, X, R]):
         self, stream: StreamId, resident: Resident[S, C, X, R], command_id: str | None
     ) -> LoopFuture[S] | OpenEntry | None:
         """The same for one in memory: it may have been brought in as it is, for a command."""
-        before, actor = resident.as_it_is, resident.actor
-        over = actor.entry is None or actor.entry.over
-        if before is None or before.status != "quarantined" or over or resident.rebuild is not None:
+        before, actor = resident.stands, resident.actor
+        if before is None or before.status != "quarantined":
             return None
         missing = self._kind.missing(actor.state)
         if missing:  # Once it has done what it was told, it is blocked.

@@ -300,9 +300,7 @@ class OwnerSide:
         released = addresses.release(stream, command_id=command_id)
         if released is None:
             here = addresses.resident(stream)
-            entry = None if here is None else here.actor.entry
-            if here is not None and entry is not None and not entry.over:
-                entry = here.as_it_is or entry
+            entry = None if here is None else here.stands or here.actor.entry
             raise not_quarantined(self.log, stream, entry)
         return _unless_refused(f"{kind_of(stream)} {id_of(stream)!r}", released)
 

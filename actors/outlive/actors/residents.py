@@ -48,6 +48,12 @@ class Resident(Generic[S, C, X, R]):
         self.point: Hashable = None
         self.rebuild: asyncio.TimerHandle | None = None
 
+    @property
+    def stands(self) -> OpenEntry | None:
+        """The row that says why it stands still, for all but that command; None if it goes on."""
+        entry = self.actor.entry
+        return None if entry is None or entry.over else self.as_it_is
+
     def count_failure(self, point: Hashable) -> None:
         """Note that the actor has failed when the entity had got this far."""
         self.failures = self.failures + 1 if point == self.point else 1
@@ -93,7 +99,7 @@ class Residents(ABC, Generic[S, C, X, R]):
         """
         found = self._residents.get(stream)
         if found is not None:
-            return found
+            return found.stands or found
         standing = self._standing.row(stream)
         if standing is not None and standing.status == "quarantined":
             return standing
@@ -195,6 +201,9 @@ class Residents(ABC, Generic[S, C, X, R]):
         Raises:
             LogError: its stream cannot be read.
         """
+        found = self._residents.get(stream)
+        if found is not None:
+            return found  # For another command, which it has not done yet.
         world = self._kind.world(stream)
         actor = self._actor(stream, world, Mailbox(self._mailbox_limit))
         actor.load()
