@@ -93,7 +93,7 @@ MODULES: Final = (
     "events/lmdb_store/pieces.py",
     "events/lmdb_store/rows.py",
 )
-"""What is changed: modules that compute, without threads, files or a clock."""
+"""What is changed: modules that compute, without threads, files (but for zones) or a clock."""
 
 TESTS: Final = (
     "tests/actors/test_facts.py",
