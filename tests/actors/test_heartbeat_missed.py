@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from outlive.actors.heartbeat.commands import (
     ConcludePrepare,
+    DeclareHeartbeat,
+    HeartbeatChanges,
+    HeartbeatCommand,
     PauseHeartbeat,
+    ResumeHeartbeat,
     RunNow,
     TellFire,
+    UpdateHeartbeat,
     WakeHeartbeat,
 )
 from outlive.events import (
     FireDeferred,
     FireOverrides,
+    FireScheduled,
     FireSkipped,
     FireStopped,
+    HeartbeatCompleted,
+    HeartbeatEvent,
     HeartbeatPaused,
+    HeartbeatUpdated,
     InstantsPassed,
     StreamId,
 )
 from tests.support.heartbeats import (
+    EVERY_MINUTE,
     MINUTE,
     PREPARES,
     SECOND,
+    START,
     THREAD,
+    Heartbeat,
     claimed,
     created,
     fired,
@@ -147,3 +160,89 @@ def test_nothing_is_due_while_it_is_not_active() -> None:
     paused = once.when(PauseHeartbeat(heartbeat_id="h", now_ns=minute(0.5))).after
     assert paused.when(wake(1)).decided == ()
     assert given(HeartbeatPaused(), scheduled(1)).when(wake(1)).decided == ()
+
+
+# -- a clock that was far ahead --
+
+DAY: Final = 86_400 * SECOND
+
+
+def decided_until(last_ns: int, *more: HeartbeatEvent) -> Heartbeat:
+    """One that was declared by the code, and all of whose instants are decided up to one."""
+    declare = DeclareHeartbeat(heartbeat_id="h", settings=EVERY_MINUTE, declared="d", now_ns=START)
+    passed = InstantsPassed(decision="skipped", first_ns=minute(1), last_ns=last_ns)
+    return given(*given().when(declare).after.events, passed, *more)
+
+
+def due_after(beats: Heartbeat, command: HeartbeatCommand) -> int | None:
+    return beats.when(command).after.state.due_ns
+
+
+@pytest.mark.parametrize(
+    ("far", "following"),
+    [(DAY, minute(1) + DAY + MINUTE), (DAY + 1, minute(2))],
+    ids=["a day", "more than a day"],
+)
+def test_what_a_clock_has_decided_that_was_far_ahead_is_undone_by_who_says_when_to_begin(
+    far: int, following: int
+) -> None:
+    last_ns, now_ns = minute(1) + far, minute(1)
+    paused = decided_until(last_ns, HeartbeatPaused(by="me"))
+    resume = ResumeHeartbeat(heartbeat_id="h", by="me", now_ns=now_ns)
+    assert due_after(paused, resume) == following
+    completed = decided_until(last_ns, HeartbeatCompleted())
+    update = UpdateHeartbeat(
+        heartbeat_id="h", changes=HeartbeatChanges(ends_at_ns=minute(9_999)), now_ns=now_ns
+    )
+    assert due_after(completed, update) == following
+
+
+def test_the_code_undoes_nothing_each_time_that_it_begins() -> None:
+    last_ns, now_ns = minute(1) + 2 * DAY, minute(1)
+    following = last_ns + MINUTE
+    other = DeclareHeartbeat(
+        heartbeat_id="h",
+        settings=replace(EVERY_MINUTE, ends_at_ns=minute(9_999)),
+        declared="e",
+        now_ns=now_ns,
+    )
+    assert due_after(decided_until(last_ns), other) == following
+    same = replace(other, settings=EVERY_MINUTE, declared="d")
+    paused = decided_until(last_ns, HeartbeatPaused(by="code"))
+    assert due_after(paused, same) == following
+
+
+# -- what another schedule passes over --
+
+
+def test_what_had_come_by_an_update_is_passed_over_and_says_why() -> None:
+    passed = InstantsPassed(
+        decision="skipped", first_ns=minute(1), last_ns=minute(2), count=2, reason="updated"
+    )
+    hourly = UpdateHeartbeat(
+        heartbeat_id="h", changes=HeartbeatChanges(every_ns=60 * MINUTE), now_ns=minute(2.5)
+    )
+    updated = HeartbeatUpdated(settings=replace(EVERY_MINUTE, every_ns=60 * MINUTE))
+    created().when(hourly).then(
+        passed, updated, FireScheduled(due_ns=minute(62.5), anchor_ns=minute(2.5))
+    )
+    paused = created().when(PauseHeartbeat(heartbeat_id="h", now_ns=minute(0.5))).after
+    paused.when(hourly).then(updated)
+    fewer = UpdateHeartbeat(
+        heartbeat_id="h", changes=HeartbeatChanges(max_fires=1), now_ns=minute(3.5)
+    )
+    fires = created().when(wake(1)).after
+    assert fires.when(fewer).decided[0] == InstantsPassed(
+        decision="skipped", first_ns=minute(2), last_ns=minute(3), count=2, reason="updated"
+    )
+    often = created(max_fires=1).when(wake(1)).after
+    renamed = UpdateHeartbeat(
+        heartbeat_id="h", changes=HeartbeatChanges(name="n"), now_ns=minute(2)
+    )
+    assert often.when(renamed).decided[1] == HeartbeatCompleted(reason=often.state.reason)
+
+
+def test_an_instant_that_is_skipped_has_its_decision_and_a_fire_by_hand_is_none() -> None:
+    skipped = FireSkipped(due_ns=minute(5), reason="overlap")
+    assert given(skipped).state.decided_ns == minute(5)
+    assert given(replace(skipped, kind="manual")).state.decided_ns == 0

@@ -45,7 +45,9 @@ from outlive.events import (
     RunStarted,
     RunState,
     RunWaiting,
+    StopOnTool,
     StreamId,
+    TextPart,
     ToolCallStarted,
 )
 from outlive.events.background import OnComplete
@@ -230,6 +232,25 @@ def test_a_cancel_by_message_comes_to_nothing_where_there_is_nothing_left_to_can
     ACTIVE.when(answers(text="x"), CancelRun(run_id="r")).then_refused(
         AlreadyOver, match="'r'.*completed"
     )
+
+
+def test_a_run_says_all_that_it_was_started_with() -> None:
+    more: dict[str, Any] = {
+        "metadata": {"k": 1},
+        "request_context": {"tenant": 2},
+        "provider_options": {"seed": 3},
+        "parts": (TextPart("go"),),
+        "stop_when": (StopOnTool("t"),),
+        "until_idle": IdlePolicy(react="all"),
+        "max_steps": 4,
+        "tool_concurrency": 5,
+    }
+    assert play(**more).events[0] == RunStarted(agent_id="a", input="go", **more)
+
+
+def test_a_run_that_is_not_wanted_any_more_is_over_with_the_reason() -> None:
+    withdrawn = play(withdrawn="enough", withdrawn_by="me", **ON_A_THREAD)
+    assert withdrawn.events[1:] == (RunCancelled(reason="enough", by="me"),)
 
 
 def test_a_run_says_by_whom_it_was_begun() -> None:
