@@ -218,6 +218,31 @@ def test_a_free_slot_that_was_promised_is_not_promised_twice() -> None:
     assert started(line) == ["a1"]
 
 
+def test_a_slot_that_is_kept_for_a_task_is_one_of_its_agent_and_of_its_tool() -> None:
+    line = admission(per_agent=1, t=1)
+    assert line.has_room("a", "t")
+    line.wait(waiting("b1", agent="b", tool="u"))
+    kept = line.admit(StreamId("a1"), "a", "t", backpressure="reject", max_queued=None)
+    assert kept == Admitted("queue"), "b1 comes first"
+    assert (line.has_room("a", "u"), line.has_room("c", "t")) == (False, False)
+    assert line.has_room("c", "u")
+
+
+def test_one_that_waits_and_is_asked_for_again_queues_once() -> None:
+    line = admission(overall=0)
+    line.wait(waiting("a1"))
+    line.admit(StreamId("a1"), "a", "t", backpressure="queue", max_queued=None)
+    assert line.queued == 1
+
+
+def test_of_an_agents_tools_the_one_with_the_oldest_task_comes_first() -> None:
+    line = admission()
+    line.wait(waiting("z", tool="t", place=1))
+    line.wait(waiting("b", tool="u", place=2))
+    line.wait(waiting("c", tool="v", place=3, priority=1))
+    assert started(line) == ["c", "z", "b"]
+
+
 def test_more_than_max_queued_do_not_queue() -> None:
     line = admission(overall=1)
     line.hold(StreamId("a0"), "a", "t")

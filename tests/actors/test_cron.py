@@ -186,6 +186,58 @@ def test_a_schedule_that_is_over_names_no_more_instants() -> None:
     assert Cron("* * * * *", "UTC").previous(datetime(1, 1, 1, tzinfo=UTC)) is None
 
 
+@pytest.mark.parametrize(
+    ("expression", "instants"),
+    [
+        # Twice a day, on a day of one year, of each year, and of leap years.
+        ("0 0,30 0 1 1 * 2027", ["2026-12-31T23:00", "2026-12-31T23:30"]),
+        ("0,30 12 1 7 *", ["2026-07-01T10:00", "2026-07-01T10:30", "2027-07-01T10:00"]),
+        ("0,30 12 29 2 *", ["2028-02-29T11:00", "2028-02-29T11:30", "2032-02-29T11:00"]),
+        # What is shown twice, as clocks are put back on that day in 2026 and not in 2027.
+        (
+            "0,30 2 25 10 *",
+            [
+                *("2026-10-25T00:00", "2026-10-25T00:30", "2026-10-25T01:00", "2026-10-25T01:30"),
+                *("2027-10-25T00:00", "2027-10-25T00:30"),
+            ],
+        ),
+        # What is passed over, as they are put forward on that day in 2026 and not in 2027.
+        ("0,30 2 29 3 *", ["2027-03-29T00:00", "2027-03-29T00:30"]),
+    ],
+)
+def test_an_instant_may_be_far_away_whatever_clocks_are_changed_meanwhile(
+    expression: str, instants: list[str]
+) -> None:
+    cron = Cron(expression, "Europe/Berlin")
+    expected = [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in instants]
+    begin = datetime(2026, 3, 15, tzinfo=UTC)
+    assert following(cron, begin, len(expected)) == expected
+    assert [cron.previous(due) for due in expected[1:]] == expected[:-1]
+    assert cron.previous(expected[-1] + MINUTE) == expected[-1]
+    assert cron.count(begin, expected[-1] + MINUTE) == len(expected)
+
+
+def test_where_there_is_no_more_there_is_none_however_far_one_looks() -> None:
+    cron = Cron("0 0,30 0 1 1 * 2027", "Europe/Berlin")
+    assert cron.next(datetime(2027, 6, 1, tzinfo=UTC)) is None
+    assert cron.previous(datetime(2026, 6, 1, tzinfo=UTC)) is None
+    assert cron.previous(datetime(2050, 6, 1, tzinfo=UTC)) == datetime(
+        2026, 12, 31, 23, 30, tzinfo=UTC
+    )
+
+
+def test_the_first_and_the_last_minute_are_counted() -> None:
+    cron = Cron("* * * * *", "UTC")
+    first, last = datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, 23, 59, tzinfo=UTC)
+    assert cron.count(first - 9 * MINUTE, first + MINUTE) == 1
+    assert cron.count(last, last + 9 * MINUTE) == 1
+    assert cron.count(last - timedelta(days=1), last + timedelta(days=1)) == 1_441
+    assert cron.count(NOON, NOON) == 0
+    assert cron.count(NOON, NOON - MINUTE) == 0
+    assert cron.previous(first + MINUTE) == first
+    assert cron.previous(first) is None
+
+
 def test_instants_are_aware_and_in_utc() -> None:
     cron = Cron("0 9 * * *", "Asia/Tokyo")
     due = cron.next(NOON.astimezone(ZoneInfo("America/New_York")) + timedelta(microseconds=1))
