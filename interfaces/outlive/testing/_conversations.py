@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 
 from outlive.events import (
+    Event,
     ModelCallStarted,
     OpenEntry,
     Record,
@@ -24,15 +25,17 @@ from outlive.events import (
     run_stream,
     thread_stream,
 )
+from outlive.testing._listener import Listener
 
 _ENDS: Final = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
 _AT_REST: Final = ("suspended", "blocked", "quarantined")
 
 
-class Conversations:
+class Conversations(Listener):
     """Follows records, and knows who is active on which thread, and who has heard what."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._active: dict[StreamId, StreamId] = {}  # by thread: the run that has claimed it
         self._released: set[StreamId] = set()
         self._withdrawn: set[StreamId] = set()
@@ -41,56 +44,60 @@ class Conversations:
         self._owed: dict[str, StreamId] = {}  # by signal: the run that it may begin
         self._told: dict[StreamId, list[str]] = {}  # by run: signals that no call has seen yet
         self._read: set[str] = set()
-        self._problem: tuple[str, str] | None = None
 
-    def hear(self, record: Record) -> None:
-        """Take a record, in order."""
-        stream = record.stream
-        for event in record.events:
-            match event:
-                case ThreadRunClaimed(run_id=run_id):
-                    run = run_stream(run_id)
-                    if stream in self._active:
-                        self._wrong(
-                            "one run a thread",
-                            f"{run} has claimed {stream}, which is {self._active[stream]}'s",
-                        )
-                    self._active[stream] = run
-                case ThreadRunReleased(run_id=run_id, status=status):
-                    self._release(stream, run_stream(run_id), status)
-                case ThreadRunWithdrawn(run_id=run_id):
-                    self._withdrawn.add(run_stream(run_id))
-                    self._owed.pop(run_id, None)
-                case RunStarted(thread=place):
-                    self._begun.add(stream)
-                    for signal_id, run in self._owed.items():
-                        if run == stream:
-                            self._tell(stream, signal_id)
-                    if any(isinstance(other, RunCancelled) for other in record.events):
-                        # It was cancelled before it began: the thread keeps what it was to hear.
-                        self._read.update(self._told.pop(stream, ()))
-                    if place is None or stream in self._withdrawn:
-                        continue
-                    if self._active.get(thread_stream(place.thread_id)) != stream:
-                        self._wrong(
-                            "a run works on a thread that is its", f"{stream}: {place.thread_id}"
-                        )
-                case RunCompleted() | RunFailed() | RunCancelled():
-                    self._ends[stream] = _ENDS[type(event)]
-                case SignalReceived(action="delivered" | "queued" | "woken"):
-                    # What is to wake nobody may be kept, or dropped.
-                    if event.if_idle.behaviour == "wake" and not event.coalesced_into:
-                        self._owed[event.signal_id] = run_stream(event.run_id)
-                case ThreadRunAsked(run_id=run_id) if event.delivered_to:
-                    self._owed[run_id] = run_stream(run_id)
-                case SignalDropped(signal_id=signal_id):
-                    self._owed.pop(signal_id, None)
-                case RunSignalled(signal_id=signal_id):
+    def _claimed(self, record: Record, event: ThreadRunClaimed) -> None:
+        stream, run = record.stream, run_stream(event.run_id)
+        if stream in self._active:
+            self._wrong(
+                "one run a thread", f"{run} has claimed {stream}, which is {self._active[stream]}'s"
+            )
+        self._active[stream] = run
+
+    def _released_by(self, record: Record, event: ThreadRunReleased) -> None:
+        self._release(record.stream, run_stream(event.run_id), event.status)
+
+    def _taken_back(self, _: Record, event: ThreadRunWithdrawn) -> None:
+        self._withdrawn.add(run_stream(event.run_id))
+        self._owed.pop(event.run_id, None)
+
+    def _began(self, record: Record, event: RunStarted) -> None:
+        stream, place = record.stream, event.thread
+        self._begun.add(stream)
+        if self._owed:
+            for signal_id, run in self._owed.items():
+                if run == stream:
                     self._tell(stream, signal_id)
-                case ModelCallStarted(attempt=1):
-                    self._read.update(self._told.pop(stream, ()))
-                case _:
-                    pass
+        if stream in self._told and any(isinstance(it, RunCancelled) for it in record.events):
+            # It was cancelled before it began: the thread keeps what it was to hear.
+            self._read.update(self._told.pop(stream))
+        if place is None or stream in self._withdrawn:
+            return
+        if self._active.get(thread_stream(place.thread_id)) != stream:
+            self._wrong("a run works on a thread that is its", f"{stream}: {place.thread_id}")
+
+    def _ended(self, record: Record, event: RunCompleted | RunFailed | RunCancelled) -> None:
+        self._ends[record.stream] = _ENDS[type(event)]
+
+    def _received(self, _: Record, event: SignalReceived) -> None:
+        if event.action not in ("delivered", "queued", "woken"):
+            return
+        # What is to wake nobody may be kept, or dropped.
+        if event.if_idle.behaviour == "wake" and not event.coalesced_into:
+            self._owed[event.signal_id] = run_stream(event.run_id)
+
+    def _asked(self, _: Record, event: ThreadRunAsked) -> None:
+        if event.delivered_to:
+            self._owed[event.run_id] = run_stream(event.run_id)
+
+    def _dropped(self, _: Record, event: SignalDropped) -> None:
+        self._owed.pop(event.signal_id, None)
+
+    def _signalled(self, record: Record, event: RunSignalled) -> None:
+        self._tell(record.stream, event.signal_id)
+
+    def _called(self, record: Record, event: ModelCallStarted) -> None:
+        if event.attempt == 1:
+            self._read.update(self._told.pop(record.stream, ()))
 
     def _tell(self, run: StreamId, signal_id: str) -> None:
         told = self._told.setdefault(run, [])
@@ -107,8 +114,20 @@ class Conversations:
         self._released.add(run)
         self._active.pop(thread, None)
 
-    def _wrong(self, rule: str, detail: str) -> None:
-        self._problem = self._problem or (rule, detail)
+    HEARS: ClassVar[Mapping[type[Event], Callable[[Any, Record, Any], None]]] = {
+        ThreadRunClaimed: _claimed,
+        ThreadRunReleased: _released_by,
+        ThreadRunWithdrawn: _taken_back,
+        RunStarted: _began,
+        RunCompleted: _ended,
+        RunFailed: _ended,
+        RunCancelled: _ended,
+        SignalReceived: _received,
+        ThreadRunAsked: _asked,
+        SignalDropped: _dropped,
+        RunSignalled: _signalled,
+        ModelCallStarted: _called,
+    }
 
     def problem(self) -> tuple[str, str] | None:
         """Return a rule that does not hold, and where."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 
 from outlive.events import (
     BackgroundResultReceived,
+    Event,
     ModelCallCompleted,
     OpenEntry,
     Record,
@@ -25,8 +26,9 @@ from outlive.events import (
     run_stream,
     task_stream,
 )
+from outlive.testing._listener import Listener
 
-_ENDS: Final = {
+_ENDS: Final[dict[type[Event], str]] = {
     TaskSucceeded: "succeeded",
     TaskFailed: "failed",
     TaskTimedOut: "timed_out",
@@ -36,10 +38,11 @@ _ENDS: Final = {
 _AT_REST: Final = ("suspended", "blocked", "quarantined")
 
 
-class Errands:
+class Errands(Listener):
     """Follows records, and knows which task was asked for by whom, and what that one has heard."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._asked: dict[StreamId, StreamId] = {}  # by task: the run that has asked for it
         self._of: dict[StreamId, list[StreamId]] = {}  # by run, in the order of the calls
         self._begun: set[StreamId] = set()
@@ -48,57 +51,55 @@ class Errands:
         self._heard: dict[StreamId, str] = {}  # by task: how its run has heard that it ended
         self._cancelled: set[StreamId] = set()
         self._detached: set[StreamId] = set()
-        self._problem: tuple[str, str] | None = None
 
-    def hear(self, record: Record) -> None:
-        """Take a record, in order."""
+    def _answered(self, _: Record, event: ModelCallCompleted) -> None:
+        tasks = [call.task for call in event.tool_calls if call.task is not None]
+        self._detached |= {task_stream(it.task_id) for it in tasks if it.detached}
+
+    def _requested(self, record: Record, event: TaskRequested) -> None:
+        stream, task = record.stream, task_stream(event.task_id)
+        if task in self._asked:
+            self._wrong("a task is asked for once", f"{task} is asked for twice")
+        self._asked[task] = stream
+        self._of.setdefault(stream, []).append(task)
+
+    def _queued(self, record: Record, event: TaskQueued) -> None:
+        stream, run_id = record.stream, event.run_id
+        self._begun.add(stream)
+        if run_id and self._asked.get(stream) != run_stream(run_id):
+            self._wrong("a task works for a call", f"{stream} says: for {run_id}")
+
+    def _ended(self, record: Record, event: Event) -> None:
         stream = record.stream
-        for event in record.events:
-            match event:
-                case ModelCallCompleted(tool_calls=calls):
-                    tasks = [call.task for call in calls if call.task is not None]
-                    self._detached |= {task_stream(it.task_id) for it in tasks if it.detached}
-                case TaskRequested(task_id=task_id):
-                    task = task_stream(task_id)
-                    if task in self._asked:
-                        self._wrong("a task is asked for once", f"{task} is asked for twice")
-                    self._asked[task] = stream
-                    self._of.setdefault(stream, []).append(task)
-                case TaskQueued(run_id=run_id):
-                    self._begun.add(stream)
-                    if run_id and self._asked.get(stream) != run_stream(run_id):
-                        self._wrong("a task works for a call", f"{stream} says: for {run_id}")
-                case (
-                    TaskSucceeded()
-                    | TaskFailed()
-                    | TaskTimedOut()
-                    | TaskCancelled()
-                    | TaskRejected()
-                ):
-                    if stream in self._over:
-                        self._wrong("a task ends once", f"{stream} was {self._ends[stream][-1]}")
-                    self._over.add(stream)
-                    self._ends.setdefault(stream, []).append(_ENDS[type(event)])
-                case TaskRequeued():
-                    self._over.discard(stream)
-                case BackgroundResultReceived():
-                    self._receive(stream, event)
-                case RunCancelled():
-                    self._cancelled.add(stream)
-                case _:
-                    pass
+        if stream in self._over:
+            self._wrong("a task ends once", f"{stream} was {self._ends[stream][-1]}")
+        self._over.add(stream)
+        self._ends.setdefault(stream, []).append(_ENDS[type(event)])
 
-    def _receive(self, run: StreamId, event: BackgroundResultReceived) -> None:
+    def _requeued(self, record: Record, _: TaskRequeued) -> None:
+        self._over.discard(record.stream)
+
+    def _run_cancelled(self, record: Record, _: RunCancelled) -> None:
+        self._cancelled.add(record.stream)
+
+    def _receive(self, record: Record, event: BackgroundResultReceived) -> None:
         task = task_stream(event.task_id)
         if task in self._heard:
-            self._wrong("a task is heard of once", f"{task} has ended twice for {run}")
+            self._wrong("a task is heard of once", f"{task} has ended twice for {record.stream}")
         if event.status not in self._ends.get(task, ())[:1]:  # Of what follows its thread is told.
             ended = self._ends.get(task, "open")
             self._wrong("a task is what its run heard", f"{task}: {event.status}, it is {ended}")
         self._heard[task] = event.status
 
-    def _wrong(self, rule: str, detail: str) -> None:
-        self._problem = self._problem or (rule, detail)
+    HEARS: ClassVar[Mapping[type[Event], Callable[[Any, Record, Any], None]]] = {
+        ModelCallCompleted: _answered,
+        TaskRequested: _requested,
+        TaskQueued: _queued,
+        **dict.fromkeys(_ENDS, _ended),
+        TaskRequeued: _requeued,
+        BackgroundResultReceived: _receive,
+        RunCancelled: _run_cancelled,
+    }
 
     def problem(self, states: Mapping[StreamId, object]) -> tuple[str, str] | None:
         """Return a rule that does not hold, and where; `states` are those that have changed."""

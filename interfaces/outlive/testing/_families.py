@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 
 from outlive.events import (
     ChildRunEnded,
     ChildRunStarted,
+    Event,
     OpenEntry,
     ParentCall,
     Record,
@@ -21,46 +22,42 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.ids import id_of
+from outlive.testing._listener import Listener
 
 _ENDS: Final = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
 _AT_REST: Final = ("suspended", "blocked", "quarantined")
 
 
-class Families:
+class Families(Listener):
     """Follows records, and knows who works for whom."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._calls: dict[StreamId, ParentCall] = {}  # by child: the call that was recorded for it
         self._children: dict[StreamId, list[StreamId]] = {}  # by parent, in the order of the calls
         self._begun: dict[StreamId, ParentCall | None] = {}
         self._ends: dict[StreamId, str] = {}
         self._answered: dict[StreamId, str] = {}  # by child: how its parent has heard that it ended
-        self._problem: tuple[str, str] | None = None
 
-    def hear(self, record: Record) -> None:
-        """Take a record, in order."""
-        stream = record.stream
-        for event in record.events:
-            match event:
-                case RunStarted(parent=parent):
-                    self._begun[stream] = parent
-                    if parent is not None and self._calls.get(stream) != parent:
-                        self._wrong("a child run works for a call", f"{stream}: {parent}")
-                case ChildRunStarted(run_id=run_id, call_id=call_id):
-                    child = run_stream(run_id)
-                    if child in self._calls:
-                        self._wrong("a call has one child run", f"{child} is started twice")
-                    call = ParentCall(run_id=RunId(id_of(stream)), call_id=call_id)
-                    self._calls[child] = call
-                    self._children.setdefault(stream, []).append(child)
-                case ChildRunEnded():
-                    self._answer(run_stream(event.run_id), event)
-                case RunCompleted() | RunFailed() | RunCancelled():
-                    self._ends[stream] = _ENDS[type(event)]
-                case _:
-                    pass
+    def _began(self, record: Record, event: RunStarted) -> None:
+        stream, parent = record.stream, event.parent
+        self._begun[stream] = parent
+        if parent is not None and self._calls.get(stream) != parent:
+            self._wrong("a child run works for a call", f"{stream}: {parent}")
 
-    def _answer(self, child: StreamId, event: ChildRunEnded) -> None:
+    def _called(self, record: Record, event: ChildRunStarted) -> None:
+        child = run_stream(event.run_id)
+        if child in self._calls:
+            self._wrong("a call has one child run", f"{child} is started twice")
+        call = ParentCall(run_id=RunId(id_of(record.stream)), call_id=event.call_id)
+        self._calls[child] = call
+        self._children.setdefault(record.stream, []).append(child)
+
+    def _ended(self, record: Record, event: RunCompleted | RunFailed | RunCancelled) -> None:
+        self._ends[record.stream] = _ENDS[type(event)]
+
+    def _answer(self, _: Record, event: ChildRunEnded) -> None:
+        child = run_stream(event.run_id)
         if child in self._answered:
             self._wrong("a child run is heard of once", f"{child} has ended twice for its parent")
         if event.message is not None and self._ends.get(child) != event.status:
@@ -68,8 +65,14 @@ class Families:
             self._wrong("a child run is what its parent heard", f"{child}: {event}, it is {ended}")
         self._answered[child] = event.status
 
-    def _wrong(self, rule: str, detail: str) -> None:
-        self._problem = self._problem or (rule, detail)
+    HEARS: ClassVar[Mapping[type[Event], Callable[[Any, Record, Any], None]]] = {
+        RunStarted: _began,
+        ChildRunStarted: _called,
+        ChildRunEnded: _answer,
+        RunCompleted: _ended,
+        RunFailed: _ended,
+        RunCancelled: _ended,
+    }
 
     def problem(self, states: Mapping[StreamId, object]) -> tuple[str, str] | None:
         """Return a rule that does not hold, and where; `states` are those that have changed."""

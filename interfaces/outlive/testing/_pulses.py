@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from typing import Final
 
 from outlive.actors.heartbeat.decide import FAR_AHEAD_NS
 from outlive.events import (
@@ -18,6 +19,9 @@ from outlive.events import (
 
 _RULE = "an instant has one decision"
 _NONE_LEFT_OUT = "no instant is left out"
+_WANTED: Final = frozenset(
+    {FireClaimed, FireDeferred, FireScheduled, FireSkipped, HeartbeatFired, InstantsPassed}
+)
 
 
 class Pulses:
@@ -31,6 +35,8 @@ class Pulses:
 
     def hear(self, record: Record) -> None:
         """Take note of what has happened."""
+        if _WANTED.isdisjoint(map(type, record.events)):
+            return  # As nearly always: most is about runs.
         self._look_for_gaps(record)
         for event in record.events:
             match event:

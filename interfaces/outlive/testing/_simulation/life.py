@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b32encode
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -12,8 +13,6 @@ from outlive.events import Clock, RunId
 from outlive.testing._simulation.disk import Disk, SimulatedLog
 from outlive.testing._simulation.loop import SimulationLoop
 from outlive.testing._simulation.process import Process
-
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class SeededIds:
@@ -31,7 +30,7 @@ class SeededIds:
         return f"command-{self._drawn()}"
 
     def _drawn(self) -> str:
-        return "".join(self._random.choices(_LETTERS, k=16))
+        return b32encode(self._random.randbytes(10)).decode().lower()
 
 
 class Life:

@@ -102,6 +102,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._scheduled = 0
         self._running = False
+        self._watched: list[NotSimulable] | None = None
         self._stopping = False
         self._closed = False
         self._generators: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
@@ -283,12 +284,14 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(self._generator_begun, self._generator_dropped)
         self._running = True
+        self._watched, watched = None, watch(None)
         before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
         events._set_running_loop(self)  # noqa: SLF001  # as above
         try:
             steps, pace = self.steps, self._pace(deadline)
             while not done():
-                self._make_due_ready()
+                if self._timers:
+                    self._make_due_ready()
                 if self._keys:
                     self._step()
                 elif not self._jump(deadline):
@@ -299,6 +302,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     raise self._stuck(f"{PATIENCE:,} steps, and nothing came of them")
         finally:
             events._set_running_loop(before)  # noqa: SLF001  # as above
+            watch(watched)
             self._running = False
             sys.set_asyncgen_hooks(*hooks)
 
@@ -346,8 +350,6 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def _make_due_ready(self) -> None:
         timers = self._timers
-        if not timers:
-            return
         now_ns = self.clock.monotonic_ns()
         while timers and timers[0][0] <= now_ns:
             handle = heapq.heappop(timers)[2]
@@ -391,11 +393,11 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                 process.held.append(handle)
                 return
         self.steps += 1
-        before = watch(None if process is None else self.refused)
-        try:
-            handle._run()  # noqa: SLF001  # of asyncio's loops
-        finally:
-            watch(before)
+        watched = None if process is None else self.refused
+        if watched is not self._watched:
+            self._watched = watched
+            watch(watched)
+        handle._run()  # noqa: SLF001  # of asyncio's loops
         if self.refused and not self.ending:
             raise self.refused.pop()
         if self.after_step is not None:
