@@ -377,7 +377,7 @@ def answers_are_lost(state: TaskState, command: TaskCommand) -> tuple[TaskEvent,
 
 
 def test_a_task_that_forgets_what_was_said_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_entity, "decide", answers_are_lost)
+    monkeypatch.setattr(task_entity.TASK, "decide", answers_are_lost)
     monkeypatch.setattr(Errands, "errands", st.just(READ))
     text = failure_of(Errands)
     assert "it was obeyed. What may have come of it: TaskResumed" in text
@@ -400,7 +400,7 @@ def ends_of_fires_are_forgotten(
 def test_a_heartbeat_that_does_not_hear_of_its_runs_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heartbeat_entity, "decide", ends_of_fires_are_forgotten)
+    monkeypatch.setattr(heartbeat_entity.HEARTBEAT, "decide", ends_of_fires_are_forgotten)
     assert "waits for fires [1" in failure_of(Beating)
 
 

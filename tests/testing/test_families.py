@@ -118,7 +118,7 @@ def test_a_simulation_comes_to_rest_though_a_parent_cannot_hear(
             raise ZeroDivisionError("as the news comes in")
         return decide(state, command)
 
-    monkeypatch.setattr(entity, "decide", decide_badly)
+    monkeypatch.setattr(entity.RUN, "decide", decide_badly)
     helper = Agent("helper", model=ScriptedModel([Turn("42")]))
     calls = Turn(tool_calls=[ToolCall("helper", {"input": "x"})])
     boss = Agent("boss", model=ScriptedModel([calls]), agents=[helper])

@@ -36,7 +36,7 @@ def test_a_run_whose_actor_fails_and_is_rebuilt_survives_crashes_too(
             raise ZeroDivisionError("as each result comes in")
         return decide(state, command)
 
-    monkeypatch.setattr(entity, "decide", decide_badly)
+    monkeypatch.setattr(entity.RUN, "decide", decide_badly)
     case = next(case for case in CASES if case.name == "parallel tools")
     swept = assert_survives_crashes(case.play, case.agents, second_crashes=1)
     assert swept.deaths >= 2 * len(swept.points)
