@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 from outlive.events import (
     CallId,
     Event,
     Failure,
     ModelCallCompleted,
+    NotFound,
     RequestedToolCall,
     TaskFailed,
     TaskQueued,
@@ -14,7 +18,8 @@ from outlive.events import (
     ToolCallFailed,
     Usage,
 )
-from outlive.testing._retold import Retold
+from outlive.testing import Client
+from outlive.testing._retold import Retold, say_once_it_is_there
 from outlive.testing._retold_task import RetoldTask
 
 LOG = "log"
@@ -64,3 +69,40 @@ def test_so_is_one_whose_task_no_thread_was_left_for() -> None:
 def test_a_task_that_failed_otherwise_is_what_it_is_alone() -> None:
     end = TaskFailed(attempt=1, error=Failure(kind="error", message="boom"))
     assert not RetoldTask("t", [TaskQueued(tool="send"), end]).may_not_have_happened
+
+
+class Waiting:
+    """A client whose task begins after so many seconds, if it does."""
+
+    def __init__(self, begins: float) -> None:
+        self.begins = begins
+        self.now = 0.0
+        self.said: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    async def say(self) -> None:
+        if self.now < self.begins:
+            raise NotFound("there is no task")
+        self.said.append(self.now)
+
+
+def said_to(client: Waiting) -> list[float]:
+    asyncio.run(say_once_it_is_there(cast("Client", client), client.say))
+    return client.said
+
+
+def test_a_task_is_answered_as_soon_as_it_has_begun() -> None:
+    assert said_to(Waiting(0)) == [0]
+    assert said_to(Waiting(59.5)) == [60]
+
+
+def test_also_one_that_begins_after_a_tool_has_run_out_of_time_for_hours() -> None:
+    begins = 4 * 3 * 3_600
+    (said,) = said_to(Waiting(begins))
+    assert begins <= said <= begins + 30
+
+
+def test_one_that_never_begins_is_not_waited_for_without_end() -> None:
+    assert not said_to(Waiting(float("inf")))

@@ -36,7 +36,9 @@ from outlive.projections import RunResult, ToolMessage
 from outlive.testing._retold_task import NO_THREADS, RetoldTask
 from outlive.testing._simulation.client import Client
 
-_PATIENCE: Final = 10_000  # seconds until a child run or a task begins, if it does
+_AT_FIRST: Final = 1_000  # looks whether a child run or a task has begun, one each second
+_LATER: Final = 10_000  # looks after that: a tool may take hours, and be tried again
+_LATER_EACH: Final = 30.0  # seconds: an answer that comes so late is in time
 
 
 class Retold:
@@ -135,11 +137,11 @@ class Retold:
 
 async def say_once_it_is_there(client: Client, say: Callable[[], Awaitable[None]]) -> None:
     """Say something to a run or a task that may not have begun yet, or never will."""
-    for _ in range(_PATIENCE):
+    for look in range(_AT_FIRST + _LATER):
         try:
             await say()
         except NotFound:  # A child run, or a task: nobody has got there yet.
-            await client.sleep(1)
+            await client.sleep(1 if look < _AT_FIRST else _LATER_EACH)
         else:
             return
 
