@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -27,11 +28,11 @@ class _Turns:
         self._due: deque[Turn] = deque()
         self._asked = False  # the loop, for a callback
 
-    def call_soon(self, turn: Turn) -> None:
-        """Call `turn` in the loop's next round. Call it on the loop."""
+    def call_soon(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+        """Call `turn` in the loop's next round. Call it on the loop's thread."""
         self._due.append(turn)
         if not self._asked:
-            self._ask(asyncio.get_running_loop())
+            self._ask(loop)
 
     def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asked = True
@@ -62,4 +63,4 @@ def turns_of(loop: asyncio.AbstractEventLoop) -> Callable[[Turn], object]:
     turns = _of_loops.get(loop)
     if turns is None:
         turns = _of_loops[loop] = _Turns()
-    return turns.call_soon
+    return partial(turns.call_soon, loop)

@@ -1,0 +1,76 @@
+"""Actors' turns on asyncio's own loop: one callback for all that are due."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from outlive.actors.turns import turns_of
+from outlive.testing import Simulation
+
+
+def rounds_of(loop: asyncio.AbstractEventLoop, count: int) -> None:
+    for _ in range(count):
+        loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_turns_are_given_in_the_order_in_which_they_were_asked_for() -> None:
+    given: list[int] = []
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        soon = turns_of(loop)
+        for number in range(3):  # No loop runs here: it is asked all the same.
+            soon(partial(given.append, number))
+        assert not given
+        rounds_of(loop, 1)
+    assert given == [0, 1, 2]
+
+
+def test_a_turn_that_is_asked_for_in_a_turn_comes_in_the_next_round() -> None:
+    given: list[str] = []
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        soon = turns_of(loop)
+
+        def first() -> None:
+            given.append("first")
+            soon(lambda: given.append("third"))
+            loop.call_soon(given.append, "the next round")
+
+        soon(first)
+        soon(lambda: given.append("second"))
+        rounds_of(loop, 2)
+    assert given == ["first", "second", "the next round", "third"]
+
+
+def test_one_that_raises_takes_no_other_along_and_is_told_as_asyncio_tells_it() -> None:
+    given, told = list[str](), list[object]()
+
+    def fail() -> None:
+        raise ValueError("boom")
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+        soon = turns_of(loop)
+        soon(fail)
+        soon(lambda: given.append("after"))
+        rounds_of(loop, 1)
+    assert given == ["after"]
+    assert told == ["boom"]
+
+
+def test_each_loop_has_turns_of_its_own() -> None:
+    given: list[str] = []
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        turns_of(one.get_loop())(lambda: given.append("one"))
+        turns_of(other.get_loop())(lambda: given.append("other"))
+        rounds_of(other.get_loop(), 1)
+        assert given == ["other"]
+        rounds_of(one.get_loop(), 1)
+    assert given == ["other", "one"]
+
+
+def test_a_loop_that_is_not_asyncios_own_is_asked_for_each_turn() -> None:
+    with Simulation([]) as simulation:
+        assert turns_of(simulation.loop) == simulation.loop.call_soon
