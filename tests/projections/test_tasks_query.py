@@ -370,8 +370,8 @@ def test_the_view_comes_to_the_status_that_the_task_has(
     for commit in history:
         log.append(stream, commit, expected_version=log.version(stream)).result(1)
     rows, folded = Rows(MemoryStore()), TaskFold()
+    TasksView().apply(records_of(log), rows)
     for record in records_of(log):
-        TasksView().apply(record, rows)
         for recorded in record.recorded():
             folded.apply(recorded)
 
@@ -403,8 +403,7 @@ def test_whatever_comes_the_view_takes_it(events: list[list[TaskEvent]]) -> None
     rows = Rows(MemoryStore())
     for commit in events:
         log.append(stream, commit, expected_version=log.version(stream)).result(1)
-    for record in records_of(log):
-        TasksView().apply(record, rows)
+    TasksView().apply(records_of(log), rows)
     rows.take()  # It can be encoded.
 
 
@@ -617,5 +616,5 @@ def test_a_record_without_its_beginning_is_passed_over() -> None:
     tasks.begin("t1")
     rows = Rows(MemoryStore())
     started: Record = records_of(tasks.log)[1]
-    TasksView().apply(started, rows)
+    TasksView().apply([started], rows)
     assert list(rows.scan(object)) == []

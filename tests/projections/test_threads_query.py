@@ -43,8 +43,7 @@ def test_the_view_comes_to_what_the_thread_is(history: list[tuple[ThreadEvent, .
     log, rows = MemoryLog(), Rows(MemoryStore())
     for commit in history:
         log.append(STREAM, commit, expected_version=log.version(STREAM)).result(1)
-    for record in records_of(log):
-        ThreadsView().apply(record, rows)
+    ThreadsView().apply(records_of(log), rows)
 
     row = rows.get(STREAM.encode(), ThreadRow)
     state = reduce(evolve, (event for commit in history for event in commit), ThreadState())
@@ -69,8 +68,7 @@ def test_whatever_comes_the_view_takes_it(events: list[list[ThreadEvent]]) -> No
     log, rows = MemoryLog(), Rows(MemoryStore())
     for commit in events:
         log.append(STREAM, commit, expected_version=log.version(STREAM)).result(1)
-    for record in records_of(log):
-        ThreadsView().apply(record, rows)
+    ThreadsView().apply(records_of(log), rows)
     rows.take()  # It can be encoded.
 
 
@@ -78,8 +76,7 @@ def test_what_stands_still_tells_why_and_what_waits_is_told_in_order() -> None:
     log, rows = MemoryLog(), Rows(MemoryStore())
     created = ThreadCreated(resource_id="u")
     log.append(STREAM, [created], expected_version=Version(0)).result(1)
-    for record in records_of(log):
-        ThreadsView().apply(record, rows)
+    ThreadsView().apply(records_of(log), rows)
     row = rows.get(STREAM.encode(), ThreadRow)
     assert row is not None
     blocked = OpenEntry(kind="thread", status="blocked", reason="agent 'a' is not registered")

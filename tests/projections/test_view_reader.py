@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -110,9 +111,9 @@ def test_it_folds_only_what_the_view_does_not_have(path: Path) -> None:
     applied: list[Position] = []
 
     class Watched(RunsView):
-        def apply(self, record: Record, rows: Rows) -> None:
-            applied.append(record.position)
-            super().apply(record, rows)
+        def apply(self, records: Sequence[Record], rows: Rows) -> None:
+            applied.extend(record.position for record in records)
+            super().apply(records, rows)
 
     log = LmdbLog(path)
     head = log.head
@@ -184,9 +185,9 @@ def test_what_it_cannot_fold_fails_each_query_and_leaves_nothing_behind(path: Pa
     class Broken(RunsView):
         broken = True
 
-        def apply(self, record: Record, rows: Rows) -> None:
-            super().apply(record, rows)
-            if self.broken and record.position == 7:
+        def apply(self, records: Sequence[Record], rows: Rows) -> None:
+            super().apply(records, rows)
+            if self.broken and records[-1].position >= 7:
                 raise ZeroDivisionError("of no use")
 
     shutil.rmtree(path / "views")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,16 +44,17 @@ class Agents:
     version = 1
     events: frozenset[type[Event]] = frozenset({RunStarted})
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        begun = record.events[0]
-        assert isinstance(begun, RunStarted)
-        if begun.input == "trouble":
-            rows.put(b"half", 1)
-            raise ZeroDivisionError("of no use")
-        if begun.input == "odd":
-            rows.put(b"odd", object())
-        key = begun.agent_id.encode()
-        rows.put(key, (rows.get(key, int) or 0) + 1)
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        for record in records:
+            begun = record.events[0]
+            assert isinstance(begun, RunStarted)
+            if begun.input == "trouble":
+                rows.put(b"half", 1)
+                raise ZeroDivisionError("of no use")
+            if begun.input == "odd":
+                rows.put(b"odd", object())
+            key = begun.agent_id.encode()
+            rows.put(key, (rows.get(key, int) or 0) + 1)
 
 
 class OtherAgents(Agents):
@@ -134,9 +135,9 @@ def test_what_was_committed_is_not_folded_again(opened: Callable[[], EventLog]) 
     class Strict(RunsView):
         seen: list[int]
 
-        def apply(self, record: Record, rows: Rows) -> None:
-            self.seen.append(record.position)
-            super().apply(record, rows)
+        def apply(self, records: Sequence[Record], rows: Rows) -> None:
+            self.seen += (record.position for record in records)
+            super().apply(records, rows)
 
     strict = Strict()
     strict.seen = []

@@ -79,7 +79,7 @@ def fold(records: Sequence[Record], projection: Projection) -> Dump:
     rows = Rows(MemoryStore())
     for record in records:
         if any(type(event) in projection.events for event in record.events):
-            projection.apply(record, rows)
+            projection.apply([record], rows)
     return dump(rows)
 
 

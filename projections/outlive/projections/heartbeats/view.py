@@ -58,9 +58,9 @@ class HeartbeatsView:
     version = 2
     events: frozenset[type[Event]] = _EVENTS
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        """Put what happened into the heartbeat's row."""
-        LISTS.fold(record, rows, begin=_begin, change=_change)
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        """Put what happened into the rows of the heartbeats."""
+        LISTS.fold(records, rows, begin=_begin, change=_change)
 
 
 def _begin(record: Record) -> HeartbeatRow | None:

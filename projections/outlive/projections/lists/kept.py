@@ -84,58 +84,76 @@ class Lists(Generic[RowT]):
 
     def fold(
         self,
-        record: Record,
+        records: Sequence[Record],
         rows: Rows,
         *,
         begin: Callable[[Record], RowT | None],
         change: Callable[[RowT, Sequence[Event], int], None],
     ) -> None:
-        """Put what happened to one of the entities into its row, and the row into the lists.
+        """Put what happened to entities into their rows, and the rows into the lists.
 
         A record of another kind, or without its beginning, is passed over.
 
         Args:
-            record: what happened.
+            records: what happened, in order.
             rows: those of the view.
             begin: makes the row of a first record; None if it is none.
             change: has events, and when they were recorded, change the row. `updated_at_ns` is
                 still the time of the record before.
         """
-        stream = record.stream
-        if not stream.startswith(self._streams):
-            return
-        key = stream.encode()
-        # A new one has no row: not to look for it in the file spares the loop half of the cost.
-        row = None if record.first_version == 1 else rows.edit(key, self.row)
-        if row is None:
-            row = begin(record)
-            if row is None:
-                return
-            rows.put(key, row)
-            _put(rows, id_of(stream), row, self._of_all)
-        events, at_ns = record.events, record.recorded_at_ns
-        if row.ended_at_ns is None:
-            change(row, events, at_ns)
-        else:
-            ended = _keys(row, self._of_ended)
-            change(row, events, at_ns)
-            if row.status not in self._over:
-                row.ended_at_ns = None  # It goes on after all.
-                for one in ended:
-                    rows.delete(one)
-        if row.ended_at_ns is None and row.status in self._over:
-            row.ended_at_ns = at_ns
-            _put(rows, id_of(stream), row, self._of_ended)
-        row.updated_at_ns = at_ns
-        row.version = record.first_version + len(events) - 1
-        row.position = record.position
+        # Each entity has its own rows: by entity, each row is looked up once.
+        by_stream: dict[str, list[Record]] = {}
+        for record in records:
+            stream = record.stream
+            if stream in by_stream:
+                by_stream[stream].append(record)
+            elif stream.startswith(self._streams):
+                by_stream[stream] = [record]
+        for stream, its in by_stream.items():
+            # A new one has no row: not to look for it in the file spares half of the cost.
+            row = None if its[0].first_version == 1 else rows.edit(stream.encode(), self.row)
+            left = its
+            while row is None and left:
+                row = begin(left[0])
+                if row is None:
+                    left = left[1:]
+                else:
+                    rows.put(stream.encode(), row)
+                    _put(rows, stream, row, self._of_all)
+            if row is not None:
+                self._go_on(row, left, rows, change)
+
+    def _go_on(
+        self,
+        row: RowT,
+        records: Sequence[Record],
+        rows: Rows,
+        change: Callable[[RowT, Sequence[Event], int], None],
+    ) -> None:
+        for record in records:
+            at_ns = record.recorded_at_ns
+            if row.ended_at_ns is None:
+                change(row, record.events, at_ns)
+                if row.status in self._over:
+                    row.ended_at_ns = at_ns
+                    _put(rows, record.stream, row, self._of_ended)
+            else:
+                ended = _keys(row, self._of_ended)
+                change(row, record.events, at_ns)
+                if row.status not in self._over:
+                    row.ended_at_ns = None  # It goes on after all.
+                    for key in ended:
+                        rows.delete(key)
+            row.updated_at_ns = at_ns
+        row.version, row.position = records[-1].last_version, records[-1].position
 
     def choose(self, asked: Collection[str]) -> tuple[str, ...]:
         """Return the fields of the list that is best for what is asked for."""
         return next(fields for fields in self._kept if set(fields) <= set(asked))
 
 
-def _put(rows: Rows, id: str, row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> None:
+def _put(rows: Rows, stream: str, row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> None:
+    id = id_of(stream)
     for key in _keys(row, lists):
         rows.put(key, id)
 

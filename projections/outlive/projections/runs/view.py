@@ -94,9 +94,9 @@ class RunsView:
         }
     )
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        """Count what happened into the run's row."""
-        LISTS.fold(record, rows, begin=_begin, change=_change)
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        """Count what happened into the rows of the runs."""
+        LISTS.fold(records, rows, begin=_begin, change=_change)
 
 
 def _begin(record: Record) -> RunRow | None:

@@ -131,9 +131,9 @@ class TasksView:
         }
     )
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        """Put what happened into the task's row."""
-        LISTS.fold(record, rows, begin=_begin, change=_change)
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        """Put what happened into the rows of the tasks."""
+        LISTS.fold(records, rows, begin=_begin, change=_change)
 
 
 def _begin(record: Record) -> TaskRow | None:

@@ -43,9 +43,9 @@ class ThreadsView:
     version = 1
     events: frozenset[type[Event]] = frozenset(get_args(ThreadEvent))
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        """Put what happened into the thread's row."""
-        LISTS.fold(record, rows, begin=_begin, change=_change)
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        """Put what happened into the rows of the threads."""
+        LISTS.fold(records, rows, begin=_begin, change=_change)
 
 
 def _begin(record: Record) -> ThreadRow | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from outlive.events import Event, InvalidDefinition, Record
@@ -36,11 +36,14 @@ class Projection(Protocol):
         """The event types that it wants. A record without any of them is passed over."""
         ...
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        """Put what the record changes into the rows.
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        """Put what records change into the rows.
 
-        Runs on the event loop, so it should take microseconds. If it raises, its view stands
-        still, with the rows as they were at the last commit, and the others go on.
+        They come in the order of the log, one or some hundreds at a time: whatever was at hand.
+        The rows must be the same however the records are divided up.
+
+        Runs on the event loop, so it should take microseconds a record. If it raises, its view
+        stands still, with the rows as they were at the last commit, and the others go on.
         """
         ...
 

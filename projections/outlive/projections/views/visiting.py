@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,7 +26,7 @@ from outlive.events import (
     UnknownEvent,
     ViewBehind,
 )
-from outlive.projections.views.following import failed_by
+from outlive.projections.views.following import failed_by, wanted_of
 from outlive.projections.views.projection import Projection, check_projections
 from outlive.projections.views.rows import Rows, ViewRows
 from outlive.projections.views.runner import PATIENCE
@@ -130,9 +130,9 @@ class VisitedView:
         while self._at < head:
             if self._clock.monotonic_ns() > until_ns:
                 raise ViewBehind(self._projection.name, self._at, head)
-            for record in self._page():
-                if any(type(event) in self._wanted for event in record.events):
-                    self._apply(record)
+            page = self._page()
+            self._apply(wanted_of(page, self._wanted))
+            for record in page[-1:]:
                 self._at = record.position
 
     def _page(self) -> list[Record]:
@@ -141,13 +141,13 @@ class VisitedView:
         except (CorruptLog, NewerFormat, UnknownEvent) as error:
             raise failed_by(self._projection.name, error) from error
 
-    def _apply(self, record: Record) -> None:
+    def _apply(self, records: Sequence[Record]) -> None:
         try:
-            self._projection.apply(record, self._rows)
+            self._projection.apply(records, self._rows)
         except (Damaged, Unusable):
             raise
         except Exception as error:
-            self._begin(self._file or MemoryStore())  # Half of the record may be in the rows.
+            self._begin(self._file or MemoryStore())  # Half of a record may be in the rows.
             raise failed_by(self._projection.name, error) from error
 
 
