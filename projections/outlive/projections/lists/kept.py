@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from outlive.events import Event, Record
+from outlive.events import Event, Record, StreamId
 from outlive.events.ids import id_of
 from outlive.projections.views.rows import Rows
 
@@ -102,7 +102,7 @@ class Lists(Generic[RowT]):
                 still the time of the record before.
         """
         # Each entity has its own rows: by entity, each row is looked up once.
-        by_stream: dict[str, list[Record]] = {}
+        by_stream: dict[StreamId, list[Record]] = {}
         for record in records:
             stream = record.stream
             if stream in by_stream:
@@ -152,7 +152,7 @@ class Lists(Generic[RowT]):
         return next(fields for fields in self._kept if set(fields) <= set(asked))
 
 
-def _put(rows: Rows, stream: str, row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> None:
+def _put(rows: Rows, stream: StreamId, row: ListedRow, lists: tuple[tuple[str, ...], ...]) -> None:
     id = id_of(stream)
     for key in _keys(row, lists):
         rows.put(key, id)
