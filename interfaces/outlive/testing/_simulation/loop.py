@@ -15,6 +15,7 @@ is dropped, that of a frozen one is held until it is thawed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 import sys
 import warnings
@@ -43,6 +44,12 @@ _LATE: Final = (0.0, 0.1, 0.4, 1.0)
 PATIENCE: Final = 1_000_000
 """Steps that may be made without anything coming of them."""
 _LOOK: Final = 1_024  # steps from one look to the next
+_YOUNG: Final = 50_000
+"""New objects after which the garbage collector looks for cycles among them, while a loop runs.
+
+A simulation has many runs in flight at once: 700, as is usual, is less than what a few of them
+have alive, and all that a collector does then is to go through it again and again.
+"""
 
 
 class Stuck(AssertionError):
@@ -285,6 +292,9 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(self._generator_begun, self._generator_dropped)
         self._running = True
         self._watched, watched = None, watch(None)
+        thresholds = gc.get_threshold()
+        if 0 < thresholds[0] < _YOUNG:  # 0: it is switched off.
+            gc.set_threshold(_YOUNG, *thresholds[1:])
         before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
         events._set_running_loop(self)  # noqa: SLF001  # as above
         try:
@@ -303,6 +313,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         finally:
             events._set_running_loop(before)  # noqa: SLF001  # as above
             watch(watched)
+            gc.set_threshold(*thresholds)
             self._running = False
             sys.set_asyncgen_hooks(*hooks)
 
