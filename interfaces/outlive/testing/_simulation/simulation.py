@@ -70,7 +70,8 @@ class Simulation:
         max_recoveries: see `Runtime`.
         save_every: see `Runtime`; small here, so that saved states are read too.
         at_most_once: names of effects in the `World` that never happen twice under one key.
-        invariants: check them after every step; without, a simulation is several times faster.
+        invariants: check them after every step; without, a simulation is several times faster, and
+            only `run_until_idle` looks, whether anything is left that nobody will ever move on.
         restart_after: virtual seconds from a death to the next start.
         order: another number is another order of what goes on side by side, with the same ids.
         late: virtual seconds by which a model call or a tool call may begin late, as on a machine
