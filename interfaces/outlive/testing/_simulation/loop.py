@@ -102,7 +102,9 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self.steps = 0
         self._random = random
         self._drawn = 0
-        self._queues: dict[int, deque[asyncio.Handle]] = {}
+        # By the address of what callbacks belong to, which is kept: when they are cancelled they
+        # let go of it, and another one at the same address would be taken for it.
+        self._queues: dict[int, tuple[object, deque[asyncio.Handle]]] = {}
         self._keys: list[int] = []
         # When they are due is kept in nanoseconds, as the clock counts: after some weeks a float
         # of seconds tells no two of them apart, and a timer would ring before its time, for ever.
@@ -298,18 +300,27 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
         events._set_running_loop(self)  # noqa: SLF001  # as above
         try:
+            keys, timers, now_ns, step = (
+                self._keys,
+                self._timers,
+                self.clock.monotonic_ns,
+                self._step,
+            )
             steps, pace = self.steps, self._pace(deadline)
+            look_at = steps + _LOOK
             while not done():
-                if self._timers:
+                if timers and timers[0][0] <= now_ns():
                     self._make_due_ready()
-                if self._keys:
-                    self._step()
+                if keys:
+                    step()
                 elif not self._jump(deadline):
                     return
-                if self.steps % _LOOK == 0 and pace != (pace := self._pace(deadline)):
-                    steps = self.steps
-                elif self.steps - steps > PATIENCE:
-                    raise self._stuck(f"{PATIENCE:,} steps, and nothing came of them")
+                if self.steps >= look_at:
+                    look_at += _LOOK
+                    if pace != (pace := self._pace(deadline)):
+                        steps = self.steps
+                    elif self.steps - steps > PATIENCE:
+                        raise self._stuck(f"{PATIENCE:,} steps, and nothing came of them")
         finally:
             events._set_running_loop(before)  # noqa: SLF001  # as above
             watch(watched)
@@ -351,17 +362,20 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         return handle.cancelled() or (process is not None and not process.alive)
 
     def _put(self, handle: asyncio.Handle) -> None:
-        key = _key(handle._callback)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
-        queue = self._queues.get(key)
-        if queue is None:
-            self._queues[key] = deque((handle,))
+        callback = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
+        owner = getattr(callback, "__self__", None)
+        if owner is None or isinstance(owner, ModuleType):
+            owner = _owner_of(callback)
+        key = _address(owner)
+        known = self._queues.get(key)
+        if known is None:
+            self._queues[key] = owner, deque((handle,))
             self._keys.append(key)
         else:
-            queue.append(handle)
+            known[1].append(handle)
 
     def _make_due_ready(self) -> None:
-        timers = self._timers
-        now_ns = self.clock.monotonic_ns()
+        timers, now_ns = self._timers, self.clock.monotonic_ns()
         while timers and timers[0][0] <= now_ns:
             handle = heapq.heappop(timers)[2]
             if not handle.cancelled():
@@ -382,17 +396,19 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def _step(self) -> None:
         """Run one of the callbacks that are ready."""
         keys = self._keys
-        chosen = int(self._random.random() * len(keys)) if len(keys) > 1 else 0
-        queue = self._queues[keys[chosen]]
+        count = len(keys)
+        chosen = int(self._random.random() * count) if count > 1 else 0
+        key = keys[chosen]
+        owner, queue = self._queues[key]
         handle = queue.popleft()
         if not queue:
-            del self._queues[keys[chosen]]
+            del self._queues[key]
             last = keys.pop()
-            if chosen < len(keys):
+            if last != key:
                 keys[chosen] = last
-        if handle.cancelled():
+        if handle._cancelled:  # noqa: SLF001  # without a call: each step comes through here
             return
-        if self.ending and isinstance(_owner(handle), asyncio.Task):
+        if self.ending and isinstance(owner, asyncio.Task):
             self.graveyard.append(handle)
             return
         process: Process | None = handle._context.get(HERE)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
@@ -463,11 +479,6 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     continue
 
 
-def _owner(handle: asyncio.Handle) -> object:
-    """Return the object whose method a callback is."""
-    return getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
-
-
 def _never(_: object) -> bool:
     return False
 
@@ -476,16 +487,20 @@ def _nothing() -> None:
     """Nothing comes of anything."""
 
 
-def _key(callback: Any) -> int:
-    """Return what a callback belongs to: those of the same key keep their order."""
-    owner = getattr(callback, "__self__", None)
-    if owner is not None and not isinstance(owner, ModuleType):
-        return id(owner)
+_address: Final[Callable[[object], int]] = object.__hash__
+"""As `id`, which is told to the audit hook at each call."""
+
+
+def _owner_of(callback: Any) -> object:
+    """Return what a callback belongs to that is no method: those of one owner keep their order."""
     code = getattr(callback, "__code__", None)
     if code is not None:
-        return id(code)
+        return code
     inner = getattr(callback, "func", None)
-    return _key(inner) if inner is not None else id(callback)
+    if inner is None:
+        return callback
+    owner = getattr(inner, "__self__", None)
+    return _owner_of(inner) if owner is None or isinstance(owner, ModuleType) else owner
 
 
 def simulation_loop(clock: SimulatedClock, random: Random) -> SimulationLoop:
