@@ -147,13 +147,10 @@ class MemoryLog(NamedReads):
     def _take(self, admitted: Admitted) -> None:
         """Write what was appended, and settle it. Here at once."""
         # Published first: a callback that appends must not get ahead of this record.
-        if self.store.apply(admitted, self._epoch):
-            self._publish(admitted[0].stream, self.head)
+        record = self.store.apply(admitted, self._epoch)
+        if record is not None and self._feed.wants(record.stream):
+            self._feed.publish((record,))
         deliver_all((admitted[0],), self._deliver)
-
-    def _publish(self, stream: StreamId, position: Position) -> None:
-        if self._feed.wants(stream):
-            self._feed.publish((self.store.record(position),))
 
     def version(self, stream: StreamId) -> Version:
         """Return the version of the stream's last event."""

@@ -86,8 +86,12 @@ class MemoryStore:
         blob = self._blobs.get(raw.digest) if raw.flags & BLOB else None
         return decode(raw, self._names[raw.stream_number - 1], self.codec, blob)
 
-    def apply(self, admitted: Admitted, epoch: int) -> bool:
-        """Write one commit of the owner `epoch` and settle it. Return whether it made a record."""
+    def apply(self, admitted: Admitted, epoch: int) -> Record | None:
+        """Write one commit of the owner `epoch` and settle it.
+
+        Returns the record that it made, if it made one: of the events as they were appended, as
+        they are told to those who follow. `record` decodes what was stored.
+        """
         commit = admitted[0]
         known = self._streams.get(commit.stream)
         version = known.version if known else 0
@@ -97,10 +101,10 @@ class MemoryStore:
             and commit.commit_id == known.commit_id
         ):
             commit.outcome = known.answer
-            return False
+            return None
         if commit.expected_version != version:
             commit.error = WrongExpectedVersion(commit.stream, commit.expected_version, version)
-            return False
+            return None
         if commit.entry is None:
             self.open.pop(commit.stream, None)
             if commit.snapshot is None:
@@ -115,9 +119,8 @@ class MemoryStore:
                 last_version=Version(version),
                 recorded_at_ns=commit.recorded_at_ns,
             )
-            return False
-        self._add(admitted, version, epoch)
-        return True
+            return None
+        return self._add(admitted, version, epoch)
 
     def _begin(self, stream: StreamId) -> _Stream:
         known = self._streams.get(stream)
@@ -126,7 +129,7 @@ class MemoryStore:
             self._names.append(stream)
         return known
 
-    def _add(self, admitted: Admitted, version: int, epoch: int) -> None:
+    def _add(self, admitted: Admitted, version: int, epoch: int) -> Record:
         commit, digest, flags, tail, _ = admitted
         known = self._begin(commit.stream)
         position = Position(len(self.records) + 1)
@@ -162,3 +165,15 @@ class MemoryStore:
             self.snapshots[commit.stream] = Snapshot(
                 Version(known.version), position, commit.snapshot
             )
+        return Record(
+            position=position,
+            stream=commit.stream,
+            first_version=commit.outcome.first_version,
+            recorded_at_ns=commit.recorded_at_ns,
+            epoch=epoch,
+            commit_id=known.commit_id,
+            events=tuple(commit.events),
+            hash=self._hash,
+            cause=commit.cause,
+            correlation_id=commit.correlation_id,
+        )

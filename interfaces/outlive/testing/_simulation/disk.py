@@ -22,6 +22,7 @@ from outlive.events import (
     LogFailed,
     LogParked,
     OutliveError,
+    Record,
     ToolResultIgnored,
 )
 from outlive.events.commit import Commit, deliver_all
@@ -143,23 +144,24 @@ class Disk:
 
     def write(
         self, log: SimulatedLog, batch: list[Admitted], what: str
-    ) -> list[int] | LogError | None:
+    ) -> list[Record] | LogError | None:
         """Write a batch of one owner's and settle its commits. `what` is said of the point.
 
         Returns:
-            The positions of the records that were made; an error, if the write failed; None,
-            if its process died over it.
+            The records that were made; an error, if the write failed; None, if its process died
+            over it.
         """
         if log.epoch != self.store.epoch:
             return Fenced(log.epoch, self.store.epoch)
         failing = self._fails.pop(0) if self._fails else None
         if failing is False:
             return LogFailed("the disk failed, as the simulation was told to make it")
-        positions: list[int] = []
+        records: list[Record] = []
         for admitted in batch:
             for one in (*self._ahead_of(admitted[0], batch), admitted):
-                if self.store.apply(one, log.epoch):
-                    positions.append(self.store.head)
+                record = self.store.apply(one, log.epoch)
+                if record is not None:
+                    records.append(record)
                 if self._relaxed:
                     self._journal.append((one, log.epoch))
         self.writes += 1
@@ -169,7 +171,7 @@ class Disk:
             for admitted in batch:
                 admitted[0].outcome = None
             return LogFailed("the disk failed after it had written, as the simulation was told")
-        return positions if self._points.come_by(log.process, "after", what) else None
+        return records if self._points.come_by(log.process, "after", what) else None
 
     def _ahead_of(self, commit: Commit, batch: list[Admitted]) -> list[Admitted]:
         """Return what gets in ahead of a commit."""
@@ -256,10 +258,9 @@ class SimulatedLog(MemoryLog):
             self._fail(commits, written)
             return
         deliver_all(commits, self._deliver)
-        for position in written:
-            record = self.store.record(position)
-            if self._feed.wants(record.stream):
-                self._feed.publish((record,))
+        wanted = [record for record in written if self._feed.wants(record.stream)]
+        if wanted:
+            self._feed.publish(wanted)
         self.flush_later()
 
     def look_who_owns_it(self) -> None:
@@ -295,9 +296,10 @@ class SimulatedLog(MemoryLog):
 
 def describe(commits: list[Commit]) -> str:
     """Say what commits hold, for people."""
-    parts: list[str] = []
+    text = ""
     for commit in commits:
-        kinds = "+".join(type(event).__name__ for event in commit.events) or "row"
-        parts.append(f"{kinds} of {commit.stream}")
-    text = ", ".join(parts)
+        kinds = "+".join([type(event).__name__ for event in commit.events]) or "row"
+        text += f"{', ' if text else ''}{kinds} of {commit.stream}"
+        if len(text) > KEPT:
+            break
     return text if len(text) <= KEPT else text[: KEPT - 1] + "…"
