@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b32encode
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -13,6 +12,9 @@ from outlive.events import Clock, RunId
 from outlive.testing._simulation.disk import Disk, SimulatedLog
 from outlive.testing._simulation.loop import SimulationLoop
 from outlive.testing._simulation.process import Process
+
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS: Final = [first + second for first in _LETTERS for second in _LETTERS]
 
 
 class SeededIds:
@@ -30,7 +32,9 @@ class SeededIds:
         return f"command-{self._drawn()}"
 
     def _drawn(self) -> str:
-        return b32encode(self._random.randbytes(10)).decode().lower()
+        # Base 32, ten bits at a time: each run of a simulation has one.
+        bits = int.from_bytes(self._random.randbytes(10), "big")
+        return "".join([_PAIRS[bits >> shift & 1023] for shift in range(70, -1, -10)])
 
 
 class Life:

@@ -1,0 +1,118 @@
+"""What a simulation's loop keeps, and what it leaves as it was."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from base64 import b32encode
+from collections.abc import Generator
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+
+from outlive.actors import Agent, EchoModel
+from outlive.events import (
+    MemoryLog,
+    OpenEntry,
+    Signal,
+    SignalReceived,
+    ThreadCreated,
+    Version,
+    run_stream,
+    thread_stream,
+)
+from outlive.testing import Simulation
+from outlive.testing._invariants import InvariantViolated
+from outlive.testing._simulation.life import SeededIds
+from outlive.testing._simulation.loop import Stuck
+
+ECHO = Agent("echo", model=EchoModel())
+
+
+@contextmanager
+def collecting_every(new_objects: int) -> Generator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(new_objects, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_the_garbage_collector_looks_seldom_while_a_simulation_runs_and_as_before_after_it() -> (
+    None
+):
+    seen: list[int] = []
+
+    async def look() -> None:
+        seen.append(gc.get_threshold()[0])
+
+    with collecting_every(700), Simulation() as simulation:
+        before = gc.get_threshold()
+        simulation.drive(look())
+        assert gc.get_threshold() == before
+        with pytest.raises(Stuck):
+            simulation.loop.run_until_complete(simulation.loop.create_future())
+        assert gc.get_threshold() == before
+    assert seen[0] > 700
+
+
+@pytest.mark.parametrize("chosen", [0, 1_000_000])
+def test_who_has_chosen_how_often_it_looks_is_left_that(chosen: int) -> None:
+    seen: list[int] = []
+
+    async def look() -> None:
+        seen.append(gc.get_threshold()[0])
+
+    with collecting_every(chosen), Simulation() as simulation:
+        simulation.drive(look())
+        assert gc.get_threshold()[0] == chosen
+    assert seen == [chosen]
+
+
+class Somebody:
+    def act(self) -> None:
+        """Nothing comes of it."""
+
+
+def test_whose_turn_was_cancelled_is_kept_until_then_lest_another_be_taken_for_it() -> None:
+    with Simulation() as simulation:
+        simulation.run_until_up()
+        somebody = Somebody()
+        alive = weakref.ref(somebody)
+        simulation.loop.call_soon(somebody.act).cancel()
+        del somebody
+        assert alive() is not None
+        simulation.loop.run_until(lambda: not simulation.loop.ready)
+        assert alive() is None
+
+
+def test_ids_are_in_base_32_as_those_of_a_runtime_are() -> None:
+    ids, random = SeededIds(Random("seed")), Random("seed")
+    for _ in range(20):
+        assert ids.run_id() == b32encode(random.randbytes(10)).decode().lower()
+
+
+def test_without_invariants_the_end_still_finds_a_run_that_nobody_moves_on() -> None:
+    with Simulation([ECHO], invariants=False) as simulation:
+        simulation.start("echo", "go")
+        simulation.run_until_idle()
+        simulation.disk.store.open[run_stream("left")] = OpenEntry(kind="run", status="running")
+        with pytest.raises(InvariantViolated, match="nothing is left in between"):
+            simulation.run_until_idle()
+
+
+def test_without_invariants_the_end_still_reads_what_was_said_on_threads() -> None:
+    said = SignalReceived(signal_id="s", signal=Signal(text="hear"), action="woken", run_id="r")
+    with Simulation([ECHO], invariants=False) as simulation:
+        simulation.start("echo", "go")
+        simulation.run_until_idle()
+        MemoryLog(clock=simulation.clock, store=simulation.disk.store).append(
+            thread_stream("t"),
+            [ThreadCreated(resource_id="u"), said],
+            expected_version=Version(0),
+            entry=None,
+        )
+        with pytest.raises(InvariantViolated):
+            simulation.run_until_idle()
