@@ -39,6 +39,8 @@ class NotingWorld(ABC, Generic[N]):
         self._all = surroundings
         self._calls = ToolCalls(surroundings, stream)
         self._courier = Courier(stream, post=surroundings.post, effects=surroundings.effects)
+        self._version = NO_VERSION
+        self._notes: N | None = None
         self.reset(NO_VERSION)
 
     @abstractmethod
@@ -47,8 +49,9 @@ class NotingWorld(ABC, Generic[N]):
 
     def reset(self, version: Version) -> None:
         """Forget what was noted; the events up to `version` are read when they are needed."""
-        self._version = version
-        self._notes = None if version else self._no_notes()
+        if version or self._version or self._notes is None:  # Else nothing was noted yet.
+            self._version = version
+            self._notes = None if version else self._no_notes()
 
     def committed(self, events: Sequence[Event], version: Version) -> None:
         """Take note of durable events."""

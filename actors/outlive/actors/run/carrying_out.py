@@ -38,12 +38,18 @@ from outlive.events import (
 from outlive.events.ids import stream_id
 
 
-def start_command(request: RunWish, agents: Mapping[str, Agent]) -> StartRun:
-    """Return the command that starts a run. Raises AgentNotFound, InvalidId."""
+def agent_for(request: RunWish, agents: Mapping[str, Agent]) -> Agent:
+    """Return the agent that a run is started of. Raises AgentNotFound, InvalidId."""
     agent = agents.get(request.agent_id)
     if agent is None:
         stream_id("agent", request.agent_id)  # Can it be one at all, or is it anything?
         raise AgentNotFound(request.agent_id, tuple(agents))
+    return agent
+
+
+def start_command(request: RunWish, agents: Mapping[str, Agent]) -> StartRun:
+    """Return the command that starts a run. Raises AgentNotFound, InvalidId."""
+    agent = agent_for(request, agents)
     return replace(
         plain_start(request),
         model=agent.model.name,

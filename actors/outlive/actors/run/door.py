@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from outlive.actors.event_sourced import EventSourcedActor
-from outlive.actors.run.carrying_out import command_for, start_command
+from outlive.actors.run.carrying_out import agent_for, command_for, start_command
 from outlive.actors.run.commands import StartRun
 from outlive.actors.run.decide import decide
 from outlive.actors.run.kind import RunResident, Runs
@@ -46,7 +46,7 @@ class RunDoor:
 
     def _find(self, stream: StreamId, request: RunRequest) -> RunResident | None:
         if isinstance(request, StartRequest):
-            start_command(request, self._agents)  # Before anything is brought into memory.
+            agent_for(request, self._agents)  # Before anything is brought into memory.
         elif self._runs.resident(stream) is None and not self._log.version(stream):
             raise RunNotFound(id_of(stream))
         run = self._runs.at(stream)
