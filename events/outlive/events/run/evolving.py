@@ -44,18 +44,7 @@ from outlive.events.run.thread import RunSignalled
 
 def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
     """Return the state after `event`. Pure and total; raises nothing."""
-    match event:
-        case ToolCallStarted():
-            before = state.calls.get(event.call_id)
-            call = Call(
-                name=event.name,
-                status="started",
-                attempt=event.attempt,
-                failures=before.failures if before is not None else 0,
-            )
-            return replace(state, calls={**state.calls, event.call_id: call})
-        case ToolCallCompleted():
-            return without_call(state, event.call_id, succeeded=True)
+    match event:  # Its arms are tried in turn: what every run has comes first.
         case ModelCallStarted():
             return replace(
                 state,
@@ -86,15 +75,17 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 if state.stop_when
                 else "",
             )
-        case ModelDelta() | ToolProgressed():
-            return state
-        case ToolResultIgnored():
-            if state.cut_off.get(event.call_id) != event.attempt:
-                return state
-            cut_off = {id: attempt for id, attempt in state.cut_off.items() if id != event.call_id}
-            return replace(state, cut_off=cut_off)
-        case ToolStepCompleted():
-            return replace(state, recoveries=0) if state.recoveries else state
+        case ToolCallStarted():
+            before = state.calls.get(event.call_id)
+            call = Call(
+                name=event.name,
+                status="started",
+                attempt=event.attempt,
+                failures=before.failures if before is not None else 0,
+            )
+            return replace(state, calls={**state.calls, event.call_id: call})
+        case ToolCallCompleted():
+            return without_call(state, event.call_id, succeeded=True)
         case RunStarted():
             return replace(
                 state,
@@ -111,6 +102,25 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
                 fire=event.fire,
                 mail=hear(state.mail, event.message),
             )
+        case RunCompleted():
+            return replace(
+                state,
+                status="completed",
+                finish_reason=event.finish_reason,
+                calls={},
+                rests=False,
+                rests_until_ns=None,
+                mail=last_mail(state),
+            )
+        case ModelDelta() | ToolProgressed():
+            return state
+        case ToolResultIgnored():
+            if state.cut_off.get(event.call_id) != event.attempt:
+                return state
+            cut_off = {id: attempt for id, attempt in state.cut_off.items() if id != event.call_id}
+            return replace(state, cut_off=cut_off)
+        case ToolStepCompleted():
+            return replace(state, recoveries=0) if state.recoveries else state
         case OutputRejected():
             return replace(
                 state,
@@ -143,16 +153,6 @@ def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
             return replace(state, calls={**state.calls, event.call_id: waiting}, recoveries=0)
         case MessageDelivered():
             return replace(state, mail=delivered(state.mail, event.sequence))
-        case RunCompleted():
-            return replace(
-                state,
-                status="completed",
-                finish_reason=event.finish_reason,
-                calls={},
-                rests=False,
-                rests_until_ns=None,
-                mail=last_mail(state),
-            )
         case RunFailed():
             return replace(
                 state,
