@@ -323,6 +323,52 @@ def test_what_has_left_the_line_takes_no_memory_for_long() -> None:
     assert sum(len(heap) for heap in line._heaps.values()) < 20  # pyright: ignore[reportPrivateUsage]
 
 
+# -- who is likely to be next --
+
+
+def test_those_who_are_likely_to_start_next_are_told_by_turn_priority_and_age() -> None:
+    line = admission(overall=1)
+    line.served("a", 1)
+    for place, (task, priority) in enumerate([("a1", 0), ("a2", 5), ("b1", 0), ("b2", 0)]):
+        line.wait(waiting(task, agent=task[0], priority=priority, place=place))
+    assert line.upcoming(2) == ["b1", "a2"]
+    assert set(line.upcoming(4)) == {"a1", "a2", "b1", "b2"}
+    assert started(line) == ["b1"], "looking gives nothing away"
+
+
+def test_no_more_of_an_agent_or_a_tool_are_likely_than_may_run_at_once() -> None:
+    line = admission(overall=20, per_agent=5, t=2)
+    for place in range(10):
+        line.wait(waiting(f"t{place}", tool="t", priority=9, place=place))
+        line.wait(waiting(f"u{place}", tool="u", place=place))
+    assert line.upcoming(20) == ["t0", "t1", "u0", "u1", "u2"]
+
+
+def test_who_is_likely_to_be_next_is_told_whoever_has_left_the_line() -> None:
+    line = admission(overall=1, per_agent=100)
+    for place in range(40):
+        line.wait(waiting(f"x{place:02}", place=place))
+    for place in range(10):
+        line.leave(StreamId(f"x{place:02}"))
+    line.leave(StreamId("x30"))
+    line.wait(waiting("x30", place=30))  # It came back: its place is in the heap twice.
+    assert line.upcoming(3) == ["x10", "x11", "x12"]
+    assert line.upcoming(30) == [f"x{place}" for place in range(10, 40)]
+
+
+@pytest.mark.parametrize("left", [0, 4_000])
+def test_what_it_costs_to_look_who_is_next_does_not_grow_with_the_queue(left: int) -> None:
+    def cost(tasks: int) -> int:
+        line = admission(overall=1, per_agent=20)
+        for place in range(tasks):
+            line.wait(waiting(f"x{place}", place=place))
+        for place in range(20, 20 + left):
+            line.leave(StreamId(f"x{place}"))
+        return lines_run(lambda: line.upcoming(20))
+
+    assert cost(20_000) <= cost(5_000) * 1.1
+
+
 # -- against an oracle --
 
 AGENTS, TOOLS = "abcd", "tuv"
@@ -443,6 +489,14 @@ class AdmissionMachine(RuleBasedStateMachine):
     def as_many_wait_and_run(self) -> None:
         assert self.line.queued == len(self.oracle.waiting)
         assert self.line.holding == len(self.oracle.holding)
+
+    @invariant()
+    def who_is_likely_to_be_next_waits(self) -> None:
+        upcoming = self.line.upcoming(3)
+        assert len(set(upcoming)) == len(upcoming) <= 3
+        assert all(self.line.waits(task) for task in upcoming)
+        assert all(self.line.waits(StreamId(task)) for task in self.oracle.waiting)
+        assert bool(upcoming) is bool(self.oracle.waiting)
 
 
 TestAdmissionMachine = AdmissionMachine.TestCase

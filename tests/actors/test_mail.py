@@ -84,6 +84,12 @@ class House:
         assert stream == RECEIVER
         self.taken_back.append(reply)
 
+    def look_at(self, stream: StreamId) -> None:
+        raise AssertionError(f"a message is all that {stream!r} is sent")
+
+    def passed(self, stream: StreamId) -> None:
+        raise AssertionError(f"{stream!r} waits for no turn")
+
     def start(self, pack: Callable[[], Parcel] = lambda: Parcel("hello")) -> None:
         self.courier.start(MESSAGE, pack, CAUSE)
 

@@ -996,7 +996,7 @@ def test_waiting_has_an_end_and_the_task_goes_on() -> None:
     assert machine.run(work, agent(tools=[crawl])).status == "succeeded"
 
 
-def test_a_queued_task_takes_no_memory() -> None:
+def test_a_queued_task_takes_no_memory_unless_it_is_next() -> None:
     machine = Machine()
 
     async def work(rt: Runtime) -> int:
@@ -1005,7 +1005,7 @@ def test_a_queued_task_takes_no_memory() -> None:
         await asyncio.sleep(1)
         return sum(one.stream.startswith("task-") for one in rt.live())
 
-    assert machine.run(work, agent(tools=[crawl]), background_tasks=ONE) == 1
+    assert machine.run(work, agent(tools=[crawl]), background_tasks=ONE) == 2
 
 
 # -- once more --

@@ -85,7 +85,10 @@ class Addresses(Supervision[S, C, X, R]):
         ]
 
     def look_at(self, stream: StreamId) -> None:
-        """Bring an entity in, to see whether it can go on; it leaves again by itself."""
+        """Bring an entity in, to see whether it can go on, or as it has to go on soon.
+
+        It leaves again by itself.
+        """
         self._bring_in(stream)
 
     def send(
@@ -165,7 +168,10 @@ class Addresses(Supervision[S, C, X, R]):
             self._timers.set(stream, now_ns + _AGAIN_NS)  # The log may be read again then.
 
     def passed(self, stream: StreamId) -> None:
-        """The instant that an entity waits for has come, and it has to wait on for its turn."""
+        """An entity has to wait on for its turn, though the instant has come that it waits for.
+
+        Or as others come first: it may leave memory.
+        """
         resident = self._residents.get(stream)
         if resident is None or resident.rebuild is not None:
             return

@@ -104,6 +104,14 @@ class Addressees(Protocol):
         """Forget a message that an entity has not been given yet. See `Addresses.take_back`."""
         ...
 
+    def look_at(self, stream: StreamId) -> None:
+        """Bring an entity in. See `Addresses.look_at`."""
+        ...
+
+    def passed(self, stream: StreamId) -> None:
+        """Let an entity leave memory. See `Addresses.passed`."""
+        ...
+
 
 class Post:
     """Brings commands and messages to entities of all kinds, wherever their actors are by now."""
@@ -145,6 +153,14 @@ class Post:
     def take_back(self, stream: StreamId, reply: LoopFuture[Any]) -> None:
         """Forget a message that an entity has not been given yet. See `Addresses.take_back`."""
         self._kinds[kind_of(stream)].take_back(stream, reply)
+
+    def look_at(self, stream: StreamId) -> None:
+        """Bring an entity in, before it is sent anything. See `Addresses.look_at`."""
+        self._kinds[kind_of(stream)].look_at(stream)
+
+    def passed(self, stream: StreamId) -> None:
+        """Let an entity leave memory that nothing is sent to yet. See `Addresses.passed`."""
+        self._kinds[kind_of(stream)].passed(stream)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
@@ -114,6 +114,7 @@ class OwnerSide:
         def addresses(
             kind: Kind[S, C, X, R],
             row_changed: Callable[[StreamId, OpenEntry | None], None] | None = None,
+            stay: Container[StreamId] = (),
         ) -> Addresses[S, C, X, R]:
             found = Addresses(
                 kind,
@@ -123,6 +124,7 @@ class OwnerSide:
                 save_every=settings.save_every,
                 mailbox_limit=settings.mailbox_limit,
                 row_changed=row_changed,
+                stay=stay,
             )
             post.serve(kind.name, found)
             self._kinds[kind.name] = found
@@ -131,7 +133,9 @@ class OwnerSide:
         recovery = Recovery(log.epoch, clean=log.clean, max_recoveries=settings.max_recoveries)
         heartbeat_kind = HeartbeatKind(surroundings, recovery)
         self._runs: Runs = addresses(RunKind(surroundings, recovery))
-        self._tasks: Tasks = addresses(TaskKind(surroundings, recovery), self._task_row)
+        self._tasks: Tasks = addresses(
+            TaskKind(surroundings, recovery), self._task_row, self._desk.next_in_line
+        )
         self._threads: Threads = addresses(ThreadKind(surroundings))
         self._heartbeats: Heartbeats = addresses(heartbeat_kind)
         self._run_door = RunDoor(self._runs, log=log, surroundings=surroundings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from typing import Generic, TypeVar
 
 from outlive.actors.effects import EffectTable
@@ -73,8 +73,11 @@ class Residents(ABC, Generic[S, C, X, R]):
         save_every: int | None = None,
         mailbox_limit: int = MAILBOX_LIMIT,
         row_changed: Callable[[StreamId, OpenEntry | None], None] | None = None,
+        stay: Container[StreamId] = (),
     ) -> None:
+        """Prepare for entities of a kind. Those in `stay` do not leave memory while they wait."""
         self._kind = kind
+        self._stay = stay
         self._row_changed = row_changed
         self._save_every = save_every
         self._mailbox_limit = mailbox_limit

@@ -46,7 +46,7 @@ class Supervision(Residents[S, C, X, R]):
 
         It may if its row owes nothing and no effect of it runs, not even one that was given up
         and goes on in a thread: whoever needs it again brings it in, and the clock is watched
-        for it. What is woken soon stays: see `STAYS_NS`.
+        for it. What is woken soon stays, see `STAYS_NS`, and so does what waits in `stay`.
         """
         resident = self._residents.get(stream)
         if resident is None:
@@ -56,7 +56,9 @@ class Supervision(Residents[S, C, X, R]):
             return
         if entry is None or entry.over or entry.status == SUSPENDED:
             self._answer(stream, resident, None)
-        if entry is None or not (entry.owes or self._is_woken_soon(stream, entry)):
+        if entry is None or not (
+            entry.owes or stream in self._stay or self._is_woken_soon(stream, entry)
+        ):
             self._let_go(stream, resident)
 
     def _stands_again(

@@ -55,6 +55,7 @@ class Admitted(NamedTuple):
 
 _Key: TypeAlias = tuple[int, int, StreamId]
 _SLACK: Final = 8  # entries of a heap that may be of no use, however short it is
+_LOOKS: Final = 4  # entries of a heap that are looked at, for each task that is to be found
 
 
 class Admission:
@@ -79,6 +80,7 @@ class Admission:
         self._waiting: dict[StreamId, Waiting] = {}
         self._heaps: dict[_Pair, list[_Key]] = {}
         self._counts: dict[_Pair, int] = {}
+        self._agents: list[str] = []  # of whom tasks wait, sorted
         self._tools_of: dict[str, dict[str, None]] = {}  # of an agent: the tools it waits for
         self._agents_for: dict[str, list[str]] = {}  # by tool: who waits and may have more, sorted
         self._promised: dict[StreamId, None] = {}  # a place, to tasks that do not stand here yet
@@ -88,6 +90,10 @@ class Admission:
     def knows(self, task: StreamId) -> bool:
         """Whether the task holds a slot, waits, or is promised something."""
         return task in self._holding or task in self._waiting or task in self._promised
+
+    def waits(self, task: StreamId) -> bool:
+        """Whether the task waits for a slot."""
+        return task in self._waiting
 
     @property
     def queued(self) -> int:
@@ -119,6 +125,8 @@ class Admission:
         heapq.heappush(self._heaps.setdefault(pair, []), _key(task))
         self._counts[pair] = self._counts.get(pair, 0) + 1
         if self._counts[pair] == 1:
+            if pair.agent not in self._tools_of:
+                insort(self._agents, pair.agent)
             self._tools_of.setdefault(pair.agent, {})[pair.tool] = None
             if self._by_agent.get(pair.agent, 0) < self._per_agent:
                 insort(self._agents_for.setdefault(pair.tool, []), pair.agent)
@@ -207,6 +215,42 @@ class Admission:
         )
         return Granted(task.task, self._grant(task.task, agent, task.tool))
 
+    def upcoming(self, most: int) -> list[StreamId]:
+        """Return who is likely to start next, at most so many tasks. Nothing is given away.
+
+        It is a guess: that slots get free one by one, and limits are in nobody's way for long.
+        What it costs grows with `most` and the number of tools that are waited for.
+        """
+        found: list[StreamId] = []
+        at = 0 if self._served is None else bisect_right(self._agents, self._served)
+        agents = (self._agents[at : at + most] + self._agents[:at])[:most]
+        share = -(-most // len(agents)) if agents else 0
+        for agent in agents:
+            keys: list[_Key] = []
+            for tool in self._tools_of[agent]:
+                bound = min(share, self._per_agent, self._of_tool.get(tool, share))
+                keys += self._foremost(_Pair(agent, tool), bound)
+            found += [task for _, _, task in sorted(keys)[: min(share, self._per_agent)]]
+        return found[:most]
+
+    def _foremost(self, pair: _Pair, most: int) -> list[_Key]:
+        """Return the first tasks that wait of an agent and a tool, at most so many, in order.
+
+        The heap is walked from its top. Where too many in it stand no more, fewer are found.
+        """
+        self._first(pair)
+        heap, found = self._heaps[pair], list[_Key]()
+        edge = [(heap[0], 0)]
+        for _ in range(_LOOKS * most):
+            if not edge or len(found) == most:
+                break
+            key, at = heapq.heappop(edge)
+            if self._stands(key) and not (found and key == found[-1]):
+                found.append(key)
+            for child in range(2 * at + 1, min(2 * at + 3, len(heap))):
+                heapq.heappush(edge, (heap[child], child))
+        return found
+
     def _grant(self, task: StreamId, agent: str, tool: str) -> int:
         """Give the task a slot; return the number of its start."""
         self._turn, self._served = self._turn + 1, agent
@@ -249,6 +293,7 @@ class Admission:
             del tools[pair.tool]
             if not tools:
                 del self._tools_of[pair.agent]
+                del self._agents[bisect_left(self._agents, pair.agent)]
         elif len(self._heaps[pair]) > 2 * self._counts[pair] + _SLACK:
             # A dict, as a task that came back may stand in it twice.
             standing = {key: None for key in self._heaps[pair] if self._stands(key)}

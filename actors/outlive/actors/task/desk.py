@@ -22,6 +22,7 @@ from outlive.actors.loop_actor import LoopFuture, MailboxClosed
 from outlive.actors.mail import Post
 from outlive.actors.task.admission import Admission, Backpressure, Granted
 from outlive.actors.task.commands import StartTask
+from outlive.actors.task.next_in_line import NextInLine
 from outlive.actors.task.one_by_one import OneByOne
 from outlive.actors.task.rows import note, place_in, turn_in
 from outlive.events import (
@@ -88,6 +89,12 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._starting: dict[StreamId, int] = {}  # told to start, under this number, not obeyed yet
         self._one_by_one = OneByOne()
+        self.next_in_line: Final = NextInLine(
+            self._admission,
+            slots=settings.global_concurrency,
+            bring_in=post.look_at,
+            let_go=post.passed,
+        )
         self._places: dict[StreamId, Place] = {}  # of tasks that are being asked for
         self._last_place = 0
         self._come: dict[StreamId, int] = {}  # instants that have, by who waits for a slot since
@@ -102,7 +109,7 @@ class Desk:
             self._last = _Start(turn_in(turns), _NOBODY, turns.summary["agent_id"])
             self._admission.served(self._last.agent_id, self._last.turn)
         for task, entry in sorted(rows, key=lambda row: row[1].status != "running"):
-            self.row(task, entry)
+            self._hear(task, entry)
 
     def row(self, task: StreamId, entry: OpenEntry | None) -> None:
         """Hear that a task's row is to be another one, or to go.
@@ -110,6 +117,10 @@ class Desk:
         That is about to be appended. Whoever may start now is told so after that, and its start
         is never durable without the end by which its slot got free.
         """
+        self._hear(task, entry)
+        self.next_in_line.hear(task)
+
+    def _hear(self, task: StreamId, entry: OpenEntry | None) -> None:
         if entry is None and task in self._places:
             return  # It is being brought in to be told that it begins.
         self._places.pop(task, None)
@@ -199,6 +210,7 @@ class Desk:
     def close(self) -> None:
         """Give no slot away any more."""
         self._closed = True
+        self.next_in_line.close()
 
     def _call(self) -> None:
         """Look who may start, once all that is heard in this turn of the loop is known."""
@@ -222,6 +234,7 @@ class Desk:
 
         def answered() -> None:
             if self._starting.get(task) != turn:
+                self.next_in_line.look()
                 return  # It has started: its row has told.
             try:
                 reply.get()
@@ -234,6 +247,7 @@ class Desk:
 
         now_ns = max(self._clock.now_ns(), self._come.get(task, 0))
         start = StartTask(now_ns=now_ns, turn=turn, worker=self.worker)
+        self.next_in_line.begins(task)
         self._post.send(task, start, reply=reply)
         reply.when_set(answered)
 
