@@ -520,6 +520,21 @@ def test_a_write_that_is_accepted_behind_a_refused_one_does_not_stop_the_actor_f
     scene(body)
 
 
+def test_what_was_told_and_is_accepted_behind_a_refused_write_does_not_stop_it_either() -> None:
+    async def body(scene: Scene) -> None:
+        refused = await scene.ask(Do(Added(by=1)))
+        await scene.tell(Do(Added(by=2)))
+        scene.log.intrude(STREAM, Added(by=100))
+        scene.log.settle()
+        scene.log.settle()
+        later = await scene.ask(Do(Added(by=3)))
+        scene.log.settle_all()
+        assert isinstance(refused.error, WrongExpectedVersion)
+        assert later.state.history == (100, 2, 3)
+
+    scene(body)
+
+
 def test_an_outcome_that_was_told_is_decided_again_and_not_lost() -> None:
     async def body(scene: Scene) -> None:
         await scene.tell(Do(Wanted(effect="a")))

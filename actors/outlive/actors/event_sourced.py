@@ -499,7 +499,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """
         reply = cast("LoopFuture[Any] | None", pending.envelope.reply_to)
         if commit.outcome is not None:
-            pending.give()
+            if reply is not None:
+                pending.give()
         elif self._refusal is None:
             assert commit.error is not None
             self._refusal = commit.error
