@@ -236,7 +236,11 @@ class FollowedView:
         wanted = self._wanted
         # Most views want none of a batch: without a loop, that costs them next to nothing.
         if not wanted.isdisjoint(map(type, chain.from_iterable(map(_events_of, records)))):
-            self._projection.apply(wanted_of(records, wanted), rows)
+            try:
+                self._projection.apply(wanted_of(records, wanted), rows)
+            except BaseException:
+                self._rows = None  # Half a batch is in them: nobody may see or commit that.
+                raise
         self._before = records[-2].position if len(records) > 1 else self._position
         self._position, self._hash = records[-1].position, records[-1].hash
         self._uncommitted += len(records)
@@ -284,7 +288,8 @@ class FollowedView:
 
     async def _commit_changes(self) -> None:
         try:
-            await self._write()
+            if self._rows is not None:
+                await self._write()
         except OutliveError as error:
             self.give_up(error)
         except Exception as error:  # noqa: BLE001  # a row that cannot be encoded, for one
@@ -308,7 +313,8 @@ class FollowedView:
         if self._commit is not None:
             await asyncio.gather(self._commit, return_exceptions=True)
         clean = True
-        if self._store is not None and self._position != self._store.checkpoint.position:
+        due = self._store is not None and self._position != self._store.checkpoint.position
+        if due and self._rows is not None:
             try:
                 await self._write()
             except Exception as error:  # noqa: BLE001  # the next process folds it again
