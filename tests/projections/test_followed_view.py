@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
 from outlive.events import (
     Event,
     MemoryLog,
+    Position,
     Record,
     RunStarted,
     Version,
@@ -16,6 +18,9 @@ from outlive.events import (
     run_stream,
 )
 from outlive.projections import Rows, ViewRunner
+from outlive.projections.views import following
+from outlive.projections.views.following import FollowedView
+from outlive.projections.views.store import Changes, Checkpoint, MemoryStore, Store, Unusable
 from tests.support.views import Dump, dump
 
 
@@ -67,3 +72,63 @@ def test_what_a_projection_made_of_half_a_record_is_not_committed_with_what_was_
         asyncio.run(look(Inputs(log), "one", "many"))
     mended = Inputs(log, mended=True)
     assert asyncio.run(look(mended)) == [(b"many", 1), (b"one", 1), (b"trouble", 1)]
+
+
+class Busy:
+    """A store in memory whose disk has no space for the first commit, when the test says so."""
+
+    def __init__(self) -> None:
+        self.kept = MemoryStore()
+        self.tries = 0
+        self.begun = threading.Event()
+        self.full = threading.Event()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.kept.checkpoint
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    def page(
+        self, start: bytes, end: bytes | None, *, reverse: bool, limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        return self.kept.page(start, end, reverse=reverse, limit=limit)
+
+    def commit(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            self.begun.set()
+            assert self.full.wait(10)
+            raise Unusable("there is no space")
+        self.kept.commit(changes, checkpoint)
+
+    def close(self, *, clean: bool = True) -> None:
+        pass
+
+
+def test_what_could_not_be_committed_while_it_is_closed_is_committed_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "_COMMIT_AFTER", 0)
+    log, store = MemoryLog(), Busy()
+
+    def opened(_: bool) -> Store:
+        return store
+
+    async def body() -> None:
+        view = FollowedView(Inputs(log), log, opened, waits=True)
+        view.start()
+        start(log, "one")
+        await view.reach(log.head)
+        await asyncio.to_thread(store.begun.wait, 10)
+        start(log, "two")
+        await view.reach(log.head)
+        closing = asyncio.create_task(view.close())
+        await asyncio.sleep(0)
+        store.full.set()
+        await closing
+
+    asyncio.run(body())
+    assert (store.tries, store.checkpoint.position) == (2, Position(2))
+    assert dump(Rows(store)) == [(b"one", 1), (b"two", 1)]

@@ -305,7 +305,12 @@ class FollowedView:
         assert store is not None
         here = Checkpoint(position=self._position, before=self._before, hash=self._hash)
         self._uncommitted = 0
-        await self._aside(store.commit, rows.take(), here)
+        changes = rows.take()
+        try:
+            await self._aside(store.commit, changes, here)
+        except BaseException:
+            rows.put_back(changes)  # At the end it is tried once more, with what came after.
+            raise
         rows.settled()
 
     async def _end(self) -> None:

@@ -181,6 +181,10 @@ class Rows(ViewRows):
         changes.sort(key=itemgetter(0))
         return changes
 
+    def put_back(self, changes: list[tuple[bytes, bytes | None]]) -> None:
+        """What was taken could not be committed: it is taken again with what comes."""
+        self.dirty.update(dict.fromkeys(key for key, _ in changes))
+
     def settled(self) -> None:
         """What was taken is committed: let go of it, unless there is little."""
         if len(self._known) > _KEPT:
