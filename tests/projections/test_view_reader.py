@@ -129,6 +129,33 @@ def test_it_folds_only_what_the_view_does_not_have(path: Path) -> None:
     reader.close()
 
 
+def test_what_the_owner_commits_while_it_folds_is_not_folded_twice(path: Path) -> None:
+    with Owner(path) as owner:
+
+        class Slow(RunsView):
+            """Comes to its first record when the owner has committed that, and another one."""
+
+            applied = 0
+
+            def apply(self, record: Record, rows: Rows) -> None:
+                self.applied += 1
+                if self.applied == 1:
+                    owner.does("end r2", "close")
+                super().apply(record, rows)
+
+        slow = Slow()
+        reader = LmdbReader(path)
+        views = ViewReader(reader, [slow], folder=path / "views")
+        look(views)
+        owner.does("end r0")
+        before = fresh(reader)
+        assert look(views) == before
+        assert slow.applied == 1
+        assert look(views) == fresh(reader)
+        views.close()
+        reader.close()
+
+
 def test_without_any_view_it_folds_the_log(path: Path) -> None:
     shutil.rmtree(path / "views")
     found, expected = visitors_view(path)

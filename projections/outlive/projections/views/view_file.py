@@ -89,6 +89,7 @@ class ViewFile:
         self._written = False
         self._closed = False
         self._checkpoint = Checkpoint()
+        self._still: lmdb.Transaction[bytes] | None = None  # what is read, while that stands still
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -117,7 +118,7 @@ class ViewFile:
 
     def load(self, *, all_rows: bool) -> None:
         """Read the header, and with `all_rows` see that no row is damaged. Raises Damaged."""
-        with _translated(self.folder), self._env.begin() as txn:
+        with self._reading() as txn:
             data = txn.get(_HEADER_KEY)
             try:
                 header = _decode_header(_opened(_HEADER_KEY, data))
@@ -131,10 +132,35 @@ class ViewFile:
                         _opened(key, row)
             self._checkpoint = header.checkpoint
 
+    @contextmanager
+    def standing_still(self) -> Generator[None]:
+        """In this `with`, read what is committed now, whatever its owner commits meanwhile.
+
+        Raises:
+            Damaged, Unusable: it is of no use any more.
+        """
+        with _translated(self.folder):
+            self._still = self._env.begin()
+        try:
+            self.load(all_rows=False)
+            yield
+        finally:
+            still, self._still = self._still, None
+            still.abort()
+
+    @contextmanager
+    def _reading(self) -> Generator[lmdb.Transaction[bytes]]:
+        with _translated(self.folder):
+            if self._still is not None:
+                yield self._still
+            else:
+                with self._env.begin() as txn:
+                    yield txn
+
     def get(self, key: bytes) -> bytes | None:
         """Return a row. Raises Damaged."""
         key = _ROW + key
-        with _translated(self.folder), self._env.begin() as txn:
+        with self._reading() as txn:
             row = txn.get(key)
             return None if row is None else _opened(key, row)
 
@@ -144,11 +170,7 @@ class ViewFile:
         """Return rows in the order of their keys. See `Base`. Raises Damaged."""
         first, last = _ROW + start, _AFTER_ROWS if end is None else _ROW + end
         found: list[tuple[bytes, bytes]] = []
-        with (
-            _translated(self.folder),
-            self._env.begin() as txn,
-            txn.cursor() as cursor,
-        ):
+        with self._reading() as txn, txn.cursor() as cursor:
             if reverse:
                 there = cursor.prev() if cursor.set_range(last) else cursor.last()
                 items = cursor.iterprev() if there else iter(())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -72,8 +73,9 @@ class VisitedView:
                 raise LogClosed("the views are closed")
             try:
                 self._look()
-                self._fold_to(head, until_ns)
-                return work(self._rows.reading)
+                with self._standing_still():
+                    self._fold_to(head, until_ns)
+                    return work(self._rows.reading)
             except (Damaged, Unusable):
                 self._leave_file()
 
@@ -92,12 +94,9 @@ class VisitedView:
             file.close()
 
     def _look(self) -> None:
-        """Go over to the owner's newest commit, where that spares work."""
+        """Go over to the owner's newest file, if that is of use."""
         there, file = seen(self._folder), self._file
         if file is not None and (there is None or (there[0] == file.folder and not file.gone)):
-            file.load(all_rows=False)
-            if not self._from <= file.checkpoint.position <= self._at:
-                self._begin(file)
             return
         if there is None or there == self._useless:
             return
@@ -113,6 +112,18 @@ class VisitedView:
             file.close()
         self._file = found
         self._begin(found)
+
+    @contextmanager
+    def _standing_still(self) -> Generator[None]:
+        """Stay with the owner's newest commit: what a later one has folded is not folded again."""
+        file = self._file
+        if file is None:
+            yield
+            return
+        with file.standing_still():
+            if not self._from <= file.checkpoint.position <= self._at:
+                self._begin(file)
+            yield
 
     def _leave_file(self) -> None:
         """The file is of no use after all: fold the log without it."""
