@@ -13,6 +13,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -49,6 +50,7 @@ from outlive.events import (
     ToolResultIgnored,
     ToolStepCompleted,
     UnserialisableValue,
+    Value,
 )
 from outlive.projections import RunResult, ToolMessage
 from tests.actors.conftest import Logs
@@ -160,6 +162,32 @@ def test_a_sync_tool_sees_the_context_variables_of_the_loop() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("set")
     assert play(read).answer.result == "set"
+
+
+@pytest.mark.parametrize("kept", ["in memory", "in a folder"])
+def test_tools_see_the_context_variables_of_who_opened_the_runtime_and_nobody_elses(
+    kept: str, tmp_path: Path
+) -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    @tool(read_only=True)
+    async def read() -> str:
+        return variable.get()
+
+    async def request(rt: Runtime, name: str) -> Value:
+        variable.set(name)
+        result = await rt.run("a", "hi", run_id=name)
+        (answer,) = [it for it in result.messages if isinstance(it, ToolMessage)]
+        return answer.result
+
+    async def body() -> None:
+        variable.set("opened")
+        path = tmp_path if kept == "in a folder" else None
+        async with Runtime(path, agents=[agent_of(read)]) as rt:
+            found = await asyncio.gather(request(rt, "one"), request(rt, "other"))
+        assert set(found) == {"opened"}
+
+    asyncio.run(body())
 
 
 def test_a_result_is_stored_in_its_plain_form() -> None:

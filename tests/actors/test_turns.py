@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar, copy_context
 from functools import partial
+
+import pytest
 
 from outlive.actors.turns import turns_of
 from outlive.testing import Simulation
@@ -74,3 +77,25 @@ def test_each_loop_has_turns_of_its_own() -> None:
 def test_a_loop_that_is_not_asyncios_own_is_asked_for_each_turn() -> None:
     with Simulation([]) as simulation:
         assert turns_of(simulation.loop) == simulation.loop.call_soon
+
+
+def test_a_loop_that_is_closed_refuses_each_turn() -> None:
+    loop = asyncio.new_event_loop()
+    soon = turns_of(loop)
+    loop.close()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="closed"):
+            soon(lambda: None)
+
+
+def test_a_turn_sees_no_context_variables_of_who_asked_first() -> None:
+    variable, given = ContextVar[str]("variable"), list[str | None]()
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        soon = turns_of(loop)
+        for name in ("one", "other"):
+            context = copy_context()
+            context.run(variable.set, name)
+            context.run(soon, lambda: given.append(variable.get(None)))
+        rounds_of(loop, 1)
+    assert given == [None, None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
+from contextvars import copy_context
 from typing import Any, Final
 
 from outlive.actors.logs import told
@@ -32,10 +33,15 @@ class Running:
 
 
 class EffectTable:
-    """What is being performed in this process."""
+    """What is being performed in this process, with the context variables of where this is made.
+
+    Not with those of whoever has asked for it: there is nobody like that after a crash, and an
+    actor's turn comes together with those of others.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = copy_context()
         self._running: dict[StreamId, dict[Hashable, Running]] = {}
         self.closing = False
         self.closed = False
@@ -85,7 +91,8 @@ class EffectTable:
         effects = self._running.setdefault(stream, {})
         assert effect not in effects, f"{effect} of {stream} is running already"
         entry = effects[effect] = Running(awaited=awaited)
-        entry.task = self._loop.create_task(self.perform(stream, entry, body, failed))
+        task = self.perform(stream, entry, body, failed)
+        entry.task = self._context.copy().run(self._loop.create_task, task)
 
     async def perform(
         self,

@@ -18,6 +18,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from outlive.actors.logs import told
@@ -84,6 +85,7 @@ class Seat:
         self._own, self._visit, self._stay = own, visit, stay
         self._owning, self._visiting = owning, visiting
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
         self._side: Side | None = None
         self._changed: asyncio.Future[None] = self._loop.create_future()
         self._changing: asyncio.Task[None] | None = None
@@ -203,7 +205,7 @@ class Seat:
         """
         if given:
             _check_free(log)
-        self._side = self._owning(log)
+        self._side = self._context.copy().run(self._owning, log)  # Else that of who stood by.
         if given:
             _seats[log] = weakref.ref(self)
         if isinstance(log, LmdbLog):

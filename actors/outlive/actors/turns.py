@@ -2,9 +2,9 @@
 
 On asyncio's own loop a callback costs as much as a message, and where many runs share a commit
 their actors' turns come at the same moment. So they are taken in one callback, in the order in
-which they were asked for: asyncio would run them in the same round all the same. Any other loop
-is asked for each turn by itself: one in C has cheap callbacks, and one that simulates decides
-about their order.
+which they were asked for: asyncio would run them in the same round all the same. They have no
+context variables: those of who asked first are not the others'. Any other loop is asked for each
+turn by itself: one in C has cheap callbacks, and one that simulates decides about their order.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
@@ -30,13 +31,13 @@ class _Turns:
 
     def call_soon(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         """Call `turn` in the loop's next round. Call it on the loop's thread."""
-        self._due.append(turn)
         if not self._asked:
             self._ask(loop)
+        self._due.append(turn)
 
     def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asked = True
-        loop.call_soon(self._take, loop)
+        loop.call_soon(self._take, loop, context=Context())
+        self._asked = True  # After that: a loop that is closed refuses each.
 
     def _take(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._due
