@@ -13,11 +13,13 @@ from typing import Any
 
 import pykka
 import pytest
+from pykka._envelope import Envelope
 
 from outlive.actors.loop_actor import (
     BlockingAskRefused,
     LoopActor,
     LoopFuture,
+    Mailbox,
     MailboxClosed,
 )
 from tests.actors.conftest import Logs
@@ -180,6 +182,37 @@ def test_many_threads_lose_no_message() -> None:
             assert [message for message in actor.seen if message in sent] == sent
 
     run_virtual(body())
+
+
+def test_a_thread_may_send_while_the_mailbox_is_left_to_the_next_actor() -> None:
+    handled: list[object] = []
+
+    class LetGo(Mailbox):
+        """The actor is detached just before the loop is told of the first message."""
+
+        def _schedule(self) -> None:
+            if not handled:
+                handled.append("let go")
+                self.unbind()
+            super()._schedule()
+
+    async def body() -> None:
+        mailbox = LetGo()
+
+        def drain() -> None:
+            while (envelope := mailbox.take()) is not None:
+                handled.append(envelope.message)
+
+        loop = asyncio.get_running_loop()
+        mailbox.bind(loop, drain)
+        for message in ("one", "two"):
+            await from_a_thread(partial(mailbox.put, Envelope(message)))
+        mailbox.bind(loop, drain)
+        await from_a_thread(partial(mailbox.put, Envelope("three")))
+        await asyncio.sleep(1)
+
+    run_virtual(body())
+    assert handled == ["let go", "one", "two", "three"]
 
 
 def test_an_error_is_raised_where_it_is_asked_for() -> None:

@@ -167,9 +167,11 @@ class Mailbox:
 
     def bind(self, loop: asyncio.AbstractEventLoop, drain: Callable[[], None]) -> None:
         """From now on, run `drain` on `loop` when there are messages. Call it on the loop."""
-        self._loop, self._drain, self._thread = loop, drain, threading.get_ident()
-        self._soon = turns_of(loop)
-        if self._messages:
+        with self._lock:
+            self._loop, self._drain, self._thread = loop, drain, threading.get_ident()
+            self._soon = turns_of(loop)
+            waiting = self._scheduled = bool(self._messages)
+        if waiting:
             self._schedule()
 
     def unbind(self) -> None:
@@ -225,14 +227,14 @@ class Mailbox:
         self._schedule()
 
     def _schedule(self) -> None:
-        assert self._loop is not None
-        assert self._drain is not None
-        assert self._soon is not None
-        self._scheduled = True
+        loop, drain = self._loop, self._drain
+        if loop is None or drain is None:
+            return  # Let go of since another thread put something in: whoever binds it goes on.
         if threading.get_ident() == self._thread:
-            self._soon(self._drain)
+            assert self._soon is not None
+            self._soon(drain)
         else:
-            self._loop.call_soon_threadsafe(self._drain)
+            loop.call_soon_threadsafe(drain)
 
     def get(self) -> Envelope[Any]:
         """Take the next message. Raises IndexError when there is none."""
