@@ -22,9 +22,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 from pykka._envelope import Envelope
@@ -38,6 +37,7 @@ from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClo
 from outlive.actors.mail import Deliver
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.snapshots import codec_of, restored
+from outlive.actors.undecided import Answer, Pending, Undecided
 from outlive.events import (
     Commit,
     Event,
@@ -57,30 +57,6 @@ from outlive.events.logger import get_logger
 _log = get_logger()
 _PAGE: Final = 1_000
 C = TypeVar("C")
-
-
-class _Answer(msgspec.Struct, eq=False):
-    """A reply that waits for a commit. A Struct: there are very many of them."""
-
-    envelope: Envelope[Any]
-    state: Any  # after the commit
-    error: BaseException | None  # why the command was refused, in the place of an answer
-
-    def give(self) -> None:
-        """Answer the one who waits for it, now that the commit is acknowledged."""
-        reply = cast("LoopFuture[Any]", self.envelope.reply_to)
-        if self.error is not None:
-            reply.fail(self.error)
-        else:
-            reply.set(self.state)
-
-
-class _Pending(_Answer, eq=False):
-    """A commit on its way, and who waits for it."""
-
-    events: tuple[Event, ...]
-    entry: OpenEntry | None  # by the state
-    waiting: list[_Answer] = []  # decided upon this state, without events
 
 
 class EventSourcedActor(LoopActor, Generic[S, C, X]):
@@ -134,10 +110,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._wake_at_ns: int | None = None
         self._owed: dict[X, None] = {}
         self._read_to: Position = NO_POSITION
-        self._pending: deque[_Pending] = deque()
-        self._refusal: BaseException | None = None  # set while writes are being refused
-        self._again: list[Envelope[Any]] = []  # to be decided again then
-        self._held: list[Envelope[Any]] = []  # arrived meanwhile
+        self._pending: deque[Pending] = deque()
+        self._undecided = Undecided(stream)
         self._drained: Callable[[], None] | None = None  # waits for the last pending commit
         self._as_it_is = False
         self._stands: OpenEntry | None = None  # the row that says so, then
@@ -217,7 +191,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         The command upon which this one broke is the first that the next one will see.
         """
         super().detach()
-        if self._refusal is None:
+        if self._undecided.refusal is None:
             self._hand_back()
 
     def when_drained(self, callback: Callable[[], None]) -> None:
@@ -229,9 +203,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def _hand_back(self) -> None:
         """Put what was not decided, or has to be again, at the head of the mailbox."""
-        envelopes = [*self._again, *self._held]
-        self._again, self._held = [], []
-        self.mailbox.put_back(envelopes)
+        self.mailbox.put_back(self._undecided.take())
 
     def load(self) -> None:
         """Read the stream and fold it, from the last saved state on. Call it before `run`.
@@ -327,8 +299,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 self._world.perform(effect, self._read_to)
 
     def _process(self, envelope: Envelope[Any]) -> None:
-        if self._refusal is not None:
-            self._held.append(envelope)
+        if self._undecided.refusal is not None:
+            self._undecided.hold(envelope)
             return
         command_id: str | None = getattr(envelope, "command_id", None)
         try:
@@ -338,7 +310,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 state = entity.evolve(state, event)
             if not events and command_id is None:
                 if envelope.reply_to is not None:
-                    self._answer(_Answer(envelope, state, None))
+                    self._answer(Answer(envelope, state, None))
                 return
             self._append(envelope, events, state, command_id)
         except BaseException as error:  # noqa: BLE001  # nothing was written; who asked is told
@@ -357,11 +329,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 return
         ours = isinstance(envelope, MessageEnvelope) and not isinstance(error, OutliveError)
         if envelope.reply_to is not None and not ours:
-            self._answer(_Answer(envelope, None, error))
+            self._answer(Answer(envelope, None, error))
         elif isinstance(error, Refused):
             _log.info("command_refused", stream=self.stream, reason=told(error))
         else:
-            self._again.append(envelope)  # An outcome must not be lost.
+            self._undecided.keep(envelope)
             self._broken(error)
 
     def _append(
@@ -408,10 +380,10 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._version = version
         if due:
             self._saved_at = version
-        self._pending.append(_Pending(envelope, state, error, events, self._entry))
+        self._pending.append(Pending(envelope, state, error, events, self._entry))
         commit.then(self._settled)
 
-    def _answer(self, answer: _Answer) -> None:
+    def _answer(self, answer: Answer) -> None:
         """Answer once the last pending commit is acknowledged."""
         if self._pending:
             self._pending[-1].waiting.append(answer)
@@ -421,8 +393,10 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def _settled(self, commit: Commit) -> None:
         """The oldest pending commit is acknowledged or refused."""
         pending = self._pending.popleft()
-        if commit.outcome is None or self._refusal is not None:
-            self._unwind(pending, commit)
+        if commit.outcome is None or self._undecided.refusal is not None:
+            self._undecided.unwind(pending, commit)
+            if not self._pending:
+                self._rebuild()
             return
         if not (self._detached or self._stopped.up):
             try:
@@ -491,36 +465,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         if self._row_changed is not None:
             self._row_changed(entry)
 
-    def _unwind(self, pending: _Pending, commit: Commit) -> None:
-        """A write was refused, this one or one before it.
-
-        The command that was refused first gets the error, alone; what was decided upon it is
-        decided again. One that got in all the same is answered: its events are durable.
-        """
-        reply = cast("LoopFuture[Any] | None", pending.envelope.reply_to)
-        if commit.outcome is not None:
-            if reply is not None:
-                pending.give()
-        elif self._refusal is None:
-            assert commit.error is not None
-            self._refusal = commit.error
-            _log.error("commit_refused", stream=self.stream, error=told(commit.error))
-            if reply is not None:
-                reply.fail(commit.error)
-            else:
-                self._again.append(pending.envelope)  # An outcome must not be lost.
-        else:
-            self._again.append(pending.envelope)
-        self._again += (answer.envelope for answer in pending.waiting)
-        if not self._pending:
-            self._rebuild()
-
     def _rebuild(self) -> None:
         """Read the stream anew, now that all queued appends are settled, and go on."""
-        refusal, self._refusal = self._refusal, None
-        assert refusal is not None
+        refusal = self._undecided.settled()
         if self.actor_stopped.is_set() or not isinstance(refusal, WrongExpectedVersion):
-            self._refuse(refusal)  # The log has failed or is closed: nobody can go on.
+            self._undecided.fail(refusal)  # The log has failed or is closed: nobody can go on.
             self._broken(refusal)
         elif not self._detached:
             self._read_anew()
@@ -537,21 +486,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             self._tell_row(self._row_by(self._entry))
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody is left waiting
             if isinstance(error, LogError):
-                self._refuse(error)  # Reading it once more would not help.
+                self._undecided.fail(error)  # Reading it once more would not help.
             self._broken(error)
             return
-        self._again, self._held = [], [*self._again, *self._held]
-        while self._held:  # What is left when it fails, or is stopped, is seen to there.
-            self._process(self._held.pop(0))
+        for envelope in self._undecided.each():  # What is left is seen to where it fails, or stops.
+            self._process(envelope)
         self.tell_if_idle()
 
     def on_stop(self) -> None:
         """Answer those whose commands are not decided any more."""
-        self._refuse(MailboxClosed("the actor stopped before it came to this message"))
-
-    def _refuse(self, error: BaseException) -> None:
-        envelopes = [*self._again, *self._held]
-        self._again, self._held = [], []
-        for envelope in envelopes:
-            if envelope.reply_to is not None:
-                cast("LoopFuture[Any]", envelope.reply_to).fail(error)
+        self._undecided.fail(MailboxClosed("the actor stopped before it came to this message"))
