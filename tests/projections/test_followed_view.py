@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -35,18 +36,19 @@ class Inputs:
         self._log = log
         self._mended = mended
 
-    def apply(self, record: Record, rows: Rows) -> None:
-        begun = record.events[0]
-        assert isinstance(begun, RunStarted)
-        key = begun.input.encode()
-        rows.put(key, (rows.get(key, int) or 0) + 1)
-        if begun.input == "many":
-            for number in range(2_000):
-                rows.put(b"row %d" % number, 1)
-            if not self._mended:
-                start(self._log, "trouble")  # As any other thread may.
-        if begun.input == "trouble" and not self._mended:
-            raise ZeroDivisionError
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        for record in records:
+            begun = record.events[0]
+            assert isinstance(begun, RunStarted)
+            key = begun.input.encode()
+            rows.put(key, (rows.get(key, int) or 0) + 1)
+            if begun.input == "many":
+                for number in range(2_000):
+                    rows.put(b"row %d" % number, 1)
+                if not self._mended:
+                    start(self._log, "trouble")  # As any other thread may.
+            if begun.input == "trouble" and not self._mended:
+                raise ZeroDivisionError
 
 
 def start(log: MemoryLog, input: str) -> None:

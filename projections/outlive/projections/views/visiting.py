@@ -142,7 +142,9 @@ class VisitedView:
             if self._clock.monotonic_ns() > until_ns:
                 raise ViewBehind(self._projection.name, self._at, head)
             page = self._page()
-            self._apply(wanted_of(page, self._wanted))
+            wanted = wanted_of(page, self._wanted)
+            if wanted:
+                self._apply(wanted)
             for record in page[-1:]:
                 self._at = record.position
 
