@@ -12,7 +12,7 @@ from outlive.events import (
     TaskRequested,
     ToolCallStarted,
 )
-from outlive.events.run import evolve
+from outlive.events.run.evolving import look_ahead
 from outlive.events.run.state import FOR_A_PERSON, Call, suspension
 
 Events = tuple[RunEvent, ...]
@@ -21,7 +21,7 @@ Events = tuple[RunEvent, ...]
 def go_on(state: RunState, *facts: RunEvent) -> Events:
     """Return the facts, and what is to be done now that they hold."""
     for fact in facts:
-        state = evolve(state, fact)
+        state = look_ahead(state, fact)
     if state.over:
         return facts
     if not state.calls:

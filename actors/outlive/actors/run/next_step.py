@@ -14,6 +14,7 @@ from outlive.events import (
     RunWaiting,
 )
 from outlive.events.run import evolve
+from outlive.events.run.evolving import look_ahead
 
 
 def answered(
@@ -21,7 +22,7 @@ def answered(
 ) -> tuple[RunEvent, ...]:
     """Return an answer without tool calls, and what follows: the end, unless it does not fit."""
     if command.problem is None:
-        return (completed, *_answered_well(evolve(state, completed), command))
+        return (completed, *_answered_well(look_ahead(state, completed), command))
     rejected = OutputRejected(step=command.step, error=command.problem, message=command.repair)
     if state.repairs >= command.repairs:
         return (completed, rejected, RunFailed(error=command.problem))
