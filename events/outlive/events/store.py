@@ -51,31 +51,22 @@ def admit(codec: Codec, commit: Commit) -> Admitted:
         ValueError: the commit id has not 16 bytes, or there is a snapshot without events.
     """
     # What is plain in nearly all appends is seen without a call: this is a hot path.
-    stream, events, entry, snapshot = commit.stream, commit.events, commit.entry, commit.snapshot
+    stream, snapshot = commit.stream, commit.snapshot
     if not (type(stream) is str and stream.isascii() and 0 < len(stream) <= MAX_STREAM_BYTES):
         check_stream(stream)
-    if commit.commit_id is not None:
-        _check_bytes("a commit id", commit.commit_id)
-        if len(commit.commit_id) != COMMIT_ID_BYTES:
-            size = len(commit.commit_id)
-            raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {size}")
-    if not (snapshot is None or snapshot is UNSET):
+    if commit.commit_id is not None or commit.command_id is not None or commit.reply is not None:
+        _check_ids(commit)
+    if snapshot is not None and snapshot is not UNSET:
         _check_bytes("a snapshot", snapshot)
-        if not events:
+        if not commit.events:
             raise ValueError("a snapshot is the state after events, and there are none")
-    if commit.command_id is not None:
-        check_command_id(commit.command_id)
-    if commit.reply is not None:
-        _check_bytes("a reply", commit.reply)
-    payload = commit.payload = encode_events(codec, events)
-    flags, tail = 0, b""
+    payload = commit.payload = encode_events(codec, commit.events)
+    flags, tail, entry = 0, b"", commit.entry
     row: bytes | UnsetType | None
     try:
         if commit.cause is not None or commit.correlation_id is not None:
             flags, tail = header_tail(commit.cause, commit.correlation_id)
-        if not (entry is None or entry is UNSET or type(entry) is OpenEntry):
-            raise TypeError(f"its entry is an OpenEntry, not {type(entry).__name__}")
-        row = encode_entry(entry, stream) if isinstance(entry, OpenEntry) else entry
+        row = entry if entry is None or entry is UNSET else encode_entry(entry, stream)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UnserialisableValue(f"an append cannot be encoded: {error}") from None
     if len(payload) > MAX_INLINE_BYTES:
@@ -97,6 +88,18 @@ def encode_events(codec: Codec, events: Sequence[Event]) -> bytes:
         return codec.encode(events)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
         raise UnserialisableValue(f"an event cannot be encoded: {error}") from None
+
+
+def _check_ids(commit: Commit) -> None:
+    if commit.commit_id is not None:
+        _check_bytes("a commit id", commit.commit_id)
+        if len(commit.commit_id) != COMMIT_ID_BYTES:
+            size = len(commit.commit_id)
+            raise ValueError(f"a commit id has {COMMIT_ID_BYTES} bytes, not {size}")
+    if commit.command_id is not None:
+        check_command_id(commit.command_id)
+    if commit.reply is not None:
+        _check_bytes("a reply", commit.reply)
 
 
 def _check_bytes(what: str, value: object) -> None:
@@ -136,6 +139,8 @@ def encode_entry(entry: OpenEntry, stream: StreamId) -> bytes:
     hash; without this nothing would show that a bit of a row, or of its key, flipped, and that
     recovery passes over a run because of it.
     """
+    if type(entry) is not OpenEntry:
+        raise TypeError(f"its entry is an OpenEntry, not {type(entry).__name__}")
     data = _encode_entry(entry)
     return _checksum(stream, data) + data
 

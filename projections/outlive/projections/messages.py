@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -53,7 +53,7 @@ class Transcript:
 
     def apply(self, event: Event) -> None:
         """Take one event, in order. Most say nothing here."""
-        fold = self._FOLD.get(event.__class__)
+        fold = self.FOLDS.get(event.__class__)
         if fold is not None:
             fold(self, event)
 
@@ -145,7 +145,7 @@ class Transcript:
         (self._later if self._asked or self._calling else self.messages).append(message)
 
     # A dict, not a `match`: each event of each run comes through here.
-    _FOLD: ClassVar[dict[type[Event], Callable[[Transcript, Any], None]]] = {
+    FOLDS: ClassVar[Mapping[type[Event], Callable[[Transcript, Any], None]]] = {
         RunStarted: _began,
         ModelCallStarted: _called,
         ModelCallCompleted: _answered,
@@ -159,6 +159,7 @@ class Transcript:
         RunWaiting: _waits,
         RunCompleted: _completed,
     }
+    """What `apply` does, for who takes very many events."""
 
     def all(self) -> tuple[Message, ...]:
         """Return the messages, with the answers so far of a step that is not done."""

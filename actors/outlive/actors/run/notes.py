@@ -55,10 +55,13 @@ class Notes:
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take events, in order."""
-        tell, noted = self.transcript.apply, self._NOTE
+        transcript, said, noted = self.transcript, Transcript.FOLDS.get, self._NOTE.get
         for event in events:
-            tell(event)
-            note = noted.get(event.__class__)
+            kind = event.__class__
+            fold = said(kind)
+            if fold is not None:
+                fold(transcript, event)
+            note = noted(kind)
             if note is not None:
                 note(self, event)
 

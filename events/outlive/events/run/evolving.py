@@ -41,7 +41,6 @@ from outlive.events.run.state import SIGNALS_KEPT, Call, ModelAttempt, ModelWait
 from outlive.events.run.stopping import after_answer
 from outlive.events.run.thread import RunSignalled
 
-
 _ahead: tuple[RunState, RunEvent | None, RunState] = (RunState(), None, RunState())
 
 
@@ -59,9 +58,9 @@ def look_ahead(state: RunState, event: RunEvent) -> RunState:
 def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
     """Return the state after `event`. Pure and total; raises nothing."""
     if event is _ahead[1]:
-        before, foreseen, after = _ahead
-        if event is foreseen and state is before:
-            return after
+        known = _ahead
+        if event is known[1] and state is known[0]:
+            return known[2]
     match event:  # Its arms are tried in turn: what every run has comes first.
         case ModelCallStarted():
             return replace(
