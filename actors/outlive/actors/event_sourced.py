@@ -348,15 +348,17 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
         One that was obeyed, if only by doing nothing, has a row that does not say otherwise.
         """
-        entry = self._entity.open_entry(state) if error is None else self._entry
-        row = self._row if error is not None else self._row_by(entry)
+        entry, row, version, due = self._entry, self._row, self._version, False
+        if error is None:
+            entry = self._entity.open_entry(state)
+            row = entry if self._stands is None else self._row_by(entry)
         same = row == self._row
-        version = Version(self._version + len(events))
-        due = False
-        if version - self._saved_at >= self._save_every and events:
-            due = entry is not None or self._entity.lasts
-        if events and self._row_changed is not None:
-            self._tell_row(row)
+        if events:
+            version = Version(version + len(events))
+            if version - self._saved_at >= self._save_every:
+                due = entry is not None or self._entity.lasts
+            if self._row_changed is not None:
+                self._row_changed(row)
         try:
             commit = self._log.append(
                 self.stream,

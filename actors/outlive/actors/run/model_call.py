@@ -77,7 +77,7 @@ def cut(text: str) -> str:
     return shortened(text).encode("utf-8", "replace").decode()
 
 
-class _Deltas:
+class _Deltas(msgspec.Struct, eq=False):
     """Joins pieces of an answer: recorded after 25 ms or 1,024 characters.
 
     The first piece is held back until there is a second one: an answer that comes in one part
@@ -85,49 +85,45 @@ class _Deltas:
     holds it.
     """
 
-    def __init__(
-        self, effect: CallModel, record: Callable[[RecordDelta], None], answer: Size
-    ) -> None:
-        self._effect = effect
-        self._answer = answer
-        self._record = record
-        self._loop = asyncio.get_running_loop()
-        self._pieces: list[str] = []
-        self._size = 0
-        self._kind: Literal["text", "reasoning"] = "text"
-        self._parts = 0
-        self._timer: asyncio.TimerHandle | None = None
+    effect: CallModel
+    record: Callable[[RecordDelta], None]
+    answer: Size
+    pieces: list[str] = []
+    size: int = 0
+    kind: Literal["text", "reasoning"] = "text"
+    parts: int = 0
+    timer: asyncio.TimerHandle | None = None
 
     def add(self, text: str, kind: Literal["text", "reasoning"]) -> None:
         to_plain(text)
-        self._answer.add_text(text)
+        self.answer.add_text(text)
         if not text:
             return
-        self._parts += 1
-        if kind != self._kind:
+        self.parts += 1
+        if kind != self.kind:
             self.flush()
-            self._kind = kind
-        self._pieces.append(text)
-        self._size += len(text)
-        if self._size >= _SIZE and self._parts > 1:
+            self.kind = kind
+        self.pieces.append(text)
+        self.size += len(text)
+        if self.size >= _SIZE and self.parts > 1:
             self.flush()
-        elif self._parts > 1 and self._timer is None:
-            self._timer = self._loop.call_later(_WAIT, self.flush)
+        elif self.parts > 1 and self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(_WAIT, self.flush)
 
     def flush(self) -> None:
         self.stop()
-        if self._pieces:
-            text = "".join(self._pieces)
-            self._pieces, self._size = [], 0
+        if self.pieces:
+            text = "".join(self.pieces)
+            self.pieces, self.size = [], 0
             delta = RecordDelta(
-                step=self._effect.step, attempt=self._effect.attempt, text=text, kind=self._kind
+                step=self.effect.step, attempt=self.effect.attempt, text=text, kind=self.kind
             )
-            self._record(delta)
+            self.record(delta)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 async def call_model(
