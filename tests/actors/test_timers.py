@@ -213,20 +213,68 @@ def test_ten_thousand_instants_ring_in_order() -> None:
     watch(body)
 
 
-def test_many_at_the_same_instant_are_woken_a_few_at_a_time() -> None:
-    async def body(watch: Watch) -> None:
-        loop = asyncio.get_running_loop()
-        woken_by_the_next_turn: list[int] = []
-        loop.call_at(loop.time() + 10, lambda: loop.call_soon(count))
+def number_woken_by_the_next_turn(number: int, *, each_takes_ns: int) -> int:
+    """Have so many wait for the same instant; return how many are woken before others run."""
+    found: list[int] = []
 
-        def count() -> None:
-            woken_by_the_next_turn.append(len(watch.woken))
+    async def run() -> None:
+        loop, woken, time = asyncio.get_running_loop(), list[StreamId](), BusyClock()
 
-        for number in range(100):
-            watch.set(StreamId(f"run-{number}"), 10)
+        def wake(stream: StreamId, _: int) -> None:
+            woken.append(stream)
+            time.busy_ns += each_takes_ns
+
+        timers = Timers(time, wake)
+        for index in range(number):
+            timers.set(StreamId(f"run-{index}"), START_NS + 10 * SECOND)
+        loop.call_at(loop.time() + 10, lambda: loop.call_soon(lambda: found.append(len(woken))))
+        await asyncio.sleep(11)
+        assert woken == [StreamId(f"run-{index}") for index in sorted(range(number), key=str)]
+
+    run_virtual(run())
+    return found[0]
+
+
+class BusyClock:
+    """A clock of a process that has been busy for some time while the loop's stood still."""
+
+    def __init__(self) -> None:
+        self.busy_ns = 0
+
+    def now_ns(self) -> int:
+        return clock().now_ns() + self.busy_ns
+
+    def monotonic_ns(self) -> int:
+        return clock().monotonic_ns() + self.busy_ns
+
+
+def test_those_that_wait_for_the_same_instant_are_woken_together() -> None:
+    assert number_woken_by_the_next_turn(400, each_takes_ns=10_000) == 400
+
+
+def test_waking_many_holds_up_others_for_twenty_milliseconds_and_no_longer() -> None:
+    assert number_woken_by_the_next_turn(100, each_takes_ns=1_000_000) == 20
+    assert number_woken_by_the_next_turn(3, each_takes_ns=SECOND) == 1
+
+
+def test_however_fast_they_are_woken_others_have_their_turn_after_a_thousand() -> None:
+    assert number_woken_by_the_next_turn(2_500, each_takes_ns=0) == 1_000
+
+
+def test_who_is_woken_may_take_back_the_instant_of_one_that_is_to_be_woken_next() -> None:
+    async def run() -> None:
+        woken: list[tuple[float, StreamId]] = []
+
+        def wake(stream: StreamId, _: int) -> None:
+            woken.append((clock().seconds, stream))
+            if stream == A:
+                timers.set(B, None)
+                timers.set(C, START_NS + 5 * SECOND)
+
+        timers = Timers(clock(), wake)
+        for stream in (A, B, C):
+            timers.set(stream, START_NS)
         await asyncio.sleep(10)
-        await asyncio.sleep(1)
-        assert 0 < woken_by_the_next_turn[0] < 100
-        assert len({stream for _, stream in watch.woken}) == len(watch.woken) == 100
+        assert woken == [(0.0, A), (5.0, C)]
 
-    watch(body)
+    run_virtual(run())

@@ -13,7 +13,8 @@ from outlive.events.logger import get_logger
 
 _log = get_logger()
 _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the monotonic one
-_AT_ONCE: Final = 32  # those that are woken before the loop gets its turn
+_AT_ONCE: Final = 1_000  # at most so many are woken before the loop gets its turn,
+_SLICE_NS: Final = 20_000_000  # and for no longer than this
 _SET_NS: Final = 100_000_000  # two clocks that are read one after the other never agree exactly
 
 
@@ -89,18 +90,28 @@ class Timers:
             self._handle = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
+        """Wake those whose instants have come, all before what they bring about, if time allows.
+
+        What is due together begins together then: a few at a time, the last ones would wait for
+        the work of the first. Who has other work on this loop waits for a slice at the most.
+        """
         self._handle = None
         self._look_at_clock()
-        monotonic_ns, now_ns = self._clock.monotonic_ns(), self._clock.now_ns()
-        ringing: list[tuple[StreamId, int]] = []
-        while self._heap and self._heap[0][0] <= monotonic_ns and len(ringing) < _AT_ONCE:
-            due_ns, wake_at_ns, stream = heapq.heappop(self._heap)
-            if self._due.get(stream) == (due_ns, wake_at_ns):
-                del self._due[stream]
-                ringing.append((stream, max(now_ns, wake_at_ns)))
-        for stream, at_ns in ringing:
+        began_ns = self._clock.monotonic_ns()
+        ringing: list[tuple[int, int, StreamId]] = []
+        while self._heap and self._heap[0][0] <= began_ns and len(ringing) < _AT_ONCE:
+            ringing.append(heapq.heappop(self._heap))
+        for number, (due_ns, wake_at_ns, stream) in enumerate(ringing, start=1):
+            if self._due.get(stream) != (due_ns, wake_at_ns):
+                continue  # By now it is another instant, or none.
+            del self._due[stream]
             try:
-                self._wake(stream, at_ns)  # What it sets anew rings another time.
+                # What it sets anew rings another time.
+                self._wake(stream, max(self._clock.now_ns(), wake_at_ns))
             except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
                 _log.error("waking_failed", stream=stream, error=told(error))
+            if self._clock.monotonic_ns() - began_ns >= _SLICE_NS:
+                for left in ringing[number:]:
+                    heapq.heappush(self._heap, left)
+                break
         self._arm()
