@@ -19,7 +19,8 @@ from outlive.events import (
 )
 from outlive.events.signals import check_if_idle, checked_json
 
-_SCHEDULE: Final = ("cron", "every_ns", "at_ns")
+_NO_SCHEDULE: Final = {"cron": "", "every_ns": 0, "at_ns": None}
+_SCHEDULE: Final = tuple(_NO_SCHEDULE)
 _WHEN: Final = (*_SCHEDULE, "timezone", "starts_at_ns", "ends_at_ns")
 _OF_AGENTS: Final = {
     "prompt": "prompt",
@@ -47,8 +48,7 @@ def changed(settings: HeartbeatSettings, changes: HeartbeatChanges) -> Heartbeat
     said = zip(changes.__struct_fields__, astuple(changes), strict=True)
     new = {name: value for name, value in said if value is not UNSET}
     if not new.keys().isdisjoint(_SCHEDULE):
-        for name in _SCHEDULE:
-            new.setdefault(name, None if name == "at_ns" else type(getattr(settings, name))())
+        new = {**_NO_SCHEDULE, **new}
     if "prompt" in new:
         new.setdefault("parts", ())
     after = replace(settings, **new)
@@ -70,9 +70,8 @@ def check(settings: HeartbeatSettings) -> None:
         InvalidHeartbeat, InvalidCron: they cannot, and why.
         ResourceIdRequired, ThreadlessOption: what is said of its thread is not all of it.
     """
-    said = [name for name in _SCHEDULE if getattr(settings, name) not in ("", 0, None)]
-    if len(said) != 1:
-        names = [name.removesuffix("_ns") for name in said]
+    if bool(settings.cron) + bool(settings.every_ns) + bool(settings.at_ns) != 1:
+        names = [name.removesuffix("_ns") for name in _SCHEDULE if getattr(settings, name)]
         raise InvalidHeartbeat(
             f"say one of cron, every and at, not {' and '.join(names) or 'none of them'}"
         )
@@ -98,7 +97,7 @@ def check(settings: HeartbeatSettings) -> None:
 def _check_thread(settings: HeartbeatSettings) -> None:
     if not settings.thread_id:
         for name in _OF_THREADS:
-            if getattr(settings, name) not in ("", None, {}):
+            if getattr(settings, name):
                 raise ThreadlessOption(f"{name}: it is about a thread; say thread_id, too")
         return
     if not settings.resource_id:

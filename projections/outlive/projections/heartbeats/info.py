@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from outlive.events import (
     HeartbeatSettings,
@@ -124,7 +125,7 @@ def heartbeat_info(
     if entry is not None and entry.status in STANDING_STILL:
         status, reason = entry.status, entry.reason
     active = state.status == "active" and state.due_ns is not None
-    return HeartbeatInfo(
+    info = HeartbeatInfo(
         id=heartbeat_id,
         status=status,
         reason=reason,
@@ -133,19 +134,25 @@ def heartbeat_info(
         args=settings.arguments,
         prompt=settings.prompt,
         parts=settings.parts,
+        cron=settings.cron or None,
+        every=_length(settings.every_ns or None),
+        at=_utc(settings.at_ns),
         timezone=settings.timezone,
         name=settings.name,
         metadata=settings.metadata,
+        starts_at=_utc(settings.starts_at_ns),
+        ends_at=_utc(settings.ends_at_ns),
         max_fires=settings.max_fires,
         provider_options=settings.provider_options,
         request_context=settings.request_context,
         misfire=settings.misfire,
+        grace=_length(settings.grace_ns),
         overlap=settings.overlap,
+        jitter=timedelta(microseconds=settings.jitter_ns / 1_000),
+        timeout=_length(settings.timeout_ns),
         max_failures=settings.max_failures,
         tools=settings.tools,
         hook=settings.hook or None,
-        **_told(settings),  # type: ignore[arg-type]
-        **_times(settings),  # type: ignore[arg-type]
         declared=bool(state.declared),
         next_at=_utc(state.due_ns + state.spread_ns) if active and state.due_ns else None,
         fires=state.fires,
@@ -156,35 +163,22 @@ def heartbeat_info(
         updated_at=None if row is None else utc(row.updated_at_ns),
         version=0 if row is None else row.version,
     )
+    return _with_thread(info, settings) if settings.thread_id else info
 
 
-def _told(settings: HeartbeatSettings) -> dict[str, object]:
-    """Return what a thread is told, and how; nothing of one without."""
-    if not settings.thread_id:
-        return {}
+def _with_thread(info: HeartbeatInfo, settings: HeartbeatSettings) -> HeartbeatInfo:
+    """Return it along with what its thread is told, and how."""
     signal = settings.signal()
-    return {
-        "thread_id": settings.thread_id,
-        "resource_id": settings.resource_id,
-        "signal_type": signal.type,
-        "tag_name": signal.tag_name,
-        "attributes": signal.attributes,
-        "if_active": settings.if_active or IfActive(),
-        "if_idle": settings.if_idle or IfIdle(),
-    }
-
-
-def _times(settings: HeartbeatSettings) -> dict[str, object]:
-    return {
-        "cron": settings.cron or None,
-        "every": _length(settings.every_ns or None),
-        "at": _utc(settings.at_ns),
-        "starts_at": _utc(settings.starts_at_ns),
-        "ends_at": _utc(settings.ends_at_ns),
-        "grace": _length(settings.grace_ns),
-        "jitter": _length(settings.jitter_ns),
-        "timeout": _length(settings.timeout_ns),
-    }
+    return replace(
+        info,
+        thread_id=settings.thread_id,
+        resource_id=settings.resource_id,
+        signal_type=signal.type,
+        tag_name=signal.tag_name,
+        attributes=signal.attributes,
+        if_active=settings.if_active or IfActive(),
+        if_idle=settings.if_idle or IfIdle(),
+    )
 
 
 def row_info(heartbeat_id: str, row: HeartbeatRow, entry: OpenEntry | None) -> HeartbeatInfo:
