@@ -598,6 +598,17 @@ def test_what_was_deleted_keeps_its_history_and_fires_no_more() -> None:
                 sim.run(work)
 
 
+def test_one_that_is_created_again_goes_on_with_the_history_of_what_was_deleted() -> None:
+    with Simulation([research()]) as sim:
+        first = create(sim)
+        sim.advance("90s")
+        sim.run(lambda rt: rt.heartbeats.delete("h"))
+        again = create(sim, prompt="q")
+        assert again == get(sim)
+        assert (again.status, again.prompt, again.fires) == ("active", "q", 1)
+        assert again.created_at == first.created_at != again.updated_at
+
+
 def _all_on(id: str) -> list[Callable[[Runtime], Any]]:
     return [
         lambda rt: rt.heartbeats.pause(id),

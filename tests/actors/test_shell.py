@@ -78,13 +78,13 @@ class Scene:
         actor.run()
         return actor
 
-    def _idle(self) -> None:
+    def _idle(self, _: StreamId) -> None:
         self.idles += 1
         if self.actor.entry is None:
             self.rests += 1
             self.actor.stop_now()
 
-    def _break(self, error: BaseException) -> None:
+    def _break(self, _: StreamId, error: BaseException) -> None:
         self.broken.append(error)
         self.actor.stop_now()
 
@@ -746,8 +746,8 @@ def test_whatever_deciding_raises_goes_to_who_asked(error: BaseException) -> Non
             ScriptedLog(MemoryLog(codec=TALLY_CODEC)),
             FakeWorld(),
             wake_at=never,
-            idle=lambda: None,
-            broken=told.append,
+            idle=lambda _: None,
+            broken=lambda _, error: told.append(error),
         )
         actor.load()
         actor.run()

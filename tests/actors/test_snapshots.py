@@ -105,8 +105,8 @@ def loaded(
         log,
         FakeWorld(),
         wake_at=lambda _, __: None,
-        idle=lambda: None,
-        broken=lambda error: None,
+        idle=lambda _: None,
+        broken=lambda _, error: None,
         save_every=every,
     )
     actor.load()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pykka._envelope import Envelope
 
 from outlive.actors.loop_actor import LoopFuture
-from outlive.events import Position
+from outlive.events import Committed, Position
+
+S = TypeVar("S")
+
+
+class Reply(LoopFuture[S]):
+    """The state after a caller's command, and the commit that it has caused, if it has."""
+
+    committed: Committed | None = None
 
 
 class CommandEnvelope(Envelope[Any]):

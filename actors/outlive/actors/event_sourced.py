@@ -19,7 +19,6 @@ in order and ahead of the mailbox, after the stream was read anew.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
@@ -30,7 +29,7 @@ from pykka._envelope import Envelope
 
 from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
-from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope
+from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope, Reply
 from outlive.actors.kind import SUSPENDED
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClosed
@@ -73,22 +72,23 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         world: World[X],
         *,
         wake_at: Callable[[StreamId, int | None], None],
-        idle: Callable[[], None],
-        broken: Callable[[BaseException], None],
+        idle: Callable[[StreamId], None],
+        broken: Callable[[StreamId, BaseException], None],
         save_every: int | None = None,
         mailbox: Mailbox | None = None,
-        row_changed: Callable[[OpenEntry | None], None] | None = None,
+        row_changed: Callable[[StreamId, OpenEntry | None], None] | None = None,
     ) -> None:
         """Prepare the actor of `stream`.
 
-        `wake_at` is told when it wants to be woken. `idle` is called whenever nothing is on its
-        way any more: it may be stopped then, if nothing else needs it. `broken` is called when
-        it cannot go on: the log failed, or something raised where nobody is asked. It expects
-        that the actor is stopped then, or detached. `save_every` is the number of events after
-        which its state is saved; `EVERY_EVENTS` if left out. `mailbox` is that of the address,
-        if it has one already. `row_changed` is told the row that the state asks for, just before
-        it is appended, and again if it could not be. What it appends at once comes before the
-        row, and what it appends later after it: never durable without it.
+        Whom it calls it tells the stream. `wake_at` is told when it wants to be woken. `idle` is
+        called whenever nothing is on its way any more: it may be stopped then, if nothing else
+        needs it. `broken` is called when it cannot go on: the log failed, or something raised
+        where nobody is asked. It expects that the actor is stopped then, or detached.
+        `save_every` is the number of events after which its state is saved; `EVERY_EVENTS` if
+        left out. `mailbox` is that of the address, if it has one already. `row_changed` is told
+        the row that the state asks for, just before it is appended, and again if it could not
+        be. What it appends at once comes before the row, and what it appends later after it:
+        never durable without it.
         """
         super().__init__(stream, mailbox)
         self.stream: Final = stream
@@ -161,14 +161,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         *,
         cause: Position | str | None = None,
         command_id: str | None = None,
-    ) -> LoopFuture[S]:
+    ) -> Reply[S]:
         """Send the command of a caller from outside; return a future of the state after it.
 
         Raises:
             MailboxFull: too many wait already.
             MailboxClosed: the actor has stopped.
         """
-        reply: LoopFuture[S] = LoopFuture()
+        reply: Reply[S] = Reply()
         self.mailbox.offer(CommandEnvelope(command, reply, cause, command_id), reply)
         return reply
 
@@ -291,7 +291,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._tell_row(self._row_by(self._entry))
         if not self._as_it_is:  # What it lacks may be what a message is made of.
             self._deliver_owed()
-        asyncio.get_running_loop().call_soon(self.tell_if_idle)
+        self.mailbox.soon(self.tell_if_idle)
 
     def _deliver_owed(self) -> None:
         for effect in self._owed:
@@ -334,7 +334,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             _log.info("command_refused", stream=self.stream, reason=told(error))
         else:
             self._undecided.keep(envelope)
-            self._broken(error)
+            self._broken(self.stream, error)
 
     def _append(
         self,
@@ -405,9 +405,9 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
                 self._world.committed(pending.events, commit.outcome.last_version)
                 self._act(pending.state, pending.entry, commit.outcome.position)
             except BaseException as error:  # noqa: BLE001  # the commit stands; who watches goes on from it
-                self._broken(error)
+                self._broken(self.stream, error)
         if pending.envelope.reply_to is not None:
-            pending.give()
+            pending.acknowledge(commit.outcome)
         for answer in pending.waiting:
             answer.give()
         if not self._works:
@@ -431,7 +431,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         Call it on the loop.
         """
         if not (self._works or self.busy or self.gone):
-            self._idle()
+            self._idle(self.stream)
 
     def _act(self, state: S, entry: OpenEntry | None, cause: Position) -> None:
         """Perform what the commit made outstanding; let go of what is owed no more."""
@@ -465,14 +465,14 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def _tell_row(self, entry: OpenEntry | None) -> None:
         if self._row_changed is not None:
-            self._row_changed(entry)
+            self._row_changed(self.stream, entry)
 
     def _rebuild(self) -> None:
         """Read the stream anew, now that all queued appends are settled, and go on."""
         refusal = self._undecided.settled()
         if self.actor_stopped.is_set() or not isinstance(refusal, WrongExpectedVersion):
             self._undecided.fail(refusal)  # The log has failed or is closed: nobody can go on.
-            self._broken(refusal)
+            self._broken(self.stream, refusal)
         elif not self._detached:
             self._read_anew()
         if self._detached:
@@ -489,7 +489,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody is left waiting
             if isinstance(error, LogError):
                 self._undecided.fail(error)  # Reading it once more would not help.
-            self._broken(error)
+            self._broken(self.stream, error)
             return
         for envelope in self._undecided.each():  # What is left is seen to where it fails, or stops.
             self._process(envelope)

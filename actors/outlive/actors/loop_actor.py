@@ -17,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -110,20 +111,8 @@ class LoopFuture(pykka.Future[T]):
         if self._get_hook is not None:
             return self.get()  # Pykka's own combinations are not awaitable, only answered ones.
         if self._value is _UNSET:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-
-            def wake() -> None:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-            def answered() -> None:
-                if asyncio._get_running_loop() is loop:  # noqa: SLF001  # as above
-                    wake()
-                else:
-                    loop.call_soon_threadsafe(wake)
-
-            self.when_set(answered)
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.when_set(partial(_let_go_on, waiter))
             yield from waiter
         return self._unwrap()
 
@@ -131,6 +120,20 @@ class LoopFuture(pykka.Future[T]):
         if self._error is not None:
             raise self._error
         return cast("T", self._value)
+
+
+def _let_go_on(waiter: asyncio.Future[None]) -> None:
+    """Have who awaits an answer go on, on his loop. From any thread."""
+    loop = waiter.get_loop()
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001  # public, but for its name
+        _wake(waiter)
+    else:
+        loop.call_soon_threadsafe(_wake, waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Mailbox:
@@ -173,6 +176,11 @@ class Mailbox:
             waiting = self._scheduled = bool(self._messages)
         if waiting:
             self._schedule()
+
+    def soon(self, turn: Callable[[], None]) -> None:
+        """Call `turn` in the loop's next round. Call it on the loop, once it is bound."""
+        assert self._soon is not None
+        self._soon(turn)
 
     def unbind(self) -> None:
         """Keep what comes in from now on, until there is an actor again. Call it on the loop."""

@@ -12,6 +12,7 @@ from outlive.actors.addresses import Addresses
 from outlive.actors.background_plans import plans_of, tool_limits
 from outlive.actors.clerk import INBOX, Clerk
 from outlive.actors.effects import EffectTable
+from outlive.actors.envelopes import Reply
 from outlive.actors.heartbeat.door import HeartbeatDoor
 from outlive.actors.heartbeat.kind import HeartbeatKind, Heartbeats
 from outlive.actors.heartbeat.submitted import HeartbeatRequest
@@ -24,6 +25,7 @@ from outlive.actors.retry import seconds
 from outlive.actors.run.begun import has_begun
 from outlive.actors.run.door import Prepared, RunDoor
 from outlive.actors.run.kind import RunKind, Runs
+from outlive.actors.run.submission import Obeyed
 from outlive.actors.run.submitted import ReleaseRequest, Request, RunRequest
 from outlive.actors.settings import Settings
 from outlive.actors.surroundings import Surroundings
@@ -205,8 +207,10 @@ class OwnerSide:
             kind.close(error)
         await self.views.close()
 
-    async def obey(self, stream: StreamId, request: Request) -> None:
+    async def obey(self, stream: StreamId, request: Request) -> Obeyed | None:
         """Carry out a request to a run, task, thread or heartbeat; return once that is durable.
+
+        None: there was nothing left to do.
 
         Raises:
             RunNotFound, TaskNotFound, ThreadNotFound, HeartbeatNotFound: there is no such thing,
@@ -219,7 +223,7 @@ class OwnerSide:
         if trouble is not None:
             raise trouble
         try:
-            await self._carry_out(stream, request)
+            return await self._carry_out(stream, request)
         except (Refused, SuspensionNotFound):
             # A process that was frozen may not know yet what others have made of the run since.
             await self._own()
@@ -229,18 +233,19 @@ class OwnerSide:
         """Return if this process owns the log still. Raises LogError."""
         await self.log.append(INBOX, (), expected_version=Version(0))
 
-    async def _carry_out(self, stream: StreamId, request: Request) -> None:
+    async def _carry_out(self, stream: StreamId, request: Request) -> Obeyed | None:
         while self._ended is None:
             try:
                 reply = self._ask(stream, request)
-                if reply is not None:
-                    await reply
+                if reply is None:
+                    return None
+                state = await reply
             except MailboxClosed:
                 continue  # It has come to rest meanwhile, or all was closed.
             except RunExists:
                 id = request.run_id if isinstance(request, AskRunRequest) else id_of(stream)
                 raise RunExists(id) from None
-            return
+            return Obeyed(state, reply.committed if isinstance(reply, Reply) else None)
         raise self._ended
 
     def _ask(
@@ -261,12 +266,15 @@ class OwnerSide:
         if prepared is None:
             return None
         actor, command = prepared
+        promised = isinstance(request, EnqueueRequest)  # a slot, until it is in the task's row
         try:
             reply = actor.ask(command, cause=command_id, command_id=command_id)
         except OutliveError:
-            self._settle(stream, request)
+            if promised:
+                self._desk.settled(stream)
             raise
-        reply.when_set(lambda: self._settle(stream, request))
+        if promised:
+            reply.when_set(lambda: self._desk.settled(stream))
         return reply
 
     def _ask_by_command(
@@ -291,11 +299,6 @@ class OwnerSide:
         if isinstance(request, HeartbeatRequest):
             return self._heartbeat_door.prepare(stream, request)
         return self._run_door.prepare(stream, request)
-
-    def _settle(self, stream: StreamId, request: Request) -> None:
-        """A request has been carried out, or cannot be: what was promised to it is so no more."""
-        if isinstance(request, EnqueueRequest):
-            self._desk.settled(stream)
 
     def _release(self, stream: StreamId, command_id: str | None) -> LoopFuture[Any] | None:
         """Try once more with one that is quarantined. See `Runtime.release`."""

@@ -182,18 +182,17 @@ class Residents(ABC, Generic[S, C, X, R]):
     def _actor(
         self, stream: StreamId, world: World[X], mailbox: Mailbox
     ) -> EventSourcedActor[S, C, X]:
-        heard = self._row_changed
         return EventSourcedActor(
             stream,
             self._kind.entity,
             self._log,
             world,
             wake_at=self._timers.set,
-            idle=lambda: self._idle(stream),
-            broken=lambda error: self._broken(stream, error),
+            idle=self._idle,
+            broken=self._broken,
             save_every=self._save_every,
             mailbox=mailbox,
-            row_changed=None if heard is None else lambda entry: heard(stream, entry),
+            row_changed=self._row_changed,
         )
 
     def at_as_it_is(self, stream: StreamId) -> Resident[S, C, X, R]:

@@ -290,7 +290,11 @@ class Runtime(Starting):
         The same in every role. Raises LogClosed unless the runtime is open.
         """
         return RuntimeHeartbeats(
-            self._open.side.log, self._open, ids=self._ids, obey=self._obey, follow=self._follow
+            self._open.side.log,
+            self._open,
+            ids=self._ids,
+            obey=self._have_obeyed,
+            follow=self._follow,
         )
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from outlive.actors.run.submission import Submission
+from outlive.actors.run.submission import Obeyed, Submission
 from outlive.actors.run.submitted import Request, checked_request
 from outlive.actors.seat import Seat
 from outlive.events import LogClosed, LogError, LogReader, OutliveError, StreamId
@@ -54,6 +54,11 @@ class Seated:
 
     async def _obey(self, stream: StreamId, request: Request) -> Submission | None:
         """Have a request carried out, by whoever owns the log; None once that is durable."""
+        told = await self._have_obeyed(stream, request)
+        return told if isinstance(told, Submission) else None
+
+    async def _have_obeyed(self, stream: StreamId, request: Request) -> Submission | Obeyed | None:
+        """Have a request carried out, and return what came of it if it was in this process."""
         request, side = checked_request(request), self._here.side
         while True:
             try:

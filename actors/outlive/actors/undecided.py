@@ -13,9 +13,10 @@ from typing import Any, cast
 import msgspec
 from pykka._envelope import Envelope
 
+from outlive.actors.envelopes import Reply
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopFuture
-from outlive.events import Commit, Event, OpenEntry, StreamId
+from outlive.events import Commit, Committed, Event, OpenEntry, StreamId
 from outlive.events.logger import get_logger
 
 _log = get_logger()
@@ -46,6 +47,12 @@ class Pending(Answer, eq=False):
     entry: OpenEntry | None  # by the state
     waiting: list[Answer] = []  # decided upon this state, without events
 
+    def acknowledge(self, committed: Committed) -> None:
+        """Answer the one who waits for it, if one does, with the commit along."""
+        if isinstance(self.envelope.reply_to, Reply):
+            self.envelope.reply_to.committed = committed
+        self.give()
+
 
 class Undecided:
     """The commands of one actor that it has to decide again, and those that came meanwhile."""
@@ -71,14 +78,15 @@ class Undecided:
 
         One that got in all the same is answered: its events are durable.
         """
-        envelope, refused = pending.envelope, commit.error
+        envelope, refused, committed = pending.envelope, commit.error, commit.outcome
         first = self.refusal is None
         if first:
             assert refused is not None
             self.refusal = refused
             _log.error("commit_refused", stream=self._stream, error=told(refused))
         if refused is None:
-            pending.give()
+            assert committed is not None
+            pending.acknowledge(committed)
         elif first and envelope.reply_to is not None:
             cast("LoopFuture[Any]", envelope.reply_to).fail(refused)
         else:

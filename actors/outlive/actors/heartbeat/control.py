@@ -23,9 +23,11 @@ from outlive.actors.heartbeat.submitted import (
 )
 from outlive.actors.ids import Ids
 from outlive.actors.run.begun import Inbox, has_begun
+from outlive.actors.run.submission import Obeyed, Submission
 from outlive.actors.run.submitted import ReleaseRequest, decode_request
 from outlive.actors.steering import text_of
 from outlive.events import (
+    Committed,
     CorruptLog,
     HeartbeatSettings,
     HeartbeatState,
@@ -51,7 +53,9 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         views: Views,
         *,
         ids: Ids,
-        obey: Callable[[StreamId, HeartbeatRequest | ReleaseRequest], Awaitable[object | None]],
+        obey: Callable[
+            [StreamId, HeartbeatRequest | ReleaseRequest], Awaitable[Submission | Obeyed | None]
+        ],
         follow: Follow,
     ) -> None:
         super().__init__(
@@ -93,8 +97,11 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         request = CreateHeartbeatRequest(
             changes=changes, key=self._ids.command_id(), by=text_of("by", by)
         )
-        if await self._obey(stream, request) is not None:
+        told = await self._obey(stream, request)
+        if isinstance(told, Submission):
             return _of_request(stream, request)
+        if told is not None and told.committed is not None and told.committed.first_version == 1:
+            return _begun(stream, told.state, told.committed)
         return await self._now(stream)
 
     async def update(
@@ -205,7 +212,8 @@ class RuntimeHeartbeats(HeartbeatsQuery):
         return await upcoming_of(self, id, n)
 
     async def _said(self, id: str, request: HeartbeatRequest | ReleaseRequest) -> bool:
-        return await self._obey(heartbeat_stream(heartbeat_id(id)), request) is None
+        told = await self._obey(heartbeat_stream(heartbeat_id(id)), request)
+        return not isinstance(told, Submission)
 
     async def _now(self, stream: StreamId) -> HeartbeatInfo:
         """Return a heartbeat as it is in the log now."""
@@ -217,6 +225,14 @@ class RuntimeHeartbeats(HeartbeatsQuery):
             change_row(row, recorded.event)
             row.updated_at_ns, row.version = recorded.recorded_at_ns, recorded.version
         return row_info(id_of(stream), row, entry)
+
+
+def _begun(stream: StreamId, state: HeartbeatState, committed: Committed) -> HeartbeatInfo:
+    """Return what is known of a heartbeat by its first commit: nothing has to be read for it."""
+    row = begin_row(committed.recorded_at_ns, committed.position)
+    row.state, row.status = state, state.status
+    row.updated_at_ns, row.version = committed.recorded_at_ns, committed.last_version
+    return row_info(id_of(stream), row, None)
 
 
 def _submitted(log: Inbox, stream: StreamId) -> HeartbeatInfo | None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from outlive.actors.replies import check_reply
-from outlive.events import LmdbVisitor, RunExists, RunId
+from outlive.events import Committed, LmdbVisitor, RunExists, RunId
+
+
+class Obeyed(NamedTuple):
+    """A request was carried out in this process, durably."""
+
+    state: Any  # of the entity, after it
+    committed: Committed | None  # what it has caused; None: nothing, or that is not known
 
 
 class Submission:
