@@ -171,6 +171,7 @@ class Runtime(Starting):
             log=log,
             standing=self._standing,
         )
+        self._heartbeats: tuple[Inbox, RuntimeHeartbeats] | None = None  # those of the log now
         self._ending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -289,13 +290,13 @@ class Runtime(Starting):
 
         The same in every role. Raises LogClosed unless the runtime is open.
         """
-        return RuntimeHeartbeats(
-            self._open.side.log,
-            self._open,
-            ids=self._ids,
-            obey=self._have_obeyed,
-            follow=self._follow,
-        )
+        log = self._open.side.log
+        if self._heartbeats is None or self._heartbeats[0] is not log:  # Asked for very often.
+            heartbeats = RuntimeHeartbeats(
+                log, self._open, ids=self._ids, obey=self._have_obeyed, follow=self._follow
+            )
+            self._heartbeats = (log, heartbeats)
+        return self._heartbeats[1]
 
     async def read_view(self, view: str, work: Callable[[ViewRows], T]) -> T:
         """Return what `work` makes of the rows of a view. See `outlive.projections.Views.read`."""
