@@ -169,7 +169,6 @@ def test_a_payload_is_refused_beyond_the_limit_with_its_size(
         ({"entry": {"kind": "run"}}, UnserialisableValue, "its entry is an OpenEntry, not dict$"),
         ({"entry": b"row"}, UnserialisableValue, "its entry is an OpenEntry, not bytes$"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_stored_is_refused_with_the_reason(
     wrong: dict[str, Any], error: type[Exception], why: str
