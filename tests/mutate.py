@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
@@ -207,30 +208,38 @@ def lay_out() -> None:
     (PLACE / "pyproject.toml").write_text(f"{project}\n[tool.mutmut]\n{written}", encoding="utf-8")
 
 
+def found(patterns: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Say of each mutant whose name matches its module, its name, and what became of it."""
+    stats: Any = importlib.import_module("mutmut.stats")
+    for module in MODULES:
+        meta = PLACE / f"mutants/src/outlive/{module}.meta"
+        if not meta.exists():
+            continue
+        codes = json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
+        for name, code in codes.items():
+            if not patterns or any(fnmatch(name, pattern) for pattern in patterns):
+                yield module, name, stats.status_by_exit_code[code]
+
+
 def report(patterns: list[str]) -> None:
     """Print the survivors, each with what was changed, and a line for each module."""
     os.chdir(PLACE)
-    stats: Any = importlib.import_module("mutmut.stats")
     diffs: Any = importlib.import_module("mutmut.mutation.diff_apply")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for module in MODULES:
-        path = f"src/outlive/{module}"
-        found = json.loads((PLACE / f"mutants/{path}.meta").read_text(encoding="utf-8"))
-        for name, code in found["exit_code_by_key"].items():
-            if patterns and not any(fnmatch(name, pattern) for pattern in patterns):
-                continue
-            status = stats.status_by_exit_code[code]
-            killed = status in ("killed", "timeout", "segfault")
-            counts[module]["killed" if killed else "survived"] += 1
-            if status == "timeout":
-                print(f"\n{name}: timeout: it loops, or the machine was too busy")
-            elif not killed:
-                changed = [
-                    line
-                    for line in diffs.get_diff_for_mutant(name, path=path).splitlines()
-                    if line[:1] in "+-" and line[:3] not in ("+++", "---")
-                ]
-                print(f"\n{name}: {status}", *changed, sep="\n")
+    for module, name, status in found(patterns):
+        killed = status in ("killed", "timeout", "segfault")
+        counts[module]["killed" if killed else "survived"] += 1
+        if status == "timeout":
+            print(f"\n{name}: timeout, twice")
+        elif not killed:
+            changed = [
+                line
+                for line in diffs.get_diff_for_mutant(
+                    name, path=f"src/outlive/{module}"
+                ).splitlines()
+                if line[:1] in "+-" and line[:3] not in ("+++", "---")
+            ]
+            print(f"\n{name}: {status}", *changed, sep="\n")
     print(f"\n{'module':40}{'mutants':>9}{'killed':>9}{'survived':>10}{'score':>8}")
     counts["all"] = sum(counts.values(), Counter[str]())
     for module, count in counts.items():
@@ -239,14 +248,27 @@ def report(patterns: list[str]) -> None:
         print(f"{module:40}{total:9}{count['killed']:9}{count['survived']:10}{share:>8}")
 
 
-def main() -> None:
-    """Try the mutants whose names match the arguments, all that are not known if there is none."""
-    patterns = sys.argv[1:]
-    lay_out()
-    mutmut = Path(sys.executable).with_name("mutmut")
-    tried = subprocess.run([mutmut, "run", *patterns], cwd=PLACE, check=False)
+def late(patterns: list[str]) -> set[str]:
+    """Name the mutants that ran out of time."""
+    return {name for _, name, status in found(patterns) if status == "timeout"}
+
+
+def mutmut(patterns: list[str]) -> None:
+    """Try the mutants whose names match, or, if there is none, all that are not known."""
+    program = Path(sys.executable).with_name("mutmut")
+    tried = subprocess.run([program, "run", *patterns], cwd=PLACE, check=False)
     if tried.returncode != 0:
         sys.exit(tried.returncode)
+
+
+def main() -> None:
+    """Try mutants, those that run out of time twice, and report."""
+    patterns = sys.argv[1:]
+    known = set[str]() if patterns else late([])
+    lay_out()
+    mutmut(patterns)
+    if again := late(patterns) - known:  # They loop, or the machine was busy for a while.
+        mutmut(sorted(again))
     report(patterns)
 
 
