@@ -19,74 +19,108 @@ from outlive.events.values import Value
 IMAGE = ImagePart(media_type="image/png", url="https://example.org/a.png")
 
 
+JSON_VALUES = "JSON values, and that of 'a' is none$"
+MAPPING = "a mapping of names to JSON values, not"
+TYPES = "one of user, notification, reactive, system-reminder, state, not"
+XML_NAMES = r"XML names \(as 'ticket-id'\), which"
+
+
 @pytest.mark.parametrize(
-    ("field", "wrong"),
+    ("field", "wrong", "why"),
     [
-        ("contents", {"contents": ""}),
-        ("contents", {"contents": []}),
-        ("contents", {"contents": 7}),
-        ("contents", {"contents": ["text"]}),
-        ("contents", {"contents": "\ud800"}),
-        ("contents", {"contents": [ImagePart(media_type="png", url="https://example.org")]}),
-        ("type", {"type": "shout"}),
-        ("type", {"type": ["user"]}),
-        ("tag_name", {"tag_name": ""}),
-        ("tag_name", {"tag_name": "two words"}),
-        ("tag_name", {"tag_name": "1st"}),
-        ("tag_name", {"tag_name": "a>"}),
-        ("tag_name", {"tag_name": "a\n"}),
-        ("tag_name", {"tag_name": "a" * 101}),
-        ("tag_name", {"tag_name": 7}),
-        ("attributes", {"attributes": {"": 1}}),
-        ("attributes", {"attributes": {'a"': 1}}),
-        ("attributes", {"attributes": {"a b": 1}}),
-        ("attributes", {"attributes": {7: 1}}),
-        ("attributes", {"attributes": ["a"]}),
-        ("attributes", {"attributes": {"a": b"bytes"}}),
-        ("attributes", {"attributes": {"a": {"deep": [b"bytes"]}}}),
-        ("attributes", {"attributes": {"a": object()}}),
-        ("attributes", {"attributes": {"a": math.nan}}),
-        ("attributes", {"attributes": {"a": [math.inf]}}),
-        ("attributes", {"attributes": {"a": 1 << 64}}),
-        ("provider_options", {"provider_options": "fast"}),
-        ("provider_options", {"provider_options": {"a": b"bytes"}}),
-        ("transient", {"transient": "no"}),
+        ("contents", "", "what is to be told; it is empty$"),
+        ("contents", [], "the input is a list of parts that is not empty$"),
+        ("contents", 7, "the input is text, or a list of parts, not int$"),
+        ("contents", ["text"], "a part is a TextPart, an ImagePart or a FilePart, not 'text'$"),
+        ("contents", "\ud800", "str: .* surrogates not allowed$"),
+        ("contents", [ImagePart(media_type="png", url="https://example.org")], "a media type is"),
+        ("type", "shout", f"{TYPES} 'shout'$"),
+        ("type", ["user"], rf"{TYPES} \['user'\]$"),
+        ("tag_name", "", f"{XML_NAMES} '' is not$"),
+        ("tag_name", "two words", f"{XML_NAMES} 'two words' is not$"),
+        ("tag_name", "1st", f"{XML_NAMES} '1st' is not$"),
+        ("tag_name", "a>", f"{XML_NAMES} 'a>' is not$"),
+        ("tag_name", "a\n", XML_NAMES),
+        ("tag_name", "a" * 101, "names of at most 100 characters, not 101$"),
+        ("tag_name", 7, f"{XML_NAMES} 7 is not$"),
+        ("attributes", {"": 1}, f"{XML_NAMES} '' is not$"),
+        ("attributes", {'a"': 1}, f"{XML_NAMES} 'a\"' is not$"),
+        ("attributes", {"a b": 1}, f"{XML_NAMES} 'a b' is not$"),
+        ("attributes", {7: 1}, f"{MAPPING} {{7: 1}}$"),
+        ("attributes", ["a"], rf"{MAPPING} \['a'\]$"),
+        ("attributes", {"a": b"bytes"}, JSON_VALUES),
+        ("attributes", {"a": {"deep": [b"bytes"]}}, JSON_VALUES),
+        ("attributes", {"a": object()}, "JSON values, and this is none: .*type object"),
+        ("attributes", {"a": math.nan}, JSON_VALUES),
+        ("attributes", {"a": [math.inf]}, JSON_VALUES),
+        ("attributes", {"a": 1 << 64}, "JSON values, and this is none: .*ints"),
+        ("provider_options", "fast", f"{MAPPING} 'fast'$"),
+        ("provider_options", {"a": b"bytes"}, JSON_VALUES),
+        ("transient", "no", "True or False, not 'no'$"),
     ],
 )
-def test_a_signal_that_could_not_be_shown_is_refused_by_its_field(
-    field: str, wrong: dict[str, Any]
+def test_a_signal_that_could_not_be_shown_is_refused_by_its_field_with_the_reason(
+    field: str, wrong: Any, why: str
 ) -> None:
-    arguments: dict[str, Any] = {"contents": "hello", **wrong}
-    with pytest.raises(InvalidSignal) as caught:
+    arguments: dict[str, Any] = {"contents": "hello", field: wrong}
+    with pytest.raises(InvalidSignal, match=f"^{field} of a signal: {why}") as caught:
         new_signal(**arguments)
     assert caught.value.field == field
-    assert field in str(caught.value)
+
+
+def test_a_name_of_100_characters_will_do() -> None:
+    longest = "n" * 100
+    signal = new_signal("hello", tag_name=longest, attributes={longest: 1})
+    assert (signal.tag, signal.attributes) == (longest, {longest: 1})
+
+
+def test_a_signal_is_kept_unless_it_is_said_to_be_transient() -> None:
+    assert not new_signal("hello").transient
+    assert new_signal("hello", transient=True).transient
 
 
 @pytest.mark.parametrize(
-    ("field", "wrong"),
+    ("field", "wrong", "why"),
     [
-        ("if_active", "deliver"),
-        ("if_active", IfActive("wake")),  # type: ignore[arg-type]
-        ("if_active.attributes", IfActive(attributes={"a b": 1})),
-        ("if_idle", "wake"),
-        ("if_idle", IfIdle("deliver")),  # type: ignore[arg-type]
-        ("if_idle.attributes", IfIdle(attributes={"a": b""})),
-        ("if_idle.request_context", IfIdle(request_context={"a": b""})),
-        ("if_idle.request_context", IfIdle("persist", request_context={"a": 1})),
+        ("if_active", "deliver", r"IfActive\(\.\.\.\), not 'deliver'$"),
+        ("if_active", IfActive("wake"), "deliver, persist or discard, not 'wake'$"),  # type: ignore[arg-type]
+        ("if_active.attributes", IfActive(attributes={"a b": 1}), f"{XML_NAMES} 'a b' is not$"),
+        ("if_idle", "wake", r"IfIdle\(\.\.\.\), not 'wake'$"),
+        ("if_idle", IfIdle("deliver"), "wake, persist or discard, not 'deliver'$"),  # type: ignore[arg-type]
+        ("if_idle.attributes", IfIdle(attributes={"a": b""}), JSON_VALUES),
+        ("if_idle.request_context", IfIdle(request_context={"a": b""}), JSON_VALUES),
+        (
+            "if_idle.request_context",
+            IfIdle("persist", request_context={"a": 1}),
+            "of a run, and only wake starts one$",
+        ),
     ],
 )
-def test_a_behaviour_that_cannot_be_is_refused_by_its_field(field: str, wrong: Any) -> None:
+def test_a_behaviour_that_cannot_be_is_refused_by_its_field_with_the_reason(
+    field: str, wrong: Any, why: str
+) -> None:
     check: Any = check_if_active if field.startswith("if_active") else check_if_idle
-    with pytest.raises(InvalidSignal) as caught:
+    with pytest.raises(InvalidSignal, match=f"^{field} of a signal: {why}") as caught:
         check(wrong)
     assert caught.value.field == field
 
 
-def test_behaviours_come_back_in_their_stored_form() -> None:
-    assert check_if_active(IfActive("persist", attributes={"n": 1})) == IfActive(
-        "persist", attributes={"n": 1}
-    )
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        *(IfActive(one, attributes={"n": 1}) for one in ("deliver", "persist", "discard")),
+        *(IfIdle(one, attributes={"n": 1}) for one in ("wake", "persist", "discard")),
+    ],
+    ids=lambda one: f"{type(one).__name__}-{one.behaviour}",
+)
+def test_each_behaviour_that_there_is_is_taken_as_it_is(behaviour: IfActive | IfIdle) -> None:
+    if isinstance(behaviour, IfActive):
+        assert check_if_active(behaviour) == behaviour
+    else:
+        assert check_if_idle(behaviour) == behaviour
+
+
+def test_the_values_of_a_behaviour_come_back_in_their_stored_form() -> None:
     given = IfIdle(attributes={"tags": ("a", "b")}, request_context={"user": 7})  # type: ignore[dict-item]
     assert check_if_idle(given) == IfIdle(
         attributes={"tags": ["a", "b"]}, request_context={"user": 7}

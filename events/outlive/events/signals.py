@@ -90,7 +90,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def with_attributes(self, more: Mapping[str, Value]) -> Signal:
         """Return the signal with these attributes merged over its own."""
-        return replace(self, attributes={**self.attributes, **more}) if more else self
+        return replace(self, attributes={**self.attributes, **more})
 
 
 class IfActive(msgspec.Struct, frozen=True, omit_defaults=True):
