@@ -281,3 +281,24 @@ def test_a_record_that_fills_its_pages_shares_them_with_none() -> None:
     full = 2 * 4_096 - 16
     assert indexes([full, full, full]) == [0, 1, 2]
     assert indexes([100, full, 100]) == [0, 1, 2]
+
+
+def test_a_row_may_fill_all_of_its_16_pages() -> None:
+    largest = 16 * 4_096 - 16
+    first, head, ends = 32_000, 3, 2 * 4
+    second = largest - head - ends - first
+    assert indexes([first, second]) == [0]
+    assert indexes([first, second + 1]) == [0, 1]
+
+
+def test_records_share_a_row_unless_it_would_waste_more_of_its_pages() -> None:
+    joined, apart = [0], [0, 1]
+    # With both, an eighth of a row of 3,627 bytes is empty at its end, hardly more of 3,626.
+    assert indexes([200, 3_416]) == joined
+    assert indexes([200, 3_415]) == apart
+    # A tenth of the row with both would be empty; alone, the first one wastes less.
+    assert indexes([1_000, 2_689]) == apart
+    # The first two waste a fiftieth of a page, with the third it would be nearly half of two.
+    assert indexes([3_000, 989, 100]) == [0, 2]
+    # Nothing is wasted either way, and one row is less than two.
+    assert indexes([4_080, 4_085]) == joined
