@@ -116,6 +116,7 @@ TESTS: Final = (
     "tests/actors/test_heartbeat_schedule.py",
     "tests/actors/test_answer_schema.py",
     "tests/actors/test_retry.py",
+    "tests/actors/test_host_timezone.py",
     "tests/actors/test_cron.py",
     "tests/actors/test_admission.py",
     "tests/testing/test_deciding.py",

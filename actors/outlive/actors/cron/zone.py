@@ -21,6 +21,8 @@ from outlive.events.errors import InvalidCron
 
 SECOND: Final = timedelta(seconds=1)
 _WEEK: Final = timedelta(days=7)
+_NAMED_IN: Final = Path("/etc/timezone")
+_LINKED_AT: Final = Path("/etc/localtime")
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -120,7 +122,5 @@ def host_timezone() -> str:
 def _configured() -> list[str]:
     names: list[str] = []
     with suppress(OSError, ValueError):
-        names.append(Path("/etc/timezone").read_text(encoding="ascii").strip())
-    with suppress(OSError):
-        names.append(str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2])
-    return names
+        names.append(_NAMED_IN.read_text(encoding="ascii").strip())
+    return [*names, os.path.realpath(_LINKED_AT).partition("zoneinfo/")[2]]
