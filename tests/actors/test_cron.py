@@ -38,6 +38,10 @@ def instants(texts: object) -> list[datetime]:
     return [datetime.fromisoformat(str(text)) for text in cast("list[object]", texts)]
 
 
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
 def following(cron: Cron, after: datetime, number: int) -> list[datetime]:
     found: list[datetime] = []
     while len(found) < number and (due := cron.next(found[-1] if found else after)) is not None:
@@ -203,6 +207,11 @@ def test_a_schedule_that_is_over_names_no_more_instants() -> None:
         ),
         # What is passed over, as they are put forward on that day in 2026 and not in 2027.
         ("0,30 2 29 3 *", ["2027-03-29T00:00", "2027-03-29T00:30"]),
+        # All that there is, shown twice: there is no wall before it nor behind it.
+        (
+            "0 0,30 2 31 10 * 2027",
+            ["2027-10-31T00:00", "2027-10-31T00:30", "2027-10-31T01:00", "2027-10-31T01:30"],
+        ),
     ],
 )
 def test_an_instant_may_be_far_away_whatever_clocks_are_changed_meanwhile(
@@ -215,6 +224,57 @@ def test_an_instant_may_be_far_away_whatever_clocks_are_changed_meanwhile(
     assert [cron.previous(due) for due in expected[1:]] == expected[:-1]
     assert cron.previous(expected[-1] + MINUTE) == expected[-1]
     assert cron.count(begin, expected[-1] + MINUTE) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("expression", "asked", "expected"),
+    [
+        # 02:30 was shown once, and 02:15 for the second time.
+        ("30 2 * * *", "2026-10-25T01:15", "2026-10-25T00:30"),
+        ("30,45 2 25 10 *", "2026-10-25T01:15", "2026-10-25T00:45"),
+        # From 02:00 they went on to 03:00, and show 03:45.
+        ("30 3 * * *", "2026-03-29T01:45", "2026-03-29T01:30"),
+        ("30,40 3 29 3 *", "2026-03-29T01:45", "2026-03-29T01:40"),
+        # The last second that they passed over: it is due where they landed.
+        ("59 59 2 * * *", "2026-03-29T02:00", "2026-03-29T01:00"),
+    ],
+)
+def test_the_last_one_may_lie_on_the_other_side_of_a_change(
+    expression: str, asked: str, expected: str
+) -> None:
+    cron, before, due = Cron(expression, "Europe/Berlin"), utc(asked), utc(expected)
+    assert cron.previous(before) == due
+    assert cron.next(due - MINUTE) == due
+
+
+@pytest.mark.parametrize(
+    ("expression", "first", "last"),
+    [
+        ("0 0 1 1 *", "1970-01-01T00:00", "2099-01-01T00:00"),
+        ("30 23 31 12 *", "1970-12-31T23:30", "2099-12-31T23:30"),
+        ("0,30 0 * * *", "1970-01-01T00:00", "2099-12-31T00:30"),
+        ("0 0 1 * 4", "1970-01-01T00:00", "2099-12-31T00:00"),
+    ],
+)
+def test_it_goes_from_the_first_day_of_1970_to_the_last_of_2099(
+    expression: str, first: str, last: str
+) -> None:
+    cron, second = Cron(expression, "UTC"), timedelta(seconds=1)
+    assert cron.next(utc("1900-01-01T00:00")) == utc(first)
+    assert cron.previous(utc(first) + second) == utc(first)
+    assert cron.previous(utc(first)) is None
+    assert cron.previous(utc("2200-01-01T00:00")) == utc(last)
+    assert cron.next(utc(last) - second) == utc(last)
+    assert cron.next(utc(last)) is None
+
+
+@pytest.mark.parametrize("expression", ["0 * * * *", "0 19 * * *", "0 19,20 * * *"])
+def test_where_it_is_still_1969_nothing_is_due_yet(expression: str) -> None:
+    cron = Cron(expression, "America/New_York")
+    new_year = utc("1970-01-01T05:00")
+    assert cron.previous(new_year) is None
+    assert cron.next(utc("1970-01-01T00:00")) == cron.next(new_year - timedelta(seconds=1))
+    assert cron.count(utc("1970-01-01T00:00"), new_year) == 0
 
 
 def test_where_there_is_no_more_there_is_none_however_far_one_looks() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from outlive.actors import Cron
 from outlive.actors.cron import zone
 from outlive.actors.cron.zone import host_timezone
 
@@ -65,3 +69,20 @@ def test_a_link_that_leads_to_itself_tells_nothing(
     monkeypatch.setattr(zone, "_NAMED_IN", link)
     monkeypatch.setattr(zone, "_LINKED_AT", link)
     assert host_timezone() == "UTC"
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", TOKYO)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
+def test_a_zone_that_is_named_is_the_same_wherever_the_machine_is() -> None:
+    cron = Cron("0,30 2 * * *", BERLIN)
+    # From 02:00 clocks go on to 03:00, at 01:00 UTC.
+    before = datetime(2051, 3, 26, 0, 59, tzinfo=UTC)
+    assert cron.next(before) == datetime(2051, 3, 27, 0, tzinfo=UTC)

@@ -104,13 +104,16 @@ class Days:
         # A look costs more than everything else, and the same day is asked for again and again.
         self._forward: dict[date, date | None] = {}
         self._backward: dict[date, date | None] = {}
-        if _may_be_none(fields) and self.at_or_after(_first_look(fields)) is None:
+        if _may_be_none(fields) and self.at_or_after(_FIRST_DAY) is None:
             raise InvalidCron("there is no such day in any year")
 
     def at_or_after(self, day: date) -> date | None:
         """Return the first that is not earlier than `day`."""
+        if day > _LAST_DAY:
+            return None
+        day = max(day, _FIRST_DAY)  # A day before that may fit, and would end the search.
         if self.each:
-            return max(day, _FIRST_DAY) if day <= _LAST_DAY else None
+            return day
         if day not in self._forward:
             looked = (self._look(kind, day, forward=True) for kind in self._kinds)
             found = min((each for each in looked if each is not None), default=None)
@@ -119,8 +122,11 @@ class Days:
 
     def at_or_before(self, day: date) -> date | None:
         """Return the last that is not later than `day`."""
+        if day < _FIRST_DAY:
+            return None
+        day = min(day, _LAST_DAY)
         if self.each:
-            return min(day, _LAST_DAY) if day >= _FIRST_DAY else None
+            return day
         if day not in self._backward:
             looked = (self._look(kind, day, forward=False) for kind in self._kinds)
             found = max((each for each in looked if each is not None), default=None)
@@ -160,10 +166,6 @@ def _may_be_none(fields: Fields) -> bool:
     return bool(fields.years) or all(day[0] in "23" and day >= "29" for day, _ in fields.days)
 
 
-def _first_look(fields: Fields) -> date:
-    return date(fields.years[0], 1, 1) if fields.years else _FIRST_DAY
-
-
 def _is_last_working_day(day: date) -> bool:
     if day.weekday() > 4:
         return False
@@ -198,9 +200,7 @@ class Walls:
         return None if day is None else datetime.combine(day, self._times.last)
 
     def count(self, start: datetime, end: datetime) -> int:
-        """Return how many there are from `start` to before `end`, whole seconds."""
-        if end <= start:
-            return 0
+        """Return how many there are from `start` to before a later `end`, whole seconds."""
         total = self._times.count * self._days_between(start.date(), end.date())
         if self._days.has(end.date()):
             total += self._times.earlier(end.time())
