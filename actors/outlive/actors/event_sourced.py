@@ -358,7 +358,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             if version - self._saved_at >= self._save_every:
                 due = entry is not None or self._entity.lasts
             if self._row_changed is not None:
-                self._row_changed(row)
+                self._row_changed(self.stream, row)
         try:
             commit = self._log.append(
                 self.stream,
