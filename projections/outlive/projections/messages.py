@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -145,7 +145,7 @@ class Transcript:
         (self._later if self._asked or self._calling else self.messages).append(message)
 
     # A dict, not a `match`: each event of each run comes through here.
-    FOLDS: ClassVar[Mapping[type[Event], Callable[[Transcript, Any], None]]] = {
+    FOLDS: ClassVar[dict[type[Event], Callable[[Transcript, Any], None]]] = {
         RunStarted: _began,
         ModelCallStarted: _called,
         ModelCallCompleted: _answered,
