@@ -40,7 +40,7 @@ def collecting_every(new_objects: int) -> Generator[None]:
         gc.set_threshold(*before)
 
 
-def test_the_garbage_collector_looks_seldom_while_a_simulation_runs_and_as_before_after_it() -> (
+def test_the_garbage_collector_looks_seldom_while_there_is_a_simulation_and_then_as_before() -> (
     None
 ):
     seen: list[int] = []
@@ -48,13 +48,18 @@ def test_the_garbage_collector_looks_seldom_while_a_simulation_runs_and_as_befor
     async def look() -> None:
         seen.append(gc.get_threshold()[0])
 
-    with collecting_every(700), Simulation() as simulation:
+    with collecting_every(700):
         before = gc.get_threshold()
+        with Simulation() as simulation:
+            assert gc.get_threshold()[0] > 700
+        assert gc.get_threshold() == before
+        simulation = Simulation()
         simulation.drive(look())
         assert gc.get_threshold() == before
         with pytest.raises(Stuck):
             simulation.loop.run_until_complete(simulation.loop.create_future())
         assert gc.get_threshold() == before
+        simulation.close()
     assert seen[0] > 700
 
 

@@ -15,7 +15,6 @@ is dropped, that of a frozen one is held until it is thawed.
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import sys
 import warnings
@@ -26,10 +25,10 @@ from concurrent.futures import Executor
 from contextvars import Context
 from random import Random
 from types import ModuleType
-from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
-from weakref import WeakKeyDictionary
+from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
+from outlive.testing._simulation.collector import CollectorAtRest
 from outlive.testing._simulation.guard import REFUSED, begin_to_watch, refusing, watch
 from outlive.testing._simulation.process import HERE, NotSimulable, Process
 from outlive.testing._simulation.whereabouts import whereabouts
@@ -44,12 +43,6 @@ _LATE: Final = (0.0, 0.1, 0.4, 1.0)
 PATIENCE: Final = 1_000_000
 """Steps that may be made without anything coming of them."""
 _LOOK: Final = 1_024  # steps from one look to the next
-_YOUNG: Final = 50_000
-"""New objects after which the garbage collector looks for cycles among them, while a loop runs.
-
-A simulation has many runs in flight at once: 700, as is usual, is less than what a few of them
-have alive, and all that a collector does then is to go through it again and again.
-"""
 
 
 class Stuck(AssertionError):
@@ -59,6 +52,8 @@ class Stuck(AssertionError):
 class SimulatedFuture(asyncio.Future[Any]):
     """A future whose place in a set does not depend on where it lies in memory."""
 
+    __slots__ = ("seeded",)
+
     seeded: int
 
     def __hash__(self) -> int:
@@ -67,16 +62,12 @@ class SimulatedFuture(asyncio.Future[Any]):
 
 
 class SimulatedTask(asyncio.Task[Any]):
-    """A task that knows its process, with a hash drawn from the seed."""
+    """A task that knows its process, with a hash drawn from the seed. See `create_task`."""
+
+    __slots__ = ("process", "seeded")
 
     seeded: int
     process: Process | None
-
-    def __new__(cls, *_: Any, loop: SimulationLoop, **__: Any) -> Self:  # pyright: ignore[reportInconsistentConstructor]  # asyncio's takes the same
-        """Draw the hash first: asyncio puts a task into a set while it is being made."""
-        task = super().__new__(cls)
-        task.seeded = loop.draw()
-        return task
 
     def __hash__(self) -> int:
         """Return a hash drawn from the seed."""
@@ -114,7 +105,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._watched: list[NotSimulable] | None = None
         self._stopping = False
         self._closed = False
-        self._generators: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
+        # By the address of a generator that has begun: the last one there is the one that is there.
+        self._generators: dict[int, Process | None] = {}
         self._factory: Any = None
 
     # -- what asyncio asks of a loop
@@ -190,8 +182,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         process = HERE.get() if context is None else context.get(HERE)
         if self.late and process is not None and self.begins_late(coro):
             self._first_step_late = self.late * self._random.choice(_LATE)
-        task = SimulatedTask(coro, loop=self, name=name or f"task-{self._drawn}", context=context)
-        task.process = process
+        # The hash first: asyncio puts a task into a set while it is being made.
+        task, name = SimulatedTask.__new__(SimulatedTask), name or f"task-{self._drawn}"
+        task.seeded, task.process = self.draw(), process
+        SimulatedTask.__init__(task, coro, loop=self, name=name, context=context)
         if process is not None and not process.alive:
             self.graveyard.append(task)  # Made in the callback in which its process died.
         return cast("asyncio.Task[T]", task)
@@ -294,9 +288,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(self._generator_begun, self._generator_dropped)
         self._running = True
         self._watched, watched = None, watch(None)
-        thresholds = gc.get_threshold()
-        if 0 < thresholds[0] < _YOUNG:  # 0: it is switched off.
-            gc.set_threshold(_YOUNG, *thresholds[1:])
+        collector = CollectorAtRest()
         before = events._get_running_loop()  # noqa: SLF001  # the name that loops are told to use
         events._set_running_loop(self)  # noqa: SLF001  # as above
         try:
@@ -324,7 +316,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         finally:
             events._set_running_loop(before)  # noqa: SLF001  # as above
             watch(watched)
-            gc.set_threshold(*thresholds)
+            collector.go_on()
             self._running = False
             sys.set_asyncgen_hooks(*hooks)
 
@@ -448,12 +440,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         )
 
     def _generator_begun(self, generator: Any) -> None:
-        process = HERE.get()
-        if process is not None:
-            self._generators[generator] = process
+        self._generators[_address(generator)] = HERE.get()
 
     def _generator_dropped(self, generator: Any) -> None:
-        process = self._generators.pop(generator, None)
+        process = self._generators.pop(_address(generator), None)
         if self.ending or (process is not None and not process.alive):
             self.graveyard.append(generator)
         else:

@@ -31,6 +31,7 @@ from outlive.testing._invariants import Invariants
 from outlive.testing._simulation.baton import BatonThreads
 from outlive.testing._simulation.client import Acknowledged, Client
 from outlive.testing._simulation.clock import START, SimulatedClock
+from outlive.testing._simulation.collector import CollectorAtRest
 from outlive.testing._simulation.disk import Disk, SimulatedLog
 from outlive.testing._simulation.life import Life, SeededIds
 from outlive.testing._simulation.logs import Logs
@@ -387,6 +388,7 @@ class Simulation:
 
     def __enter__(self) -> Self:
         """Use it."""
+        self._collector = CollectorAtRest()
         return self
 
     def __exit__(
@@ -396,7 +398,10 @@ class Simulation:
         trace: TracebackType | None,
     ) -> None:
         """End it. What has failed in it is given a note of what it has done."""
-        self.close()
+        try:
+            self.close()
+        finally:
+            self._collector.go_on()
         if error is None:
             self.check_unhandled()
         elif is_failure(error):
