@@ -243,32 +243,34 @@ def split(position: Position, data: bytes) -> RawRecord:
         NewerFormat: a format or a flag that this release does not know.
         CorruptLog: it cannot be a record.
     """
-    where = f"record {position}"
+    end = _HEADER.size
+    cause: Position | str | None = None
+    correlation_id: str | None = None
     try:
         if data[0] != RECORD_FORMAT:
-            raise NewerFormat(where, data[0], RECORD_FORMAT)
+            raise NewerFormat(f"record {position}", data[0], RECORD_FORMAT)
         (_, flags, count, schema, epoch, number, first, at_ns, commit_id) = _HEADER.unpack_from(
             data
         )
-        if flags & ~_KNOWN_FLAGS or flags & _CAUSES == _CAUSES:
-            raise CorruptLog(where, f"flags {flags:#x} are not known")
-        end = _HEADER.size
-        cause: Position | str | None = None
-        correlation_id: str | None = None
-        if flags & _CAUSE_POSITION:
-            cause, end = Position(int.from_bytes(data[end : end + 8], "big")), end + 8
-        if flags & _CAUSE_MESSAGE:
-            cause, end = _read_text(data, end)
-        if flags & _CORRELATION:
-            correlation_id, end = _read_text(data, end)
-        if flags & _TRACE:
-            _, end = _read_text(data, end)
+        if flags:
+            if flags & ~_KNOWN_FLAGS or flags & _CAUSES == _CAUSES:
+                raise CorruptLog(f"record {position}", f"flags {flags:#x} are not known")
+            if flags & _CAUSE_POSITION:
+                cause, end = Position(int.from_bytes(data[end : end + 8], "big")), end + 8
+            if flags & _CAUSE_MESSAGE:
+                cause, end = _read_text(data, end)
+            if flags & _CORRELATION:
+                correlation_id, end = _read_text(data, end)
+            if flags & _TRACE:
+                _, end = _read_text(data, end)
     except (IndexError, StructError, UnicodeDecodeError) as error:
+        where = f"record {position}"
         raise CorruptLog(where, f"its header cannot be read ({error})") from None
     payload_at = end + _HASH_BYTES
-    if len(data) < payload_at + 1:
-        raise CorruptLog(where, "it is cut off")
+    if len(data) <= payload_at:
+        raise CorruptLog(f"record {position}", "it is cut off")
     if flags & BLOB and len(data) != payload_at + _REFERENCE.size:
+        where = f"record {position}"
         raise CorruptLog(where, "its reference to its payload has another length")
     return RawRecord(
         position,
