@@ -219,6 +219,9 @@ class MemoryLog(NamedReads):
 
     def recall(self, stream: StreamId, *, limit: int = 1_000) -> Recalled:
         """Return what an entity is brought in from. See `LogReader.recall`."""
+        check_limit(limit)
+        if stream not in self.store.index:  # It is about to begin.
+            return Recalled(self.open_entry(stream), None, [])
         return recall_by_parts(self, stream, limit)
 
     def compact(self, *, before: datetime | None = None) -> Compacted:
