@@ -46,7 +46,6 @@ from outlive.events import (
     OtherResource,
     Recorded,
     RequestedToolCall,
-    RunId,
     RunStarted,
     Signal,
     Snapshot,
@@ -443,7 +442,7 @@ def test_what_was_not_shown_is_read_when_needed_and_nothing_is_noted_twice(
             deps=None,
             functions={},
         )
-        world = RunWorld(RunId("r1"), surroundings)
+        world = RunWorld(run_stream("r1"), surroundings)
         world.reset(Version(begun_at))
         for version in range(begun_at + 1, 6):
             if version == needed_at:

@@ -13,7 +13,7 @@ from outlive.actors.run.commands import Effect, Recover, RunCommand, Wake
 from outlive.actors.run.entity import RUN
 from outlive.actors.run.world import RunWorld
 from outlive.actors.surroundings import Surroundings
-from outlive.events import LogError, OpenEntry, RunId, RunState, StreamId
+from outlive.events import LogError, OpenEntry, RunState, StreamId
 from outlive.events.ids import id_of
 from outlive.events.run.stopping import StopFunction
 from outlive.projections import RunResult, Transcript, result_of
@@ -38,7 +38,7 @@ class RunKind:
 
     def world(self, stream: StreamId) -> RunWorld:
         """Return what the effects of this run are done to."""
-        return RunWorld(RunId(id_of(stream)), self._all)
+        return RunWorld(stream, self._all)
 
     def missing(self, state: RunState) -> str:
         """Return what an open run needs and this runtime does not have."""

@@ -41,6 +41,8 @@ def run_wish(
 
 
 def _mapping(name: str, given: Mapping[str, object] | None) -> dict[str, Value]:
-    if not isinstance(given, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the {name} of a run is a mapping, not {type(given).__name__}")
     return cast("dict[str, Value]", to_plain(dict(given))) if given else {}

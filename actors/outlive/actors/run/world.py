@@ -31,8 +31,8 @@ from outlive.actors.run.notes import Notes
 from outlive.actors.run_context import RunContext, ask
 from outlive.actors.surroundings import Address, Surroundings
 from outlive.actors.tool_attempt import Limits
-from outlive.events import Failure, Position, RunId, Version, run_stream
-from outlive.events.ids import kind_of
+from outlive.events import Failure, Position, RunId, StreamId, Version
+from outlive.events.ids import id_of, kind_of
 from outlive.events.run.background import CANCEL, QUEUE
 from outlive.events.run.thread import ENDED, RESULT
 from outlive.events.values import canonical, digest
@@ -54,9 +54,9 @@ def _digest(agent: Agent, request: ModelRequest) -> str:
 class RunWorld(NotingWorld[Notes]):
     """Performs one run's effects. Fulfils `entity.World`."""
 
-    def __init__(self, run_id: RunId, surroundings: Surroundings) -> None:
-        self._run_id = run_id
-        super().__init__(run_stream(run_id), surroundings)
+    def __init__(self, stream: StreamId, surroundings: Surroundings) -> None:
+        self._run_id = RunId(id_of(stream))
+        super().__init__(stream, surroundings)
 
     def _no_notes(self) -> Notes:
         return Notes()

@@ -18,12 +18,14 @@ def last_mail(state: RunState, message: MessageId | None = None) -> Mail:
     unless it ends by a `message` of that, which does not want to know any more. A heartbeat
     always does.
     """
-    children = (
-        (call_id, call.child)
-        for call_id, call in state.calls.items()
-        if call.status == "child" and call.child is not None
-    )
-    mail = children_cancelled(state.mail, children)
+    mail = state.mail
+    if state.calls:
+        children = (
+            (call_id, call.child)
+            for call_id, call in state.calls.items()
+            if call.status == "child" and call.child is not None
+        )
+        mail = children_cancelled(mail, children)
     mail = run_on_thread_ended(mail, state.thread)
     for call_id in state.wakes:
         mail = result_came_late(mail, state.thread, call_id, "wake")
