@@ -627,6 +627,15 @@ def test_a_stream_that_cannot_be_read_anew_is_told_to_be_broken() -> None:
     run_virtual(play())
 
 
+def test_an_actor_has_few_enough_attributes_to_do_without_a_dict_of_its_own() -> None:
+    async def body(scene: Scene) -> None:
+        await scene.ask(Do(Added(by=1)))
+        attributes = vars(scene.actor).keys() - {"__orig_class__"}  # of `Scene`, which names types
+        assert len(attributes) < 30  # So many CPython keeps in the object.
+
+    scene(body)
+
+
 # -- a log that fails --
 
 

@@ -245,7 +245,7 @@ PLANTED = [
         "hooks that are told how a task is, not how it ended",
         defects.end_of_the_other_try,
         sweep("a task that is tried once more, with hooks"),
-        "effect 'noted' happened under 0 keys, without a crash under 1",
+        "effect 'noted' happened under [02] keys, without a crash under 1",
     ),
     Planted(
         "effect forgotten by the entity",

@@ -180,7 +180,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def stop_now(self) -> None:
         """Stop: messages are refused from now on. Call it on the loop."""
-        if not self.actor_stopped.is_set():
+        if not self._stopped.up:
             self._stop()
             if self._detached:
                 self._refuse_the_rest()
@@ -291,7 +291,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._tell_row(self._row_by(self._entry))
         if not self._as_it_is:  # What it lacks may be what a message is made of.
             self._deliver_owed()
-        self.mailbox.soon(self.tell_if_idle)
+        self.mailbox.ask_for_a_turn()
 
     def _deliver_owed(self) -> None:
         for effect in self._owed:
@@ -470,7 +470,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def _rebuild(self) -> None:
         """Read the stream anew, now that all queued appends are settled, and go on."""
         refusal = self._undecided.settled()
-        if self.actor_stopped.is_set() or not isinstance(refusal, WrongExpectedVersion):
+        if self._stopped.up or not isinstance(refusal, WrongExpectedVersion):
             self._undecided.fail(refusal)  # The log has failed or is closed: nobody can go on.
             self._broken(self.stream, refusal)
         elif not self._detached:

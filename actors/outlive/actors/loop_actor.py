@@ -177,10 +177,13 @@ class Mailbox:
         if waiting:
             self._schedule()
 
-    def soon(self, turn: Callable[[], None]) -> None:
-        """Call `turn` in the loop's next round. Call it on the loop, once it is bound."""
-        assert self._soon is not None
-        self._soon(turn)
+    def ask_for_a_turn(self) -> None:
+        """Run `drain` also if no message comes. Call it on the loop."""
+        with self._lock:
+            if self._scheduled or self._loop is None:
+                return
+            self._scheduled = True
+        self._schedule()
 
     def unbind(self) -> None:
         """Keep what comes in from now on, until there is an actor again. Call it on the loop."""
@@ -304,10 +307,24 @@ class LoopActor(pykka.Actor):
         self.actor_urn = urn
         self.mailbox: Final = self._create_actor_inbox() if mailbox is None else mailbox
         self._detached = False
-        self.actor_inbox = self.mailbox
         self._stopped = _Flag()
-        self.actor_stopped = cast("threading.Event", self._stopped)
-        self._actor_ref = pykka.ActorRef(self)
+
+    # Found, and not kept as Pykka's own does: an object of up to 29 attributes has no dict.
+
+    @property
+    def actor_inbox(self) -> Mailbox:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody sets it
+        """The mailbox, by Pykka's name for it."""
+        return self.mailbox
+
+    @property
+    def actor_stopped(self) -> threading.Event:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # as above
+        """Whether it was stopped, by Pykka's name for it."""
+        return cast("threading.Event", self._stopped)
+
+    @property
+    def actor_ref(self) -> pykka.ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]  # as Pykka's own, whose ref is invariant
+        """A reference to the actor, as Pykka's own has. Made when asked for: few ever are."""
+        return pykka.ActorRef(self)
 
     @classmethod
     def start(cls, *args: object, **kwargs: object) -> pykka.ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]  # as Pykka's own, whose ref is invariant
@@ -375,7 +392,7 @@ class LoopActor(pykka.Actor):
                 reply.set(response)
 
     def _stop(self) -> None:
-        self.actor_stopped.set()
+        self._stopped.set()
         self.mailbox.close()
         try:
             self.on_stop()
@@ -393,5 +410,5 @@ class LoopActor(pykka.Actor):
             actor=self.actor_urn,
             error=told(exception_value) if exception_value is not None else "",
         )
-        self.actor_stopped.set()
+        self._stopped.set()
         self.mailbox.close()
