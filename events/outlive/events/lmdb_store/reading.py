@@ -74,7 +74,8 @@ class Reading:
         self._path = env.path()
         self._made_in = Birthplace()
         self._what = f"the log in {self._path!r}"
-        self._gate = threading.Condition()
+        self._door = threading.RLock()
+        self._gate = threading.Condition(self._door)
         self._inside = 0
         self._resizing = 0
         self._closed = False
@@ -107,7 +108,7 @@ class Reading:
 
     def _enter(self) -> None:
         self.check_process()  # First: a lock that was held while forking stays held.
-        with self._gate:
+        with self._door:  # Not by way of the condition: each read comes through here.
             while self._resizing:
                 self._gate.wait()
             if self._closed:
@@ -115,9 +116,9 @@ class Reading:
             self._inside += 1
 
     def _leave(self) -> None:
-        with self._gate:
+        with self._door:
             self._inside -= 1
-            if not self._inside:
+            if not self._inside and (self._resizing or self._closed):
                 self._gate.notify_all()
                 if self._closed:
                     self._env.close()
