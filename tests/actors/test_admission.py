@@ -444,8 +444,10 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule()
     def give_a_slot(self) -> None:
+        may_give = self.line.may_give
         granted, wanted = self.line.next(), self.oracle.next()
         assert (None if granted is None else granted.task) == wanted
+        assert may_give or wanted is None
         if granted is not None:
             self.turns[granted.task] = granted.turn
 

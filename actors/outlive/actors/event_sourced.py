@@ -288,7 +288,8 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """
         super().run()
         self._watch(self._entry)
-        self._tell_row(self._row_by(self._entry))
+        if self._version:  # Else it has not begun, and nobody has been told of it.
+            self._tell_row(self._row_by(self._entry))
         if not self._as_it_is:  # What it lacks may be what a message is made of.
             self._deliver_owed()
         self.mailbox.ask_for_a_turn()

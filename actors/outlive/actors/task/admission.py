@@ -106,6 +106,11 @@ class Admission:
         return len(self._holding)
 
     @property
+    def may_give(self) -> bool:
+        """Whether a slot is free while somebody waits, whoever's limits may be in the way."""
+        return len(self._holding) < self._overall and bool(self._waiting)
+
+    @property
     def turn(self) -> tuple[int, str | None]:
         """The number of the last start, and the agent that was served with it."""
         return self._turn, self._served

@@ -232,6 +232,8 @@ def _submitted(log: Inbox, stream: StreamId) -> TaskInfo | None:
 def _plain(name: str, values: Mapping[str, object] | None) -> dict[str, Value]:
     if not isinstance(values, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} is a mapping, not {type(values).__name__}")
-    plain = cast("dict[str, Value]", to_plain(dict(values or {})))
+    if not values:
+        return {}
+    plain = cast("dict[str, Value]", to_plain(dict(values)))
     check_size(plain)
     return plain

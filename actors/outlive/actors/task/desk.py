@@ -122,7 +122,7 @@ class Desk:
 
     def _hear(self, task: StreamId, entry: OpenEntry | None) -> None:
         if entry is None and task in self._places:
-            return  # It is being brought in to be told that it begins.
+            return  # It has not begun yet, and could not this time.
         self._places.pop(task, None)
         if task in self._starting:
             if entry is not None and entry.status == "queued":
@@ -214,7 +214,7 @@ class Desk:
 
     def _call(self) -> None:
         """Look who may start, once all that is heard in this turn of the loop is known."""
-        if not self._calling:
+        if not self._calling and self._admission.may_give:
             self._calling = True
             self._loop.call_soon(self._give_away)
 

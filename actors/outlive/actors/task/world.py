@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, assert_never
 
 from outlive.actors.background import retry_of
@@ -148,7 +148,10 @@ class TaskWorld(NotingWorld[TaskNotes]):
             self._all.effects.settle(self._stream, effect)
 
 
+@lru_cache(maxsize=256)
 def _limits(limits: TaskLimits, progress_throttle: float) -> Limits:
+    """Return what an attempt may take. Most tasks have one of a few limits."""
+
     def seconds(length_ns: int | None) -> float | None:
         return None if length_ns is None else length_ns / 1e9
 
