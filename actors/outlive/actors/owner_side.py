@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from outlive.actors.abandoned import AbandonedThreads
 from outlive.actors.addresses import Addresses
@@ -54,6 +54,13 @@ from outlive.events.ids import id_of, kind_of
 from outlive.projections import RunResult, ViewRunner, run_result, standing_result
 from outlive.projections.tasks.standing import row_stands_still
 
+_ENQUEUED_AT_ONCE: Final = 32
+"""Tasks that are being enqueued at the same time; further ones wait in order for their turn.
+
+A hundred that come together would keep the loop for tens of milliseconds, and tasks that run
+would have to wait for that with what comes of them, and so would those that are next.
+"""
+
 S = TypeVar("S")
 C = TypeVar("C")
 X = TypeVar("X")
@@ -82,6 +89,7 @@ class OwnerSide:
         self._loop = asyncio.get_running_loop()
         log.deliver_on(self._loop.call_soon_threadsafe)
         self._effects = EffectTable(self._loop)
+        self._enqueuing = asyncio.Semaphore(_ENQUEUED_AT_ONCE)
         self._timers = Timers(settings.clock, self._wake)
         post = Post()
         agents, tools, background = settings.agents, settings.tools, settings.background_tasks
@@ -223,6 +231,9 @@ class OwnerSide:
         if trouble is not None:
             raise trouble
         try:
+            if isinstance(request, EnqueueRequest):
+                async with self._enqueuing:
+                    return await self._carry_out(stream, request)
             return await self._carry_out(stream, request)
         except (Refused, SuspensionNotFound):
             # A process that was frozen may not know yet what others have made of the run since.
