@@ -209,6 +209,13 @@ async def enter(ctx: ToolContext) -> str:
     return "entered"
 
 
+@tool(in_doubt="retry", background=True)
+async def knock(ctx: ToolContext) -> str:
+    """Wait for a while before the door, and try to enter."""
+    await asyncio.sleep(1.0)
+    return await enter.fn(ctx)
+
+
 def hooked(world: World) -> list[Agent]:
     """Agent and tools want to know how tasks end."""
 
@@ -244,9 +251,9 @@ async def tried_once_more(client: Client) -> object:
 
 
 def locked_out(world: World) -> list[Agent]:
-    """Answers before its task has failed."""
-    turns = [Turn(tool_calls=[ToolCall("enter")]), Turn("It has begun.")]
-    return [Agent("agent", model=ScriptedModel(turns), tools=[enter])]
+    """Answers before its task has failed, also where both were cut off: the task takes longer."""
+    turns = [Turn(tool_calls=[ToolCall("knock")]), Turn("It has begun.")]
+    return [Agent("agent", model=ScriptedModel(turns), tools=[knock])]
 
 
 async def told_to_the_thread(client: Client) -> object:
