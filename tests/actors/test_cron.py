@@ -65,60 +65,70 @@ def test_it_is_due_when_the_reference_is(expression: str) -> None:
             assert cron.count(runs[0], runs[-1]) == len(runs) - 1, case
 
 
+UNKNOWN = "this is neither a number nor a name that is known here"
+NTH = "a month has the first to the fifth of it, or the last: L"
+NO_DAY = "there is no such day in any year"
+NO_STEP = "is no step that it can be divided by"
+NO_PARTS = "parts, not 5, 6 or 7"
+NO_MACRO = "is none of @annually, @daily, @hourly, @midnight, @monthly, @weekly, @yearly"
+
+
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        ("", "0 parts"),
-        ("* * *", "3 parts"),
-        ("* * * * * * * *", "8 parts"),
-        ("* " * 600, "1000 characters"),
-        (A_DATE, "1 parts"),
-        ("@every 5m", "none of @annually"),
-        ("@reboot", "none of @annually"),
+        ("", f"'' has 0 {NO_PARTS}"),
+        ("* * *", f"'* * *' has 3 {NO_PARTS}"),
+        ("* * * * * * * *", f"'* * * * * * * *' has 8 {NO_PARTS}"),
+        ("* " * 600, "a schedule has at most 1000 characters"),
+        (A_DATE, f"'2026-12-24T18:00:00' has 1 {NO_PARTS}"),
+        ("@every 5m", f"'@every 5m' {NO_MACRO}"),
+        ("@reboot", f"'@reboot' {NO_MACRO}"),
         ("60 * * * *", "minute '60': it goes from 0 to 59"),
-        ("* 24 * * *", "hour '24'"),
-        ("60 * * * * *", "second '60'"),
-        ("0 0 0 * *", "day of month '0'"),
-        ("0 0 32 * *", "day of month '32'"),
-        ("0 0 * 13 *", "month '13'"),
-        ("0 0 * * 8", "weekday '8'"),
-        ("0 0 0 1 1 * 1969", "year '1969'"),
-        ("0 0 0 1 1 * 2100", "year '2100'"),
-        ("-5 * * * *", "neither a number nor a name"),
-        ("٣ * * * *", "neither a number nor a name"),
-        ("5, * * * *", "neither a number nor a name"),
-        ("x * * * *", "neither a number nor a name"),
-        ("0 0 * FOO *", "neither a number nor a name"),
-        ("0 0 * * JAN", "neither a number nor a name"),
-        ("0 0 * JANUARY *", "neither a number nor a name"),
-        ("*/0 * * * *", "'0' is no step"),
-        ("*/61 * * * *", "'61' is no step"),
-        ("*/x * * * *", "'x' is no step"),
-        ("1/2/3 * * * *", "'2/3' is no step"),
-        ("5/15 * * * *", "write 5-59/15"),
-        ("0 22-2 * * *", "the range ends before it begins"),
-        ("0 0 * * FRI-MON", "the range ends before it begins"),
-        ("H * * * *", "'h'"),
-        ("H(0-9) * * * *", "'h"),
-        ("R * * * *", "'r'"),
-        ("0 0 W15 * *", "'w15'"),
-        ("0 0 32W * *", "'32'"),
-        ("0 0 1-5W * *", "'1-5'"),
-        ("0 0 * * L", "say which weekday"),
-        ("0 0 * * L5", "'l5'"),
-        ("0 0 * * 1#6", "the first to the fifth"),
-        ("0 0 * * 1#0", "the first to the fifth"),
-        ("0 0 * * 1#", "the first to the fifth"),
-        ("0 0 * * ++1", "'+1'"),
-        ("0 0 30 2 *", "no such day"),
-        ("0 0 31 4,6,9,11 *", "no such day"),
-        ("0 0 0 29 2 * 2027", "no such day"),
+        ("* 24 * * *", "hour '24': it goes from 0 to 23"),
+        ("60 * * * * *", "second '60': it goes from 0 to 59"),
+        ("0 0 0 * *", "day of month '0': it goes from 1 to 31"),
+        ("0 0 32 * *", "day of month '32': it goes from 1 to 31"),
+        ("0 0 * 13 *", "month '13': it goes from 1 to 12"),
+        ("0 0 * * 8", "weekday '8': it goes from 0 to 7"),
+        ("0 0 0 1 1 * 1969", "year '1969': it goes from 1970 to 2099"),
+        ("0 0 0 1 1 * 2100", "year '2100': it goes from 1970 to 2099"),
+        ("-5 * * * *", f"minute '': {UNKNOWN}"),
+        ("٣ * * * *", f"minute '٣': {UNKNOWN}"),
+        ("5, * * * *", f"minute '': {UNKNOWN}"),
+        ("x * * * *", f"minute 'x': {UNKNOWN}"),
+        ("0 0 * FOO *", f"month 'foo': {UNKNOWN}"),
+        ("0 0 * * JAN", f"weekday 'jan': {UNKNOWN}"),
+        ("0 0 * JANUARY *", f"month 'january': {UNKNOWN}"),
+        ("*/0 * * * *", f"minute '*/0': '0' {NO_STEP}"),
+        ("*/61 * * * *", f"minute '*/61': '61' {NO_STEP}"),
+        ("*/x * * * *", f"minute '*/x': 'x' {NO_STEP}"),
+        ("1/2/3 * * * *", f"minute '1/2/3': '2/3' {NO_STEP}"),
+        ("5/15 * * * *", "minute '5/15': write 5-59/15 for this"),
+        ("0 22-2 * * *", "hour '22-2': the range ends before it begins"),
+        ("0 0 * * FRI-MON", "weekday 'fri-mon': the range ends before it begins"),
+        ("H * * * *", f"minute 'h': {UNKNOWN}"),
+        ("H(0-9) * * * *", f"minute 'h(0': {UNKNOWN}"),
+        ("R * * * *", f"minute 'r': {UNKNOWN}"),
+        ("0 0 W15 * *", f"day of month 'w15': {UNKNOWN}"),
+        ("0 0 32W * *", "day of month '32': it goes from 1 to 31"),
+        ("0 0 1-5W * *", f"day of month '1-5': {UNKNOWN}"),
+        ("0 0 * * L", "weekday 'l': say which weekday is to be the last, as 5L"),
+        ("0 0 * * L5", f"weekday 'l5': {UNKNOWN}"),
+        ("0 0 * * 1#6", f"weekday '1#6': {NTH}"),
+        ("0 0 * * 1#0", f"weekday '1#0': {NTH}"),
+        ("0 0 * * 1#", f"weekday '1#': {NTH}"),
+        ("0 0 * * ++1", f"weekday '+1': {UNKNOWN}"),
+        ("0 0 30 2 *", NO_DAY),
+        ("0 0 31 4,6,9,11 *", NO_DAY),
+        ("0 0 0 29 2 * 2027", NO_DAY),
+        ("0 0 * * */8", f"weekday '*/8': '8' {NO_STEP}"),
+        ("0 0 0 1 1 +1 2027", NO_DAY),
     ],
 )
 def test_what_cannot_be_kept_to_is_refused_with_the_reason(expression: str, reason: str) -> None:
     with pytest.raises(InvalidCron) as refused:
         Cron(expression, "UTC")
-    assert reason in str(refused.value)
+    assert str(refused.value) == f"{expression!r} is no schedule: {reason}"
 
 
 def test_something_else_than_text_is_refused() -> None:
@@ -145,6 +155,11 @@ def test_a_zone_that_nobody_knows_is_refused(zone: str) -> None:
         ("  5\t4 * * *  ", "5 4 * * *"),
         ("5 4 * * 7", "5 4 * * SUN"),
         ("5 4 ? * ?", "5 4 * * *"),
+        ("5 4 13 * +?", "5 4 13 * *"),
+        ("5 4 13 * +*", "5 4 13 * *"),
+        ("5 4 * * FRIL", "5 4 * * FRI#L"),
+        ("5 4 * * 1L,2L", "5 4 * * MON-TUE#L"),
+        ("5 4 * * */2", "5 4 * * 0,2,4,6"),
         ("5 4 * * 5-7", "5 4 * * FRI,SAT,SUN"),
         ("0 5 4 * * *", "5 4 * * *"),
         ("0 5 4 * * * *", "5 4 * * *"),
@@ -156,6 +171,12 @@ def test_a_zone_that_nobody_knows_is_refused(zone: str) -> None:
 def test_one_schedule_may_be_written_in_several_ways(one: str, other: str) -> None:
     in_one, in_other = Cron(one, "Europe/Berlin"), Cron(other, "Europe/Berlin")
     assert following(in_one, NOON, 5) == following(in_other, NOON, 5)
+
+
+@pytest.mark.parametrize(("nth", "day"), [(1, 2), (2, 9), (3, 16), (4, 23), (5, 30)])
+def test_a_weekday_may_be_one_of_the_five_of_its_month(nth: int, day: int) -> None:
+    cron = Cron(f"0 0 * 11 MON#{nth}", "UTC")
+    assert cron.next(utc("2026-10-31T12:00")) == datetime(2026, 11, day, tzinfo=UTC)
 
 
 def test_several_kinds_of_days_may_be_listed() -> None:
@@ -284,6 +305,13 @@ def test_where_there_is_no_more_there_is_none_however_far_one_looks() -> None:
     assert cron.previous(datetime(2050, 6, 1, tzinfo=UTC)) == datetime(
         2026, 12, 31, 23, 30, tzinfo=UTC
     )
+
+
+def test_between_two_instants_there_may_be_nearly_all_years() -> None:
+    cron = Cron("0 0 0 1 1 * 1970,2099", "UTC")
+    first, last = utc("1970-01-01T00:00"), utc("2099-01-01T00:00")
+    assert cron.next(first) == last
+    assert cron.previous(last) == first
 
 
 def test_the_first_and_the_last_minute_are_counted() -> None:

@@ -89,9 +89,7 @@ class Days:
         self._kinds = tuple(
             (
                 croniter(
-                    f"0 0 0 {day} {fields.months} {weekday} {years}"
-                    if years
-                    else f"0 0 {day} {fields.months} {weekday}",
+                    f"0 0 0 {day} {fields.months} {weekday} {years}",
                     0.0,
                     day_or=False,
                     max_years_between_matches=reach,
