@@ -300,5 +300,8 @@ def test_records_share_a_row_unless_it_would_waste_more_of_its_pages() -> None:
     assert indexes([1_000, 2_689]) == apart
     # The first two waste a fiftieth of a page, with the third it would be nearly half of two.
     assert indexes([3_000, 989, 100]) == [0, 2]
+    # Two rows of 2,022 bytes share a page, one of 2,023 has a page of its own.
+    assert indexes([1_000, 1_011]) == joined
+    assert indexes([1_000, 1_012]) == apart
     # Nothing is wasted either way, and one row is less than two.
     assert indexes([4_080, 4_085]) == joined
