@@ -382,6 +382,10 @@ def test_a_run_that_waits_until_all_are_there_keeps_its_deadline() -> None:
     row = open_entry(one.state)
     assert row is not None
     assert (row.status, row.owes, row.wake_at_ns) == ("waiting", False, 57)
+    heard = one.when(tells()).after
+    row = open_entry(heard.state)
+    assert row is not None
+    assert (heard.state.rests, heard.state.rests_until_ns, row.wake_at_ns) == (False, None, None)
     last = ReceiveBackgroundResult(call_id=CallId("0.1"), task_id="r:0.1", status="succeeded")
     both = one.when(last).after
     assert (both.state.rests, both.state.rests_until_ns) == (False, None)
