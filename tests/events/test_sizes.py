@@ -30,6 +30,7 @@ def test_a_value_leaves_room_for_the_rest_of_its_commit() -> None:
 def test_values_that_fit_together_are_let_through_to_the_last_byte() -> None:
     check_size(text_of(LIMIT))
     check_size(text_of(60), text_of(40))
+    Size().add(text_of(LIMIT - 10), room=10)
 
 
 def test_values_that_do_not_fit_together_are_refused_with_their_size() -> None:
