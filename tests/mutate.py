@@ -167,6 +167,16 @@ SKIPPED: Final = (
 """Tests among them that take seconds, and would do so for each mutant that survives."""
 
 
+def pytest_sessionstart() -> None:
+    """Forget what functions keep: a mutant is tried in a fork of a process that ran all tests."""
+    for module in MODULES:
+        name = f"outlive.{module.removesuffix('.py').replace('/', '.')}"
+        for value in vars(sys.modules.get(name, object)).values():
+            forget = getattr(value, "cache_clear", None)
+            if callable(forget):
+                forget()
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Put the fastest files first: mutmut hands on its tests in no order.
 
