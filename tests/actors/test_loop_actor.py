@@ -406,6 +406,28 @@ def test_an_error_nobody_asked_for_stops_this_actor_and_no_other(
     assert logs[0]["actor"] == "failing"
 
 
+def test_what_an_answer_raises_where_it_is_heard_keeps_no_other_message_waiting() -> None:
+    told: list[object] = []
+
+    def fail() -> None:
+        raise ValueError("of who has asked")
+
+    async def body() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: told.append(str(context.get("exception")))
+        )
+        actor = started()
+        first, second = LoopFuture[str](), LoopFuture[str]()
+        first.when_set(fail)
+        actor.mailbox.put(Envelope("one", reply_to=first))
+        actor.mailbox.put(Envelope("two", reply_to=second))
+        async with asyncio.timeout(10):
+            assert await second == "two"
+
+    asyncio.run(body())
+    assert told == ["of who has asked"]
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_a_base_exception_that_was_asked_for_goes_to_who_asked(error: BaseException) -> None:
     async def body() -> None:

@@ -356,16 +356,21 @@ class LoopActor(pykka.Actor):
 
     def _drain(self) -> None:
         mailbox, stopped = self.mailbox, self._stopped
-        for _ in range(_BURST):
-            if self._detached:
-                return
-            if stopped.up:
-                self._refuse_the_rest()
-                return
-            envelope = mailbox.take()
-            if envelope is None:
-                return
-            self._process(envelope)
+        try:
+            for _ in range(_BURST):
+                if self._detached:
+                    return
+                if stopped.up:
+                    self._refuse_the_rest()
+                    return
+                envelope = mailbox.take()
+                if envelope is None:
+                    return
+                self._process(envelope)
+        except BaseException:  # Of who was answered, for one: those behind do not wait for ever.
+            if not self._detached:
+                mailbox.rest()
+            raise
         if not self._detached:
             mailbox.rest()
 
