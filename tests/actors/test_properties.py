@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,44 +50,63 @@ from outlive.projections import Transcript
 from outlive.testing import fold, stored
 from outlive.testing.strategies import run_histories
 
+History = Sequence[tuple[RunEvent, ...]]
+
 often = settings(max_examples=settings().max_examples * 3 // 2)  # of what the profile says
+more_often = settings(max_examples=settings().max_examples * 3)
+HOLDS: Final[list[Callable[[History], None]]] = []
 
 
-def prefixes(commits: Sequence[tuple[RunEvent, ...]]) -> list[tuple[RunEvent, ...]]:
+def holds(check: Callable[[History], None]) -> Callable[[History], None]:
+    """Have this looked at in each history."""
+    HOLDS.append(check)
+    return check
+
+
+@more_often
+@given(run_histories())
+def test_what_holds_of_every_run(commits: History) -> None:
+    for check in HOLDS:  # All of it: to draw a history takes longer than to look at it.
+        check(commits)
+
+
+def prefixes(commits: History) -> list[tuple[RunEvent, ...]]:
     """Return the history after each commit."""
-    found: list[tuple[RunEvent, ...]] = [()]
+    found: list[tuple[RunEvent, ...]] = []
     for commit in commits:
-        found.append((*found[-1], *commit))
+        found.append((*(found[-1] if found else ()), *commit))
     return found
 
 
-def flat(commits: Sequence[tuple[RunEvent, ...]]) -> list[RunEvent]:
+def states(commits: History) -> list[RunState]:
+    """Return the state after each commit."""
+    state, found = RunState(), list[RunState]()
+    for commit in commits:
+        state = fold(*commit, state=state)
+        found.append(state)
+    return found
+
+
+def flat(commits: History) -> list[RunEvent]:
     return [event for commit in commits for event in commit]
 
 
 # -- what holds --
 
 
-@often
-@given(run_histories())
-def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
+@holds
+def at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(commits: History) -> None:
     live = RunState()
-    for prefix, commit in zip(prefixes(commits)[1:], commits, strict=True):
+    for prefix, commit in zip(prefixes(commits), commits, strict=True):
         for event in commit:
             live = evolve(live, event)
         assert fold(*prefix) == live
         assert stored(*prefix) == prefix
 
 
-@often
-@given(run_histories())
-def test_a_run_has_a_row_until_it_is_over_and_its_messages_are_delivered(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
-    for prefix in prefixes(commits)[1:]:
-        state = fold(*prefix)
+@holds
+def a_run_has_a_row_until_it_is_over_and_its_messages_are_delivered(commits: History) -> None:
+    for prefix, state in zip(prefixes(commits), states(commits), strict=True):
         ends = RunCompleted | RunFailed | RunCancelled
         ended = any(isinstance(event, ends) for event in prefix)
         assert ended is state.over
@@ -95,13 +115,9 @@ def test_a_run_has_a_row_until_it_is_over_and_its_messages_are_delivered(
         assert entry is None or entry.over is ended
 
 
-@often
-@given(run_histories())
-def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
-    for prefix in prefixes(commits)[1:]:
-        state = fold(*prefix)
+@holds
+def a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(commits: History) -> None:
+    for state in states(commits):
         entry = open_entry(state)
         if entry is None:
             assert not outstanding(state)
@@ -117,11 +133,8 @@ def test_a_run_that_is_not_over_owes_something_or_has_an_instant_to_wait_for(
             assert (entry.status == "waiting") <= for_others
 
 
-@often
-@given(run_histories())
-def test_a_call_that_is_over_is_never_owed_and_never_open_again(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
+@holds
+def a_call_that_is_over_is_never_owed_and_never_open_again(commits: History) -> None:
     over: set[CallId] = set()
     state = RunState()
     for event in flat(commits):
@@ -134,11 +147,8 @@ def test_a_call_that_is_over_is_never_owed_and_never_open_again(
         assert not over & {getattr(effect, "call_id", None) for effect in outstanding(state)}
 
 
-@often
-@given(run_histories())
-def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
+@holds
+def a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(commits: History) -> None:
     asked: set[CallId] = set()
     answered: Counter[CallId] = Counter()
     for event in flat(commits):
@@ -153,10 +163,9 @@ def test_a_call_is_answered_at_most_once_and_only_if_it_was_asked_for(
     assert all(count == 1 for count in answered.values())
 
 
-@often
-@given(run_histories())
-def test_a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_recorded(
-    commits: list[tuple[RunEvent, ...]],
+@holds
+def a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_recorded(
+    commits: History,
 ) -> None:
     events = flat(commits)
     assert [isinstance(event, RunStarted) for event in events].index(True) == 0
@@ -168,9 +177,8 @@ def test_a_run_starts_once_and_ends_at_most_once_and_then_only_what_is_late_is_r
         assert all(isinstance(event, late) for event in events[ends[0] + 1 :])
 
 
-@often
-@given(run_histories())
-def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
+@holds
+def attempts_grow_by_one(commits: History) -> None:
     tools: Counter[CallId] = Counter()
     models: Counter[int] = Counter()
     for event in flat(commits):
@@ -185,13 +193,11 @@ def test_attempts_grow_by_one(commits: list[tuple[RunEvent, ...]]) -> None:
                 pass
 
 
-@often
-@given(run_histories())
-def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed(
-    commits: list[tuple[RunEvent, ...]],
+@holds
+def no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed(
+    commits: History,
 ) -> None:
-    for prefix in prefixes(commits)[1:]:
-        state = fold(*prefix)
+    for state in states(commits):
         statuses = [call.status for call in state.calls.values()]
         taken = ("started", "retrying", "child", "task")
         started = [status for status in statuses if status in taken]
@@ -202,11 +208,8 @@ def test_no_more_calls_run_at_once_than_the_limit_and_no_more_steps_than_allowed
             assert "waiting" not in statuses
 
 
-@often
-@given(run_histories())
-def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
+@holds
+def the_model_is_called_with_as_many_messages_as_the_transcript_holds(commits: History) -> None:
     transcript, first = Transcript(), 0
     for event in flat(commits):
         transcript.apply(event)
@@ -218,16 +221,13 @@ def test_the_model_is_called_with_as_many_messages_as_the_transcript_holds(
             assert event.messages == first
 
 
-@often
-@given(run_histories())
-def test_at_every_prefix_the_fold_of_all_is_the_saved_state_and_the_rest(
-    commits: list[tuple[RunEvent, ...]],
-) -> None:
+@holds
+def at_every_prefix_the_fold_of_all_is_the_saved_state_and_the_rest(commits: History) -> None:
     codec = codec_of(RUN)
     saved = codec.encode(RunState())
-    for prefix, events in zip(prefixes(commits)[1:], commits, strict=True):
+    for live, events in zip(states(commits), commits, strict=True):
         state = fold(*events, state=codec.decode(saved))
-        assert state == fold(*prefix)
+        assert state == live
         saved = codec.encode(state)
 
 
@@ -305,10 +305,9 @@ def test_parallel_results_come_to_the_same_whatever_their_order(
     assert fold(*shuffled).status == "completed"
 
 
-@often
-@given(run_histories())
-def test_a_call_of_a_sub_agent_has_one_child_run_which_ends_with_its_one_result(
-    commits: list[tuple[RunEvent, ...]],
+@holds
+def a_call_of_a_sub_agent_has_one_child_run_which_ends_with_its_one_result(
+    commits: History,
 ) -> None:
     children: set[RunId] = set()
     for commit in commits:
@@ -327,10 +326,9 @@ def test_a_call_of_a_sub_agent_has_one_child_run_which_ends_with_its_one_result(
                     pass
 
 
-@often
-@given(run_histories())
-def test_a_message_is_owed_until_it_is_delivered_and_numbers_are_never_used_again(
-    commits: list[tuple[RunEvent, ...]],
+@holds
+def a_message_is_owed_until_it_is_delivered_and_numbers_are_never_used_again(
+    commits: History,
 ) -> None:
     state, posted = RunState(), 0
     for event in flat(commits):
