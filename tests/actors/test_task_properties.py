@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable
+from itertools import chain
+from typing import Final, get_args
 
-import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outlive.actors.mail import Deliver
@@ -30,13 +31,28 @@ from outlive.events import (
 from outlive.events.task import evolve
 from outlive.testing import fold, stored
 from outlive.testing.strategies import task_commands, task_events, task_histories
+from tests.support.drawn import missing
 
+often = settings(max_examples=settings().max_examples * 3 // 2)  # of what the profile says
 moderate = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-found_first = settings(
-    max_examples=3_000, derandomize=True, database=None, deadline=None, phases=[Phase.generate]
-)
 
 History = list[tuple[TaskEvent, ...]]
+
+
+HOLDS: Final[list[Callable[[History], None]]] = []
+
+
+def holds(check: Callable[[History], None]) -> Callable[[History], None]:
+    """Have this looked at in each history."""
+    HOLDS.append(check)
+    return check
+
+
+@often
+@given(task_histories())
+def test_what_holds_of_every_task(commits: History) -> None:
+    for check in HOLDS:  # All of it: to draw a history takes longer than to look at it.
+        check(commits)
 
 
 def states(commits: History) -> list[TaskState]:
@@ -49,9 +65,8 @@ def states(commits: History) -> list[TaskState]:
     return found
 
 
-@moderate
-@given(task_histories())
-def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(commits: History) -> None:
+@holds
+def at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(commits: History) -> None:
     prefix: tuple[TaskEvent, ...] = ()
     for live, commit in zip(states(commits), commits, strict=True):
         prefix = (*prefix, *commit)
@@ -59,9 +74,8 @@ def test_at_every_prefix_the_fold_of_what_is_stored_is_the_live_state(commits: H
         assert stored(*prefix) == prefix
 
 
-@moderate
-@given(task_histories())
-def test_a_terminal_state_never_changes_unless_somebody_wants_it_to(commits: History) -> None:
+@holds
+def a_terminal_state_never_changes_unless_somebody_wants_it_to(commits: History) -> None:
     ended = ""
     for state, commit in zip(states(commits), commits, strict=True):
         if ended and not any(isinstance(event, TaskRequeued) for event in commit):
@@ -92,11 +106,8 @@ def test_nothing_that_may_come_makes_a_finished_task_run_again(
         assert CallTool(state.call_id, state.tool, state.attempt) not in outstanding(after)
 
 
-@moderate
-@given(task_histories())
-def test_attempts_are_numbered_without_a_gap_and_one_begins_when_none_runs(
-    commits: History,
-) -> None:
+@holds
+def attempts_are_numbered_without_a_gap_and_one_begins_when_none_runs(commits: History) -> None:
     state, attempts = TaskState(), 0
     for commit in commits:
         for event in commit:
@@ -110,18 +121,16 @@ def test_attempts_are_numbered_without_a_gap_and_one_begins_when_none_runs(
         )
 
 
-@moderate
-@given(task_histories())
-def test_a_task_is_queued_first_and_once(commits: History) -> None:
+@holds
+def a_task_is_queued_first_and_once(commits: History) -> None:
     events = [event for commit in commits for event in commit]
     assert [type(event) is TaskQueued for event in events] == [
         number == 0 for number in range(len(events))
     ]
 
 
-@moderate
-@given(task_histories())
-def test_it_has_a_row_until_it_is_over_and_has_told_all_who_want_to_know(commits: History) -> None:
+@holds
+def it_has_a_row_until_it_is_over_and_has_told_all_who_want_to_know(commits: History) -> None:
     for state in states(commits):
         row = open_entry(state)
         assert (row is None) is (state.over and not state.mail.outbox and not state.hooks)
@@ -132,9 +141,8 @@ def test_it_has_a_row_until_it_is_over_and_has_told_all_who_want_to_know(commits
             assert row.over is state.over
 
 
-@moderate
-@given(task_histories())
-def test_it_owes_who_has_asked_for_it_each_outcome_just_once(commits: History) -> None:
+@holds
+def it_owes_who_has_asked_for_it_each_outcome_just_once(commits: History) -> None:
     for state in states(commits):
         posted = state.mail.sent
         # A run of the first one, and a thread; a heartbeat is told more than that.
@@ -146,11 +154,8 @@ def test_it_owes_who_has_asked_for_it_each_outcome_just_once(commits: History) -
         assert len(letters) == owed <= posted
 
 
-@moderate
-@given(task_histories())
-def test_what_is_open_and_does_not_run_waits_for_a_slot_an_instant_or_a_person(
-    commits: History,
-) -> None:
+@holds
+def what_is_open_and_does_not_run_waits_for_a_slot_an_instant_or_a_person(commits: History) -> None:
     for state in states(commits):
         if state.status == "queued":
             assert not state.asks
@@ -191,21 +196,12 @@ def test_admission_folded_from_rows_is_admission_that_has_seen_it_all(
     assert [one for one, _ in given_away] == [other for _, other in given_away]
 
 
-@pytest.mark.parametrize("kind", get_args(TaskEvent), ids=lambda kind: kind.__name__)
-def test_every_kind_of_event_comes_up_in_a_history(kind: type[TaskEvent]) -> None:
-    found = find(
-        task_histories(),
-        lambda history: any(isinstance(event, kind) for commit in history for event in commit),
-        settings=found_first,
-    )
-    assert kind in {type(event) for commit in found for event in commit}
+def test_every_kind_of_event_comes_up_in_a_history() -> None:
+    assert not missing(get_args(TaskEvent), task_histories(), chain.from_iterable, examples=3_000)
 
 
-@pytest.mark.parametrize("kind", get_args(TaskEvent), ids=lambda kind: kind.__name__)
-def test_every_kind_of_event_is_drawn_alone(kind: type[TaskEvent]) -> None:
-    assert isinstance(
-        find(task_events(), lambda event: isinstance(event, kind), settings=found_first), kind
-    )
+def test_every_kind_of_event_is_drawn_alone() -> None:
+    assert not missing(get_args(TaskEvent), task_events(), lambda event: [event], examples=3_000)
 
 
 @moderate
