@@ -102,13 +102,6 @@ def test_runtimes_work_under_whatever_runs_the_test(
     pytester.runpytest_subprocess("-W", "error", *arguments).assert_outcomes(passed=3)
 
 
-@pytest.mark.slow
-def test_runtimes_work_in_several_processes_at_once(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(HEAD + BY_HAND + TESTS.format(mark="@by_hand"))
-    result = pytester.runpytest_subprocess("-W", "error", *ALONE, "-n", "2")
-    result.assert_outcomes(passed=3)
-
-
 def test_the_plugin_is_loaded_and_nothing_with_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -188,10 +181,11 @@ def test_a_test_is_repeated_with_the_seeds_that_are_asked_for(
 
 
 @pytest.mark.slow
-def test_seeds_are_spread_over_processes(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(SEEDED)
-    result = pytester.runpytest_subprocess(*ALONE, "-n", "2", "--outlive-seeds=4")
-    result.assert_outcomes(passed=5)
+def test_runtimes_and_seeds_are_spread_over_processes(pytester: pytest.Pytester) -> None:
+    runtimes = HEAD + BY_HAND + TESTS.format(mark="@by_hand")
+    pytester.makepyfile(test_runtimes=runtimes, test_seeds=SEEDED)
+    result = pytester.runpytest_subprocess("-W", "error", *ALONE, "-n", "2", "--outlive-seeds=4")
+    result.assert_outcomes(passed=3 + 5)
 
 
 def test_no_seeds_at_all_are_refused(pytester: pytest.Pytester) -> None:
