@@ -18,6 +18,7 @@ from outlive.events import (
     OpenEntry,
     Position,
     Record,
+    RunFailed,
     ViewBehind,
     ViewFailed,
 )
@@ -125,6 +126,20 @@ def test_it_folds_only_what_the_view_does_not_have(path: Path) -> None:
     assert look(views) == fresh(reader)
     assert applied == [reader.head]
     assert reader.head > head
+    views.close()
+    reader.close()
+
+
+def test_a_projection_is_not_asked_about_records_that_it_does_not_want(path: Path) -> None:
+    class Ends:
+        name, version, events = "ends", 1, frozenset({RunFailed})
+
+        def apply(self, records: Sequence[Record], rows: Rows) -> None:
+            rows.put(b"first", records[0].position)
+
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [Ends()], folder=path / "views")
+    assert asyncio.run(views.read("ends", dump)) == []
     views.close()
     reader.close()
 
