@@ -208,14 +208,14 @@ class LmdbLog(LmdbReads):
             events=tuple(events),
             expected_version=expected_version,
             recorded_at_ns=self._clock.now_ns(),
-            commit_id=commit_id,
             cause=cause,
-            correlation_id=correlation_id,
-            command_id=command_id,
-            reply=reply,
             snapshot=snapshot,
             entry=entry,
         )
+        if command_id is not None or reply is not None:
+            commit.command_id, commit.reply = command_id, reply
+        if commit_id is not None or correlation_id is not None:
+            commit.commit_id, commit.correlation_id = commit_id, correlation_id
         admitted = admit(self._opened.codec, commit)
         if failpoints.armed:
             failpoints.hit("append.encoded")

@@ -393,8 +393,12 @@ def failed_by(view: str, error: Exception) -> ViewFailed:
 
 def wanted_of(records: Sequence[Record], wanted: frozenset[type[Event]]) -> list[Record]:
     """Return the records that hold an event of a type that is wanted."""
-    passed_over = wanted.isdisjoint
-    return [record for record in records if not passed_over(map(type, record.events))]
+    none = wanted.isdisjoint
+    return [
+        record
+        for record in records
+        if record.events[0].__class__ in wanted or not none(map(type, record.events))
+    ]
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
