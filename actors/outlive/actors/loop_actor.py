@@ -23,6 +23,7 @@ from typing import Any, Final, Self, TypeVar, cast
 
 import pykka
 from pykka._envelope import Envelope
+from pykka._future import _Unset  # pyright: ignore[reportPrivateUsage]  # what its own __init__ sets
 
 from outlive.actors.logs import told
 from outlive.actors.turns import turns_of
@@ -36,6 +37,7 @@ _BURST: Final = 64  # messages handled before the loop gets its turn
 MAILBOX_LIMIT: Final = 10_000
 """Messages that may wait for one actor before callers from outside are refused."""
 _UNSET: Final = object()
+_NOT_ASKED: Final = _Unset()
 
 
 class BlockingAskRefused(OutliveError):
@@ -53,7 +55,8 @@ class LoopFuture(pykka.Future[T]):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._get_hook = None  # Not by way of Pykka's own: there are very many of them.
+        self._get_hook_result = _NOT_ASKED
         self._lock = threading.Lock()
         self._value: object = _UNSET
         self._error: BaseException | None = None
