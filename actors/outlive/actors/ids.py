@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from base64 import b32encode
 from typing import Final, Protocol
 
 from outlive.events.ids import RunId
@@ -34,8 +33,8 @@ class RandomIds:
         return f"command-{_drawn()}"
 
 
-_BYTES: Final = 10
 _CHARS: Final = 16
+_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8  # of each byte; all as likely
 _AT_ONCE: Final = 64
 _drawn_ahead: Final[list[str]] = []
 
@@ -44,7 +43,7 @@ def _drawn() -> str:
     try:
         return _drawn_ahead.pop()  # One step, so no two threads get the same.
     except IndexError:
-        text = b32encode(secrets.token_bytes(_BYTES * _AT_ONCE)).decode().lower()
+        text = secrets.token_bytes(_CHARS * _AT_ONCE).translate(_LETTERS).decode()
         first, *rest = (text[at : at + _CHARS] for at in range(0, len(text), _CHARS))
         _drawn_ahead.extend(rest)
         return first
