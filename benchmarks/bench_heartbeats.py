@@ -6,7 +6,8 @@ with all of them, none of which is due soon. Idle: CPU time of that process as a
 
 Late: 10,000 heartbeats of which 100 are due each second, of an agent that answers at once; from
 when an instant is due to its `HeartbeatFired` being decided, as the log has it. At once: 1,000
-that are due in the same second; until the last of their runs has started.
+that are due in the same second; until the last of their runs has started. They were created within
+the five seconds before, and so are in memory; to bring in those that are not takes longer.
 """
 
 from __future__ import annotations
