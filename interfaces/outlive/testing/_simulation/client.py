@@ -248,10 +248,13 @@ class Client:
                     raise
 
     def _require(self, what: str, run_id: str, *kinds: type[Event], call_id: str = "") -> None:
-        """What was just acknowledged is in the log."""
-        for event in self._simulation.events(run_id):
-            if isinstance(event, kinds) and call_id in ("", getattr(event, "call_id", "")):
-                return
+        """What was just acknowledged is in the log: looked for from its end."""
+        store = self._simulation.disk.store
+        for _, position in reversed(store.index.get(run_stream(run_id), ())):
+            events = store.record(position).events if store.records[position - 1] else ()
+            for event in events:
+                if isinstance(event, kinds) and call_id in ("", getattr(event, "call_id", "")):
+                    return
         raise AssertionError(f"the {what} of {run_id} was acknowledged, and is not in the log")
 
     async def _ended(self, task: asyncio.Task[Any], process: Process) -> None:

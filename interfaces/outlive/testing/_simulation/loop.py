@@ -356,7 +356,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def _put(self, handle: asyncio.Handle) -> None:
         callback = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
         owner = getattr(callback, "__self__", None)
-        if owner is None or isinstance(owner, ModuleType):
+        if owner is None or type(owner) is ModuleType:
             owner = _owner_of(callback)
         key = _address(owner)
         known = self._queues.get(key)
@@ -490,7 +490,7 @@ def _owner_of(callback: Any) -> object:
     if inner is None:
         return callback
     owner = getattr(inner, "__self__", None)
-    return _owner_of(inner) if owner is None or isinstance(owner, ModuleType) else owner
+    return _owner_of(inner) if owner is None or type(owner) is ModuleType else owner
 
 
 def simulation_loop(clock: SimulatedClock, random: Random) -> SimulationLoop:
