@@ -303,13 +303,13 @@ class OwnerSide:
         Raises:
             Refused, NotFound: see there.
         """
+        if isinstance(request, RunRequest):
+            return self._run_door.prepare(stream, request)
         if isinstance(request, TaskRequest):
             return self._task_door.prepare(stream, request)
         if isinstance(request, ThreadRequest):
             return self._thread_door.prepare(stream, request)
-        if isinstance(request, HeartbeatRequest):
-            return self._heartbeat_door.prepare(stream, request)
-        return self._run_door.prepare(stream, request)
+        return self._heartbeat_door.prepare(stream, request)
 
     def _release(self, stream: StreamId, command_id: str | None) -> LoopFuture[Any] | None:
         """Try once more with one that is quarantined. See `Runtime.release`."""

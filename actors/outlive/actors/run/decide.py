@@ -97,6 +97,8 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
             return go_on(state, completed)
         case CompleteModelCall():
             return _complete_model_call(state, command)
+        case StartRun():
+            return _start(state, command)
         case RecordDelta():
             if not _is_model_current(state, command.step, command.attempt):
                 return ()
@@ -124,8 +126,6 @@ def decide(state: RunState, command: RunCommand) -> Events:  # one arm each
                 note=command.note,
             )
             return (progress,)
-        case StartRun():
-            return _start(state, command)
         case FailToolCall():
             return _fail_tool_call(state, command)
         case FailModelCall():
