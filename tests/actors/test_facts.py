@@ -77,6 +77,7 @@ from outlive.events import (
     Usage,
 )
 from outlive.events.run import evolve
+from outlive.events.run.evolving import look_ahead
 from outlive.testing import Given, given
 
 BOOM: Final = Failure(kind="error", message="boom", exception="ValueError")
@@ -404,6 +405,14 @@ def test_a_failed_run_owes_no_model_call() -> None:
 def test_a_model_call_is_owed_until_its_outcome_is_a_fact(event: RunEvent) -> None:
     assert list(outstanding(MODEL.state)) == [CallModel(1, 2)]
     assert outstanding(given(*MODEL.events, event).state) == {}
+
+
+def test_what_was_looked_up_ahead_is_known_for_that_state_and_for_no_other() -> None:
+    again = ModelCallStarted(step=1, attempt=3, model="m", messages=3)
+    ahead = look_ahead(MODEL.state, again)
+    assert evolve(MODEL.state, again) is ahead
+    other = replace(MODEL.state, messages=9)
+    assert evolve(other, again) == replace(ahead, messages=9)
 
 
 @pytest.mark.parametrize("event_type", get_args(RunEvent), ids=lambda one: one.__name__)
