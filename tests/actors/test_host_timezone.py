@@ -86,3 +86,5 @@ def test_a_zone_that_is_named_is_the_same_wherever_the_machine_is() -> None:
     # From 02:00 clocks go on to 03:00, at 01:00 UTC.
     before = datetime(2051, 3, 26, 0, 59, tzinfo=UTC)
     assert cron.next(before) == datetime(2051, 3, 27, 0, tzinfo=UTC)
+    noon = datetime(2051, 3, 26, 12, tzinfo=UTC)
+    assert Cron("0 12 * * *", "UTC").next(datetime(2051, 3, 26, 11, 59, tzinfo=UTC)) == noon
