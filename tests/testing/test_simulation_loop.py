@@ -6,7 +6,7 @@ import gc
 import weakref
 from base64 import b32encode
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from random import Random
 
 import pytest
@@ -74,6 +74,24 @@ def test_who_has_chosen_how_often_it_looks_is_left_that(chosen: int) -> None:
         simulation.drive(look())
         assert gc.get_threshold()[0] == chosen
     assert seen == [chosen]
+
+
+def test_it_looks_as_before_in_whatever_order_simulations_end() -> None:
+    with collecting_every(700):
+        one, other = ExitStack(), ExitStack()
+        one.enter_context(Simulation())
+        other.enter_context(Simulation())
+        one.close()
+        other.close()
+        assert gc.get_threshold()[0] == 700
+
+
+def test_who_chooses_how_often_it_looks_meanwhile_is_left_that_too() -> None:
+    with collecting_every(700):
+        before = gc.get_threshold()
+        with Simulation():
+            gc.set_threshold(1_000, *before[1:])
+        assert gc.get_threshold()[0] == 1_000
 
 
 class Somebody:
