@@ -434,6 +434,21 @@ def test_it_tells_when_nothing_is_on_its_way_whatever_it_waits_for() -> None:
     scene(body)
 
 
+def test_it_tells_so_also_where_an_answer_raises_as_it_is_heard() -> None:
+    def fail() -> None:
+        raise ValueError("of who has asked")
+
+    async def body(scene: Scene) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
+        await scene.tell(Do(Slept(until_ns=5)))
+        await scene.settle()
+        scene.actor.ask(Look()).when_set(fail)
+        await turns()
+        assert scene.idles == 2
+
+    scene(body)
+
+
 def test_after_it_came_to_rest_messages_are_refused() -> None:
     async def body(scene: Scene) -> None:
         await scene.tell(Do(Ended()))

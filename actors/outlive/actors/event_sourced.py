@@ -422,9 +422,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             drained()
 
     def _drain(self) -> None:
-        super()._drain()
-        if not self._works:  # Seen at once, as each commit comes through here twice.
-            self.tell_if_idle()
+        try:
+            super()._drain()
+        finally:
+            if not self._works:  # Seen at once, as each commit comes through here twice.
+                self.tell_if_idle()
 
     def tell_if_idle(self) -> None:
         """Say so, if nothing is on its way, and nothing owed but messages of one that rests.
