@@ -27,7 +27,7 @@ def test_a_close_that_is_cancelled_goes_on_and_the_next_one_waits_for_it(tmp_pat
     agent = Agent("a", model=ScriptedModel(turns), tools=[stubborn])
 
     async def body() -> None:
-        rt = Runtime(tmp_path, agents=[agent])
+        rt = Runtime(tmp_path, agents=[agent], close_timeout=0.05)
         await rt.__aenter__()
         run = await rt.start("a", "x")
         waiting = asyncio.ensure_future(run.result())
@@ -38,7 +38,7 @@ def test_a_close_that_is_cancelled_goes_on_and_the_next_one_waits_for_it(tmp_pat
         await rt.close()
         with pytest.raises(LogClosed):
             await waiting
-        async with Runtime(tmp_path, agents=[agent]):
+        async with Runtime(tmp_path, agents=[agent], close_timeout=0.05):
             pass
 
     asyncio.run(body())
