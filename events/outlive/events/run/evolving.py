@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from outlive.events.event import ChildRun
@@ -41,15 +43,16 @@ from outlive.events.run.state import SIGNALS_KEPT, Call, ModelAttempt, ModelWait
 from outlive.events.run.stopping import after_answer
 from outlive.events.run.thread import RunSignalled
 
-_ahead: tuple[RunState, RunEvent | None, RunState] = (RunState(), None, RunState())
+_NOTHING: Final = (RunState(), None, RunState())
+_ahead: tuple[RunState, RunEvent | None, RunState] = _NOTHING
 
 
 def look_ahead(state: RunState, event: RunEvent) -> RunState:
-    """Return what `evolve` does, and have that know it when it is asked next.
+    """Return what `evolve` does, and have that know it when it is asked for the same, once.
 
     For who decides by the state after an event: the one who obeys asks for that state again.
     """
-    global _ahead  # noqa: PLW0603  # a tuple, so that each thread sees all of it or nothing
+    global _ahead  # noqa: PLW0603  # one tuple, so that a thread sees all of it or nothing
     after = evolve(state, event)
     _ahead = (state, event, after)
     return after
@@ -57,8 +60,9 @@ def look_ahead(state: RunState, event: RunEvent) -> RunState:
 
 def evolve(state: RunState, event: RunEvent) -> RunState:  # one arm an event
     """Return the state after `event`. Pure and total; raises nothing."""
+    global _ahead
     if event is _ahead[1]:
-        known = _ahead
+        known, _ahead = _ahead, _NOTHING  # An event may be large.
         if event is known[1] and state is known[0]:
             return known[2]
     match event:  # Its arms are tried in turn: what every run has comes first.
