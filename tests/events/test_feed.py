@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from outlive.events import LogClosed, Position, Record, Recorded, StreamId, Subscription, Version
-from outlive.events.feed import QUEUE_LIMIT, Feed, follow_all, follow_stream
+from outlive.events.feed import LONGEST_QUEUE, QUEUE_LIMIT, Feed, follow_all, follow_stream
 from outlive.testing.log_contract.filling import A, delta, run, versions
 
 
@@ -34,10 +34,15 @@ class Source:
         self.before_read: list[Callable[[], None]] = []  # each is done once
         self.after_read: list[Callable[[], None]] = []
 
-    def publish(self, count: int) -> None:
+    def publish(self, count: int, *, bytes_each: int | None = None) -> None:
         new = [record(len(self.records) + number + 1) for number in range(count)]
         self.records += new
-        self.feed.publish(new)
+        self.feed.publish(new, None if bytes_each is None else [bytes_each] * count)
+
+    @property
+    def kept(self) -> int:
+        """How many records the feed keeps for those who follow the whole log."""
+        return len(self.feed._all.records)  # pyright: ignore[reportPrivateUsage]
 
     def follow(self) -> Subscription[Recorded]:
         return follow_stream(self.feed, A, Version(0), self.read)
@@ -90,6 +95,70 @@ def test_a_queue_that_overflows_during_the_read_is_made_good_by_another_read() -
         follower = source.follow()
         source.after_read.append(lambda: source.publish(QUEUE_LIMIT + 5))
         assert await take(follower, QUEUE_LIMIT + 6) == list(range(1, QUEUE_LIMIT + 7))
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("behind", "bytes_each", "reads"),
+    [
+        (LONGEST_QUEUE, 200, 0),
+        (LONGEST_QUEUE + 1, 200, 1),
+        (QUEUE_LIMIT, 1 << 20, 0),
+        (QUEUE_LIMIT + 1, 1 << 20, 1),
+        (QUEUE_LIMIT, None, 0),
+        (QUEUE_LIMIT + 1, None, 1),
+    ],
+)
+def test_small_records_are_kept_for_one_who_is_slow_and_large_ones_are_read_again(
+    behind: int, bytes_each: int | None, reads: int
+) -> None:
+    async def work() -> None:
+        # given: a follower that waits for what comes
+        source = Source()
+        source.publish(1)
+        follower = source.follow_all()
+        await follower.batch()
+        waiting = asyncio.ensure_future(follower.batch())
+        await asyncio.sleep(0)
+        read_before = source.reads
+        # when: so much comes before it has its turn
+        source.publish(behind, bytes_each=bytes_each)
+        # then: it takes that from the queue, or the first of it from the log
+        found = await waiting
+        assert found == source.records[1 : 1 + (100 if reads else behind)]
+        assert source.reads - read_before == reads
+
+    run(work())
+
+
+def test_what_everybody_has_taken_is_not_kept() -> None:
+    async def work() -> None:
+        # given: two followers that wait for what comes, of which one is slow
+        source = Source()
+        quick, slow = source.follow_all(), source.follow_all()
+        waiting = [asyncio.ensure_future(one.batch()) for one in (quick, slow)]
+        await asyncio.sleep(0)
+        source.publish(1)
+        await asyncio.gather(*waiting)
+        # when, then: what it has not taken is kept for it
+        for _ in range(8):
+            source.publish(QUEUE_LIMIT, bytes_each=200)
+            assert len(await quick.batch()) == QUEUE_LIMIT
+        assert source.kept >= 8 * QUEUE_LIMIT
+        # and let go of once it has
+        reads = source.reads
+        assert len(await slow.batch()) == 8 * QUEUE_LIMIT
+        assert source.reads == reads
+        source.publish(QUEUE_LIMIT, bytes_each=200)
+        assert source.kept == QUEUE_LIMIT
+        # and one that is further behind than anything is kept keeps nothing
+        await quick.batch()
+        for _ in range(20):
+            source.publish(QUEUE_LIMIT, bytes_each=200)
+            await quick.batch()
+        assert source.kept <= 2 * QUEUE_LIMIT
+        assert len(await slow.batch()) == 100
 
     run(work())
 

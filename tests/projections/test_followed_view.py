@@ -134,3 +134,54 @@ def test_what_could_not_be_committed_while_it_is_closed_is_committed_with_the_re
     asyncio.run(body())
     assert (store.tries, store.checkpoint.position) == (2, Position(2))
     assert dump(Rows(store)) == [(b"one", 1), (b"two", 1)]
+
+
+class Slow:
+    """A projection that needs 3 ms of the loop's time for 256 records."""
+
+    name = "slow"
+    version = 1
+    events: frozenset[type[Event]] = frozenset({RunStarted})
+
+    def __init__(self, clock: list[float]) -> None:
+        self._clock = clock
+
+    def apply(self, records: Sequence[Record], rows: Rows) -> None:
+        self._clock[0] += 0.003 * len(records) / 256
+        rows.put(b"count", (rows.get(b"count", int) or 0) + len(records))
+
+
+@pytest.mark.parametrize(
+    ("others_s", "turns"),
+    [(0, 4), (0.001, 4), (0.02, 2), (0.1, 1), (60, 1)],
+    ids=["nothing", "1 ms", "20 ms", "100 ms", "a minute"],
+)
+def test_a_view_folds_for_longer_at_a_time_where_the_others_take_longer(
+    others_s: float, turns: int
+) -> None:
+    clock, log = [0.0], MemoryLog()
+
+    async def work() -> set[int]:
+        asyncio.get_running_loop().time = lambda: clock[0]  # type: ignore[method-assign]
+        # given: a view that follows, live
+        view = FollowedView(Slow(clock), log, lambda _: MemoryStore(), waits=False)
+        view.start()
+        start(log, "first")
+        await view.reach(log.head)
+        clock[0] += others_s
+        # when: a thousand records come at once, and the others take so long in each turn
+        for number in range(1_000):
+            start(log, str(number))
+        waiting = asyncio.ensure_future(view.reach(log.head))
+        seen: set[int] = set()
+        while not waiting.done():
+            await asyncio.sleep(0)
+            clock[0] += others_s
+            seen.add(view.at)
+        rows = await waiting
+        assert rows.get(b"count", int) == 1_001
+        await view.close()
+        return seen - {1}
+
+    # then: it has folded them in so many turns
+    assert len(asyncio.run(work())) == turns

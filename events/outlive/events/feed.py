@@ -7,8 +7,9 @@ in between is seen twice, once in the log and once in the queue, and passed over
 
 The queue is one for all who follow the same, each has its place in it. So a push costs the
 writer the same for one follower and for a hundred, but for those that sleep and are woken. The
-queue keeps the last 1,024 records. Who has fallen behind them reads the log again from his
-cursor: a slow follower costs the writer nothing and loses nothing.
+queue keeps the last 1,024 records, and for who has not taken them yet up to 16,384, as long as
+they are small. Who has fallen behind them reads the log again from his cursor: a slow follower
+costs the writer nothing and loses nothing.
 
 `publish` may be called from any thread; a follower belongs to the event loop that iterates it.
 One that is dropped without `aclose` (a `break` out of an `async for`), or whose loop is gone, is
@@ -29,6 +30,13 @@ from outlive.events.ids import Position, StreamId, Version
 from outlive.events.record import Record, Recorded
 
 QUEUE_LIMIT: Final = 1_024
+"""Records that are kept of each stream, and of the whole log."""
+
+LONGEST_QUEUE: Final = 16 * QUEUE_LIMIT
+"""Records that are kept for one who is slow: a thousand runs at once write 1,024 in no time."""
+
+_QUEUE_BYTES: Final = 16 << 20  # of events, beyond the first 1,024 records
+_UNKNOWN_BYTES: Final = _QUEUE_BYTES // QUEUE_LIMIT  # So nobody keeps more of them than 1,024.
 READ_LIMIT: Final = 512
 
 T = TypeVar("T", Record, Recorded)
@@ -63,20 +71,25 @@ class Feed:
         """
         return bool(self._all.queues) or stream in self._by_stream
 
-    def publish(self, records: Sequence[Record]) -> None:
-        """Push records, in the order of their positions. The price of the awake is nothing."""
+    def publish(self, records: Sequence[Record], sizes: Sequence[int] | None = None) -> None:
+        """Push records, in the order of their positions. The price of the awake is nothing.
+
+        `sizes`: the bytes of their events, where they are known.
+        """
+        if sizes is None:
+            sizes = (_UNKNOWN_BYTES,) * len(records)
         # A writer calls it for each batch, often of one record: no calls that can be spared.
         woken: dict[_Queue, None] = {}
         with self._lock:
             if self._dropped:
                 self._take_out_dropped()
             if self._by_stream:
-                for record in records:
+                for record, size_bytes in zip(records, sizes, strict=True):
                     topic = self._by_stream.get(record.stream)
                     if topic is not None:
-                        topic.push((record,), woken)
+                        topic.push((record,), (size_bytes,), woken)
             if self._all.queues:
-                self._all.push(records, woken)
+                self._all.push(records, sizes, woken)
         if woken:
             self._wake(woken)
 
@@ -100,7 +113,7 @@ class Feed:
             queues = self._queues()
             for queue in queues:
                 queue.lagging = True
-                queue.topic.records.clear()  # Others may have written since the last of them.
+                queue.topic.clear()  # Others may have written since the last of them.
         self._wake(queues)
 
     def register(self, stream: StreamId | None) -> _Queue:
@@ -143,7 +156,7 @@ class Feed:
         if topic.queues:
             return
         if queue.stream is None:
-            topic.records.clear()
+            topic.clear()
         elif self._by_stream.get(queue.stream) is topic:
             del self._by_stream[queue.stream]
 
@@ -175,29 +188,58 @@ def _wake_all(queues: list[_Queue]) -> None:
 class _Topic:
     """The last records of one stream, or of all, for those who follow. Under the feed's lock."""
 
-    __slots__ = ("asleep", "pushed_count", "queues", "records")
+    __slots__ = ("_kept_bytes", "_sizes", "asleep", "pushed_count", "queues", "records")
 
     def __init__(self) -> None:
-        self.records: deque[Record] = deque(maxlen=QUEUE_LIMIT)
+        self.records: deque[Record] = deque()
+        self._sizes: deque[int] = deque()  # in bytes, of each of them
+        self._kept_bytes = 0
         self.pushed_count = 0
         self.queues: dict[_Queue, None] = {}
         self.asleep: dict[_Queue, None] = {}
 
-    def push(self, records: Sequence[Record], woken: dict[_Queue, None]) -> None:
+    def push(
+        self, records: Sequence[Record], sizes: Sequence[int], woken: dict[_Queue, None]
+    ) -> None:
         """Add records, in the place of the oldest ones where there are too many.
 
         Who is to be woken for that is added to `woken`.
         """
         self.records.extend(records)
+        self._sizes.extend(sizes)
+        self._kept_bytes += sum(sizes)
         rounds = self.pushed_count // QUEUE_LIMIT
         self.pushed_count += len(records)
         if self.pushed_count // QUEUE_LIMIT != rounds:
-            for queue in self.queues:
-                if queue.loop.is_closed():
-                    self.asleep[queue] = None  # It never will be; waking it finds that out.
+            self._look_after_followers()
+        while len(self.records) > QUEUE_LIMIT and (
+            self._kept_bytes > _QUEUE_BYTES or len(self.records) > LONGEST_QUEUE
+        ):
+            self._let_go_of_oldest()
         if self.asleep:
             woken |= self.asleep
             self.asleep = {}
+
+    def clear(self) -> None:
+        """Keep none."""
+        self.records.clear()
+        self._sizes.clear()
+        self._kept_bytes = 0
+
+    def _look_after_followers(self) -> None:
+        """Let go of what all of them have taken; have one whose loop is gone noticed."""
+        wanted = QUEUE_LIMIT
+        for queue in self.queues:
+            if queue.loop.is_closed():
+                self.asleep[queue] = None  # It never will be; waking it finds that out.
+            else:
+                wanted = max(wanted, queue.behind)
+        while len(self.records) > wanted:
+            self._let_go_of_oldest()
+
+    def _let_go_of_oldest(self) -> None:
+        self.records.popleft()
+        self._kept_bytes -= self._sizes.popleft()
 
 
 class _Queue:
@@ -220,6 +262,12 @@ class _Queue:
         self._lock = lock
         self._taken_count = 0
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def behind(self) -> int:
+        """How many of the topic's records it will take; none, if it has to read the log."""
+        count = self.topic.pushed_count - self._taken_count
+        return 0 if self.lagging or count > len(self.topic.records) else count
 
     def catch_up(self) -> Record | None:
         """Begin with what is pushed from now on: all before that is about to be read.

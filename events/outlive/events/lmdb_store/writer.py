@@ -257,24 +257,27 @@ class Writer:
 
     def _publish(self, written: list[Written]) -> None:
         wants = self._feed.wants
-        records = [
-            Record(
-                position=answer.position,
-                stream=commit.stream,
-                first_version=answer.first_version,
-                recorded_at_ns=commit.recorded_at_ns,
-                epoch=self._epoch,
-                commit_id=commit_id,
-                events=tuple(commit.events),
-                hash=hash,
-                cause=commit.cause,
-                correlation_id=commit.correlation_id,
-            )
-            for commit, answer, commit_id, hash in written
-            if wants(commit.stream)
-        ]
+        records: list[Record] = []
+        sizes: list[int] = []
+        for commit, answer, commit_id, hash in written:
+            if wants(commit.stream):
+                records.append(
+                    Record(
+                        position=answer.position,
+                        stream=commit.stream,
+                        first_version=answer.first_version,
+                        recorded_at_ns=commit.recorded_at_ns,
+                        epoch=self._epoch,
+                        commit_id=commit_id,
+                        events=tuple(commit.events),
+                        hash=hash,
+                        cause=commit.cause,
+                        correlation_id=commit.correlation_id,
+                    )
+                )
+                sizes.append(len(commit.payload))
         if records:
-            self._feed.publish(records)
+            self._feed.publish(records, sizes)
 
     def _fail(self, batch: list[Admitted], error: BaseException) -> None:
         """End it: settle the batch, all that is queued, and all that comes."""

@@ -44,7 +44,10 @@ _PATIENCE: Final = 0.5  # seconds in which that is not worth a word: who had the
 _SOON: Final = 0.05  # seconds after which that is looked at again
 _REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
 _PAGE: Final = 512  # records read at a time while it catches up
-_SLICE: Final = 256  # records folded before the loop gets its turn
+_SLICE: Final = 256  # records folded at a time
+_TURN: Final = 0.002  # seconds of folding, after which the loop gets its turn;
+_SHARE: Final = 0.1  # more, if that is no more than this share of what others have just had,
+_LONGEST_TURN: Final = 0.02  # up to this
 
 _events_of: Final[Callable[[Record], tuple[Event, ...]]] = attrgetter("events")
 
@@ -79,6 +82,7 @@ class FollowedView:
         self._position = self._before = Position(0)
         self._hash = b""
         self._uncommitted = 0  # records
+        self._left_at = 0.0  # when it had last folded, by the loop's time
         self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
         self._trouble: OutliveError | None = None  # told to who asks
         self._broken: OutliveError | None = None  # ends the following
@@ -224,11 +228,20 @@ class FollowedView:
         return self._log.read_all(after=after, limit=_PAGE)
 
     async def _fold_all(self, records: Sequence[Record]) -> None:
+        """Fold a batch; where that takes long, between what else there is to do.
+
+        Beside a thousand runs a turn of the loop takes a tenth of a second. With a fixed number
+        of records in each, a view would fall behind what they write and read the log instead.
+        """
+        time = self._loop.time
+        until = time() + _turn(time() - self._left_at)
         for start in range(0, len(records), _SLICE):
-            if start:
+            if start and (left_at := time()) >= until:
                 await self._breathe()
+                until = time() + _turn(time() - left_at)
             if self._broken is None:
                 self._fold(records[start : start + _SLICE])
+        self._left_at = time()
 
     def _fold(self, records: Sequence[Record]) -> None:
         rows = self._rows
@@ -384,6 +397,11 @@ class FollowedView:
         if not self._waits:
             return work(*arguments)
         return await self._loop.run_in_executor(None, work, *arguments)
+
+
+def _turn(others_s: float) -> float:
+    """Return for how long it may fold, after the others have had their turn for so long."""
+    return min(max(_TURN, _SHARE * others_s), _LONGEST_TURN)
 
 
 def failed_by(view: str, error: Exception) -> ViewFailed:
