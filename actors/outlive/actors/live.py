@@ -10,7 +10,7 @@ from outlive.actors.entity import Entity
 from outlive.events import StreamId, Version
 
 
-class LiveEntity(msgspec.Struct, frozen=True, kw_only=True):
+class LiveEntity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An entity in memory.
 
     `state` and `version` are those after the last decided command. While `busy`, a commit or a

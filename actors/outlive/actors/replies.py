@@ -46,7 +46,7 @@ from outlive.events import (
 )
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     error: str = ""  # the name of its type; empty: it was obeyed
     message: str = ""
     facts: dict[str, Value] = {}

@@ -19,7 +19,7 @@ class ScriptExhausted(OutliveError):
     """A `ScriptedModel` was asked for a step past the end of its script."""
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
     """A tool call in a script."""
 
     name: str

@@ -12,7 +12,9 @@ from outlive.events.run.parts import InputPart
 from outlive.events.values import Value
 
 
-class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_field="role"):
+class UserMessage(
+    msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_field="role", gc=False
+):
     """What the run was asked, or what its model was told without having asked in this step.
 
     That is, that an answer does not fit, how a background task has ended, or a signal.
@@ -28,11 +30,7 @@ class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag="user", tag_fie
 
 
 class AssistantMessage(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag="assistant",
-    tag_field="role",
+    msgspec.Struct, frozen=True, kw_only=True, tag="assistant", tag_field="role", gc=False
 ):
     """What the model answered: text, tool calls, or both."""
 
@@ -41,7 +39,9 @@ class AssistantMessage(
     tool_calls: tuple[RequestedToolCall, ...] = ()
 
 
-class ToolMessage(msgspec.Struct, frozen=True, kw_only=True, tag="tool", tag_field="role"):
+class ToolMessage(
+    msgspec.Struct, frozen=True, kw_only=True, tag="tool", tag_field="role", gc=False
+):
     """What a tool answered; with `error`, why it did not."""
 
     call_id: CallId

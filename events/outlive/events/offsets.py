@@ -12,7 +12,7 @@ from outlive.events.ids import StreamId
 _MAX_NAME_CHARACTERS: Final = 200
 
 
-class SavedOffset(msgspec.Struct, frozen=True, kw_only=True):
+class SavedOffset(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a named subscription has saved.
 
     `offset` is a version of `stream`, or a position of the log if there is no stream.

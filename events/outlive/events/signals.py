@@ -49,7 +49,7 @@ _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "
 _QUOTED: Final = str.maketrans({'"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
 
 
-class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something to be told to a model. Made by `new_signal`, which checks it."""
 
     text: str
@@ -93,7 +93,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return replace(self, attributes={**self.attributes, **more})
 
 
-class IfActive(msgspec.Struct, frozen=True, omit_defaults=True):
+class IfActive(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What becomes of a signal when a run is active on the thread.
 
     `deliver`: the next model call of that run sees it. `persist`: it is kept in the thread, for
@@ -104,7 +104,7 @@ class IfActive(msgspec.Struct, frozen=True, omit_defaults=True):
     attributes: dict[str, Value] = {}
 
 
-class IfIdle(msgspec.Struct, frozen=True, omit_defaults=True):
+class IfIdle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What becomes of a signal when no run is active on the thread.
 
     `wake`: it starts a run, with `request_context`. `persist`: it is kept in the thread, for the

@@ -33,7 +33,7 @@ from outlive.events.values import canonical, digest
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
+class Pending(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that a run, or a background task, waits for a person to say.
 
     `kind` tells what can be done: an `approval` is approved or declined, a `suspension` is

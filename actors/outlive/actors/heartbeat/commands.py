@@ -24,7 +24,7 @@ from outlive.events.heartbeat import Misfire, Overlap, SignalOutcome
 from outlive.events.run.parts import InputPart
 
 
-class HeartbeatChanges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HeartbeatChanges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is to be otherwise; what is not set stays. Each field is one of the settings."""
 
     agent_id: str | UnsetType = UNSET

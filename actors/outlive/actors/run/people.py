@@ -43,7 +43,7 @@ from outlive.events import (
 from outlive.events.values import canonical, digest
 
 
-class _Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The answer to an approval, as `resume` takes it."""
 
     approved: bool

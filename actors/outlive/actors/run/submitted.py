@@ -14,7 +14,7 @@ from outlive.actors.thread.submitted import ThreadRequest
 from outlive.events import CallId, CorruptLog, RunWish, Signal, UnserialisableValue, Value
 
 
-class StartRequest(RunWish, frozen=True, kw_only=True, tag="start-run"):
+class StartRequest(RunWish, frozen=True, kw_only=True, tag="start-run", gc=False):
     """A run is to be started. What its agent is made of is the owner's to know."""
 
     @property
@@ -28,14 +28,14 @@ class StartRequest(RunWish, frozen=True, kw_only=True, tag="start-run"):
         return cls(**asdict(wish))
 
 
-class SignalRunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="signal-run"):
+class SignalRunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="signal-run", gc=False):
     """Something is said to a run."""
 
     signal_id: str
     signal: Signal
 
 
-class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer", gc=False):
     """A person answers what a run asks."""
 
     value: Value
@@ -43,7 +43,7 @@ class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     by: str = ""
 
 
-class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="decide-approval"):
+class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="decide-approval", gc=False):
     """A person agrees to a tool call, or does not."""
 
     call_id: CallId
@@ -54,7 +54,7 @@ class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="decide-app
     by: str = ""
 
 
-class ResolveRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resolve"):
+class ResolveRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resolve", gc=False):
     """A person says what became of a tool call in doubt."""
 
     call_id: CallId
@@ -64,14 +64,14 @@ class ResolveRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resolve"):
     by: str = ""
 
 
-class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-run"):
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-run", gc=False):
     """The run is not wanted any more."""
 
     reason: str = ""
     by: str = ""
 
 
-class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, tag="release-run"):
+class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, tag="release-run", gc=False):
     """A run, thread or heartbeat is quarantined, and is to be tried once more."""
 
 

@@ -10,7 +10,7 @@ from outlive.events import Value
 from outlive.events.background import OnComplete
 
 
-class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-task"):
+class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-task", gc=False):
     """A tool is to be called in the background, though no model has asked for it."""
 
     tool: str
@@ -23,7 +23,7 @@ class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue-tas
     on_complete: OnComplete = "append"
 
 
-class ResumeTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resume-task"):
+class ResumeTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resume-task", gc=False):
     """A person answers what a task asks."""
 
     value: Value = None
@@ -31,14 +31,14 @@ class ResumeTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="resume-t
     by: str = ""
 
 
-class CancelTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-task"):
+class CancelTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-task", gc=False):
     """The task is not wanted any more."""
 
     reason: str = ""
     by: str = ""
 
 
-class RetryTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="retry-task"):
+class RetryTaskRequest(msgspec.Struct, frozen=True, kw_only=True, tag="retry-task", gc=False):
     """A task that was over without success is to be tried once more."""
 
     by: str = ""

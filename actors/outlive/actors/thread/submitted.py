@@ -12,7 +12,7 @@ OnBusy: TypeAlias = Literal["queue", "deliver", "reject", "cancel_previous"]
 """What becomes of a run while another one is active on its thread."""
 
 
-class CreateThreadRequest(msgspec.Struct, frozen=True, kw_only=True, tag="create-thread"):
+class CreateThreadRequest(msgspec.Struct, frozen=True, kw_only=True, tag="create-thread", gc=False):
     """A thread is to be there."""
 
     resource_id: str
@@ -22,19 +22,19 @@ class CreateThreadRequest(msgspec.Struct, frozen=True, kw_only=True, tag="create
     forked_from: ForkPoint | None = None
 
 
-class RenameThreadRequest(msgspec.Struct, frozen=True, kw_only=True, tag="rename-thread"):
+class RenameThreadRequest(msgspec.Struct, frozen=True, kw_only=True, tag="rename-thread", gc=False):
     """The thread is to have another title."""
 
     title: str
 
 
-class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, tag="append-messages"):
+class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, tag="append-messages", gc=False):
     """Something was said on the thread, and nobody is to answer."""
 
     messages: tuple[Message, ...]
 
 
-class AskRunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="ask-run"):
+class AskRunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="ask-run", gc=False):
     """A run is to work on the thread."""
 
     run_id: str
@@ -43,7 +43,7 @@ class AskRunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="ask-run"):
     on_busy: OnBusy = "queue"
 
 
-class SignalRequest(msgspec.Struct, frozen=True, kw_only=True, tag="signal-thread"):
+class SignalRequest(msgspec.Struct, frozen=True, kw_only=True, tag="signal-thread", gc=False):
     """Something is signalled to the thread."""
 
     signal_id: str
@@ -57,7 +57,7 @@ class SignalRequest(msgspec.Struct, frozen=True, kw_only=True, tag="signal-threa
     expires_at_ns: int | None = None
 
 
-class CancelQueuedRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-queued"):
+class CancelQueuedRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-queued", gc=False):
     """What waits is not wanted any more."""
 
     run_ids: tuple[str, ...] | None = None  # None: all of it

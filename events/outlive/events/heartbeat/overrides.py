@@ -13,7 +13,7 @@ from outlive.events.signals import IfActive, IfIdle, SignalType
 from outlive.events.values import Value
 
 
-class FireOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FireOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one fire has in the place of its heartbeat's settings. None: as it is set.
 
     On a thread `request_context` is that of `if_idle`.

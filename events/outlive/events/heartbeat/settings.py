@@ -14,7 +14,7 @@ Misfire: TypeAlias = Literal["skip", "one", "all"]
 Overlap: TypeAlias = Literal["skip", "queue", "cancel_previous", "allow"]
 
 
-class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a heartbeat does and when.
 
     With `tool` it calls that tool of the agent in the background; without, the agent is run.

@@ -16,7 +16,9 @@ class TextPart(msgspec.Struct, frozen=True, tag="text", gc=False):
     text: str
 
 
-class ImagePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="image"):
+class ImagePart(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="image", gc=False
+):
     """An image: its bytes, or where they are."""
 
     media_type: str
@@ -25,7 +27,7 @@ class ImagePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     url: str = ""
 
 
-class FilePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="file"):
+class FilePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="file", gc=False):
     """A file: its bytes, or where they are."""
 
     media_type: str

@@ -30,7 +30,7 @@ class ForkPoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: int
 
 
-class RunWish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunWish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a run is to be started with."""
 
     agent_id: str

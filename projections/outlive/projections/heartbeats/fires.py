@@ -31,7 +31,7 @@ _PAGE: Final = 256
 Decision: TypeAlias = Literal["fired", "skipped", "coalesced", "missed", "claimed", "waiting"]
 
 
-class FireInfo(msgspec.Struct, frozen=True, kw_only=True):
+class FireInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What has become of an instant, or of `count` instants in a row, to `last_due_at`.
 
     `decision` is `fired`, `skipped`, `coalesced` or `missed`; before there is one, it is `claimed`

@@ -30,7 +30,7 @@ HEARTBEAT_STATUSES: Final = (*OPEN_STATUSES, "completed", "deleted")
 Outcome: TypeAlias = Literal["running", "succeeded", "failed", "aborted", "suspended", "timed_out"]
 
 
-class HeartbeatLastFire(msgspec.Struct, frozen=True, kw_only=True):
+class HeartbeatLastFire(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fire that was fired last, and what it came to so far."""
 
     fire: int
@@ -41,7 +41,7 @@ class HeartbeatLastFire(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
 
 
-class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True):
+class HeartbeatInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of a heartbeat.
 
     `status` is `active`, `paused`, `completed` (it is due no more), `deleted`, or `blocked` or

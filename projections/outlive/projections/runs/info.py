@@ -18,7 +18,7 @@ RUN_STATUSES: Final = (*OPEN_STATUSES, "completed", "failed", "cancelled")
 """All statuses that a run in a list may have."""
 
 
-class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A run, as far as its events have been counted.
 
     `status` is `running`, `waiting` (for child runs, and maybe for people besides), `suspended` (it

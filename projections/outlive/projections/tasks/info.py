@@ -49,7 +49,7 @@ AttemptOutcome: TypeAlias = Literal[
 `in_doubt`: nobody knows what it has done, and a person must say."""
 
 
-class TaskAttempt(msgspec.Struct, frozen=True, kw_only=True):
+class TaskAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at the tool's call.
 
     `ended_at` of one that was cut off, or in doubt after a crash, is the last that the log heard
@@ -64,7 +64,7 @@ class TaskAttempt(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
 
 
-class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
+class TaskProgress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the tool has told last of how far it is: `done`, of `total` if that is known."""
 
     attempt: int
@@ -74,7 +74,7 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class TaskQuestion(msgspec.Struct, frozen=True, kw_only=True):
+class TaskQuestion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a task asks a person; `answer_schema` is the JSON Schema of an answer, if it has one."""
 
     key: str

@@ -16,7 +16,7 @@ THREAD_STATUSES: Final = ("idle", "active", *STANDING_STILL)
 """All statuses that a thread may have."""
 
 
-class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
+class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that was said on a thread.
 
     `version` is that of its event in the thread: the cursor of what comes after it. `run_id` is
@@ -29,7 +29,7 @@ class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
     run_id: RunId | None = None
 
 
-class ThreadInfo(msgspec.Struct, frozen=True, kw_only=True):
+class ThreadInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A thread.
 
     `status` is `active` (the run `run_id` works on it; none does while something comes back that

@@ -21,7 +21,7 @@ class Unusable(OutliveError):
     """A view's files cannot be used now: no right to, no space. Tried again later."""
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """How far a view has got, so that it can be told whether it belongs to this log.
 
     `hash` is that of the record at `position`, `before` a position that precedes it.

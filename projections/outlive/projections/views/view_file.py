@@ -55,7 +55,7 @@ _DAMAGE: Final = (
 )
 
 
-class Identity(msgspec.Struct, frozen=True, array_like=True):
+class Identity(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whose view it is. Another one is no use."""
 
     log_id: str
@@ -64,7 +64,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     format: int = _FORMAT
 
 
-class _Header(msgspec.Struct, frozen=True, array_like=True):
+class _Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
     identity: Identity
     checkpoint: Checkpoint
 
