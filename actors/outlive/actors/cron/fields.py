@@ -39,7 +39,7 @@ LAST_WORKING_DAY: Final = "26-31"
 """The days among which the last working day of a month is."""
 
 
-class Fields(msgspec.Struct, frozen=True, kw_only=True):
+class Fields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an expression allows.
 
     `days` are (day of month, weekday) in croniter's notation: a day fits if one of the pairs does.

@@ -25,7 +25,7 @@ _NAMED_IN: Final = Path("/etc/timezone")
 _LINKED_AT: Final = Path("/etc/localtime")
 
 
-class Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """A time in which a zone's offset is the same: from `start` to before `end`, both UTC."""
 
     start: datetime
