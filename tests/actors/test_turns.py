@@ -29,7 +29,7 @@ def test_turns_are_given_in_the_order_in_which_they_were_asked_for() -> None:
     assert given == [0, 1, 2]
 
 
-def test_a_turn_that_is_asked_for_in_a_turn_comes_in_the_next_round() -> None:
+def test_a_turn_that_is_asked_for_in_a_turn_follows_those_that_were_due() -> None:
     given: list[str] = []
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -43,7 +43,23 @@ def test_a_turn_that_is_asked_for_in_a_turn_comes_in_the_next_round() -> None:
         soon(first)
         soon(lambda: given.append("second"))
         rounds_of(loop, 2)
-    assert given == ["first", "second", "the next round", "third"]
+    assert given == ["first", "second", "third", "the next round"]
+
+
+def test_turns_that_ask_for_turns_without_an_end_let_the_loop_go_on() -> None:
+    given: list[str] = []
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        soon = turns_of(loop)
+
+        def again() -> None:
+            given.append("turn")
+            soon(again)
+
+        soon(again)
+        loop.call_soon(given.append, "another callback")
+        rounds_of(loop, 2)
+    assert given[:9] == ["turn"] * 4 + ["another callback"] + ["turn"] * 4
 
 
 def test_one_that_raises_takes_no_other_along_and_is_told_as_asyncio_tells_it() -> None:

@@ -85,6 +85,8 @@ class Residents(ABC, Generic[S, C, X, R]):
         self._effects = effects
         self._timers = timers
         self._loop = asyncio.get_running_loop()
+        # Bound once: very many actors are told of the same methods.
+        self._wake_at, self._tell_idle, self._tell_broken = timers.set, self._idle, self._broken
         self._residents: dict[StreamId, Resident[S, C, X, R]] = {}
         self._standing = Standing(kind.name, log, timers, row_changed)
         self._waiters = Waiters[R]()  # for outcomes
@@ -187,9 +189,9 @@ class Residents(ABC, Generic[S, C, X, R]):
             self._kind.entity,
             self._log,
             world,
-            wake_at=self._timers.set,
-            idle=self._idle,
-            broken=self._broken,
+            wake_at=self._wake_at,
+            idle=self._tell_idle,
+            broken=self._tell_broken,
             save_every=self._save_every,
             mailbox=mailbox,
             row_changed=self._row_changed,

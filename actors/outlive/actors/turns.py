@@ -2,9 +2,12 @@
 
 On asyncio's own loop a callback costs as much as a message, and where many runs share a commit
 their actors' turns come at the same moment. So they are taken in one callback, in the order in
-which they were asked for: asyncio would run them in the same round all the same. They have no
-context variables: those of who asked first are not the others'. Any other loop is asked for each
-turn by itself: one in C has cheap callbacks, and one that simulates decides about their order.
+which they were asked for: asyncio would run them in the same round all the same. What they ask
+for themselves follows in the same callback, a few times over: between two rounds asyncio lets go
+of the GIL, and the log's writer would go off with the end of a task, and without the start of
+the next one that follows from it. They have no context variables: those of who asked first are
+not the others'. Any other loop is asked for each turn by itself: one in C has cheap callbacks,
+and one that simulates decides about their order.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from functools import partial
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
+_ROUNDS: Final = 4  # of turns, before the loop's other callbacks have theirs
 Turn: TypeAlias = Callable[[], None]
 
 
@@ -30,7 +34,10 @@ class _Turns:
         self._asked = False  # the loop, for a callback
 
     def call_soon(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
-        """Call `turn` in the loop's next round. Call it on the loop's thread."""
+        """Call `turn` after those that are due, in the loop's next round at the latest.
+
+        Call it on the loop's thread.
+        """
         if not self._asked:
             self._ask(loop)
         self._due.append(turn)
@@ -42,12 +49,13 @@ class _Turns:
     def _take(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._due
         try:
-            for _ in range(len(due)):  # What they ask for comes in the next round.
-                try:
-                    due.popleft()()
-                except Exception as error:  # noqa: BLE001  # as asyncio does: it is not the others'
-                    told = {"message": "an actor's turn ended in an error", "exception": error}
-                    loop.call_exception_handler(told)
+            for _ in range(_ROUNDS):
+                for _ in range(len(due)):
+                    try:
+                        due.popleft()()
+                    except Exception as error:  # noqa: BLE001  # as asyncio does: not the others'
+                        told = {"message": "an actor's turn ended in an error", "exception": error}
+                        loop.call_exception_handler(told)
         finally:
             self._asked = False
             if due:

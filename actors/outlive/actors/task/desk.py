@@ -25,6 +25,7 @@ from outlive.actors.task.commands import StartTask
 from outlive.actors.task.next_in_line import NextInLine
 from outlive.actors.task.one_by_one import OneByOne
 from outlive.actors.task.rows import note, place_in, turn_in
+from outlive.actors.turns import turns_of
 from outlive.events import (
     Clock,
     EventLog,
@@ -43,7 +44,7 @@ TURNS: Final = StreamId("turns")
 """Whose row says whose turn it was last. There are no events in this stream."""
 _NOBODY: Final = StreamId("")
 _PAUSE: Final = 1.0  # seconds until a task is told to start again that could not be told
-_CHUNK: Final = 32  # tasks told to start before the loop gets its turn
+_CHUNK: Final = 32  # tasks told to start before others have their turns
 
 
 class Place(NamedTuple):
@@ -87,6 +88,7 @@ class Desk:
         self._post = post
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._soon = turns_of(self._loop)
         self._starting: dict[StreamId, int] = {}  # told to start, under this number, not obeyed yet
         self._one_by_one = OneByOne()
         self.next_in_line: Final = NextInLine(
@@ -216,7 +218,7 @@ class Desk:
         """Look who may start, once all that is heard in this turn of the loop is known."""
         if not self._calling and self._admission.may_give:
             self._calling = True
-            self._loop.call_soon(self._give_away)
+            self._soon(self._give_away)
 
     def _give_away(self) -> None:
         self._calling = False
