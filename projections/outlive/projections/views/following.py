@@ -43,6 +43,7 @@ _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
 _PATIENCE: Final = 0.5  # seconds in which that is not worth a word: who had them lets go of them
 _SOON: Final = 0.05  # seconds after which that is looked at again
 _REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
+_IDLE_REST: Final = 0.1  # the same, if there was nothing in the last ones that it wants
 _PAGE: Final = 512  # records read at a time while it catches up
 _SLICE: Final = 256  # records folded at a time
 _TURN: Final = 0.002  # seconds of folding, after which the loop gets its turn;
@@ -83,6 +84,7 @@ class FollowedView:
         self._hash = b""
         self._uncommitted = 0  # records
         self._left_at = 0.0  # when it had last folded, by the loop's time
+        self._idle = False  # whether there was nothing for it then
         self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
         self._trouble: OutliveError | None = None  # told to who asks
         self._broken: OutliveError | None = None  # ends the following
@@ -235,6 +237,7 @@ class FollowedView:
         """
         time = self._loop.time
         until = time() + _turn(time() - self._left_at)
+        self._idle = True
         for start in range(0, len(records), _SLICE):
             if start and (left_at := time()) >= until:
                 await self._breathe()
@@ -250,6 +253,7 @@ class FollowedView:
         # Most views want none of a batch: without a loop, that costs them next to nothing.
         if not wanted.isdisjoint(map(type, chain.from_iterable(map(_events_of, records)))):
             try:
+                self._idle = False
                 self._projection.apply(wanted_of(records, wanted), rows)
             except BaseException:
                 self._rows = None  # Half a batch is in them: nobody may see or commit that.
@@ -272,7 +276,7 @@ class FollowedView:
         if not self._waits or self._waiting or self._broken is not None:
             await self._breathe()
         else:
-            await self._sleep(_REST)
+            await self._sleep(_IDLE_REST if self._idle else _REST)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless somebody kicks."""
