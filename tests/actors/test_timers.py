@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 
 from outlive.actors.timers import Timers
@@ -197,6 +198,107 @@ def test_after_the_close_nobody_is_woken() -> None:
         watch.timers.close()
         await asyncio.sleep(100)
         assert watch.woken == []
+
+    watch(body)
+
+
+def test_who_asks_after_the_close_is_not_woken_either() -> None:
+    async def body(watch: Watch) -> None:
+        watch.timers.close()
+        watch.set(A, 10)
+        assert watch.timers.at(A) is None
+        await asyncio.sleep(100)
+        assert watch.woken == []
+
+    watch(body)
+
+
+def test_who_closes_while_being_woken_ends_it_for_those_behind_as_well() -> None:
+    async def run() -> None:
+        woken, busy = list[StreamId](), BusyClock()
+
+        def wake(stream: StreamId, _: int) -> None:
+            woken.append(stream)
+            if stream == A:
+                timers.close()
+                timers.set(B, START_NS)
+                busy.busy_ns += SECOND  # Its slice is over: what is left is put off.
+
+        timers = Timers(busy, wake)
+        for stream in (A, B, C):
+            timers.set(stream, START_NS)
+        await asyncio.sleep(1)
+        assert woken == [A]
+
+    run_virtual(run())
+
+
+def test_instants_that_are_taken_back_are_not_kept_until_they_come() -> None:
+    async def body(watch: Watch) -> None:
+        watch.set(A, 40)
+        tracemalloc.start()
+        try:
+            for number in range(20_000):
+                stream = StreamId(f"run-{number}")
+                watch.set(stream, 86_400 + number)
+                watch.set(stream, None)
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept_bytes < 1_000_000
+        await asyncio.sleep(100_000)
+        assert watch.woken == [(40.0, A)]
+
+    watch(body)
+
+
+def test_who_is_set_after_all_others_were_taken_back_does_not_wait_for_their_instants() -> None:
+    async def body(watch: Watch) -> None:
+        watch.set(A, 70)
+        watch.set(B, 75)
+        watch.set(A, None)
+        watch.set(B, None)
+        await asyncio.sleep(61)
+        watch.set(C, 80)
+        await asyncio.sleep(100)
+        assert watch.woken == [(80.0, C)]
+
+    watch(body)
+
+
+def test_an_interruption_is_handed_on_and_those_behind_are_woken_when_the_loop_goes_on() -> None:
+    async def run() -> None:
+        woken, told = list[StreamId](), list[str]()
+
+        class Interrupted(BaseException):
+            pass
+
+        def wake(stream: StreamId, _: int) -> None:
+            if stream == A:
+                raise Interrupted
+            woken.append(stream)
+
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+        timers = Timers(clock(), wake)
+        timers.set(A, START_NS)
+        timers.set(B, START_NS)
+        timers.set(C, START_NS + SECOND)
+        await asyncio.sleep(2)
+        assert told == ["Interrupted()"]
+        assert woken == [B, C]
+
+    run_virtual(run())
+
+
+def test_whoever_sees_that_the_clock_was_set_forward_has_those_woken_who_are_due_by_that() -> None:
+    async def body(watch: Watch) -> None:
+        watch.set(A, 3_600)
+        await asyncio.sleep(1)
+        clock().set_forward(3_600)
+        watch.set(B, 86_400)
+        await asyncio.sleep(1)
+        assert watch.woken == [(1.0, A)]
 
     watch(body)
 

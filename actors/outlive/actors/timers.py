@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,7 @@ _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the 
 _AT_ONCE: Final = 1_000  # at most so many are woken before the loop gets its turn,
 _SLICE_NS: Final = 20_000_000  # and for no longer than this
 _SET_NS: Final = 100_000_000  # two clocks that are read one after the other never agree exactly
+_PASSED: Final = 1_000  # instants that are due no more, kept besides as many as are due
 
 
 class Timers:
@@ -35,12 +37,15 @@ class Timers:
         self._heap: list[tuple[int, int, StreamId]] = []
         self._ahead_ns = 0  # how far the wall clock is ahead of the monotonic one
         self._handle: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def set(self, stream: StreamId, wake_at_ns: int | None) -> None:
-        """Wake `stream` at `wake_at_ns`; None: not at all."""
+        """Wake `stream` at `wake_at_ns`; None: not at all. Once closed nobody is."""
         if wake_at_ns is None:
             self._due.pop(stream, None)
             return
+        if self._closed:
+            return  # A commit that was on its way has brought it about.
         before = self._due.get(stream)
         if before is not None and before[1] == wake_at_ns:
             return
@@ -48,7 +53,9 @@ class Timers:
         due = (wake_at_ns - self._ahead_ns, wake_at_ns)
         self._due[stream] = due
         heapq.heappush(self._heap, (*due, stream))
-        if self._heap[0][2] == stream:
+        if len(self._heap) > 2 * len(self._due) + _PASSED:
+            self._line_up()  # Days may go by until those are reached that were taken back.
+        elif self._heap[0][2] == stream:
             self._arm()
 
     def at(self, stream: StreamId) -> int | None:
@@ -62,7 +69,8 @@ class Timers:
         return None if due is None else due[0] - self._clock.monotonic_ns()
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching, for good."""
+        self._closed = True
         self._due.clear()
         self._heap.clear()
         if self._handle is not None:
@@ -77,14 +85,21 @@ class Timers:
         if forward:
             for stream, (due_ns, wake_at_ns) in self._due.items():
                 self._due[stream] = (min(due_ns, wake_at_ns - ahead_ns), wake_at_ns)
-            self._heap = [(*due, stream) for stream, due in self._due.items()]
-            heapq.heapify(self._heap)
+            self._line_up()
+
+    def _line_up(self) -> None:
+        """Have nobody in the queue but who waits, and the clock watched for the first of them."""
+        self._heap = [(*due, stream) for stream, due in self._due.items()]
+        heapq.heapify(self._heap)
+        self._arm()
 
     def _arm(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        if self._heap:
+        if not self._due:
+            self._heap.clear()  # They were all taken back.
+        else:
             wait = (self._heap[0][0] - self._clock.monotonic_ns()) / 1e9
             wait = min(max(wait, 0.0), _LONGEST_SLEEP)
             self._handle = asyncio.get_running_loop().call_later(wait, self._ring)
@@ -98,20 +113,23 @@ class Timers:
         self._handle = None
         self._look_at_clock()
         began_ns = self._clock.monotonic_ns()
-        ringing: list[tuple[int, int, StreamId]] = []
+        ringing: deque[tuple[int, int, StreamId]] = deque()
         while self._heap and self._heap[0][0] <= began_ns and len(ringing) < _AT_ONCE:
             ringing.append(heapq.heappop(self._heap))
-        for number, (due_ns, wake_at_ns, stream) in enumerate(ringing, start=1):
-            if self._due.get(stream) != (due_ns, wake_at_ns):
-                continue  # By now it is another instant, or none.
-            del self._due[stream]
-            try:
-                # What it sets anew rings another time.
-                self._wake(stream, max(self._clock.now_ns(), wake_at_ns))
-            except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
-                _log.error("waking_failed", stream=stream, error=told(error))
-            if self._clock.monotonic_ns() - began_ns >= _SLICE_NS:
-                for left in ringing[number:]:
-                    heapq.heappush(self._heap, left)
-                break
-        self._arm()
+        try:
+            while ringing:
+                due_ns, wake_at_ns, stream = ringing.popleft()
+                if self._due.get(stream) != (due_ns, wake_at_ns):
+                    continue  # By now it is another instant, or none.
+                del self._due[stream]
+                try:
+                    # What it sets anew rings another time.
+                    self._wake(stream, max(self._clock.now_ns(), wake_at_ns))
+                except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
+                    _log.error("waking_failed", stream=stream, error=told(error))
+                if self._clock.monotonic_ns() - began_ns >= _SLICE_NS:
+                    break
+        finally:  # Also if the loop is interrupted: it may go on, and they wait still.
+            for left in ringing:
+                heapq.heappush(self._heap, left)
+            self._arm()
