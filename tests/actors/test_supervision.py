@@ -19,6 +19,7 @@ from outlive.actors.run.submitted import DecisionRequest, encode_request
 from outlive.events import (
     ApprovalGranted,
     CallId,
+    CorruptLog,
     Event,
     InvalidDefinition,
     LmdbVisitor,
@@ -309,6 +310,59 @@ def test_what_was_refused_while_the_actor_was_broken_is_decided_by_the_next_one(
         assert here.actor.state.history[0] == 7
 
     run_virtual(body())
+
+
+def test_one_that_is_given_up_is_brought_in_as_it_is_only_once_its_commits_are_settled() -> None:
+    async def body() -> None:
+        log = LaggingLog(memory(), 30.0)
+        written(log.inner, ONE, Added(by=1), status="quarantined", reason="no luck")
+        house = House(log)
+        house.kind.entity = Moody(1)
+
+        async def do(event: Event) -> Tally:
+            while True:
+                try:
+                    return await house.all.at_as_it_is(ONE).actor.ask(Do(event))
+                except MailboxClosed:
+                    continue  # As those do who are asked from outside.
+
+        here = house.all.at_as_it_is(ONE)
+        first = here.actor.ask(Do(Added(by=2)))
+        here.actor.tell(UNLUCKY)
+        await asyncio.sleep(0.001)  # It is broken, and its commit is on its way.
+        others = await asyncio.gather(do(Added(by=3)), do(Added(by=4)))
+        assert [state.history for state in (await first, *others)] == [
+            (1, 2),
+            (1, 2, 3),
+            (1, 2, 3, 4),
+        ]
+        assert events(log, ONE) == [Added(by=by) for by in (1, 2, 3, 4)]
+        assert house.standing(ONE).reason == "no luck"
+
+    run_virtual(body())
+
+
+def test_one_whose_row_cannot_be_read_when_it_is_given_up_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body(house: House) -> None:
+        def fail(_: object) -> None:
+            raise CorruptLog("a row", "a bit flipped")
+
+        entity = house.kind.entity = Moody(99)
+        waiting = house.all.outcome(ONE)
+        house.at(ONE).actor.tell(UNLUCKY)
+        await asyncio.sleep(8)
+        with monkeypatch.context() as damage:
+            damage.setattr(house.log, "open_entry", fail)
+            await asyncio.sleep(100)
+        assert house.all.resident(ONE) is None
+        with pytest.raises(CorruptLog):
+            await waiting
+        entity.times = 0
+        assert (await house.ask(ONE, Do(Added(by=1)))).history == (1,)
+
+    play(body)
 
 
 # -- released --

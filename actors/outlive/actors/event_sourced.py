@@ -132,6 +132,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         return bool(self._pending) or not self.mailbox.empty()
 
     @property
+    def writes(self) -> bool:
+        """Whether a commit is on its way."""
+        return bool(self._pending)
+
+    @property
     def gone(self) -> bool:
         """Whether it was stopped, or detached: it handles nothing any more."""
         return self._detached or self._stopped.up

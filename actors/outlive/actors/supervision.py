@@ -11,6 +11,7 @@ After five such failures at the same point the entity is quarantined.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, TypeVar
 
 from outlive.actors.kind import SUSPENDED
@@ -116,9 +117,7 @@ class Supervision(Residents[S, C, X, R]):
         if self._closed or resident is None:
             return
         if not is_the_streams(error):
-            _log.error("entity_broken", stream=stream, error=told(error))
-            del self._residents[stream]
-            self._stop(resident)
+            self._drop(stream, resident, error)
             # The log's trouble: those that are not in memory would never hear of it.
             self._waiters.fail_all(error, but=self._residents)
         elif isinstance(error, LogError):
@@ -169,15 +168,49 @@ class Supervision(Residents[S, C, X, R]):
     def _stand_still(
         self, stream: StreamId, status: str, reason: str, *, try_again: bool = False
     ) -> None:
-        """Take an entity out of memory, with the reason in its row."""
-        resident = self._residents[stream]
-        version = resident.actor.version
+        """Take an entity out of memory, with the reason in its row.
+
+        Not before its commits are settled: whoever brings it in by its row reads the stream.
+        """
+        resident = self._residents.get(stream)
+        if resident is None:
+            return  # All was closed.
+        stand = partial(self._stand_still_now, stream, resident, status, reason, try_again)
+        if not resident.actor.writes:
+            stand()
+            return
+        resident.actor.detach()
+        if resident.rebuild is not None:
+            resident.rebuild.cancel()
+        resident.rebuild = self._loop.call_later(0, resident.actor.when_drained, stand)
+
+    def _stand_still_now(
+        self,
+        stream: StreamId,
+        resident: Resident[S, C, X, R],
+        status: str,
+        reason: str,
+        try_again: bool,
+    ) -> None:
+        if self._residents.get(stream) is not resident:
+            return
         try:
+            version = self._log.version(stream)
             entry = self._standing.mark(stream, status, reason, version, try_again=try_again)
         except LogError as error:
-            self._broken(stream, error)
+            if is_the_streams(error):  # Its row is damaged, too: nothing can be said in it.
+                self._drop(stream, resident, error)
+            else:
+                self._broken(stream, error)
         else:
             self._leave(stream, resident, entry)
+
+    def _drop(self, stream: StreamId, resident: Resident[S, C, X, R], error: BaseException) -> None:
+        """An entity leaves memory, and its row does not tell why."""
+        _log.error("entity_broken", stream=stream, error=told(error))
+        del self._residents[stream]
+        self._stop(resident)
+        self._waiters.fail(stream, error)
 
     def _leave(self, stream: StreamId, resident: Resident[S, C, X, R], entry: OpenEntry) -> None:
         """An entity whose row says that it stands still leaves memory."""
