@@ -31,11 +31,12 @@ from outlive.actors import snapshots
 from outlive.actors.entity import Entity, S, World, X
 from outlive.actors.envelopes import CommandEnvelope, MessageEnvelope, Reply
 from outlive.actors.kind import SUSPENDED
+from outlive.actors.loading import load
 from outlive.actors.logs import told
 from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClosed
 from outlive.actors.mail import Deliver
 from outlive.actors.replies import OBEYED, refusal
-from outlive.actors.snapshots import codec_of, restored
+from outlive.actors.snapshots import codec_of
 from outlive.actors.undecided import Answer, Pending, Undecided
 from outlive.events import (
     Commit,
@@ -54,7 +55,6 @@ from outlive.events.ids import NO_POSITION, NO_VERSION
 from outlive.events.logger import get_logger
 
 _log = get_logger()
-_PAGE: Final = 1_000
 C = TypeVar("C")
 
 
@@ -217,27 +217,10 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
             CorruptLog, NewerFormat, UnknownEvent: the stream cannot be read; nothing is guessed
                 at.
         """
-        state, version, read_to = self._entity.initial, NO_VERSION, NO_POSITION
-        self._row, saved, page = self._log.recall(self.stream, limit=_PAGE)
-        if saved is not None:
-            found = restored(saved, self.stream, self._entity)
-            if found is None:
-                page = self._log.read(self.stream, after=version, limit=_PAGE)
-            else:
-                state, version, read_to = found, saved.version, saved.position
-        self._saved_at = version
-        self._world.reset(version)
-        while page:
-            for recorded in page:
-                state = self._entity.evolve(state, recorded.event)
-            version, read_to = page[-1].version, page[-1].position
-            self._world.committed([recorded.event for recorded in page], version)
-            if len(page) < _PAGE:
-                break
-            page = self._log.read(self.stream, after=version, limit=_PAGE)
-        self._state, self._version, self._read_to = state, version, read_to
-        self._stands_at(self._entity.open_entry(state))
-        self._owed = self._entity.outstanding(state)
+        loaded = load(self.stream, self._entity, self._log, self._world)
+        self._state, self._version, self._read_to, self._saved_at, self._row = loaded
+        self._stands_at(self._entity.open_entry(self._state))
+        self._owed = self._entity.outstanding(self._state)
 
     def _stands_at(self, entry: OpenEntry | None) -> None:
         """The state asks for this row of the open table."""
