@@ -342,6 +342,35 @@ def test_one_that_is_given_up_is_brought_in_as_it_is_only_once_its_commits_are_s
     run_virtual(body())
 
 
+def test_one_that_is_released_while_it_is_given_up_stands_still_until_that_is_done() -> None:
+    async def body() -> None:
+        log = ScriptedLog(memory())
+        written(log.inner, ONE, Added(by=1), status="quarantined", reason="no luck")
+        house = House(log)
+        house.kind.entity = Moody(1)
+        here = house.all.at_as_it_is(ONE)
+        here.actor.tell(Do(Added(by=2)))
+        here.actor.tell(UNLUCKY)
+        await asyncio.sleep(0.001)  # It is broken, and its commit is on its way.
+        released = house.all.release(ONE)
+        assert isinstance(released, LoopFuture)
+        log.settle()
+        with pytest.raises(MailboxClosed):
+            await released
+        log.settle_all()
+        row = log.open_entry(ONE)
+        assert row is not None
+        assert (row.status, row.reason) == ("quarantined", "no luck")
+
+        released = house.all.release(ONE)
+        await asyncio.sleep(0.001)
+        log.settle_all()
+        assert isinstance(released, LoopFuture)
+        assert (await released).history == (1, 2, 1)
+
+    run_virtual(body())
+
+
 def test_one_whose_row_cannot_be_read_when_it_is_given_up_leaves_nobody_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -213,6 +213,8 @@ class Addresses(Supervision[S, C, X, R]):
         before, actor = resident.stands, resident.actor
         if before is None or before.status != "quarantined":
             return None
+        if actor.gone:  # It is being given up: who asks is told to ask again, once that is done.
+            return self._recover(stream, actor, released=True, command_id=command_id)
         missing = self._kind.missing(actor.state)
         if missing:  # Once it has done what it was told, it is blocked.
             blocked = replace(before, status="blocked", reason=missing, try_again=False)
