@@ -144,6 +144,26 @@ def test_an_error_in_one_waking_is_not_the_others_trouble() -> None:
     run_virtual(run())
 
 
+def test_one_whose_waking_failed_is_woken_again_five_seconds_later() -> None:
+    async def run() -> None:
+        woken: list[tuple[float, StreamId]] = []
+
+        def wake(stream: StreamId, _: int) -> None:
+            woken.append((clock().seconds, stream))
+            if stream == B and clock().seconds == 0:
+                timers.set(B, START_NS + 20 * SECOND)
+            if len(woken) <= 3:
+                raise ValueError("boom")
+
+        timers = Timers(clock(), wake)
+        timers.set(A, START_NS)
+        timers.set(B, START_NS)
+        await asyncio.sleep(21)
+        assert woken == [(0.0, A), (0.0, B), (5.0, A), (10.0, A), (20.0, B)]
+
+    run_virtual(run())
+
+
 def test_a_wall_clock_that_is_set_forward_is_noticed_within_a_minute() -> None:
     async def body(watch: Watch) -> None:
         watch.set(A, 3_600)

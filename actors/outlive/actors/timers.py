@@ -17,6 +17,7 @@ _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set while we sleep on the 
 _AT_ONCE: Final = 1_000  # at most so many are woken before the loop gets its turn,
 _SLICE_NS: Final = 20_000_000  # and for no longer than this
 _SET_NS: Final = 100_000_000  # two clocks that are read one after the other never agree exactly
+_AGAIN_NS: Final = 5_000_000_000  # after that, one whose waking failed is woken once more
 _PASSED: Final = 1_000  # instants that are due no more, kept besides as many as are due
 
 
@@ -27,7 +28,8 @@ class Timers:
     makes nobody wait longer. Then `now_ns` is the stream's instant.
 
     Instants live in the open table; this is only who watches the clock. One instant a stream:
-    a new one replaces the old one. Nothing runs while no instant is set.
+    a new one replaces the old one. Nothing runs while no instant is set. Where `wake` raises, as
+    the log cannot be read just now, say, it is called again a little later.
     """
 
     def __init__(self, clock: Clock, wake: Callable[[StreamId, int], None]) -> None:
@@ -127,6 +129,8 @@ class Timers:
                     self._wake(stream, max(self._clock.now_ns(), wake_at_ns))
                 except Exception as error:  # noqa: BLE001  # one's trouble is not the others'
                     _log.error("waking_failed", stream=stream, error=told(error))
+                    if stream not in self._due:  # Nobody else would move it on.
+                        self.set(stream, self._clock.now_ns() + _AGAIN_NS)
                 if self._clock.monotonic_ns() - began_ns >= _SLICE_NS:
                     break
         finally:  # Also if the loop is interrupted: it may go on, and they wait still.
