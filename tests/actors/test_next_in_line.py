@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from outlive.actors import Agent, BackgroundTasks, Runtime, ScriptedModel, tool
+from outlive.actors import (
+    Agent,
+    Background,
+    BackgroundTasks,
+    Retry,
+    Runtime,
+    ScriptedModel,
+    ToolContext,
+    tool,
+)
 from outlive.events import (
     LogReader,
     MemoryLog,
@@ -27,6 +36,22 @@ THREE = BackgroundTasks(global_concurrency=3)
 async def crawl(seconds: float) -> None:
     """Take a while."""
     await asyncio.sleep(seconds)
+
+
+def works_at_the_second_try(delay: float) -> Agent:
+    """Return an agent whose tool fails at first, and is tried again after so many seconds."""
+
+    @tool(read_only=True, background=Background(retry=Retry(1, delay=delay, jitter=0)))
+    async def fetch(ctx: ToolContext) -> None:
+        """Fail at first."""
+        if ctx.attempt == 1:
+            raise ConnectionError("busy")
+
+    return Agent("c", model=ScriptedModel([]), tools=[crawl, fetch])
+
+
+async def fetch_all(rt: Runtime, *names: str) -> list[str]:
+    return [await rt.tasks.enqueue("fetch", agent="c", idempotency_key=name) for name in names]
 
 
 AGENTS = [Agent(id, model=ScriptedModel([]), tools=[crawl]) for id in "ab"]
@@ -194,6 +219,38 @@ def test_none_is_brought_in_where_nobody_waits() -> None:
         async with open_runtime(*AGENTS, log=log, background_tasks=THREE) as rt:
             ids = await queue(rt, *"abc", seconds=0.1)
             await rt.tasks.wait(ids)
+            assert sorted(log.recalled) == sorted(streams(ids)), "each once, when it was new"
+
+    run_virtual(body())
+
+
+def test_one_whose_retry_is_due_waits_in_memory_as_any_other_does() -> None:
+    async def body() -> None:
+        log = CountingLog()
+        agent = works_at_the_second_try(20.0)
+        async with open_runtime(agent, log=log, background_tasks=ONE) as rt:
+            [again] = streams(await fetch_all(rt, "x"))
+            await asyncio.sleep(18)
+            assert again not in in_memory(rt), "it is not due for a while"
+            await queue(rt, *"ab", agent="c", priority=1)
+            await asyncio.sleep(6)
+            assert again in in_memory(rt), "it is the next one"
+            log.recalled.clear()
+            await asyncio.sleep(5)
+            assert starts(log)[-1] == again
+            assert again not in log.recalled
+
+    run_virtual(body())
+
+
+def test_a_retry_that_is_due_soon_is_not_read_again() -> None:
+    async def body() -> None:
+        log = CountingLog()
+        agent = works_at_the_second_try(1.0)
+        async with open_runtime(agent, log=log, background_tasks=THREE) as rt:
+            ids = await fetch_all(rt, *"xyz")
+            found = await rt.tasks.wait(ids)
+            assert [len(task.attempts) for task in found] == [2, 2, 2]
             assert sorted(log.recalled) == sorted(streams(ids)), "each once, when it was new"
 
     run_virtual(body())

@@ -170,10 +170,10 @@ class Addresses(Supervision[S, C, X, R]):
     def passed(self, stream: StreamId) -> None:
         """An entity has to wait on for its turn, though the instant has come that it waits for.
 
-        Or as others come first: it may leave memory.
+        Or as others come first: it may leave memory, unless it is to `stay`.
         """
         resident = self._residents.get(stream)
-        if resident is None or resident.rebuild is not None:
+        if resident is None or resident.rebuild is not None or stream in self._stay:
             return
         if not resident.actor.busy and not resident.actor.owed:
             self._let_go(stream, resident)

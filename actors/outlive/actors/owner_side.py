@@ -186,11 +186,13 @@ class OwnerSide:
         return isinstance(self._tasks.at(stream), OpenEntry)
 
     def _wake(self, stream: StreamId, now_ns: int) -> None:
-        if kind_of(stream) == "task":
-            self._tasks.passed(stream)
-            self._desk.due(stream, now_ns)
-        else:
+        if kind_of(stream) != "task":
             self._kinds[kind_of(stream)].wake(stream, now_ns)
+            return
+        self._desk.due(stream, now_ns)
+        if self._tasks.resident(stream) is not None:
+            self._desk.next_in_line.hear(stream)  # Where there is room, it waits on in memory.
+            self._tasks.passed(stream)
 
     def live(self) -> list[LiveEntity]:
         """Return what is in memory."""
