@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 from base64 import b32encode
-from collections.abc import Generator
+from collections.abc import Callable, Generator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from random import Random
+from typing import Any
 
 import pytest
+import structlog
 
-from outlive.actors import Agent, EchoModel
+from outlive.actors import Agent, EchoModel, ScriptedModel, ToolCall, Turn, tool
 from outlive.events import (
     MemoryLog,
     OpenEntry,
@@ -139,3 +142,52 @@ def test_without_invariants_the_end_still_reads_what_was_said_on_threads() -> No
         )
         with pytest.raises(InvariantViolated):
             simulation.run_until_idle()
+
+
+def test_what_is_logged_in_other_threads_is_not_kept_and_its_processors_are_put_back() -> None:
+    log, heard = structlog.get_logger(), list[str]()
+
+    def hear(_: object, level: str, facts: MutableMapping[str, Any]) -> Any:
+        heard.append(facts["event"])
+        raise structlog.DropEvent
+
+    processors: list[Any] = structlog.get_config()["processors"]
+    before = processors.copy()
+    processors[:] = [hear]
+    try:
+        with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+
+            def do(where: ThreadPoolExecutor, what: Callable[[], object]) -> None:
+                where.submit(what).result()
+
+            of_one, of_other = Simulation(), Simulation()
+            keeps_one, keeps_other = of_one.logs.kept(), of_other.logs.kept()
+            do(one, keeps_one.__enter__)
+            do(other, keeps_other.__enter__)
+            do(one, lambda: log.info("of one"))
+            do(other, lambda: log.info("of other"))
+            log.info("of none")
+            do(one, lambda: keeps_one.__exit__(None, None, None))
+            do(other, lambda: log.info("of other, again"))
+            do(other, lambda: keeps_other.__exit__(None, None, None))
+        assert processors == [hear]
+    finally:
+        processors[:] = before
+    assert [line.event for line in of_one.logs] == ["of one"]
+    assert [line.event for line in of_other.logs] == ["of other", "of other, again"]
+    assert heard == ["of none"]
+    of_one.close()
+    of_other.close()
+
+
+def test_what_a_sync_tool_logs_in_its_thread_is_kept() -> None:
+    @tool(read_only=True)
+    def say() -> None:
+        """Log."""
+        structlog.get_logger().info("said")
+
+    model = ScriptedModel([Turn(tool_calls=[ToolCall("say")]), Turn("done")])
+    with Simulation([Agent("a", model=model, tools=[say])]) as simulation:
+        simulation.start("a", "go")
+        simulation.run_until_idle()
+        assert "said" in [line.event for line in simulation.logs]

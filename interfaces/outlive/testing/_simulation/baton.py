@@ -15,6 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from outlive.actors.threads import ToolThreads
 from outlive.testing._simulation.guard import refuse, watched
+from outlive.testing._simulation.logs import kept_by, listening
 from outlive.testing._simulation.loop import SimulationLoop
 from outlive.testing._simulation.process import Process, ProcessDied, here
 
@@ -72,6 +73,7 @@ class _Job:
         self._loop = loop
         self._work = work
         self._process = process
+        self._logs = listening()
         self._context: Context = copy_context()
         self._worker: _Worker | None = None
         self._ended = False
@@ -108,7 +110,7 @@ class _Job:
     def _main(self) -> None:
         _here.job = self
         try:
-            with watched(self._loop.refused):
+            with watched(self._loop.refused), kept_by(self._logs):
                 self._context.run(self._work)
         finally:
             _here.job = None
