@@ -30,6 +30,12 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast
 from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
 from outlive.testing._simulation.collector import CollectorAtRest
 from outlive.testing._simulation.guard import REFUSED, begin_to_watch, refusing, watch
+from outlive.testing._simulation.owners import (
+    SimulatedFuture,
+    SimulatedTask,
+    address,
+    owner_of_function,
+)
 from outlive.testing._simulation.process import HERE, NotSimulable, Process
 from outlive.testing._simulation.whereabouts import whereabouts
 
@@ -47,31 +53,6 @@ _LOOK: Final = 1_024  # steps from one look to the next
 
 class Stuck(AssertionError):
     """What is waited for would never come: nothing is due, or something goes round for ever."""
-
-
-class SimulatedFuture(asyncio.Future[Any]):
-    """A future whose place in a set does not depend on where it lies in memory."""
-
-    __slots__ = ("seeded",)
-
-    seeded: int
-
-    def __hash__(self) -> int:
-        """Return a hash drawn from the seed."""
-        return self.seeded
-
-
-class SimulatedTask(asyncio.Task[Any]):
-    """A task that knows its process, with a hash drawn from the seed. See `create_task`."""
-
-    __slots__ = ("process", "seeded")
-
-    seeded: int
-    process: Process | None
-
-    def __hash__(self) -> int:
-        """Return a hash drawn from the seed."""
-        return self.seeded
 
 
 class SimulationLoop(asyncio.AbstractEventLoop):
@@ -357,8 +338,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         callback = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001  # of asyncio's loops
         owner = getattr(callback, "__self__", None)
         if owner is None or type(owner) is ModuleType:
-            owner = _owner_of(callback)
-        key = _address(owner)
+            owner = owner_of_function(callback)
+        key = address(owner)
         known = self._queues.get(key)
         if known is None:
             self._queues[key] = owner, deque((handle,))
@@ -440,10 +421,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         )
 
     def _generator_begun(self, generator: Any) -> None:
-        self._generators[_address(generator)] = HERE.get()
+        self._generators[address(generator)] = HERE.get()
 
     def _generator_dropped(self, generator: Any) -> None:
-        process = self._generators.pop(_address(generator), None)
+        process = self._generators.pop(address(generator), None)
         if self.ending or (process is not None and not process.alive):
             self.graveyard.append(generator)
         else:
@@ -475,22 +456,6 @@ def _never(_: object) -> bool:
 
 def _nothing() -> None:
     """Nothing comes of anything."""
-
-
-_address: Final[Callable[[object], int]] = object.__hash__
-"""As `id`, which is told to the audit hook at each call."""
-
-
-def _owner_of(callback: Any) -> object:
-    """Return what a callback belongs to that is no method: those of one owner keep their order."""
-    code = getattr(callback, "__code__", None)
-    if code is not None:
-        return code
-    inner = getattr(callback, "func", None)
-    if inner is None:
-        return callback
-    owner = getattr(inner, "__self__", None)
-    return _owner_of(inner) if owner is None or type(owner) is ModuleType else owner
 
 
 def simulation_loop(clock: SimulatedClock, random: Random) -> SimulationLoop:
