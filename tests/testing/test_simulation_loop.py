@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from base64 import b32encode
-from collections.abc import Callable, Generator, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from random import Random
@@ -191,3 +192,37 @@ def test_what_a_sync_tool_logs_in_its_thread_is_kept() -> None:
         simulation.start("a", "go")
         simulation.run_until_idle()
         assert "said" in [line.event for line in simulation.logs]
+
+
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+def test_a_generator_goes_on_to_its_end_where_it_is_dropped_and_not_where_it_is_found_by_chance(
+    in_a_cycle: bool,
+) -> None:
+    closed: list[str] = []
+
+    async def pages() -> AsyncGenerator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append("closed")
+
+    async def look() -> None:
+        generator = pages()
+        await anext(generator)
+        if in_a_cycle:
+            held: list[object] = [generator]
+            held.append(held)
+
+    async def rest() -> None:
+        await look()
+        gc.collect()
+        await asyncio.sleep(1)
+
+    with Simulation() as simulation:
+        simulation.drive(rest())
+        steps = simulation.loop.steps
+    gc.collect()
+    assert closed == ([] if in_a_cycle else ["closed"])
+    with Simulation() as simulation:
+        simulation.drive(asyncio.sleep(1))
+        assert (steps == simulation.loop.steps) is in_a_cycle

@@ -1,11 +1,32 @@
-"""How often the garbage collector looks, while there is a simulation."""
+"""How often the garbage collector looks, while there is a simulation, and when it does so."""
 
 from __future__ import annotations
 
 import gc
-from typing import Final
+import threading
+from typing import Any, Final
 
 _YOUNG: Final = 50_000
+_at_work = 0  # the thread in which it looks, one at a time; 0: in none
+
+
+def begin_to_notice() -> None:
+    """Know of each time that it looks from now on. Once for this interpreter, for good."""
+    if _note not in gc.callbacks:
+        gc.callbacks.append(_note)
+
+
+def _note(phase: str, _: dict[str, Any]) -> None:
+    global _at_work  # noqa: PLW0603  # there is one collector
+    _at_work = threading.get_ident() if phase == "start" else 0
+
+
+def is_collecting() -> bool:
+    """Whether what is let go of in this thread now is so by the collector.
+
+    When it looks depends on all that was made in this interpreter before, in any thread.
+    """
+    return _at_work == threading.get_ident()
 
 
 class CollectorAtRest:

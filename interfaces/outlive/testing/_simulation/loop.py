@@ -28,7 +28,11 @@ from types import ModuleType
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from outlive.testing._simulation.clock import SECOND_NS, SimulatedClock
-from outlive.testing._simulation.collector import CollectorAtRest
+from outlive.testing._simulation.collector import (
+    CollectorAtRest,
+    begin_to_notice,
+    is_collecting,
+)
 from outlive.testing._simulation.guard import REFUSED, begin_to_watch, refusing, watch
 from outlive.testing._simulation.owners import (
     SimulatedFuture,
@@ -60,6 +64,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, clock: SimulatedClock, random: Random) -> None:
         begin_to_watch()
+        begin_to_notice()
         self.clock: Final = clock
         self.unhandled: Final[list[dict[str, Any]]] = []
         self.graveyard: Final[list[object]] = []  # what dead processes leave must not be collected
@@ -425,6 +430,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def _generator_dropped(self, generator: Any) -> None:
         process = self._generators.pop(address(generator), None)
+        if is_collecting():
+            return  # It ends as it is: it would go on at an instant that is in nobody's hand.
         if self.ending or (process is not None and not process.alive):
             self.graveyard.append(generator)
         else:
