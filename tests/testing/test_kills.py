@@ -115,6 +115,16 @@ def test_a_victim_is_talked_to_frozen_thawed_and_killed() -> None:
     victim.end()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells what a thread does")
+def test_who_waits_in_vain_for_the_end_of_a_victim_is_told_what_keeps_it() -> None:
+    victim = Victim(echo, word="hello")
+    victim.hear("up")
+    victim.freeze()
+    with pytest.raises(TimeoutError, match=r"lives after 0\.05 s, 1 x \w in"):
+        victim.wait(0.05)
+    victim.end()
+
+
 def test_what_a_victim_said_before_it_died_is_heard_in_any_order() -> None:
     victim = Victim(echo, word="hello")
     victim.say("one")

@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeAlias
 
 from outlive.events import failpoints
@@ -129,10 +131,16 @@ class Victim:
         self._frozen = False
 
     def wait(self, timeout: float = 30) -> int:
-        """Wait for its end and return what it ended with. Raises TimeoutError."""
+        """Wait for its end and return what it ended with.
+
+        Raises:
+            TimeoutError: it has none within so many seconds. Linux says what keeps its threads:
+                one that waits for the disk (D) cannot be killed until that has answered.
+        """
         self._process.join(timeout)
         if self._process.exitcode is None:
-            raise TimeoutError(f"process {self.pid} lives after {timeout:g} s")
+            told = f"process {self.pid} lives after {timeout:g} s{_threads_of(self.pid)}"
+            raise TimeoutError(told)
         return self._process.exitcode
 
     def end(self) -> None:
@@ -144,6 +152,16 @@ class Victim:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):  # It may have died by itself.
             os.kill(self.pid, number)
+
+
+def _threads_of(pid: int) -> str:
+    """Return what the threads of a process do and where in the kernel, as far as that is told."""
+    found: list[str] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # It has ended meanwhile.
+            state = (thread / "stat").read_text().rpartition(") ")[2][:1]
+            found.append(f"{state} in {(thread / 'wchan').read_text()}")
+    return "".join(f", {count} x {what}" for what, count in sorted(Counter(found).items()))
 
 
 def write_output_to(path: str) -> None:
