@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -73,6 +74,17 @@ def test_a_socket_that_was_there_before_is_of_no_use() -> None:
             return "sent"
 
         with pytest.raises(NotSimulable, match="sendto"), Simulation(agents(send)) as sim:
+            sim.result(sim.start("agent", "go"))
+
+
+def test_threads_that_were_there_before_are_of_no_use() -> None:
+    with ThreadPoolExecutor(1) as there:
+        there.submit(int).result()
+
+        async def work(ctx: ToolContext) -> str:
+            return str(await asyncio.get_running_loop().run_in_executor(there, int))
+
+        with pytest.raises(NotSimulable, match="run_in_executor"), Simulation(agents(work)) as sim:
             sim.result(sim.start("agent", "go"))
 
 

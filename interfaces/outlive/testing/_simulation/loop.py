@@ -33,7 +33,7 @@ from outlive.testing._simulation.collector import (
     begin_to_notice,
     is_collecting,
 )
-from outlive.testing._simulation.guard import REFUSED, begin_to_watch, refusing, watch
+from outlive.testing._simulation.guard import REFUSED, begin_to_watch, refuse, refusing, watch
 from outlive.testing._simulation.owners import (
     SimulatedFuture,
     SimulatedTask,
@@ -184,7 +184,15 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Run `func` in a thread that works while the loop waits for it."""
+        """Run `func` in a thread that works while the loop waits for it.
+
+        Raises:
+            NotSimulable: code under simulation hands in other threads than those that are
+                simulated: nobody knows when these are done.
+        """
+        if executor not in (None, self.threads) and HERE.get() is not None:
+            instead = "use `asyncio.to_thread`, or make it a sync tool"
+            raise refuse("loop.run_in_executor with its own threads", self.refused, instead)
         chosen = executor if executor is not None else self.threads
         assert chosen is not None, "no threads were handed to this loop"
         return asyncio.wrap_future(chosen.submit(func, *args), loop=self)
