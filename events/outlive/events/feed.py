@@ -9,7 +9,8 @@ The queue is one for all who follow the same, each has its place in it. So a pus
 writer the same for one follower and for a hundred, but for those that sleep and are woken. The
 queue keeps the last 1,024 records, and for who has not taken them yet up to 16,384, as long as
 they are small. Who has fallen behind them reads the log again from his cursor: a slow follower
-costs the writer nothing and loses nothing.
+costs the writer nothing and loses nothing. What was pushed together is kept and let go of
+together, so that what many of them want to know of it is found out once.
 
 `publish` may be called from any thread; a follower belongs to the event loop that iterates it.
 One that is dropped without `aclose` (a `break` out of an `async for`), or whose loop is gone, is
@@ -22,10 +23,12 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import chain
+from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from outlive.events.errors import OutliveError
+from outlive.events.event import Event
 from outlive.events.ids import Position, StreamId, Version
 from outlive.events.record import Record, Recorded
 
@@ -38,6 +41,8 @@ LONGEST_QUEUE: Final = 16 * QUEUE_LIMIT
 _QUEUE_BYTES: Final = 16 << 20  # of events, beyond the first 1,024 records
 _UNKNOWN_BYTES: Final = _QUEUE_BYTES // QUEUE_LIMIT  # So nobody keeps more of them than 1,024.
 READ_LIMIT: Final = 512
+
+_events_of: Final[Callable[[Record], tuple[Event, ...]]] = attrgetter("events")
 
 T = TypeVar("T", Record, Recorded)
 
@@ -185,16 +190,40 @@ def _wake_all(queues: list[_Queue]) -> None:
         queue.wake()
 
 
+def types_of(records: Sequence[Record]) -> frozenset[type[Event]]:
+    """Return the types of all their events."""
+    return frozenset(map(type, chain.from_iterable(map(_events_of, records))))
+
+
+class _Push:
+    """Records that were pushed together, in order. At least one."""
+
+    __slots__ = ("_types", "records", "size_bytes")
+
+    def __init__(self, records: Sequence[Record], size_bytes: int) -> None:
+        self.records: Final = records
+        self.size_bytes: Final = size_bytes
+        self._types: frozenset[type[Event]] | None = None
+
+    @property
+    def types(self) -> frozenset[type[Event]]:
+        """The types of their events. The first one who asks has them found out."""
+        types = self._types
+        if types is None:
+            types = self._types = types_of(self.records)
+        return types
+
+
 class _Topic:
     """The last records of one stream, or of all, for those who follow. Under the feed's lock."""
 
-    __slots__ = ("_kept_bytes", "_sizes", "asleep", "pushed_count", "queues", "records")
+    __slots__ = ("_kept_bytes", "asleep", "kept_count", "pushed_count", "pushes", "queues")
 
     def __init__(self) -> None:
-        self.records: deque[Record] = deque()
-        self._sizes: deque[int] = deque()  # in bytes, of each of them
+        self.pushes: deque[_Push] = deque()
+        self.kept_count = 0  # records in them
         self._kept_bytes = 0
-        self.pushed_count = 0
+        self.pushed_count = 0  # records, ever
         self.queues: dict[_Queue, None] = {}
         self.asleep: dict[_Queue, None] = {}
 
@@ -205,26 +234,25 @@ class _Topic:
 
         Who is to be woken for that is added to `woken`.
         """
-        self.records.extend(records)
-        self._sizes.extend(sizes)
-        self._kept_bytes += sum(sizes)
+        size_bytes = sum(sizes)
+        self.pushes.append(_Push(records, size_bytes))
+        self.kept_count += len(records)
+        self._kept_bytes += size_bytes
         rounds = self.pushed_count // QUEUE_LIMIT
         self.pushed_count += len(records)
         if self.pushed_count // QUEUE_LIMIT != rounds:
             self._look_after_followers()
-        while len(self.records) > QUEUE_LIMIT and (
-            self._kept_bytes > _QUEUE_BYTES or len(self.records) > LONGEST_QUEUE
-        ):
-            self._let_go_of_oldest()
+        while self._kept_bytes > _QUEUE_BYTES or self.kept_count > LONGEST_QUEUE:
+            if not self._let_go_of_oldest(QUEUE_LIMIT):
+                break
         if self.asleep:
             woken |= self.asleep
             self.asleep = {}
 
     def clear(self) -> None:
         """Keep none."""
-        self.records.clear()
-        self._sizes.clear()
-        self._kept_bytes = 0
+        self.pushes.clear()
+        self.kept_count = self._kept_bytes = 0
 
     def _look_after_followers(self) -> None:
         """Let go of what all of them have taken; have one whose loop is gone noticed."""
@@ -234,12 +262,21 @@ class _Topic:
                 self.asleep[queue] = None  # It never will be; waking it finds that out.
             else:
                 wanted = max(wanted, queue.behind)
-        while len(self.records) > wanted:
-            self._let_go_of_oldest()
+        while self._let_go_of_oldest(wanted):
+            pass
 
-    def _let_go_of_oldest(self) -> None:
-        self.records.popleft()
-        self._kept_bytes -= self._sizes.popleft()
+    def _let_go_of_oldest(self, wanted: int) -> bool:
+        """Let go of the oldest push, if there are as many records as are wanted without it."""
+        if not self.pushes:
+            return False
+        oldest = self.pushes[0]
+        left = self.kept_count - len(oldest.records)
+        if left < wanted:
+            return False
+        self.pushes.popleft()
+        self.kept_count = left
+        self._kept_bytes -= oldest.size_bytes
+        return True
 
 
 class _Queue:
@@ -267,7 +304,7 @@ class _Queue:
     def behind(self) -> int:
         """How many of the topic's records it will take; none, if it has to read the log."""
         count = self.topic.pushed_count - self._taken_count
-        return 0 if self.lagging or count > len(self.topic.records) else count
+        return 0 if self.lagging or count > self.topic.kept_count else count
 
     def catch_up(self) -> Record | None:
         """Begin with what is pushed from now on: all before that is about to be read.
@@ -278,20 +315,24 @@ class _Queue:
         with self._lock:
             self.lagging = False
             self._taken_count = self.topic.pushed_count
-            records = self.topic.records
-            return records[-1] if records else None
+            pushes = self.topic.pushes
+            return pushes[-1].records[-1] if pushes else None
 
-    def take(self) -> list[Record]:
-        """Return the records since the last time; none if some of them are gone already."""
+    def take(self) -> list[_Push]:
+        """Return what was pushed since the last time; nothing if some of it is gone already."""
+        found: list[_Push] = []
         with self._lock:
-            records = self.topic.records
             count = self.topic.pushed_count - self._taken_count
-            if count > len(records):
+            if count > self.topic.kept_count:
                 self.lagging = True
             if self.lagging or not count:
-                return []
+                return found
             self._taken_count = self.topic.pushed_count
-            found = list(islice(reversed(records), count))  # Not all: thousands may be kept.
+            for push in reversed(self.topic.pushes):  # Not all: thousands may be kept.
+                if not count:
+                    break
+                found.append(push)
+                count -= len(push.records)
         found.reverse()
         return found
 
@@ -325,7 +366,7 @@ class Subscription(Generic[T]):
         after: int,
         *,
         read: Callable[[int], Sequence[T]],
-        unpack: Callable[[Sequence[Record], int], Sequence[T]],
+        unpack: Callable[[Sequence[_Push], int], Sequence[T]],
         cursor: Callable[[T], int],
         end: Callable[[Record], int],
         full: int,
@@ -334,12 +375,13 @@ class Subscription(Generic[T]):
         self._stream = stream
         self._after = after
         self._read: Callable[[int], Sequence[T]] = read
-        self._unpack: Callable[[Sequence[Record], int], Sequence[T]] = unpack
+        self._unpack: Callable[[Sequence[_Push], int], Sequence[T]] = unpack
         self._cursor: Callable[[T], int] = cursor
         self._end: Callable[[Record], int] = end  # the cursor behind a record
         self._full = full
         self._queue: _Queue | None = None
         self._ready: deque[T] = deque()
+        self._pushes: Sequence[_Push] = ()  # what is in `_ready`, if it was pushed
         self._closed = False
         self._ended: OutliveError | None = None
 
@@ -381,8 +423,17 @@ class Subscription(Generic[T]):
         self._after = self._cursor(items[-1])
         return items
 
+    def lacks(self, types: frozenset[type[Event]]) -> bool:
+        """Whether it is known that what `batch` returned has no event of these types.
+
+        To be asked once, after it. Known of what was pushed; what was read is to be looked at.
+        """
+        pushes, self._pushes = self._pushes, ()
+        return bool(pushes) and all(types.isdisjoint(push.types) for push in pushes)
+
     def _fill(self, queue: _Queue) -> bool:
         """Move what is there into `_ready`; return whether there was anything."""
+        self._pushes = ()
         if queue.lagging:
             if queue.ended is not None:
                 raise queue.ended.with_traceback(None)
@@ -398,7 +449,8 @@ class Subscription(Generic[T]):
             ):
                 queue.lagging = True  # A full page: more may follow it.
         else:
-            self._ready.extend(self._unpack(queue.take(), self._after))
+            self._pushes = queue.take()
+            self._ready.extend(self._unpack(self._pushes, self._after))
         return bool(self._ready) or queue.lagging
 
     def end(self, error: OutliveError) -> None:
@@ -464,16 +516,23 @@ def follow_all(
     )
 
 
-def _events_beyond(records: Sequence[Record], version: int) -> list[Recorded]:
+def _records_of(pushes: Sequence[_Push]) -> Sequence[Record]:
+    if len(pushes) == 1:
+        return pushes[0].records
+    return [record for push in pushes for record in push.records]
+
+
+def _events_beyond(pushes: Sequence[_Push], version: int) -> list[Recorded]:
     found: list[Recorded] = []
-    for record in records:  # One owner, and then the next, may have pushed the same.
+    for record in _records_of(pushes):  # One owner, and then the next, may have pushed the same.
         found += record.recorded(after=Version(version))
         if found:
             version = found[-1].version
     return found
 
 
-def _records_beyond(records: Sequence[Record], position: int) -> Sequence[Record]:
+def _records_beyond(pushes: Sequence[_Push], position: int) -> Sequence[Record]:
+    records = _records_of(pushes)
     if not records:
         return []
     first, last = records[0].position, records[-1].position

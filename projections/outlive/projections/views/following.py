@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import chain
-from operator import attrgetter
 from typing import Final, TypeVar, TypeVarTuple
 
 from outlive.events import (
@@ -49,8 +47,6 @@ _SLICE: Final = 256  # records folded at a time
 _TURN: Final = 0.002  # seconds of folding, after which the loop gets its turn;
 _SHARE: Final = 0.1  # more, if that is no more than this share of what others have just had,
 _LONGEST_TURN: Final = 0.02  # up to this
-
-_events_of: Final[Callable[[Record], tuple[Event, ...]]] = attrgetter("events")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -196,7 +192,11 @@ class FollowedView:
                     raise self._broken
                 while True:
                     batch = await records.batch()
-                    await self._fold_all(batch)
+                    if self._broken is None and records.lacks(self._wanted):  # As most views.
+                        self._pass(batch)
+                        self._idle = True
+                    else:
+                        await self._fold_all(batch)
                     await self._rest(len(batch))
             finally:
                 self._records = None
@@ -249,15 +249,20 @@ class FollowedView:
     def _fold(self, records: Sequence[Record]) -> None:
         rows = self._rows
         assert rows is not None
-        wanted = self._wanted
-        # Most views want none of a batch: without a loop, that costs them next to nothing.
-        if not wanted.isdisjoint(map(type, chain.from_iterable(map(_events_of, records)))):
+        wanted = wanted_of(records, self._wanted)
+        if wanted:
             try:
                 self._idle = False
-                self._projection.apply(wanted_of(records, wanted), rows)
+                self._projection.apply(wanted, rows)
             except BaseException:
                 self._rows = None  # Half a batch is in them: nobody may see or commit that.
                 raise
+        self._pass(records)
+
+    def _pass(self, records: Sequence[Record]) -> None:
+        """Records are behind it: they are in its rows, or nothing in them is for it."""
+        rows = self._rows
+        assert rows is not None
         self._before = records[-2].position if len(records) > 1 else self._position
         self._position, self._hash = records[-1].position, records[-1].hash
         self._uncommitted += len(records)
