@@ -192,7 +192,7 @@ class FollowedView:
                     raise self._broken
                 while True:
                     batch = await records.batch()
-                    if self._broken is None and records.lacks(self._wanted):  # As most views.
+                    if records.lacks(self._wanted):  # Most views want none of a batch.
                         self._pass(batch)
                         self._idle = True
                     else:
