@@ -37,7 +37,7 @@ from outlive.actors.loop_actor import LoopActor, LoopFuture, Mailbox, MailboxClo
 from outlive.actors.mail import Deliver
 from outlive.actors.replies import OBEYED, refusal
 from outlive.actors.snapshots import codec_of
-from outlive.actors.undecided import Answer, Pending, Undecided
+from outlive.actors.undecided import DECIDED, Answer, Pending, Undecided
 from outlive.events import (
     Commit,
     Event,
@@ -111,7 +111,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         self._owed: dict[X, None] = {}
         self._read_to: Position = NO_POSITION
         self._pending: deque[Pending] = deque()
-        self._undecided = Undecided(stream)
+        self._undecided = DECIDED
         self._drained: Callable[[], None] | None = None  # waits for the last pending commit
         self._as_it_is = False
         self._stands: OpenEntry | None = None  # the row that says so, then
@@ -139,7 +139,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     @property
     def gone(self) -> bool:
         """Whether it was stopped, or detached: it handles nothing any more."""
-        return self._detached or self._stopped.up
+        return self._detached or self.is_stopped
 
     @property
     def owed(self) -> Mapping[X, None]:
@@ -185,7 +185,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
 
     def stop_now(self) -> None:
         """Stop: messages are refused from now on. Call it on the loop."""
-        if not self._stopped.up:
+        if not self.is_stopped:
             self._stop()
             if self._detached:
                 self._refuse_the_rest()
@@ -322,8 +322,13 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         elif isinstance(error, Refused):
             _log.info("command_refused", stream=self.stream, reason=told(error))
         else:
-            self._undecided.keep(envelope)
+            self._to_decide_again().keep(envelope)
             self._broken(self.stream, error)
+
+    def _to_decide_again(self) -> Undecided:
+        if self._undecided is DECIDED:
+            self._undecided = Undecided(self.stream)
+        return self._undecided
 
     def _append(
         self,
@@ -385,11 +390,11 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
         """The oldest pending commit is acknowledged or refused."""
         pending = self._pending.popleft()
         if commit.outcome is None or self._undecided.refusal is not None:
-            self._undecided.unwind(pending, commit)
+            self._to_decide_again().unwind(pending, commit)
             if not self._pending:
                 self._rebuild()
             return
-        if not (self._detached or self._stopped.up):
+        if not (self._detached or self.is_stopped):
             try:
                 self._world.committed(pending.events, commit.outcome.last_version)
                 self._act(pending.state, pending.entry, commit.outcome.position)
@@ -461,7 +466,7 @@ class EventSourcedActor(LoopActor, Generic[S, C, X]):
     def _rebuild(self) -> None:
         """Read the stream anew, now that all queued appends are settled, and go on."""
         refusal = self._undecided.settled()
-        if self._stopped.up or not isinstance(refusal, WrongExpectedVersion):
+        if self.is_stopped or not isinstance(refusal, WrongExpectedVersion):
             self._undecided.fail(refusal)  # The log has failed or is closed: nobody can go on.
             self._broken(self.stream, refusal)
         elif not self._detached:

@@ -288,18 +288,18 @@ class Mailbox:
 
 
 class _Flag:
-    """`threading.Event` without its condition: 56 bytes in the place of 1.2 KB."""
+    """`threading.Event` without its condition, for the time in which somebody looks at it."""
 
-    __slots__ = ("up",)
+    __slots__ = ("_actor",)
 
-    def __init__(self) -> None:
-        self.up = False
+    def __init__(self, actor: LoopActor) -> None:
+        self._actor = actor
 
     def is_set(self) -> bool:
-        return self.up
+        return self._actor.is_stopped
 
     def set(self) -> None:
-        self.up = True
+        self._actor.is_stopped = True
 
 
 class LoopActor(pykka.Actor):
@@ -310,7 +310,7 @@ class LoopActor(pykka.Actor):
         self.actor_urn = urn
         self.mailbox: Final = self._create_actor_inbox() if mailbox is None else mailbox
         self._detached = False
-        self._stopped = _Flag()
+        self.is_stopped = False
 
     # Found, and not kept as Pykka's own does: an object of up to 29 attributes has no dict.
 
@@ -322,7 +322,7 @@ class LoopActor(pykka.Actor):
     @property
     def actor_stopped(self) -> threading.Event:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # as above
         """Whether it was stopped, by Pykka's name for it."""
-        return cast("threading.Event", self._stopped)
+        return cast("threading.Event", _Flag(self))
 
     @property
     def actor_ref(self) -> pykka.ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]  # as Pykka's own, whose ref is invariant
@@ -358,12 +358,12 @@ class LoopActor(pykka.Actor):
         self.mailbox.unbind()
 
     def _drain(self) -> None:
-        mailbox, stopped = self.mailbox, self._stopped
+        mailbox = self.mailbox
         try:
             for _ in range(_BURST):
                 if self._detached:
                     return
-                if stopped.up:
+                if self.is_stopped:
                     self._refuse_the_rest()
                     return
                 envelope = mailbox.take()
@@ -400,7 +400,7 @@ class LoopActor(pykka.Actor):
                 reply.set(response)
 
     def _stop(self) -> None:
-        self._stopped.set()
+        self.is_stopped = True
         self.mailbox.close()
         try:
             self.on_stop()
@@ -418,5 +418,5 @@ class LoopActor(pykka.Actor):
             actor=self.actor_urn,
             error=told(exception_value) if exception_value is not None else "",
         )
-        self._stopped.set()
+        self.is_stopped = True
         self.mailbox.close()

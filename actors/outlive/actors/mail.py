@@ -182,7 +182,7 @@ Pack: TypeAlias = Callable[[], Parcel | Awaitable[Parcel]]
 
 
 class Courier:
-    """Carries the messages of one entity. Belongs to the loop."""
+    """Carries the messages of one entity. Keeps nothing: it is made when there is a message."""
 
     def __init__(self, stream: StreamId, *, post: Post, effects: EffectTable) -> None:
         self._stream = stream

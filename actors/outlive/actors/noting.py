@@ -38,10 +38,13 @@ class NotingWorld(ABC, Generic[N]):
         self._stream = stream
         self._all = surroundings
         self._calls = ToolCalls(surroundings, stream)
-        self._courier = Courier(stream, post=surroundings.post, effects=surroundings.effects)
         self._version = NO_VERSION
         self._notes: N | None = None
         self.reset(NO_VERSION)
+
+    @property
+    def _courier(self) -> Courier:
+        return Courier(self._stream, post=self._all.post, effects=self._all.effects)
 
     @abstractmethod
     def _no_notes(self) -> N:

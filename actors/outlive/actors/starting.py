@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Final
 
 from outlive.actors.agent import Agent
 from outlive.actors.observing import Observing
@@ -20,6 +22,8 @@ from outlive.events import AgentNotFound, LogError, RunId, run_stream, thread_st
 from outlive.events.ids import stream_id
 from outlive.events.run.parts import Input
 from outlive.projections import RunResult
+
+_WITHOUT_END: Final = nullcontext()  # It costs less than a timeout of no length.
 
 
 class Starting(Observing, Signalling):
@@ -150,7 +154,7 @@ class Starting(Observing, Signalling):
         side, stream = self._here.side, run_stream(run_id)
         if not isinstance(timeout, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a timeout is in seconds, not of type {type(timeout).__name__}")
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout) if timeout is not None else _WITHOUT_END:
             while True:
                 try:
                     return await side.result(run_id, stream)

@@ -16,29 +16,31 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
 from typing import Final, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 _ROUNDS: Final = 4  # of turns, before the loop's other callbacks have theirs
 Turn: TypeAlias = Callable[[], None]
 
 
 class _Turns:
-    """The turns that are due on one loop. Belongs to it."""
+    """The turns that are due on one loop. Belongs to it, and does not keep it alive."""
 
-    __slots__ = ("_asked", "_due")
+    __slots__ = ("_asked", "_due", "_loop")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)
         self._due: deque[Turn] = deque()
         self._asked = False  # the loop, for a callback
 
-    def call_soon(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+    def call_soon(self, turn: Turn) -> None:
         """Call `turn` after those that are due, in the loop's next round at the latest.
 
         Call it on the loop's thread.
         """
         if not self._asked:
+            loop = self._loop()
+            assert loop is not None, "it runs: it is called on its thread"
             self._ask(loop)
         self._due.append(turn)
 
@@ -62,14 +64,16 @@ class _Turns:
                 self._ask(loop)
 
 
-_of_loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = WeakKeyDictionary()
+_of_loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[Turn], object]]] = (
+    WeakKeyDictionary()
+)
 
 
 def turns_of(loop: asyncio.AbstractEventLoop) -> Callable[[Turn], object]:
-    """Return what a turn on `loop` is asked for with, by who runs on it."""
+    """Return what a turn on `loop` is asked for with, by who runs on it: one for all of them."""
     if not isinstance(loop, asyncio.BaseEventLoop):
         return loop.call_soon
-    turns = _of_loops.get(loop)
-    if turns is None:
-        turns = _of_loops[loop] = _Turns()
-    return partial(turns.call_soon, loop)
+    call_soon = _of_loops.get(loop)
+    if call_soon is None:
+        call_soon = _of_loops[loop] = _Turns(loop).call_soon
+    return call_soon

@@ -8,7 +8,7 @@ decided again, in order, once the stream was read anew; what arrives until then 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from pykka._envelope import Envelope
@@ -116,3 +116,7 @@ class Undecided:
         for envelope in self.take():
             if envelope.reply_to is not None:
                 cast("LoopFuture[Any]", envelope.reply_to).fail(error)
+
+
+DECIDED: Final = Undecided(StreamId(""))
+"""That of an actor with nothing to decide again, as nearly all are: one for all, always empty."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Generic, TypeVar
 
 from outlive.events import OpenEntry, OutliveError, StreamId
@@ -33,7 +34,7 @@ class Waiters(Generic[R]):
         """Return a future of the entity's outcome."""
         waiter: asyncio.Future[R] = self._loop.create_future()
         self._waiting.setdefault(stream, {})[waiter] = None
-        waiter.add_done_callback(lambda done: self._forget(stream, done))
+        waiter.add_done_callback(partial(self._forget, stream))
         return waiter
 
     def _forget(self, stream: StreamId, waiter: asyncio.Future[R]) -> None:

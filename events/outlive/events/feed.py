@@ -81,6 +81,8 @@ class Feed:
 
         `sizes`: the bytes of their events, where they are known.
         """
+        if not records:
+            return
         if sizes is None:
             sizes = (_UNKNOWN_BYTES,) * len(records)
         # A writer calls it for each batch, often of one record: no calls that can be spared.

@@ -44,12 +44,13 @@ class Transcript:
         self.calls: dict[CallId, RequestedToolCall] = {}  # of the last model answer
         self.data: Value = None  # what the last answer says, if it has a type
         self.unread: dict[str, UserMessage] = {}  # signals of its thread that no call has seen
-        self._to_wake: list[UserMessage] = []  # results that no call has seen, and its thread will
+        # Results that no call has seen, and its thread will.
+        self._to_wake: tuple[UserMessage, ...] = ()
         self._answers: dict[CallId, ToolMessage] = {}
         self._asked = False  # not all calls are answered yet
         self._calling = False  # the model is being called
         self._deferred: dict[CallId, RequestedToolCall] = {}  # results come later
-        self._later: list[Message] = []  # once the step is over
+        self._later: tuple[Message, ...] = ()  # once the step is over
 
     def apply(self, event: Event) -> None:
         """Take one event, in order. Most say nothing here."""
@@ -65,7 +66,7 @@ class Transcript:
     def _called(self, event: ModelCallStarted) -> None:
         self._calling = True
         if event.attempt == 1:  # Another attempt is shown what the first one was.
-            self.unread, self._to_wake = {}, []
+            self.unread, self._to_wake = {}, ()
 
     def _answered(self, event: ModelCallCompleted) -> None:
         answer = AssistantMessage(
@@ -103,7 +104,7 @@ class Transcript:
         if call is not None:
             message = _background_result(call, event)
             if call.task is not None and call.task.on_complete == "wake":
-                self._to_wake.append(message)
+                self._to_wake += (message,)
             self._tell(message)
 
     def _signalled(self, event: RunSignalled) -> None:
@@ -137,12 +138,16 @@ class Transcript:
             self._come_later()
 
     def _come_later(self) -> None:
-        self.messages.extend(self._later)
-        self._later = []
+        if self._later:
+            self.messages.extend(self._later)
+            self._later = ()
 
     def _tell(self, message: UserMessage) -> None:
         """Add what the model has not asked for: after the answers that are waited for."""
-        (self._later if self._asked or self._calling else self.messages).append(message)
+        if self._asked or self._calling:
+            self._later += (message,)
+        else:
+            self.messages.append(message)
 
     # A dict, not a `match`: each event of each run comes through here.
     FOLDS: ClassVar[dict[type[Event], Callable[[Transcript, Any], None]]] = {

@@ -59,11 +59,6 @@ class HeartbeatWorld:
     def __init__(self, stream: StreamId, surroundings: Surroundings) -> None:
         self._stream = stream
         self._all = surroundings
-        self._courier = Courier(
-            stream,
-            post=surroundings.post,
-            effects=surroundings.effects,
-        )
         self.reset(NO_VERSION)
 
     def reset(self, version: Version) -> None:
@@ -95,7 +90,8 @@ class HeartbeatWorld:
     def perform(self, effect: Effect, cause: Position) -> None:
         """Start an effect, unless it runs already. Raises LogError."""
         if isinstance(effect, Deliver):
-            self._courier.start(effect, partial(self._pack, effect), cause)
+            courier = Courier(self._stream, post=self._all.post, effects=self._all.effects)
+            courier.start(effect, partial(self._pack, effect), cause)
             return
         if self._all.effects.get(self._stream, effect) is not None:
             return

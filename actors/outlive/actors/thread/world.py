@@ -55,7 +55,6 @@ class ThreadWorld:
         self._stream = thread_stream(thread_id)
         self._all = surroundings
         self._condenser = Condenser(thread_id, surroundings)
-        self._courier = Courier(self._stream, post=surroundings.post, effects=surroundings.effects)
 
     def reset(self, version: Version) -> None:
         """Nothing is noted, so nothing is to be forgotten."""
@@ -68,7 +67,8 @@ class ThreadWorld:
 
     def perform(self, effect: Deliver, cause: Position) -> None:
         """Deliver a message, unless that is being done."""
-        self._courier.start(effect, partial(self._pack, effect), cause)
+        courier = Courier(self._stream, post=self._all.post, effects=self._all.effects)
+        courier.start(effect, partial(self._pack, effect), cause)
 
     def give_up(self, effect: Deliver) -> None:
         """The message has arrived, or is not to any more."""
