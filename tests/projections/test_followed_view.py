@@ -142,12 +142,13 @@ class Slow:
     name = "slow"
     version = 1
     events: frozenset[type[Event]] = frozenset({RunStarted})
+    each_s = 0.003 / 256
 
     def __init__(self, clock: list[float]) -> None:
         self._clock = clock
 
     def apply(self, records: Sequence[Record], rows: Rows) -> None:
-        self._clock[0] += 0.003 * len(records) / 256
+        self._clock[0] += self.each_s * len(records)
         rows.put(b"count", (rows.get(b"count", int) or 0) + len(records))
 
 
@@ -168,6 +169,8 @@ def test_a_view_folds_for_longer_at_a_time_where_the_others_take_longer(
         view.start()
         start(log, "first")
         await view.reach(log.head)
+        for _ in range(5):
+            await asyncio.sleep(0)
         clock[0] += others_s
         # when: a thousand records come at once, and the others take so long in each turn
         for number in range(1_000):
@@ -185,3 +188,33 @@ def test_a_view_folds_for_longer_at_a_time_where_the_others_take_longer(
 
     # then: it has folded them in so many turns
     assert len(asyncio.run(work())) == turns
+
+
+@pytest.mark.parametrize("somebody_waits", [False, True])
+def test_a_view_that_has_much_to_read_comes_after_other_work_unless_somebody_waits(
+    somebody_waits: bool,
+) -> None:
+    clock, log = [0.0], MemoryLog()
+    others_s = 0.002  # in each turn of the loop
+
+    async def work() -> float:
+        asyncio.get_running_loop().time = lambda: clock[0]  # type: ignore[method-assign]
+        # given: a log of many records, none of which the view has
+        for number in range(4_000):
+            start(log, str(number))
+        # when: it begins to read, and the others have much to do
+        view = FollowedView(Slow(clock), log, lambda _: MemoryStore(), waits=False)
+        view.start()
+        waiting = asyncio.ensure_future(view.reach(log.head)) if somebody_waits else None
+        while view.at < log.head:
+            await asyncio.sleep(0)
+            clock[0] += others_s
+        took = clock[0]
+        if waiting is not None:
+            await waiting
+        await view.close()
+        return took
+
+    # then: it takes about a twentieth of the time, or all that it needs
+    took, needed = asyncio.run(work()), 4_000 * Slow.each_s
+    assert took < 3 * needed if somebody_waits else 10 * needed < took < 40 * needed, took / needed

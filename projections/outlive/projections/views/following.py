@@ -42,7 +42,9 @@ _PATIENCE: Final = 0.5  # seconds in which that is not worth a word: who had the
 _SOON: Final = 0.05  # seconds after which that is looked at again
 _REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
 _IDLE_REST: Final = 0.1  # the same, if there was nothing in the last ones that it wants
-_PAGE: Final = 512  # records read at a time while it catches up
+_PAGE: Final = 512  # records read at a time while it catches up:
+_BUSY: Final = 0.001  # where the others have had the loop for so many seconds since,
+_BEHIND: Final = 20  # the next page comes after so many times as long as this one took
 _SLICE: Final = 256  # records folded at a time
 _TURN: Final = 0.002  # seconds of folding, after which the loop gets its turn;
 _SHARE: Final = 0.1  # more, if that is no more than this share of what others have just had,
@@ -56,7 +58,8 @@ class FollowedView:
     """A projection at work, from `start` to `close`, on the running event loop.
 
     `open_store` is called with whether a new store is to be begun, whatever is there.
-    `waits` tells whether the store waits for a disk: then that is done in a thread.
+    `waits` tells whether the store waits for a disk: then that is done in a thread. Views with
+    the same `reading` read the log one at a time while they catch up.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class FollowedView:
         open_store: Callable[[bool], Store],
         *,
         waits: bool,
+        reading: asyncio.Lock | None = None,
     ) -> None:
         self._projection = projection
         self._name = projection.name
@@ -73,6 +77,7 @@ class FollowedView:
         self._log = log
         self._open_store = open_store
         self._waits = waits
+        self._reading = reading or asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._store: Store | None = None
         self._rows: Rows | None = None
@@ -218,13 +223,28 @@ class FollowedView:
 
     async def _catch_up(self) -> None:
         """Fold what is in the log, by pages that are read aside."""
+        time = self._loop.time
         while True:
-            page = await self._aside(self._read, self._position)
-            await self._fold_all(page)
+            async with self._reading:
+                began = time()
+                page = await self._aside(self._read, self._position)
+                await self._fold_all(page)
+                took = time() - began
             if self._broken is not None:
                 raise self._broken
             if not page:
                 return
+            await self._come_after_others(took)
+
+    async def _come_after_others(self, took: float) -> None:
+        """Wait with the next page while there is other work, unless somebody waits for this.
+
+        After a crash there is most to read, and a thousand runs go on at that very moment.
+        """
+        began = self._loop.time()
+        await let_others_go_on()
+        if self._loop.time() - began > _BUSY and not self._waiting and self._broken is None:
+            await self._sleep(took * _BEHIND)
 
     def _read(self, after: Position) -> list[Record]:
         return self._log.read_all(after=after, limit=_PAGE)

@@ -60,6 +60,7 @@ class ViewRunner:
         self, log: LogReader, projections: Collection[Projection], *, folder: Path | None
     ) -> None:
         self._log = log
+        reading = asyncio.Lock()
         self._views = {
             name: FollowedView(
                 projection,
@@ -68,6 +69,7 @@ class ViewRunner:
                 if folder is None
                 else partial(_in_folder, log, projection, folder),
                 waits=folder is not None,
+                reading=reading,
             )
             for name, projection in check_projections(projections).items()
         }
