@@ -18,7 +18,7 @@ Functions: TypeAlias = Mapping[str, Callable[..., Any]]
 EMPTY: Final[Functions] = MappingProxyType({})
 
 
-class RunContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as a function sees it: nothing but what is recorded, and `deps`.
 
     `step` counts completed model calls, `usage` is what they have taken. Do not change the
