@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from outlive.actors import Agent, EchoModel, ScriptedModel, Tool, ToolCall, ToolContext, Turn, tool
+from outlive.actors.event_sourced import EventSourcedActor
 from outlive.actors.run import entity
 from outlive.actors.run.commands import CompleteToolCall, RunCommand
 from outlive.actors.run.decide import decide
@@ -40,6 +42,20 @@ def test_a_run_whose_actor_fails_and_is_rebuilt_survives_crashes_too(
     case = next(case for case in CASES if case.name == "parallel tools")
     swept = assert_survives_crashes(case.play, case.agents, second_crashes=1)
     assert swept.deaths >= 2 * len(swept.points)
+
+
+def test_nothing_of_a_process_that_died_stays_in_memory() -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(one, EventSourcedActor) for one in gc.get_objects())
+
+    # given: what other tests have left
+    before = alive()
+    # when: many processes die, with commits and tools on their way
+    case = next(case for case in CASES if case.name == "parallel tools")
+    assert assert_survives_crashes(case.play, case.agents).deaths > 20
+    # then
+    assert alive() <= before
 
 
 def test_tools_in_processes_of_their_own_survive_crashes_too() -> None:

@@ -83,7 +83,7 @@ class Surroundings:
         ]
 
 
-class Address(msgspec.Struct, eq=False, gc=False):
+class Address(msgspec.Struct, eq=False):
     """The address of a run or a task, for what the commit at `cause` has set going."""
 
     _all: Surroundings

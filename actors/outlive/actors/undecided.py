@@ -22,7 +22,7 @@ from outlive.events.logger import get_logger
 _log = get_logger()
 
 
-class Answer(msgspec.Struct, eq=False, gc=False):
+class Answer(msgspec.Struct, eq=False):
     """A reply that waits for a commit. A Struct: there are very many of them."""
 
     envelope: Envelope[Any]
@@ -40,7 +40,7 @@ class Answer(msgspec.Struct, eq=False, gc=False):
             reply.set(self.state)
 
 
-class Pending(Answer, eq=False, gc=False):
+class Pending(Answer, eq=False):
     """A commit on its way, and who waits for it."""
 
     events: tuple[Event, ...]

@@ -77,7 +77,7 @@ def cut(text: str) -> str:
     return shortened(text).encode("utf-8", "replace").decode()
 
 
-class _Deltas(msgspec.Struct, eq=False, gc=False):
+class _Deltas(msgspec.Struct, eq=False):
     """Joins pieces of an answer: recorded after 25 ms or 1,024 characters.
 
     The first piece is held back until there is a second one: an answer that comes in one part
