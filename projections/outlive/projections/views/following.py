@@ -241,6 +241,8 @@ class FollowedView:
 
         After a crash there is most to read, and a thousand runs go on at that very moment.
         """
+        if not self._waits:
+            return  # What is in memory only was read already, or is a simulation's.
         began = self._loop.time()
         await let_others_go_on()
         if self._loop.time() - began > _BUSY and not self._waiting and self._broken is None:
