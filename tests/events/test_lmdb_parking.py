@@ -425,9 +425,9 @@ ON_A_SMALL_DISK = """
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     place, size = Path(sys.argv[1]), int(sys.argv[2])
-    mount(place)
+    mount(place, mib=8)  # Twice what is needed in the end, however small the commits are.
     ballast = place / "ballast"
-    ballast.write_bytes(bytes(3_000_000))
+    ballast.write_bytes(bytes(3_000_000 + (4 << 20)))
     log = LmdbLog(place / "log")
     fillers = [Filler(log, run_stream(str(number))) for number in range(20)]
 

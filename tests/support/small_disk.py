@@ -21,9 +21,9 @@ def may_mount() -> bool:
     return subprocess.run(mounts, capture_output=True, check=False).returncode == 0
 
 
-def mount(place: Path) -> None:
-    """Put a disk of 4 MB in the place of a folder."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], check=True)
+def mount(place: Path, *, mib: int = 4) -> None:
+    """Put a disk of so many MiB in the place of a folder."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", place], check=True)
 
 
 def fill(place: Path) -> Path:
