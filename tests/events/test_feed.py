@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from outlive.events import LogClosed, Position, Record, Recorded, StreamId, Subscription, Version
-from outlive.events.feed import LONGEST_QUEUE, QUEUE_LIMIT, Feed, follow_all, follow_stream
+from outlive.events.feed import LONGEST_QUEUE, QUEUE_LIMIT, Feed
+from outlive.events.subscription import follow_all, follow_stream
 from outlive.testing.log_contract.filling import A, delta, run, versions
 
 

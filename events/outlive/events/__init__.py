@@ -70,7 +70,6 @@ from outlive.events.errors import (
     WrongExpectedVersion,
 )
 from outlive.events.event import ChildRun, Event, Failure, RequestedToolCall, Usage
-from outlive.events.feed import Subscription
 from outlive.events.fires import FireOf
 from outlive.events.heartbeat import (
     FireClaimed,
@@ -165,6 +164,7 @@ from outlive.events.run import (
 from outlive.events.signals import IfActive, IfIdle, Signal, SignalType
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
+from outlive.events.subscription import Subscription
 from outlive.events.task import (
     TaskCancelled,
     TaskEvent,

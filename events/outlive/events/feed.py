@@ -25,12 +25,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from outlive.events.errors import OutliveError
 from outlive.events.event import Event
-from outlive.events.ids import Position, StreamId, Version
-from outlive.events.record import Record, Recorded
+from outlive.events.ids import StreamId
+from outlive.events.record import Record
 
 QUEUE_LIMIT: Final = 1_024
 """Records that are kept of each stream, and of the whole log."""
@@ -40,11 +40,8 @@ LONGEST_QUEUE: Final = 16 * QUEUE_LIMIT
 
 _QUEUE_BYTES: Final = 16 << 20  # of events, beyond the first 1,024 records
 _UNKNOWN_BYTES: Final = _QUEUE_BYTES // QUEUE_LIMIT  # So nobody keeps more of them than 1,024.
-READ_LIMIT: Final = 512
 
 _events_of: Final[Callable[[Record], tuple[Event, ...]]] = attrgetter("events")
-
-T = TypeVar("T", Record, Recorded)
 
 
 class Feed:
@@ -55,9 +52,9 @@ class Feed:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_stream: dict[StreamId, _Topic] = {}
-        self._all = _Topic()
-        self._dropped: deque[_Queue] = deque()
+        self._by_stream: dict[StreamId, Topic] = {}
+        self._all = Topic()
+        self._dropped: deque[Queue] = deque()
         self._ended: OutliveError | None = None
         self.on_follow: Callable[[], None] | None = None
 
@@ -77,7 +74,7 @@ class Feed:
         return bool(self._all.queues) or stream in self._by_stream
 
     def publish(self, records: Sequence[Record], sizes: Sequence[int] | None = None) -> None:
-        """Push records, in the order of their positions. The price of the awake is nothing.
+        """Push records, in the order of their positions. A follower that is awake costs nothing.
 
         `sizes`: the bytes of their events, where they are known.
         """
@@ -86,7 +83,7 @@ class Feed:
         if sizes is None:
             sizes = (_UNKNOWN_BYTES,) * len(records)
         # A writer calls it for each batch, often of one record: no calls that can be spared.
-        woken: dict[_Queue, None] = {}
+        woken: dict[Queue, None] = {}
         with self._lock:
             if self._dropped:
                 self._take_out_dropped()
@@ -94,9 +91,9 @@ class Feed:
                 for record, size_bytes in zip(records, sizes, strict=True):
                     topic = self._by_stream.get(record.stream)
                     if topic is not None:
-                        topic.push((record,), (size_bytes,), woken)
+                        topic.push((record,), size_bytes, woken)
             if self._all.queues:
-                self._all.push(records, sizes, woken)
+                self._all.push(records, sum(sizes), woken)
         if woken:
             self._wake(woken)
 
@@ -123,7 +120,7 @@ class Feed:
                 queue.topic.clear()  # Others may have written since the last of them.
         self._wake(queues)
 
-    def register(self, stream: StreamId | None) -> _Queue:
+    def register(self, stream: StreamId | None) -> Queue:
         """Add a queue for one stream, or for all; belongs to the running event loop.
 
         `on_follow` has run when it returns.
@@ -131,8 +128,8 @@ class Feed:
         loop = asyncio.get_running_loop()
         with self._lock:
             self._take_out_dropped()
-            topic = self._all if stream is None else self._by_stream.setdefault(stream, _Topic())
-            queue = _Queue(loop, self._lock, stream, topic)
+            topic = self._all if stream is None else self._by_stream.setdefault(stream, Topic())
+            queue = Queue(loop, self._lock, stream, topic)
             topic.queues[queue] = None
             queue.ended = self._ended
         if self.on_follow is not None:
@@ -143,12 +140,12 @@ class Feed:
                 raise
         return queue
 
-    def unregister(self, queue: _Queue) -> None:
+    def unregister(self, queue: Queue) -> None:
         """Take a queue out again. Twice is once."""
         with self._lock:
             self._take_out(queue)
 
-    def drop(self, queue: _Queue) -> None:
+    def drop(self, queue: Queue) -> None:
         """Have a queue taken out later: takes no lock, a finalizer may call it anywhere."""
         self._dropped.append(queue)
 
@@ -156,7 +153,7 @@ class Feed:
         while self._dropped:
             self._take_out(self._dropped.popleft())
 
-    def _take_out(self, queue: _Queue) -> None:
+    def _take_out(self, queue: Queue) -> None:
         topic = queue.topic
         topic.queues.pop(queue, None)
         topic.asleep.pop(queue, None)
@@ -167,14 +164,14 @@ class Feed:
         elif self._by_stream.get(queue.stream) is topic:
             del self._by_stream[queue.stream]
 
-    def _queues(self) -> dict[_Queue, None]:
+    def _queues(self) -> dict[Queue, None]:
         found = dict(self._all.queues)
         for topic in self._by_stream.values():
             found |= topic.queues
         return found
 
-    def _wake(self, woken: dict[_Queue, None]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Queue]] = {}
+    def _wake(self, woken: dict[Queue, None]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[Queue]] = {}
         for queue in woken:
             by_loop.setdefault(queue.loop, []).append(queue)
         for loop, queues in by_loop.items():
@@ -187,7 +184,7 @@ class Feed:
                             self._take_out(queue)
 
 
-def _wake_all(queues: list[_Queue]) -> None:
+def _wake_all(queues: list[Queue]) -> None:
     for queue in queues:
         queue.wake()
 
@@ -197,7 +194,7 @@ def types_of(records: Sequence[Record]) -> frozenset[type[Event]]:
     return frozenset(map(type, chain.from_iterable(map(_events_of, records))))
 
 
-class _Push:
+class Push:
     """Records that were pushed together, in order. At least one."""
 
     __slots__ = ("_types", "records", "size_bytes")
@@ -216,28 +213,25 @@ class _Push:
         return types
 
 
-class _Topic:
+class Topic:
     """The last records of one stream, or of all, for those who follow. Under the feed's lock."""
 
     __slots__ = ("_kept_bytes", "asleep", "kept_count", "pushed_count", "pushes", "queues")
 
     def __init__(self) -> None:
-        self.pushes: deque[_Push] = deque()
+        self.pushes: deque[Push] = deque()
         self.kept_count = 0  # records in them
         self._kept_bytes = 0
         self.pushed_count = 0  # records, ever
-        self.queues: dict[_Queue, None] = {}
-        self.asleep: dict[_Queue, None] = {}
+        self.queues: dict[Queue, None] = {}
+        self.asleep: dict[Queue, None] = {}
 
-    def push(
-        self, records: Sequence[Record], sizes: Sequence[int], woken: dict[_Queue, None]
-    ) -> None:
+    def push(self, records: Sequence[Record], size_bytes: int, woken: dict[Queue, None]) -> None:
         """Add records, in the place of the oldest ones where there are too many.
 
         Who is to be woken for that is added to `woken`.
         """
-        size_bytes = sum(sizes)
-        self.pushes.append(_Push(records, size_bytes))
+        self.pushes.append(Push(records, size_bytes))
         self.kept_count += len(records)
         self._kept_bytes += size_bytes
         rounds = self.pushed_count // QUEUE_LIMIT
@@ -281,7 +275,7 @@ class _Topic:
         return True
 
 
-class _Queue:
+class Queue:
     """One follower's place among the records of a topic. Belongs to its loop."""
 
     __slots__ = ("_lock", "_taken_count", "_waiter", "ended", "lagging", "loop", "stream", "topic")
@@ -291,7 +285,7 @@ class _Queue:
         loop: asyncio.AbstractEventLoop,
         lock: threading.Lock,
         stream: StreamId | None,
-        topic: _Topic,
+        topic: Topic,
     ) -> None:
         self.loop = loop
         self.stream = stream
@@ -320,9 +314,9 @@ class _Queue:
             pushes = self.topic.pushes
             return pushes[-1].records[-1] if pushes else None
 
-    def take(self) -> list[_Push]:
+    def take(self) -> list[Push]:
         """Return what was pushed since the last time; nothing if some of it is gone already."""
-        found: list[_Push] = []
+        found: list[Push] = []
         with self._lock:
             count = self.topic.pushed_count - self._taken_count
             if count > self.topic.kept_count:
@@ -352,197 +346,3 @@ class _Queue:
                 return
             self.topic.asleep[self] = None
         await self._waiter
-
-
-class Subscription(Generic[T]):
-    """An async iterator over what a log holds beyond a cursor, then live, in order, once.
-
-    Ends with `LogClosed` when the log is closed. `aclose`, or leaving an `async with`,
-    detaches it; nobody else is affected.
-    """
-
-    def __init__(
-        self,
-        feed: Feed,
-        stream: StreamId | None,
-        after: int,
-        *,
-        read: Callable[[int], Sequence[T]],
-        unpack: Callable[[Sequence[_Push], int], Sequence[T]],
-        cursor: Callable[[T], int],
-        end: Callable[[Record], int],
-        full: int,
-    ) -> None:
-        self._feed = feed
-        self._stream = stream
-        self._after = after
-        self._read: Callable[[int], Sequence[T]] = read
-        self._unpack: Callable[[Sequence[_Push], int], Sequence[T]] = unpack
-        self._cursor: Callable[[T], int] = cursor
-        self._end: Callable[[Record], int] = end  # the cursor behind a record
-        self._full = full
-        self._queue: _Queue | None = None
-        self._ready: deque[T] = deque()
-        self._pushes: Sequence[_Push] = ()  # what is in `_ready`, if it was pushed
-        self._closed = False
-        self._ended: OutliveError | None = None
-
-    @property
-    def offset(self) -> int:
-        """The cursor of the last one that was returned; where it began, before that."""
-        return self._after
-
-    def __aiter__(self) -> Subscription[T]:
-        """Return itself."""
-        return self
-
-    async def __anext__(self) -> T:
-        """Return the next one, waiting for it if need be."""
-        while not self._ready:
-            if self._closed:
-                raise StopAsyncIteration
-            if self._ended is not None:
-                raise self._ended
-            if self._queue is None:
-                self._queue = self._feed.register(self._stream)
-            if not self._fill(self._queue):
-                if self._queue.ended is not None:
-                    # One error for all followers: it must not collect their frames.
-                    raise self._queue.ended.with_traceback(None)
-                await self._queue.wait()
-        item = self._ready.popleft()
-        self._after = self._cursor(item)
-        return item
-
-    async def batch(self) -> list[T]:
-        """Return all that is at hand, in order, waiting for the first one if need be.
-
-        Cheaper than one by one; a follower that comes for them seldom is woken seldom.
-        """
-        items: list[T] = [await anext(self)]
-        items.extend(self._ready)
-        self._ready.clear()
-        self._after = self._cursor(items[-1])
-        return items
-
-    def lacks(self, types: frozenset[type[Event]]) -> bool:
-        """Whether it is known that what `batch` returned has no event of these types.
-
-        To be asked once, after it. Known of what was pushed; what was read is to be looked at.
-        """
-        pushes, self._pushes = self._pushes, ()
-        return bool(pushes) and all(types.isdisjoint(push.types) for push in pushes)
-
-    def _fill(self, queue: _Queue) -> bool:
-        """Move what is there into `_ready`; return whether there was anything."""
-        self._pushes = ()
-        if queue.lagging:
-            if queue.ended is not None:
-                raise queue.ended.with_traceback(None)
-            last = queue.catch_up()  # Before the read: what is pushed during it counts again.
-            try:
-                found = self._read(self._after)
-            except BaseException:
-                queue.lagging = True
-                raise
-            self._ready.extend(found)
-            if len(found) >= self._full and (
-                last is None or self._cursor(found[-1]) < self._end(last)
-            ):
-                queue.lagging = True  # A full page: more may follow it.
-        else:
-            self._pushes = queue.take()
-            self._ready.extend(self._unpack(self._pushes, self._after))
-        return bool(self._ready) or queue.lagging
-
-    def end(self, error: OutliveError) -> None:
-        """Raise `error` to who iterates, once what was handed over is used up. On its loop."""
-        self._ended = error
-        if self._queue is not None:
-            self._queue.wake()
-
-    async def aclose(self) -> None:
-        """Detach. Twice is once."""
-        self._closed = True
-        self._ready.clear()
-        if self._queue is not None:
-            self._feed.unregister(self._queue)
-            self._queue.wake()
-
-    def __del__(self) -> None:
-        """Detach, if nobody did."""
-        if self._queue is not None and not self._closed:
-            self._feed.drop(self._queue)
-
-    async def __aenter__(self) -> Subscription[T]:
-        """Return itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Detach."""
-        await self.aclose()
-
-
-def follow_stream(
-    feed: Feed,
-    stream: StreamId,
-    after: Version,
-    read: Callable[[StreamId, Version, int], list[Recorded]],
-) -> Subscription[Recorded]:
-    """Follow one stream by version."""
-    return Subscription[Recorded](
-        feed,
-        stream,
-        after,
-        read=lambda version: read(stream, Version(version), READ_LIMIT),
-        unpack=_events_beyond,
-        cursor=lambda recorded: recorded.version,
-        end=lambda record: record.last_version,
-        full=READ_LIMIT,
-    )
-
-
-def follow_all(
-    feed: Feed, after: Position, read: Callable[[Position, int], list[Record]]
-) -> Subscription[Record]:
-    """Follow the whole log by position."""
-    return Subscription[Record](
-        feed,
-        None,
-        after,
-        read=lambda position: read(Position(position), READ_LIMIT),
-        unpack=_records_beyond,
-        cursor=lambda record: record.position,
-        end=lambda record: record.position,
-        full=1,  # A page of the log is bounded in bytes, too: only an empty one is the last.
-    )
-
-
-def _records_of(pushes: Sequence[_Push]) -> Sequence[Record]:
-    if len(pushes) == 1:
-        return pushes[0].records
-    return [record for push in pushes for record in push.records]
-
-
-def _events_beyond(pushes: Sequence[_Push], version: int) -> list[Recorded]:
-    found: list[Recorded] = []
-    for record in _records_of(pushes):  # One owner, and then the next, may have pushed the same.
-        found += record.recorded(after=Version(version))
-        if found:
-            version = found[-1].version
-    return found
-
-
-def _records_beyond(pushes: Sequence[_Push], position: int) -> Sequence[Record]:
-    records = _records_of(pushes)
-    if not records:
-        return []
-    first, last = records[0].position, records[-1].position
-    if first > position and last - first == len(records) - 1:
-        return records  # None twice and none left out, as nearly always.
-    found: list[Record] = []
-    for record in records:
-        if record.position > position:
-            position = record.position
-            found.append(record)
-    return found

@@ -12,7 +12,6 @@ from outlive.events.commit import Commit, Deliver, OpenEntry
 from outlive.events.compaction import Compacted
 from outlive.events.errors import LogError, OutliveError
 from outlive.events.event import Event
-from outlive.events.feed import Subscription
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.named import NamedSubscription
 from outlive.events.offsets import SavedOffset
@@ -20,6 +19,7 @@ from outlive.events.recall import Recalled
 from outlive.events.record import Record, Recorded
 from outlive.events.snapshot import Snapshot
 from outlive.events.submitted import Submitted
+from outlive.events.subscription import Subscription
 
 
 class LogReader(Protocol):

@@ -15,7 +15,7 @@ from outlive.events.commit import Commit, Deliver, OpenEntry, at_once, deliver_a
 from outlive.events.compaction import Compacted, Superseded
 from outlive.events.errors import LogClosed, LogError, OutliveError
 from outlive.events.event import Event
-from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
+from outlive.events.feed import Feed
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.memory_store import MemoryStore
 from outlive.events.named import NamedReads
@@ -32,6 +32,7 @@ from outlive.events.store import (
     usable,
 )
 from outlive.events.submitted import Submitted
+from outlive.events.subscription import Subscription, follow_all, follow_stream
 
 
 class MemoryLog(NamedReads):

@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from typing import Final, Generic, overload
 
 from outlive.events.errors import OutliveError
-from outlive.events.feed import Subscription, T
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.offsets import OffsetStore, SavedOffset, check_name, check_same
 from outlive.events.record import Record, Recorded
+from outlive.events.subscription import Subscription, T
 
 
 class NamedSubscription(Generic[T]):

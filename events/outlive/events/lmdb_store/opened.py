@@ -16,7 +16,7 @@ import lmdb
 from outlive.events.codec import Codec
 from outlive.events.commit import OpenEntry
 from outlive.events.errors import LogFailed
-from outlive.events.feed import Feed, Subscription, follow_all, follow_stream
+from outlive.events.feed import Feed
 from outlive.events.ids import NO_POSITION, NO_VERSION, Position, StreamId, Version
 from outlive.events.lmdb_store.folder import Folder
 from outlive.events.lmdb_store.inbox import commands
@@ -30,6 +30,7 @@ from outlive.events.record import Record, Recorded
 from outlive.events.snapshot import Snapshot
 from outlive.events.store import check_offset
 from outlive.events.submitted import Submitted
+from outlive.events.subscription import Subscription, follow_all, follow_stream
 
 
 class Opened:

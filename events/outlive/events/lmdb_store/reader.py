@@ -17,7 +17,6 @@ from outlive.events.errors import (
     OutliveError,
     UnknownEvent,
 )
-from outlive.events.feed import READ_LIMIT
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.durability import Durability
 from outlive.events.lmdb_store.folder import Folder
@@ -28,6 +27,7 @@ from outlive.events.lmdb_store.owner_lock import Unowned, check_namespace
 from outlive.events.lmdb_store.seal import look_at, mark_in_use
 from outlive.events.lmdb_store.wake import Bell
 from outlive.events.lmdb_store.write_lock import first_write
+from outlive.events.subscription import READ_LIMIT
 
 
 class LmdbFollower(LmdbReads):

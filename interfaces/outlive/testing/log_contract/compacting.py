@@ -21,8 +21,8 @@ from outlive.events import (
     Version,
     run_stream,
 )
-from outlive.events.feed import READ_LIMIT
 from outlive.events.ids import CallId
+from outlive.events.subscription import READ_LIMIT
 from outlive.testing.log_contract.filling import NONE, A, B, run, take, versions
 from outlive.testing.log_contract.store import Store, StoreContract
 

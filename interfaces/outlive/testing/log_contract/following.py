@@ -13,7 +13,8 @@ from outlive.events import (
     Position,
     Version,
 )
-from outlive.events.feed import QUEUE_LIMIT, READ_LIMIT
+from outlive.events.feed import QUEUE_LIMIT
+from outlive.events.subscription import READ_LIMIT
 from outlive.testing.log_contract.filling import (
     NONE,
     A,
