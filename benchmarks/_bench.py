@@ -174,6 +174,7 @@ def show(found: Report) -> None:
     print(f"\n{found.benchmark}: {found.question}")
     print(f"  {where.cpu}, {where.cores} cores, {where.memory_gib:g} GiB, Linux {where.kernel}")
     print(f"  data on {where.filesystem}; medians of {found.rounds} rounds; {found.date}")
+    print(f"  a loop of a million rounds of Python took {where.loop_ms:g} ms")
     print("  " + ", ".join(f"{name} {number}" for name, number in found.versions.items()))
     print("  " + ", ".join(f"{name}={value}" for name, value in found.sizes.items()))
     for title, rows in found.tables.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ class Machine(msgspec.Struct, frozen=True):
     memory_gib: float
     kernel: str
     filesystem: str
+    loop_ms: float
+    """What a fixed loop takes this Python here and now: to compare figures of different times."""
 
 
 def versions() -> dict[str, str]:
@@ -42,7 +45,16 @@ def machine(folder: Path) -> Machine:
         memory_gib=round(memory / 2**30, 1),
         kernel=platform.release(),
         filesystem=_filesystem(folder),
+        loop_ms=round(min(_loop_ms() for _ in range(5)), 1),
     )
+
+
+def _loop_ms() -> float:
+    began = time.perf_counter()
+    total = 0
+    for number in range(1_000_000):
+        total += number * number % 7
+    return (time.perf_counter() - began) * 1e3
 
 
 def _cpu() -> str:

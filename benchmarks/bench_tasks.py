@@ -70,7 +70,7 @@ class Sizes(msgspec.Struct, frozen=True):
     tasks: int = 1_000
     at_once: int = 20
     waiting: tuple[int, int] = (100, 100_000)
-    dispatches: int = 1_000
+    dispatches: int = 3_000  # about a second of work: fewer tell of the machine
     killed: int = 10_000
 
 

@@ -55,15 +55,20 @@ def markdown(reports: Sequence[Report]) -> str:
             source = f"[{found.benchmark}](benchmarks/bench_{found.benchmark}.py)"
             bound = f"{sign} {number(target.target)} {target.unit}".strip()
             lines.append(f"| {target.what} | {bound} | {aim} | {measured} | {source} |")
-    seen: dict[str, None] = {}
+    seen: dict[str, list[float]] = {}
     for found in reports:
         where = found.machine
         libraries = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-        seen[
+        there = (
             f"{where.cpu}, {where.cores} cores, {where.memory_gib:g} GiB, Linux {where.kernel}, "
             f"{where.filesystem}; {libraries}; {found.date[:10]}."
-        ] = None
-    return "\n".join([*lines, "", *seen])
+        )
+        seen.setdefault(there, []).append(where.loop_ms)
+    machines = [
+        f"{there} A million rounds of a Python loop took {min(ms):.0f} to {max(ms):.0f} ms there."
+        for there, ms in seen.items()
+    ]
+    return "\n".join([*lines, "", *machines])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

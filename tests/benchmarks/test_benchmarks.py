@@ -152,6 +152,7 @@ def test_a_benchmark_writes_its_figures_down(
     assert kept.benchmark == name
     assert kept.question.endswith("?")
     assert kept.machine.cores >= 1
+    assert kept.machine.loop_ms > 0
     assert {"python", "outlive", "liblmdb"} <= kept.versions.keys()
     assert len(kept.targets) == targets
     first = next(iter(kept.tables.values()))
@@ -210,7 +211,9 @@ def test_the_report_says_which_promise_was_missed() -> None:
         ],
         sizes={},
         rounds=1,
-        machine=Machine(cpu="c", cores=2, memory_gib=8.0, kernel="k", filesystem="ext4"),
+        machine=Machine(
+            cpu="c", cores=2, memory_gib=8.0, kernel="k", filesystem="ext4", loop_ms=50.0
+        ),
         versions={"python": "3.11"},
         date="2026-01-01T00:00:00+00:00",
     )
@@ -218,7 +221,10 @@ def test_the_report_says_which_promise_was_missed() -> None:
     source = "[log](benchmarks/bench_log.py)"
     assert lines[2] == f"| slow | ≤ 5.00 ms | ≤ 2.00 | **7.00 ms** (missed) | {source} |"
     assert lines[3] == f"| fast | ≥ 0.500 x |  | 0.800 x | {source} |"
-    assert lines[-1] == "c, 2 cores, 8 GiB, Linux k, ext4; python 3.11; 2026-01-01."
+    assert lines[-1] == (
+        "c, 2 cores, 8 GiB, Linux k, ext4; python 3.11; 2026-01-01. "
+        "A million rounds of a Python loop took 50 to 50 ms there."
+    )
 
 
 @pytest.mark.parametrize(
