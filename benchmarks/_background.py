@@ -27,7 +27,7 @@ from outlive.events import Commit, LmdbLog, TaskQueued, Value, ViewBehind, task_
 from outlive.events.ids import NO_VERSION
 
 AGENT: Final = "bench"
-_CALLERS: Final = 200
+MANY_CALLERS: Final = 200
 _ON_THEIR_WAY: Final = 2_000
 
 
@@ -77,8 +77,10 @@ async def enqueue(runtime: Runtime, number: int, seconds: float = 0.0) -> str:
     return await runtime.tasks.enqueue("work", arguments, agent=AGENT)
 
 
-async def enqueue_many(runtime: Runtime, count: int, seconds: float = 0.0) -> list[str]:
-    """Enqueue tasks, many callers at the same time; return their ids."""
+async def enqueue_many(
+    runtime: Runtime, count: int, seconds: float = 0.0, *, callers: int
+) -> list[str]:
+    """Enqueue tasks, so many callers at the same time; return their ids."""
     ids: list[str] = []
     numbers = iter(range(count))
 
@@ -86,7 +88,7 @@ async def enqueue_many(runtime: Runtime, count: int, seconds: float = 0.0) -> li
         for number in numbers:
             ids.append(await enqueue(runtime, number, seconds))
 
-    await asyncio.gather(*(caller() for _ in range(min(_CALLERS, count))))
+    await asyncio.gather(*(caller() for _ in range(callers)))
     return ids
 
 
@@ -124,7 +126,9 @@ class Took(msgspec.Struct, frozen=True):
     cpu_us: float  # of one task, both threads
 
 
-async def all_at_once(folder: Path, tasks: int, at_once: int, seconds: float = 0.0) -> Took:
+async def all_at_once(
+    folder: Path, tasks: int, at_once: int, seconds: float = 0.0, *, callers: int
+) -> Took:
     """Enqueue tasks, and wait until all of them are over."""
     entered, all_entered = 0, asyncio.Event()
 
@@ -137,7 +141,7 @@ async def all_at_once(folder: Path, tasks: int, at_once: int, seconds: float = 0
     async with opened(folder, at_once, on_entry) as runtime:
         await runtime.tasks.wait(await enqueue(runtime, 0))
         began, used = time.perf_counter(), time.process_time()
-        ids = await enqueue_many(runtime, tasks, seconds)
+        ids = await enqueue_many(runtime, tasks, seconds, callers=callers)
         await all_entered.wait()  # Before that, looking would only take time.
         await _over(runtime, ids)
         took, cpu = time.perf_counter() - began, time.process_time() - used

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks._background import enqueue_many, opened
+from benchmarks._background import MANY_CALLERS, enqueue_many, opened
 
 _FOR_EVER = 1e6
 
@@ -36,7 +36,7 @@ async def main(program: str, folder: Path, tasks: int, at_once: int) -> None:
 
     async with opened(folder, at_once, on_entry) as runtime:
         if program == "queue":
-            await enqueue_many(runtime, tasks, _FOR_EVER)
+            await enqueue_many(runtime, tasks, _FOR_EVER, callers=MANY_CALLERS)
         await all_entered.wait()
         print(entered_ns, flush=True)
         await asyncio.sleep(_FOR_EVER)

@@ -7,8 +7,9 @@ durable first, in the run. A durable commit by hand, bare LMDB with both of its 
 beside them.
 
 All at once: from the first `enqueue` until the ends of all tasks are durable, 20 at once. Tasks
-that do nothing are told as a rate; those that wait for 50 ms are compared with the ideal, in which
-a slot is never free. CPU is that of the whole process, a task.
+that do nothing are enqueued by 200 callers at the same time, and told as a rate. Those that wait
+for 50 ms are enqueued by one caller, one after the other, and compared with the ideal, in which a
+slot is never free. CPU is that of the whole process, a task.
 
 In line: CPU of the process for one dispatch (a task's end, and the next one's start) while so many
 others wait.
@@ -36,7 +37,14 @@ from typing import Final
 
 import msgspec
 
-from benchmarks._background import Took, all_at_once, dispatch_some, one_by_one, write_queue
+from benchmarks._background import (
+    MANY_CALLERS,
+    Took,
+    all_at_once,
+    dispatch_some,
+    one_by_one,
+    write_queue,
+)
 from benchmarks._bench import (
     Report,
     Row,
@@ -110,11 +118,14 @@ def _one_by_one(sizes: Sizes, folder: Path, rounds: int) -> tuple[list[Row], flo
     return rows, middle([percentile(one, 0.5) for one in found["enqueue"]])
 
 
-def _all_at_once(sizes: Sizes, folder: Path, rounds: int, nap: float) -> list[Took]:
+def _all_at_once(
+    sizes: Sizes, folder: Path, rounds: int, nap: float, *, callers: int
+) -> list[Took]:
     found: list[Took] = []
     for _ in range(rounds):
         with scratch(folder) as place:
-            found.append(asyncio.run(all_at_once(place, sizes.tasks, sizes.at_once, nap)))
+            work = all_at_once(place, sizes.tasks, sizes.at_once, nap, callers=callers)
+            found.append(asyncio.run(work))
     return found
 
 
@@ -160,8 +171,8 @@ def _killed(sizes: Sizes, folder: Path, rounds: int) -> list[float]:
 def measure(sizes: Sizes, folder: Path, rounds: int) -> Report:
     """Measure one thing after the other, each so many rounds."""
     begins, p50 = _one_by_one(sizes, folder, rounds)
-    idle = _all_at_once(sizes, folder, rounds, 0.0)
-    napping = _all_at_once(sizes, folder, rounds, _NAP_S)
+    idle = _all_at_once(sizes, folder, rounds, 0.0, callers=MANY_CALLERS)
+    napping = _all_at_once(sizes, folder, rounds, _NAP_S, callers=1)
     rate = middle([sizes.tasks / took.seconds for took in idle])
     ideal = -(-sizes.tasks // sizes.at_once) * _NAP_S
     slower = middle([took.seconds for took in napping]) / ideal
