@@ -66,6 +66,11 @@ class Feed:
                 self._take_out_dropped()
         return bool(self._all.queues or self._by_stream)
 
+    @property
+    def all_followed(self) -> bool:
+        """Whether anybody follows the whole log. Ask once the records can be read, as `wants`."""
+        return bool(self._all.queues)
+
     def wants(self, stream: StreamId) -> bool:
         """Whether anybody follows this stream: spares building records nobody asked for.
 
