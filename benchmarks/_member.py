@@ -15,8 +15,7 @@ import sys
 import time
 from typing import cast
 
-import structlog
-
+from benchmarks._process import run, tell
 from outlive.actors import Agent, EchoModel, Runtime, ScriptedModel, ToolCall, Turn, tool
 from outlive.actors.seat import Role
 
@@ -24,7 +23,7 @@ from outlive.actors.seat import Role
 @tool(idempotent=True)
 async def hang() -> str:
     """Stay here."""
-    print("working", time.monotonic_ns(), flush=True)
+    tell("working", time.monotonic_ns())
     await asyncio.sleep(3_600)
     return ""
 
@@ -39,7 +38,7 @@ async def main(folder: str, role: Role, lease: float) -> None:
     """Open the folder and obey."""
     loop = asyncio.get_running_loop()
     async with Runtime(folder, agents=AGENTS, role=role, lease=lease) as rt:
-        print(rt.role, flush=True)
+        tell(rt.role)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             match line.split():
                 case ["starts", count]:
@@ -48,18 +47,17 @@ async def main(folder: str, role: Role, lease: float) -> None:
                         before = time.perf_counter()
                         await rt.start("echo", "hello")
                         took.append((time.perf_counter() - before) * 1_000)
-                    print(*took, flush=True)
+                    tell(*took)
                 case ["hang"]:
                     await rt.start("hanger", "hello")
                 case ["idle", seconds]:
                     wall, cpu = time.perf_counter(), time.process_time()
                     await asyncio.sleep(float(seconds))
                     share = (time.process_time() - cpu) / (time.perf_counter() - wall)
-                    print(share, flush=True)
+                    tell(share)
                 case _:
                     raise AssertionError(line)
 
 
 if __name__ == "__main__":
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main(sys.argv[1], cast("Role", sys.argv[2]), float(sys.argv[3])))
+    run(main(sys.argv[1], cast("Role", sys.argv[2]), float(sys.argv[3])))

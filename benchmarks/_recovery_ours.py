@@ -14,9 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-import structlog
-
 from benchmarks._floor import STUCK_STEP
+from benchmarks._process import run, tell
 from benchmarks._workload import AGENT, PAYLOAD, STEPS, agent
 from outlive.actors import Runtime, ToolContext, tool
 
@@ -47,7 +46,7 @@ async def start(folder: Path, name: str, runs: int) -> None:
 
         await asyncio.gather(*(starter() for _ in range(_STARTERS)))
         await all_wait.wait()
-        print("waiting", flush=True)
+        tell("waiting")
         await never.wait()
 
 
@@ -68,7 +67,7 @@ async def recover(folder: Path, name: str, runs: int) -> None:
         await last_call.wait()
         while runtime.log.open_entries():  # noqa: ASYNC110  # its last commits are on their way
             await asyncio.sleep(0.001)
-        print(time.monotonic_ns(), flush=True)
+        tell(time.monotonic_ns())
         for number in range(0, runs, 97):
             result = await runtime.result(f"{name}-{number}")
             assert (result.status, result.steps) == ("completed", STEPS), result
@@ -77,6 +76,4 @@ async def recover(folder: Path, name: str, runs: int) -> None:
 if __name__ == "__main__":
     program, where, called, count = sys.argv[1:]
     main = {"start": start, "recover": recover}[program]
-    # What is printed is read: a view whose process was killed says that it is built anew.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main(Path(where), called, int(count)))
+    run(main(Path(where), called, int(count)))

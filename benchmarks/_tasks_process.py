@@ -14,9 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-import structlog
-
 from benchmarks._background import MANY_CALLERS, enqueue_many, opened
+from benchmarks._process import run, tell
 
 _FOR_EVER = 1e6
 
@@ -38,11 +37,9 @@ async def main(program: str, folder: Path, tasks: int, at_once: int) -> None:
         if program == "queue":
             await enqueue_many(runtime, tasks, _FOR_EVER, callers=MANY_CALLERS)
         await all_entered.wait()
-        print(entered_ns, flush=True)
+        tell(entered_ns)
         await asyncio.sleep(_FOR_EVER)
 
 
 if __name__ == "__main__":
-    # What is printed is read: a view whose process was killed says that it is built anew.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
