@@ -22,8 +22,10 @@ from outlive.events import (
     ViewBehind,
     ViewFailed,
 )
+from outlive.events.lmdb_store import long_readers
 from outlive.projections import Rows, RunsQuery, RunsView, ViewReader
 from outlive.projections.views import visiting
+from outlive.projections.views.view_file import Identity, open_view
 from tests.crash.view_programs import owners_view, visitors_view
 from tests.events.programs import Program
 from tests.support.views import Dump, dump, end_run, fresh, go_on, start_run, view_file
@@ -56,6 +58,23 @@ OWNER = """
 
     asyncio.run(main(Path(sys.argv[1])))
 """
+
+READ = """
+    import asyncio, sys
+    from pathlib import Path
+    from outlive.events import LmdbReader
+    from outlive.projections import RunsView, ViewReader
+
+    def stay(rows):
+        rows.get(b"x", object)
+        print("reading", flush=True)
+        sys.stdin.readline()
+
+    log = LmdbReader(sys.argv[1])
+    views = ViewReader(log, [RunsView()], folder=Path(sys.argv[1]) / "views")
+    asyncio.run(views.read("runs", stay))
+"""
+"""A visitor in the middle of a query, until it is told to go on."""
 
 
 class Owner(Program):
@@ -208,6 +227,26 @@ def test_an_owner_that_is_killed_leaves_a_view_that_can_be_read(path: Path) -> N
         owner.does("start late")
     found, expected = visitors_view(path)
     assert found == expected
+
+
+def test_a_visitor_that_is_killed_within_a_query_does_not_let_the_view_grow(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: the owner's view, and a visitor that was killed while it read
+    monkeypatch.setattr(long_readers, "LOOK_AFTER_S", 0)
+    log = LmdbLog(path)
+    view, _ = open_view(path / "views" / "runs", Identity(log.log_id, "runs", RunsView.version))
+    with Program(READ, path) as visitor:
+        assert visitor.line() == "reading"
+        visitor.kill()
+    before = view_file(path).stat().st_size
+    # when: the owner commits the same few rows again and again
+    for number in range(200):
+        view.commit([(b"%d" % (number % 5), bytes(2_000))], view.checkpoint)
+    # then: it uses the pages again that no living process reads
+    assert view_file(path).stat().st_size < before + 100_000
+    view.close()
+    log.close()
 
 
 def test_it_takes_a_bounded_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ import msgspec
 
 from outlive.events import LogNotWritable, failpoints
 from outlive.events.forks import Birthplace
+from outlive.events.lmdb_store.long_readers import ReaderWatch
 from outlive.events.lmdb_store.space import reserve_lock_file
 from outlive.projections.views.guarded import (
     DATA_FILE,
@@ -86,6 +87,10 @@ class ViewFile:
             self._env = open_file(folder, readonly=readonly)
             stat = os.stat(folder / DATA_FILE)
             self._inode, self._size_bytes = stat.st_ino, stat.st_size
+            if not readonly:
+                self._env.reader_check()
+        # A visitor that is killed within a query keeps its snapshot, and the file grows.
+        self._watch = ReaderWatch(self._env)
         self._written = False
         self._closed = False
         self._checkpoint = Checkpoint()
@@ -205,6 +210,7 @@ class ViewFile:
             failpoints.hit("view.committed")
         self._checkpoint = checkpoint
         self._written = True
+        self._watch.after_commit()
 
     def _header(self, checkpoint: Checkpoint) -> bytes:
         return _sealed(_HEADER_KEY, msgspec.msgpack.encode(_Header(self._identity, checkpoint)))
