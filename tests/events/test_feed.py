@@ -105,8 +105,8 @@ def test_a_queue_that_overflows_during_the_read_is_made_good_by_another_read() -
     [
         (LONGEST_QUEUE, 200, 0),
         (LONGEST_QUEUE + 1, 200, 1),
-        (QUEUE_LIMIT, 1 << 20, 0),
-        (QUEUE_LIMIT + 1, 1 << 20, 1),
+        (32, 1 << 20, 0),
+        (33, 1 << 20, 1),
         (QUEUE_LIMIT, None, 0),
         (QUEUE_LIMIT + 1, None, 1),
     ],
@@ -161,6 +161,25 @@ def test_what_everybody_has_taken_is_not_kept() -> None:
             await quick.batch()
         assert source.kept <= 2 * QUEUE_LIMIT
         assert len(await slow.batch()) == 100
+
+    run(work())
+
+
+def test_however_large_records_are_the_feed_keeps_no_more_than_so_many_bytes() -> None:
+    async def work() -> None:
+        # given: a follower that takes all that comes
+        source = Source()
+        follower = source.follow_all()
+        # when: records of 1 MiB come, and one that is larger than all that is kept
+        for size_bytes in (1 << 20,) * 100 + (64 << 20,):
+            source.publish(1, bytes_each=size_bytes)
+            assert len(await follower.batch()) == 1
+            # then: what it has taken is let go of
+            assert source.kept <= 32
+        assert source.kept == 1
+        # and it has missed none of them
+        assert follower.offset == len(source.records)
+        assert source.reads == 2  # both before it followed
 
     run(work())
 

@@ -7,8 +7,8 @@ in between is seen twice, once in the log and once in the queue, and passed over
 
 The queue is one for all who follow the same, each has its place in it. So a push costs the
 writer the same for one follower and for a hundred, but for those that sleep and are woken. The
-queue keeps the last 1,024 records, and for who has not taken them yet up to 16,384, as long as
-they are small. Who has fallen behind them reads the log again from his cursor: a slow follower
+queue keeps the last 1,024 records, and for who has not taken them yet up to 16,384, of 32 MiB
+at most. Who has fallen behind them reads the log again from his cursor: a slow follower
 costs the writer nothing and loses nothing. What was pushed together is kept and let go of
 together, so that what many of them want to know of it is found out once.
 
@@ -38,7 +38,7 @@ QUEUE_LIMIT: Final = 1_024
 LONGEST_QUEUE: Final = 16 * QUEUE_LIMIT
 """Records that are kept for one who is slow: a thousand runs at once write 1,024 in no time."""
 
-_QUEUE_BYTES: Final = 16 << 20  # of events, beyond the first 1,024 records
+_QUEUE_BYTES: Final = 32 << 20  # of events, but for those that were pushed last
 _UNKNOWN_BYTES: Final = _QUEUE_BYTES // QUEUE_LIMIT  # So nobody keeps more of them than 1,024.
 
 _events_of: Final[Callable[[Record], tuple[Event, ...]]] = attrgetter("events")
@@ -244,7 +244,7 @@ class Topic:
         if self.pushed_count // QUEUE_LIMIT != rounds:
             self._look_after_followers()
         while self._kept_bytes > _QUEUE_BYTES or self.kept_count > LONGEST_QUEUE:
-            if not self._let_go_of_oldest(QUEUE_LIMIT):
+            if not self._let_go_of_oldest(1):
                 break
         if self.asleep:
             woken |= self.asleep
