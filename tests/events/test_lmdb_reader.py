@@ -60,6 +60,19 @@ OWN = """
         print(log.head, flush=True)
 """
 
+FILL = """
+    import sys
+    from outlive.testing.log_contract.filling import A, Filler
+    from outlive.events.lmdb_store import LmdbLog
+    log, count, size = LmdbLog(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    print("open", flush=True)
+    sys.stdin.readline()
+    filler = Filler(log, A)
+    for number in range(count):
+        filler.append("x" * size).result(20)
+    sys.stdin.readline()
+"""
+
 
 def append(log: LmdbLog, count: int) -> None:
     """Commits of one event to a few streams, not waiting for each."""
@@ -221,6 +234,29 @@ def test_a_reader_follows_on_one_loop_after_another(tmp_path: Path) -> None:
         reader = LmdbReader(tmp_path)
         for after in range(3):
             run(work(reader, owner, after))
+        reader.close()
+
+
+def test_however_large_records_are_a_reader_keeps_few_for_its_followers(tmp_path: Path) -> None:
+    count, size_bytes = 80, 1 << 20
+
+    async def follow(reader: LmdbReader, owner: Program) -> int:
+        async with reader.follow(A, after=reader.version(A)) as events:
+            following = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            # when: so much is appended that the follower has taken
+            owner.say("go")
+            last = await following
+            while last.version < count:
+                last = await anext(events)
+            # then: it is let go of, but for the last of it
+            (topic,) = reader._opened.feed._by_stream.values()  # pyright: ignore[reportPrivateUsage]
+            return topic.kept_count
+
+    with Program(FILL, tmp_path, count, size_bytes) as owner:
+        assert owner.line() == "open"
+        reader = LmdbReader(tmp_path)
+        assert run(follow(reader, owner)) <= 32
         reader.close()
 
 

@@ -121,9 +121,12 @@ class LmdbFollower(LmdbReads):
         """Push what is beyond a position; return how far that was."""
         feed = self._opened.feed
         try:
-            while records := self._reading.read_all(position, READ_LIMIT):
+            while True:
+                records, sizes = self._reading.read_sized(position, READ_LIMIT)
+                if not records:
+                    break
                 position = records[-1].position
-                feed.publish(records)
+                feed.publish(records, sizes)
         except (CorruptLog, NewerFormat, UnknownEvent):
             # One stream's trouble is not the others': each follower reads what it follows.
             position = self._reading.head()

@@ -334,6 +334,10 @@ class Reading:
 
     def read_all(self, after: Position, limit: int) -> list[Record]:
         """Return records of the log. See `LogReader.read_all`."""
+        return self.read_sized(after, limit)[0]
+
+    def read_sized(self, after: Position, limit: int) -> tuple[list[Record], list[int]]:
+        """Return the records that `read_all` does, and the bytes of the events of each."""
         check_limit(limit)
         check_after(after, self.head)
 
@@ -349,7 +353,9 @@ class Reading:
                 found.append((raw, name, self._blob(txn, raw)))
             return found
 
-        return [decode(raw, stream, self._codec, blob) for raw, stream, blob in self.within(work)]
+        found = self.within(work)
+        records = [decode(raw, stream, self._codec, blob) for raw, stream, blob in found]
+        return records, [raw.size_bytes for raw, _, _ in found]
 
     def open_entry(self, stream: StreamId) -> OpenEntry | None:
         """Return the stream's row of the open table."""
