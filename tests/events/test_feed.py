@@ -210,6 +210,30 @@ def test_a_follower_of_all_that_lagged_reads_what_it_missed_and_is_told_the_rest
     run(work())
 
 
+def test_who_is_behind_gets_to_what_is_pushed_where_the_log_grows_as_fast_as_he_reads() -> None:
+    async def work() -> None:
+        # given: a follower of the whole log that is ten pages behind
+        source = Source()
+        follower = source.follow_all()
+        source.publish(1)
+        await follower.batch()
+        source.publish(QUEUE_LIMIT)
+        seen, reads = len(await follower.batch()), source.reads
+        # when: as much as a page comes while it reads one
+        pages = 0
+        while seen < len(source.records) - 1:
+            pages += 1
+            assert pages < 30, "it reads and reads"
+            if pages <= 20:
+                source.publish(150, bytes_each=200)
+            seen += len(await follower.batch())
+        # then: it has read what was there, and was told the rest
+        assert source.reads - reads <= QUEUE_LIMIT // 100 + 1
+        assert follower.offset == len(source.records)
+
+    run(work())
+
+
 def test_a_failed_read_can_be_tried_again() -> None:
     async def work() -> None:
         source = Source()

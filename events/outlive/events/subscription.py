@@ -50,6 +50,7 @@ class Subscription(Generic[T]):
         self._end: Callable[[Record], int] = end  # the cursor behind a record
         self._full = full
         self._queue: Queue | None = None
+        self._until = 0  # the cursor up to which the log is read, before the queue is taken from
         self._ready: deque[T] = deque()
         self._pushes: Sequence[Push] = ()  # what is in `_ready`, if it was pushed
         self._closed = False
@@ -108,20 +109,27 @@ class Subscription(Generic[T]):
             if queue.ended is not None:
                 raise queue.ended.with_traceback(None)
             last = queue.catch_up()  # Before the read: what is pushed during it counts again.
-            try:
-                found = self._read(self._after)
-            except BaseException:
-                queue.lagging = True
-                raise
-            self._ready.extend(found)
-            if len(found) >= self._full and (
-                last is None or self._cursor(found[-1]) < self._end(last)
-            ):
-                queue.lagging = True  # A full page: more may follow it.
+            self._until = 0 if last is None else self._end(last)
+            self._read_on(queue, unknown=last is None)
+        elif self._after < self._until:
+            self._read_on(queue, unknown=False)
         else:
             self._pushes = queue.take()
             self._ready.extend(self._unpack(self._pushes, self._after))
         return bool(self._ready) or queue.lagging
+
+    def _read_on(self, queue: Queue, *, unknown: bool) -> None:
+        """Read a page of what was there before the queue; `unknown`: nobody knows where it ends."""
+        try:
+            found = self._read(self._after)
+        except BaseException:
+            queue.lagging = True
+            raise
+        self._ready.extend(found)
+        if len(found) < self._full:
+            self._until = 0
+        elif unknown:
+            queue.lagging = True  # A full page: more may follow it.
 
     def end(self, error: OutliveError) -> None:
         """Raise `error` to who iterates, once what was handed over is used up. On its loop."""
