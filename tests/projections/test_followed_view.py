@@ -229,3 +229,34 @@ def test_a_view_that_has_much_to_read_comes_after_other_work_unless_somebody_wai
     # then: it takes about a twentieth of the time, or all that it needs
     took, needed = asyncio.run(work()), 4_000 * Slow.each_s
     assert took < 3 * needed if somebody_waits else 10 * needed < took < 40 * needed, took / needed
+
+
+class Slower(Slow):
+    """A projection that needs 120 ms for a page."""
+
+    each_s = 0.12 / 512
+
+
+def test_a_view_does_not_come_after_other_work_for_ever() -> None:
+    clock, log = [0.0], MemoryLog()
+
+    async def work() -> float:
+        asyncio.get_running_loop().time = lambda: clock[0]  # type: ignore[method-assign]
+        # given: a log that takes two minutes to fold where each page comes after other work
+        for number in range(30_000):
+            log.append(
+                run_stream(f"r{number}"),
+                [RunStarted(agent_id="a", input="x")],
+                expected_version=Version(0),
+            )
+        # when: the others never have less to do
+        view = Unthreaded(Slower(clock), log, lambda _: MemoryStore(), waits=True)
+        view.start()
+        while view.at < log.head:
+            await asyncio.sleep(0)
+            clock[0] += 0.02
+        await view.close()
+        return clock[0]
+
+    # then: after ten seconds it reads on all the same
+    assert 10 < asyncio.run(work()) < 30

@@ -28,6 +28,7 @@ from outlive.events import (
 )
 from outlive.events.logger import get_logger
 from outlive.projections.turn import let_others_go_on
+from outlive.projections.views.pages import Pages
 from outlive.projections.views.projection import Projection
 from outlive.projections.views.rows import Rows, ViewRows
 from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
@@ -44,7 +45,9 @@ _REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs 
 _IDLE_REST: Final = 0.1  # the same, if there was nothing in the last ones that it wants
 _PAGE: Final = 512  # records read at a time while it catches up:
 _BUSY: Final = 0.001  # where the others have had the loop for so many seconds since,
-_BEHIND: Final = 20  # the next page comes after so many times as long as this one took
+_BEHIND: Final = 20  # the next page comes after so many times as long as this one took.
+_GIVES_WAY: Final = 10.0  # After so many seconds, or for who waits, it hurries:
+_LARGE_PAGE: Final = 8_192  # beside a thousand runs a smaller one takes longer to come than to fill
 _SLICE: Final = 256  # records folded at a time
 _TURN: Final = 0.002  # seconds of folding, after which the loop gets its turn;
 _SHARE: Final = 0.1  # more, if that is no more than this share of what others have just had,
@@ -59,7 +62,7 @@ class FollowedView:
 
     `open_store` is called with whether a new store is to be begun, whatever is there.
     `waits` tells whether the store waits for a disk: then that is done in a thread. Views with
-    the same `reading` read the log one at a time while they catch up.
+    the same `pages` catch up one at a time.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class FollowedView:
         open_store: Callable[[bool], Store],
         *,
         waits: bool,
-        reading: asyncio.Lock | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self._projection = projection
         self._name = projection.name
@@ -77,7 +80,7 @@ class FollowedView:
         self._log = log
         self._open_store = open_store
         self._waits = waits
-        self._reading = reading or asyncio.Lock()
+        self._pages = pages or Pages(log)
         self._loop = asyncio.get_running_loop()
         self._store: Store | None = None
         self._rows: Rows | None = None
@@ -86,6 +89,7 @@ class FollowedView:
         self._uncommitted = 0  # records
         self._left_at = 0.0  # when it had last folded, by the loop's time
         self._idle = False  # whether there was nothing for it then
+        self._hurries_at = 0.0  # when it has come after others for long enough
         self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
         self._trouble: OutliveError | None = None  # told to who asks
         self._broken: OutliveError | None = None  # ends the following
@@ -101,6 +105,11 @@ class FollowedView:
     def at(self) -> Position:
         """The position that it has been folded up to."""
         return self._position
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits until it gets further."""
+        return bool(self._waiting)
 
     def start(self) -> None:
         """Begin to follow the log."""
@@ -132,6 +141,7 @@ class FollowedView:
         self._kick()
 
     def _kick(self) -> None:
+        self._pages.end_rest()
         if self._resting is not None:
             _wake(self._resting)
 
@@ -223,21 +233,39 @@ class FollowedView:
 
     async def _catch_up(self) -> None:
         """Fold what is in the log, by pages that are read aside."""
-        time = self._loop.time
+        self._hurries_at = self._loop.time() + _GIVES_WAY
         while True:
-            async with self._reading:
-                began = time()
-                page = await self._aside(self._read, self._position)
-                await self._fold_all(page)
-                took = time() - began
+            async with self._pages.turn(self):
+                at_end = await self._fold_page()
+                while not at_end and self._broken is None and self._pages.comes_first(self):
+                    at_end = await self._fold_page()
             if self._broken is not None:
                 raise self._broken
-            if not page:
-                return
-            await self._come_after_others(took)
+            if at_end:
+                return  # What has come since then is read by who follows.
+
+    async def _fold_page(self) -> bool:
+        """Fold the next page; return whether it ends where the log did."""
+        began, head = self._loop.time(), self._log.head
+        page = self._pages.at_hand(self._position)
+        new = not page
+        if new:
+            limit = _LARGE_PAGE if self._hurries else _PAGE
+            page = await self._aside(self._pages.read, self._position, limit)
+        await self._fold_all(page)
+        at_end = not page or self._position >= head
+        if new and not at_end and not self._hurries:
+            await self._come_after_others(self._loop.time() - began)
+        return at_end
+
+    @property
+    def _hurries(self) -> bool:
+        """Whether it has come after others for long enough, or somebody waits."""
+        waiting = self._waiting or self._pages.waited_for
+        return bool(waiting) or self._loop.time() >= self._hurries_at
 
     async def _come_after_others(self, took: float) -> None:
-        """Wait with the next page while there is other work, unless somebody waits for this.
+        """Wait with the next page while there is other work, unless somebody waits for one.
 
         After a crash there is most to read, and a thousand runs go on at that very moment.
         """
@@ -245,11 +273,9 @@ class FollowedView:
             return  # What is in memory only was read already, or is a simulation's.
         began = self._loop.time()
         await let_others_go_on()
-        if self._loop.time() - began > _BUSY and not self._waiting and self._broken is None:
-            await self._sleep(took * _BEHIND)
-
-    def _read(self, after: Position) -> list[Record]:
-        return self._log.read_all(after=after, limit=_PAGE)
+        now = self._loop.time()
+        if now - began > _BUSY and not self._hurries and self._broken is None:
+            await self._pages.rest(min(took * _BEHIND, self._hurries_at - now))
 
     async def _fold_all(self, records: Sequence[Record]) -> None:
         """Fold a batch; where that takes long, between what else there is to do.

@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 from outlive.events import LogReader, MemoryLog, NotFound, ViewBehind
 from outlive.events.logger import get_logger
 from outlive.projections.views.following import FollowedView
+from outlive.projections.views.pages import Pages
 from outlive.projections.views.projection import Projection, check_projections
 from outlive.projections.views.rows import ViewRows
 from outlive.projections.views.store import Damaged, MemoryStore, Store, StoreBesideLog
@@ -60,7 +61,7 @@ class ViewRunner:
         self, log: LogReader, projections: Collection[Projection], *, folder: Path | None
     ) -> None:
         self._log = log
-        reading = asyncio.Lock()
+        pages = Pages(log)
         self._views = {
             name: FollowedView(
                 projection,
@@ -69,7 +70,7 @@ class ViewRunner:
                 if folder is None
                 else partial(_in_folder, log, projection, folder),
                 waits=folder is not None,
-                reading=reading,
+                pages=pages,
             )
             for name, projection in check_projections(projections).items()
         }
