@@ -11,7 +11,9 @@ import pytest
 
 from outlive.events import (
     Event,
+    LogFailed,
     MemoryLog,
+    OutliveError,
     Position,
     Record,
     RunStarted,
@@ -22,7 +24,14 @@ from outlive.events import (
 from outlive.projections import Rows, ViewRunner
 from outlive.projections.views import following
 from outlive.projections.views.following import FollowedView
-from outlive.projections.views.store import Changes, Checkpoint, MemoryStore, Store, Unusable
+from outlive.projections.views.store import (
+    Changes,
+    Checkpoint,
+    Damaged,
+    MemoryStore,
+    Store,
+    Unusable,
+)
 from tests.support.views import Dump, dump
 
 T = TypeVar("T")
@@ -138,6 +147,45 @@ def test_what_could_not_be_committed_while_it_is_closed_is_committed_with_the_re
     asyncio.run(body())
     assert (store.tries, store.checkpoint.position) == (2, Position(2))
     assert dump(Rows(store)) == [(b"one", 1), (b"two", 1)]
+
+
+@pytest.mark.parametrize("error", [Unusable("no space"), LogFailed("too many read it")])
+def test_a_view_that_was_built_anew_once_is_gone_on_with_after_other_trouble(
+    error: OutliveError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_COMMIT_AFTER", 0)
+    monkeypatch.setattr(following, "_SOON", 0)
+    log, begun = MemoryLog(), list[bool]()
+    errors: list[OutliveError | None] = [Damaged("a row lacks"), None, error, None]
+
+    class Troubled(MemoryStore):
+        def commit(self, changes: Changes, checkpoint: Checkpoint) -> None:
+            if errors and (found := errors.pop(0)) is not None:
+                raise found
+            super().commit(changes, checkpoint)
+
+    kept = [Troubled()]
+
+    def opened(fresh: bool) -> Store:
+        begun.append(fresh)
+        if fresh:
+            kept[0] = Troubled()
+        return kept[0]
+
+    async def body() -> None:
+        view = FollowedView(Inputs(log), log, opened, waits=False)
+        view.start()
+        # when: a store is damaged, and the one that took its place is not to be used for a moment
+        for number in range(3):
+            start(log, f"{number}")
+            for _ in range(1_000):
+                await asyncio.sleep(0)
+        await view.close()
+
+    asyncio.run(body())
+    # then: only what was damaged is begun anew, and nothing is missing
+    assert begun == [False, True, False]
+    assert dump(Rows(kept[0])) == [(b"0", 1), (b"1", 1), (b"2", 1)]
 
 
 class Slow:

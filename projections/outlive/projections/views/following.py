@@ -167,9 +167,11 @@ class FollowedView:
                 if again:
                     await self._pause(error)
             except Unusable as error:
+                fresh = fresh and self._store is None  # One that was begun is gone on with.
                 await self._let_go(clean=False)
                 await self._pause(error)
             except LogFailed as error:  # It cannot be read now: too many readers, for one.
+                fresh = fresh and self._store is None
                 await self._let_go(clean=True)
                 await self._pause(error)
             except LogClosed as error:
