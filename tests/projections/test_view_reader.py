@@ -48,6 +48,10 @@ OWNER = """
                 start_run(log, rest)
             elif word == "end":
                 end_run(log, rest)
+            elif word == "commit":
+                await views.close()
+                views = ViewRunner(log, [RunsView()], folder=folder / "views")
+                views.start()
             elif word == "close":
                 await views.close()
                 log.close()
@@ -188,6 +192,28 @@ def test_what_the_owner_commits_while_it_folds_is_not_folded_twice(path: Path) -
         assert look(views) == fresh(reader)
         views.close()
         reader.close()
+
+
+def test_one_that_asks_often_keeps_no_more_than_the_owner_has_not_committed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visiting, "_MANY", 10)
+    reader = LmdbReader(path)
+    views = ViewReader(reader, [RunsView()], folder=path / "views")
+    (view,) = views._views.values()  # pyright: ignore[reportPrivateUsage]
+    with Owner(path) as owner:
+        for number in range(20):
+            # given: it has folded what the owner had not committed yet
+            owner.does(f"start often{number}")
+            assert look(views) == fresh(reader)
+            # when: the owner commits that, and no more
+            owner.does("commit")
+            assert look(views) == fresh(reader)
+            # then: rows that are committed do not pile up above the owner's
+            assert view._rows.above < 20  # pyright: ignore[reportPrivateUsage]
+        owner.does("close")
+    views.close()
+    reader.close()
 
 
 def test_without_any_view_it_folds_the_log(path: Path) -> None:

@@ -136,6 +136,11 @@ class Rows(ViewRows):
         self.dirty: Final[dict[bytes, None]] = {}  # what is to be committed
         self.reading: Final = ViewRows(base, self._known)
 
+    @property
+    def above(self) -> int:
+        """How many rows are held above what is committed, be they changed or not."""
+        return len(self._known)
+
     def get(self, key: bytes, type: type[T]) -> T | None:
         """Return the row at `key`; None if there is none."""
         found: Any = self._known.get(key)

@@ -35,6 +35,7 @@ from outlive.projections.views.store import Damaged, MemoryStore, Store, Unusabl
 from outlive.projections.views.view_file import Identity, ViewFile, seen, visit_view
 
 _PAGE: Final = 512
+_MANY: Final = 2_048  # rows above the owner's: those of a few hundred milliseconds of hard work
 
 T = TypeVar("T")
 
@@ -121,8 +122,11 @@ class VisitedView:
             yield
             return
         with file.standing_still():
-            if not self._from <= file.checkpoint.position <= self._at:
+            there = file.checkpoint.position
+            if not self._from <= there <= self._at:
                 self._begin(file)
+            elif there > self._from and self._rows.above > _MANY:
+                self._begin(file)  # Most of them are committed there by now.
             yield
 
     def _leave_file(self) -> None:
