@@ -301,6 +301,33 @@ def test_an_input_output_error_on_a_disk_with_room_is_no_lack_of_space(tmp_path:
     log.close()
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_space_that_is_freed_before_the_disk_was_looked_at_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """A write that came to the disk's end is an input/output error, and then there is room."""
+    log = LmdbLog(tmp_path)
+    full = Space(lambda: lmdbs_error("mdb_txn_commit", errno.EIO))
+
+    def look(_: Path) -> int:
+        if full.tries == 1:
+            return errno.ENOSPC
+        if not broken:
+            full.free()  # By somebody else, a moment ago.
+        return 0
+
+    monkeypatch.setattr(space, "_errno_of_writing", look)
+    full.end()
+    commit = Filler(log).append("1")
+    if broken:  # It is the disk itself, which is not tried for ever.
+        with pytest.raises(LogFailed, match="mdb_txn_commit"):
+            commit.result(20)
+        assert full.tries == 3
+    else:
+        assert commit.result(20).position == 1
+    log.close()
+
+
 def test_a_full_map_grows_as_far_as_the_platform_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,15 @@ def lack_of_space(error: BaseException, folder: Path) -> str:
     return _FULL.get(reason, "")
 
 
+def may_be_lack(error: BaseException) -> bool:
+    """Whether LMDB calls a disk that is full in the middle of a write so, too."""
+    match error:
+        case lmdb.Error(code=errno.EIO):
+            return True
+        case _:
+            return False
+
+
 def _errno_of_writing(folder: Path) -> int:
     """Return what the system says to another megabyte; 0 if it takes it."""
     try:

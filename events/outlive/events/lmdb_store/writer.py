@@ -18,6 +18,10 @@ A commit that fails for lack of space waits and is tried again (`space.py`, `par
 has given up its transaction, and doing it again writes every page of it again. Before that the
 log's end is looked at: it must be the one we know.
 
+Of a parked log, an input/output error on a disk with room is tried again too, once: LMDB calls
+it that when the disk was full in the middle of a write, and space may have been freed before
+anybody could look. The same holds for that try: every page of it is written again.
+
 A commit that fails in any other way is not tried again. A flush that failed once may succeed
 the second time without having written anything, as the kernel has forgotten the pages. What
 LMDB holds is unknown to us then, also whether the batch is in. So that is the end of this
@@ -50,7 +54,7 @@ from outlive.events.lmdb_store.batch import Answer, BatchWriter, Written
 from outlive.events.lmdb_store.long_readers import ReaderWatch
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.parking import Parking
-from outlive.events.lmdb_store.space import grow, lack_of_space
+from outlive.events.lmdb_store.space import grow, lack_of_space, may_be_lack
 from outlive.events.lmdb_store.wake import Wakers
 from outlive.events.lmdb_store.written import WrittenRecords
 from outlive.events.store import Admitted
@@ -216,11 +220,17 @@ class Writer:
 
     def _write(self, batch: list[Admitted]) -> tuple[list[Answer], list[Written]]:
         """Write a batch; keep it for as long as there is no space."""
+        doubted = False
         while True:
             try:
                 found = self._batches.write(batch)
             except (lmdb.Error, OSError) as error:
                 reason = lack_of_space(error, self._folder)
+                if reason:
+                    doubted = False
+                elif may_be_lack(error) and not doubted:
+                    doubted, reason = True, self.parking.reason
+                    self.parking.hurry()
                 if not reason:
                     raise
                 self._batches.begin_again()
