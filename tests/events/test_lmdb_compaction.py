@@ -3,6 +3,7 @@
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,8 @@ from outlive.events import (
     Fenced,
     LmdbLog,
     LmdbReader,
+    LogError,
+    LogFailed,
     LogNotWritable,
     ModelDelta,
     Recorded,
@@ -27,7 +30,7 @@ from outlive.events import (
     Version,
     run_stream,
 )
-from outlive.events.lmdb_store import compactor, walk
+from outlive.events.lmdb_store import compactor, space, walk
 from outlive.events.lmdb_store.gaps import Covered, decode_gap, encode_gap
 from outlive.events.lmdb_store.meta import epoch_row
 from outlive.events.lmdb_store.pieces import Changes
@@ -210,7 +213,28 @@ def test_an_owner_that_was_replaced_compacts_nothing(path: Path) -> None:
     assert verify_here(path).status == "ok"
 
 
-def test_a_store_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def short_write() -> lmdb.Error:
+    """What LMDB says when the disk was full in the middle of a write, or is broken."""
+    error = lmdb.Error("mdb_txn_commit: Input/output error")
+    object.__setattr__(error, "code", errno.EIO)  # as the binding does
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "told"),
+    [
+        (lmdb.MapFullError("full"), 0, LogNotWritable),
+        (short_write(), errno.ENOSPC, LogNotWritable),
+        (short_write(), 0, LogFailed),
+    ],
+)
+def test_a_store_that_fails_is_told(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: lmdb.Error,
+    said: int,
+    told: type[LogError],
+) -> None:
     log = LmdbLog(path)
 
     env = log._reading._env
@@ -218,13 +242,14 @@ def test_a_store_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch)
     class Full:
         def begin(self, *, write: bool, buffers: bool) -> object:
             if write:
-                raise lmdb.MapFullError("full")
+                raise error
             assert buffers
             return env.begin(buffers=True)
 
     with monkeypatch.context() as patched:
         patched.setattr(log._reading, "_env", Full())
-        with pytest.raises(LogNotWritable):
+        patched.setattr(space, "_errno_of_writing", lambda _: said)
+        with pytest.raises(told):
             log.compact()
     log.compact()
     log.close()

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import lmdb
 
 from outlive.events.compaction import Compacted, Superseded
-from outlive.events.errors import CorruptLog, Fenced, NewerFormat, UnknownEvent
+from outlive.events.errors import (
+    CorruptLog,
+    Fenced,
+    LogError,
+    LogNotWritable,
+    NewerFormat,
+    UnknownEvent,
+)
 from outlive.events.ids import Position
 from outlive.events.lmdb_store.gaps import GapRow, is_gap
 from outlive.events.lmdb_store.layout import Tables, number_key
@@ -32,6 +39,7 @@ from outlive.events.lmdb_store.meta import epoch_of
 from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.pieces import Changes, Rows, changes_of, pieces_of
 from outlive.events.lmdb_store.rows import record_or_gap, seek
+from outlive.events.lmdb_store.space import lack_of_space
 from outlive.events.record import GENESIS, RawRecord, split
 
 if TYPE_CHECKING:
@@ -115,7 +123,14 @@ class Compactor:
 
     def _write(self, changes: Changes) -> int:
         """Make the changes, durably; return the bytes of payloads that nobody holds any more."""
-        return self._opened.reading.within(lambda txn: self._put(txn, changes), write=True)
+        path = self._opened.folder.path
+        try:
+            return self._opened.reading.within(lambda txn: self._put(txn, changes), write=True)
+        except LogError as error:
+            reason = lack_of_space(error.__cause__ or error, path)
+            if reason:
+                raise LogNotWritable(str(path), reason) from error
+            raise
 
     def _put(self, txn: Txn, changes: Changes) -> int:
         tables = self._opened.tables
