@@ -20,12 +20,13 @@ from outlive.events import (
     RunNotFound,
     TaskNotFound,
     TaskUnsuccessful,
+    ThreadNotFound,
 )
 from outlive.projections import TasksQuery, TasksView, ViewRunner
 from outlive.projections.tasks.observe import observe_several
 from tests.support import run_virtual
 from tests.support.tasks import BOOM, LATE, TaskLog
-from tests.support.views import records_of, start_run
+from tests.support.views import records_of, start_run, start_thread
 from tests.support.virtual import VirtualClock
 
 T = TypeVar("T")
@@ -112,6 +113,8 @@ def test_who_asks_of_a_task_that_is_not_there_is_told_at_once() -> None:
             await query.wait(["t1"])
         with pytest.raises(RunNotFound):
             await collect(query.observe(run_id="r"))
+        with pytest.raises(ThreadNotFound):
+            await collect(query.observe(thread_id="t"))
 
     ask(body)
 
@@ -182,6 +185,7 @@ def test_an_agent_without_tasks_is_waited_for() -> None:
 def test_a_run_is_told_of_its_own_tasks_and_so_are_agents_and_threads(asked: str) -> None:
     async def body(tasks: TaskLog, query: TasksQuery) -> None:
         start_run(tasks.log, "one")
+        start_thread(tasks.log, "one")
         for number, value in enumerate(["one", "other", "one"]):
             tasks.queue(f"t{number}", **{asked: value})
         observe: Any = query.observe
@@ -200,6 +204,21 @@ def test_a_run_whose_start_is_known_is_waited_for() -> None:
 
         query._begun = begun  # pyright: ignore[reportPrivateUsage]
         events = query.observe(run_id="r")
+        assert await take(events, 1) == [("t1", 1)]
+        await events.aclose()
+
+    ask(body)
+
+
+def test_a_thread_whose_first_run_is_known_is_waited_for() -> None:
+    async def body(tasks: TaskLog, query: TasksQuery) -> None:
+        async def begun(stream: str) -> None:
+            assert stream == "thread-t"
+            start_thread(tasks.log, "t")
+            tasks.queue("t1", thread_id="t")
+
+        query._begun = begun  # pyright: ignore[reportPrivateUsage]
+        events = query.observe(thread_id="t")
         assert await take(events, 1) == [("t1", 1)]
         await events.aclose()
 

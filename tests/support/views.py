@@ -18,11 +18,13 @@ from outlive.events import (
     RunCompleted,
     RunFailed,
     RunStarted,
+    ThreadCreated,
     ToolCallCompleted,
     ToolCallStarted,
     Usage,
     Version,
     run_stream,
+    thread_stream,
 )
 from outlive.events.ids import CallId
 from outlive.projections import Projection, Rows, RunsView, ViewRows
@@ -40,6 +42,13 @@ def start_run(log: EventLog, run_id: str, *, agent_id: str = "poet", input: str 
         [RunStarted(agent_id=agent_id, input=input), ModelCallStarted(model="m", messages=1)],
         expected_version=Version(0),
         entry=OPEN,
+    ).result(20)
+
+
+def start_thread(log: EventLog, thread_id: str) -> None:
+    """Append the beginning of a thread."""
+    log.append(
+        thread_stream(thread_id), [ThreadCreated(resource_id="u")], expected_version=Version(0)
     ).result(20)
 
 

@@ -18,9 +18,11 @@ from outlive.events import (
     StreamId,
     Subscription,
     TaskNotFound,
+    ThreadNotFound,
     Version,
     run_stream,
     task_stream,
+    thread_stream,
 )
 from outlive.projections.lists import Catalogue, Order, check_text
 from outlive.projections.run_summary import STANDING_STILL
@@ -242,7 +244,8 @@ class TasksQuery:
         Raises:
             ValueError: not one of the four was said, or several were.
             InvalidId: an id that can name nothing.
-            TaskNotFound, RunNotFound: with the first event, when there is no such task or run.
+            TaskNotFound, RunNotFound, ThreadNotFound: with the first event, when there is no such
+                task, run or thread. An agent without tasks is waited for.
             InvalidOffset: with the first event; `after` is beyond the head of the task or log,
                 negative, or no whole number.
             ViewBehind, ViewFailed: of several; the view cannot tell now.
@@ -266,7 +269,9 @@ class TasksQuery:
     ) -> AsyncGenerator[Recorded, None]:
         log = self._log
         if name == "run_id":
-            await self._require_run(value)
+            await self._require(run_stream(value), RunNotFound(value))
+        elif name == "thread_id":
+            await self._require(thread_stream(value), ThreadNotFound(value))
         head = check_position(log, after)
 
         def begun(task_id: str, row: TaskRow) -> Begun | None:
@@ -288,9 +293,8 @@ class TasksQuery:
             async for recorded in events:
                 yield recorded
 
-    async def _require_run(self, run_id: str) -> None:
-        stream = run_stream(run_id)
+    async def _require(self, stream: StreamId, not_found: OutliveError) -> None:
         if self._begun is not None:
             await self._begun(stream)
         if not self._log.version(stream):
-            raise RunNotFound(run_id)
+            raise not_found
