@@ -89,6 +89,12 @@ def test_a_setting_that_cannot_hold_is_refused_by_its_name(
         Retry(**given)
 
 
+@pytest.mark.parametrize("value", ["often", 1.5, None, True, -1, (1,)])
+def test_what_is_no_retry_is_refused_by_the_name_of_what_was_said(value: Any) -> None:
+    with pytest.raises(InvalidDefinition, match=r"^default_retry is Retry\(\.\.\.\), or a count"):
+        as_retry(value, "default_retry")
+
+
 def test_the_same_retry_of_the_same_call_waits_equally_long_for_ever() -> None:
     retry = Retry(3, delay=10, factor=1, jitter=0.5)
     waits = [retry.delay_ns(number, "r1/0.0") for number in (1, 2, 3)]

@@ -1230,7 +1230,7 @@ def test_a_function_that_cannot_be_a_tool_is_refused_with_the_reason(
         ({"timeout": float("inf")}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
         ({"timeout": dt.timedelta(0)}, "timeout"),
-        ({"retry": -1}, "max_retries"),
+        ({"retry": -1}, "^retry is Retry"),
         ({"in_doubt": "guess"}, "in_doubt"),
         ({"requires_approval": ""}, "requires_approval"),
         ({"requires_approval": 1}, "requires_approval"),

@@ -132,7 +132,7 @@ class Agent:
         self.id: Final = id
         self.model: Final = model
         self.fallback_models: Final = fallbacks
-        self.model_retry: Final = as_retry(model_retry)
+        self.model_retry: Final = as_retry(model_retry, "model_retry")
         self.instructions: Final = instructions
         self.name: Final = name or id
         self.description: Final = description or ""

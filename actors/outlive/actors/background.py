@@ -121,7 +121,7 @@ class BackgroundTasks(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidDefinition("max_queued is for backpressure='queue': else nothing queues")
         if self.default_timeout is not None:
             seconds("default_timeout", self.default_timeout)
-        as_retry(self.default_retry)
+        as_retry(self.default_retry, "default_retry")
         seconds("progress_throttle", self.progress_throttle)
 
 

@@ -115,10 +115,16 @@ class Retry(msgspec.Struct, frozen=True):
 NO_RETRY: Final = Retry(0)
 
 
-def as_retry(value: int | Retry) -> Retry:
+def as_retry(value: int | Retry, name: str = "retry") -> Retry:
     """Return a `Retry`; an int means that many retries with the default waits.
 
     Raises:
-        InvalidDefinition: it is neither.
+        InvalidDefinition: it is neither. `name` is what it is said to be.
     """
-    return value if isinstance(value, Retry) else Retry(value)
+    if isinstance(value, Retry):
+        return value
+    if type(value) is not int or not 0 <= value <= _MAX_RETRIES:
+        raise InvalidDefinition(
+            f"{name} is Retry(...), or a count from 0 to {_MAX_RETRIES:,}, not {value!r}"
+        )
+    return Retry(value)
