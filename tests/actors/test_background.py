@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlive.actors import Retry, UntilIdle
+from outlive.actors import Agent, EchoModel, Retry, UntilIdle, tool
 from outlive.actors.background import (
     Background,
     BackgroundTasks,
@@ -23,6 +23,7 @@ from outlive.actors.background import (
     stored_limits,
     with_choice,
 )
+from outlive.actors.background_plans import limits_of
 from outlive.actors.retry import NO_RETRY
 from outlive.events import InvalidDefinition, TaskLimits, Value
 from tests.support import SECOND
@@ -106,14 +107,35 @@ def test_every_field_of_the_retries_is_kept_with_the_task() -> None:
     assert retry_of(stored_limits(timeout=None, stall_timeout=None, retry=Retry(1))) == Retry(1)
 
 
-def test_priority_and_the_like_are_those_of_the_layer_that_speaks_first() -> None:
-    own = Background(priority=3, detached=True, mode="awaited")
-    found = plan(None, own)
-    assert found is not None
-    assert (found.priority, found.detached, found.mode) == (3, True, "awaited")
-    found = plan(Background(priority=1), own)
-    assert found is not None
-    assert (found.priority, found.detached, found.mode) == (1, False, "deferred")
+SAID: dict[str, Any] = {
+    "mode": "awaited",
+    "priority": 3,
+    "detached": True,
+    "on_complete": "wake",
+    "let_model_choose": True,
+}
+OTHERWISE: dict[str, Any] = {
+    "mode": "deferred",
+    "priority": 0,
+    "detached": False,
+    "on_complete": "append",
+    "let_model_choose": False,
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_the_agent_leaves_out_is_as_the_tool_says(name: str) -> None:
+    own = Background(**SAID)
+    assert getattr(plan(None, own), name) == SAID[name]
+    assert getattr(plan(True, own), name) == SAID[name]
+    assert getattr(plan(Background(timeout=5), own), name) == SAID[name]
+    assert getattr(plan(Background(**{name: OTHERWISE[name]}), own), name) == OTHERWISE[name]
+    assert getattr(plan(Background(timeout=5), Background()), name) == OTHERWISE[name]
+
+
+def test_an_agent_that_says_something_else_leaves_a_tool_in_the_foreground() -> None:
+    assert plan(Background(timeout=5), Background(mode="foreground")) is None
+    assert plan(Background(mode="deferred"), Background(mode="foreground")) is not None
 
 
 # -- what a model may choose --
@@ -190,6 +212,31 @@ def test_the_schema_tells_a_model_what_it_may_choose() -> None:
 # -- the doors --
 
 
+def test_a_parameter_by_which_a_model_would_choose_is_refused() -> None:
+    async def look(_background: str = "") -> None:
+        """Look."""
+
+    choice = Background(let_model_choose=True)
+    with pytest.raises(InvalidDefinition, match=r"'look' has a parameter '_background'"):
+        tool(read_only=True, background=choice)(look)
+    looking = tool(read_only=True)(look)
+    with pytest.raises(InvalidDefinition, match=r"'look' has a parameter '_background'"):
+        Agent("a", model=EchoModel(), tools=[looking], background={"look": choice})
+
+
+@pytest.mark.parametrize("entries", [None, {"look": False}, {"look": Background(retry=2)}], ids=str)
+def test_a_tool_that_is_called_in_the_foreground_may_be_enqueued_with_what_it_says(
+    entries: Any,
+) -> None:
+    @tool(read_only=True, background=Background(mode="foreground"), timeout=7)
+    async def look() -> None:
+        """Look."""
+
+    looking = Agent("a", model=EchoModel(), tools=[look], background=entries)
+    for agent in (looking, None):
+        assert limits_of(agent, look, BackgroundTasks()).timeout_ns == 7 * SECOND
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -201,6 +248,7 @@ def test_the_schema_tells_a_model_what_it_may_choose() -> None:
         (Background, {"stall_timeout": 1e300}),
         (Background, {"retry": -1}),
         (Background, {"retry": "often"}),
+        (Background, {"on_complete": "tell"}),
         (Background, {"mode": "later"}),
         (Background, {"priority": 1.5}),
         (Background, {"priority": True}),

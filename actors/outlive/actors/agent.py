@@ -146,6 +146,8 @@ class Agent:
             self.tools[made.name] = made
         own = {name: made.background for name, made in self.tools.items()}
         self.background: Final = check_entries(background, own, id)
+        for called, entry in self.background.items():
+            self.tools[called].check_choice(entry)
         self.task_hooks: Final = check_hooks(f"agent {id!r}", task_hooks)
         self.history: Final = check_history(id, history)
         self.agents: Final[dict[str, Agent]] = sub_agents(agents, id, self.tools)

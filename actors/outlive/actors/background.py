@@ -32,6 +32,8 @@ _LARGEST: Final = 2**31
 class Background(msgspec.Struct, frozen=True, kw_only=True):
     """How a tool is called in the background. What is left out is as the next layer says.
 
+    Each of these by itself: the agent's entry for a tool may say of its timeout alone.
+
     Args:
         timeout: seconds, or a `timedelta`, for one attempt; without one here, the tool's own,
             or the runtime's `default_timeout`.
@@ -39,13 +41,15 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
             has timed out, too.
         retry: how often, or how, an attempt that has failed is made again; without one here,
             the tool's own, or the runtime's `default_retry`.
-        mode: `deferred`: the model is told at once that the task has begun, and of its result
-            when there is one. `awaited`: the step waits for the result. `foreground`: no task.
-        priority: of the tasks of one agent the highest one starts first.
+        mode: `deferred`, if nobody says one: the model is told at once that the task has begun,
+            and of its result when there is one. `awaited`: the step waits for the result.
+            `foreground`: no task.
+        priority: of the tasks of one agent the highest one starts first; 0, if nobody says one.
         detached: it goes on when its run is cancelled.
         on_complete: what becomes of a result that comes when the run is over, if it was on a
-            thread. `append`: the thread keeps it, and the next run sees it. `wake`: whoever is
-            active is told, or a run begins. `ignore`: it stands in the task.
+            thread. `append`, if nobody says otherwise: the thread keeps it, and the next run sees
+            it. `wake`: whoever is active is told, or a run begins. `ignore`: it stands in the
+            task.
         let_model_choose: the model may pass `_background`, with `mode`, `timeout` and `retry`;
             it gets no longer timeout and no more retries than there would be without.
 
@@ -56,11 +60,11 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | timedelta | None = None
     stall_timeout: float | timedelta | None = None
     retry: int | Retry | None = None
-    mode: Mode = "deferred"
-    priority: int = 0
-    detached: bool = False
-    on_complete: OnComplete = "append"
-    let_model_choose: bool = False
+    mode: Mode | None = None
+    priority: int | None = None
+    detached: bool | None = None
+    on_complete: OnComplete | None = None
+    let_model_choose: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
@@ -70,13 +74,17 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
                 seconds(name, value)
         if self.retry is not None:
             as_retry(self.retry)
-        _require_one_of("mode", self.mode, get_args(Mode))
-        _require_one_of("on_complete", self.on_complete, get_args(OnComplete))
-        if type(self.priority) is not int or abs(self.priority) > _LARGEST:
-            raise InvalidDefinition(f"priority is a whole number, not {self.priority!r}")
+        if self.mode is not None:
+            _require_one_of("mode", self.mode, get_args(Mode))
+        if self.on_complete is not None:
+            _require_one_of("on_complete", self.on_complete, get_args(OnComplete))
+        first = self.priority
+        if first is not None and (type(first) is not int or abs(first) > _LARGEST):
+            raise InvalidDefinition(f"priority is a whole number, not {first!r}")
         for name in ("detached", "let_model_choose"):
-            if type(getattr(self, name)) is not bool:
-                raise InvalidDefinition(f"{name} is True or False, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value is not None and type(value) is not bool:
+                raise InvalidDefinition(f"{name} is True or False, not {value!r}")
 
 
 class BackgroundTasks(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,22 +175,23 @@ def plan_of(
     if first is False:
         return None
     said = [one for one in (first, then) if isinstance(one, Background)]
-    chosen = said[0] if said else Background()
-    if chosen.mode == "foreground" and not chosen.let_model_choose:
+    mode: Mode = _first([*(one.mode for one in said), "deferred"])
+    let_model_choose: bool = _first([*(one.let_model_choose for one in said), False])
+    if mode == "foreground" and not let_model_choose:
         return None
     retries = _first([*(one.retry for one in said), retry, defaults.default_retry])
     last = defaults.default_timeout if timeout is None else timeout
     return Plan(
-        mode=chosen.mode,
+        mode=mode,
         limits=stored_limits(
             timeout=_first([*(one.timeout for one in said), last]),
             stall_timeout=_first(one.stall_timeout for one in said),
             retry=as_retry(retries),
         ),
-        priority=chosen.priority,
-        detached=chosen.detached,
-        on_complete=chosen.on_complete,
-        let_model_choose=chosen.let_model_choose,
+        priority=_first([*(one.priority for one in said), 0]),
+        detached=_first([*(one.detached for one in said), False]),
+        on_complete=_first([*(one.on_complete for one in said), "append"]),
+        let_model_choose=let_model_choose,
     )
 
 

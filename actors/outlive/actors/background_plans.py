@@ -46,7 +46,7 @@ def limits_of(agent: Agent | None, tool: Tool[..., Any], defaults: BackgroundTas
     """
     plans = {} if agent is None else plans_of(agent, defaults)
     plan = plans.get(tool.name) or plan_of(
-        Background(),
+        Background(mode="deferred"),
         own=tool.background if agent is None else False,
         timeout=tool.timeout,
         retry=tool.own_retry,

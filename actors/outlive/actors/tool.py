@@ -114,11 +114,7 @@ class Tool(Generic[P, R]):
             )
         check_entry(f"background of tool {self.name!r}", background)
         self.background: Final = background
-        chooses = isinstance(background, Background) and background.let_model_choose
-        if chooses and CHOICE in inspect.signature(fn).parameters:
-            raise InvalidDefinition(
-                f"tool {self.name!r} has a parameter {CHOICE!r}: by that the model would choose"
-            )
+        self.check_choice(background)
         if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
             raise InvalidDefinition(
                 f"tool {self.name!r}: concurrency is 1 or more, not {concurrency!r}"
@@ -148,6 +144,14 @@ class Tool(Generic[P, R]):
     def __repr__(self) -> str:
         """Name the tool."""
         return f"<Tool {self.name}>"
+
+    def check_choice(self, entry: bool | Background) -> None:
+        """Raise InvalidDefinition if the model is to choose by a parameter of the function."""
+        chooses = isinstance(entry, Background) and entry.let_model_choose
+        if chooses and CHOICE in inspect.signature(self.fn).parameters:
+            raise InvalidDefinition(
+                f"tool {self.name!r} has a parameter {CHOICE!r}: by that the model would choose"
+            )
 
     def problem_with(self, arguments: dict[str, Value]) -> Failure | None:
         """Return why the function cannot be called with these arguments; None if it can."""
