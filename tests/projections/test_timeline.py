@@ -79,6 +79,20 @@ def test_no_events_have_an_empty_timeline() -> None:
     assert timeline([]) == Timeline()
 
 
+def test_what_comes_late_makes_nothing_longer_that_is_over() -> None:
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.begin("t1", run_id="r")
+    tasks.succeed("t1")
+    before = of_task(tasks)
+    tasks.deliver("t1")
+    after = of_task(tasks)
+    assert after.last_at_ns > before.last_at_ns
+    assert after.elapsed_ms == before.elapsed_ms > 0
+    tasks = TaskLog(MemoryLog(clock=SteppingClock()))
+    tasks.begin("t1")
+    assert of_task(tasks).elapsed_ms > 0  # It goes on.
+
+
 def test_a_call_is_a_span_from_its_start_to_its_end() -> None:
     line = timeline(
         recorded(

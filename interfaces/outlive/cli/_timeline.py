@@ -76,7 +76,7 @@ def drawn(rows: Sequence[Bar], line: Timeline, width: int) -> Table:
     table.add_column(no_wrap=True, width=columns)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
-    end = duration(line.elapsed_ms)
+    end = duration((line.last_at_ns - line.started_at_ns) // 1_000_000)  # late results included
     axis = "0" + end.rjust(columns - 1)
     table.add_row("", Text(axis, style="dim"), "", "")
     for row in rows:

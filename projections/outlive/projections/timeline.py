@@ -114,8 +114,13 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def elapsed_ms(self) -> int:
-        """From the first event to the last, times without a living process included."""
-        return (self.last_at_ns - self.started_at_ns) // 1_000_000
+        """From the first event to the end, times without a living process included.
+
+        To the last event of what goes on. What comes after the end, a late result say, does not
+        make it longer.
+        """
+        end_ns = self.last_at_ns if self.ended_at_ns is None else self.ended_at_ns
+        return (end_ns - self.started_at_ns) // 1_000_000
 
 
 def timeline(events: Iterable[Recorded]) -> Timeline:
