@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,11 @@ from outlive.cli._exit import FAILED, NO_LOG, NOT_FOUND, OK, USAGE
 from outlive.cli._render import says
 from outlive.cli._task_bars import TaskBars
 from outlive.events import LmdbLog, MemoryLog, OpenEntry, TaskEvent, task_stream
+from outlive.testing import VirtualClock as LongAgo
 from outlive.testing.strategies import task_events
 from tests.cli.support import objects, outlive, start
 from tests.support.tasks import TaskLog
+from tests.support.views import start_run
 from tests.support.virtual import VirtualClock
 
 
@@ -173,6 +177,24 @@ def test_show_tells_of_attempts_ends_and_questions(out: Out) -> None:
     assert "somebody must say" in doubtful
     assert """outlive tasks resume doubtful-1 '{"retry": true}'""" in doubtful
     assert "blocked: no such tool" in out("show", "blocked-1")
+
+
+def test_what_goes_on_takes_until_now_though_nothing_is_heard_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = LmdbLog(tmp_path, clock=LongAgo(datetime(2020, 1, 1, tzinfo=UTC)))
+    tasks = TaskLog(log)
+    tasks.begin("running-1")
+    tasks.begin("good-1")
+    tasks.succeed("good-1")
+    start_run(log, "r1")
+    log.close()
+    assert run(["tasks", "show", "running-1", "--data", str(tmp_path)]) == OK
+    assert re.search(r"2020-01-01 00:00:00 UTC, \d{5,} h \d+ min so far", capsys.readouterr().out)
+    assert run(["runs", "show", "r1", "--data", str(tmp_path)]) == OK
+    assert re.search(r"2020-01-01 00:00:00 UTC, \d{5,} h \d+ min so far", capsys.readouterr().out)
+    assert run(["tasks", "show", "good-1", "--data", str(tmp_path)]) == OK
+    assert "2020-01-01 00:00:00 UTC, took 0 ms" in capsys.readouterr().out
 
 
 def test_show_as_json_is_one_object(out: Out) -> None:

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from outlive.cli._exit import Wrong
 from outlive.cli._json import plain, print_json
-from outlive.cli._text import console
+from outlive.cli._text import console, duration
 from outlive.events import Clock
+from outlive.projections import Timeline
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -83,6 +84,14 @@ def _cut(text: str, columns: int) -> str:
 def now(clock: Clock) -> datetime:
     """Return the time in UTC."""
     return datetime.fromtimestamp(clock.now_ns() / 1e9, UTC)
+
+
+def how_long(line: Timeline, clock: Clock) -> str:
+    """Return how long something took, or has gone on until now, be anything heard of it or not."""
+    if line.ended_at_ns is not None:
+        return f"took {duration(line.elapsed_ms)}"
+    until_ns = max(clock.now_ns(), line.last_at_ns)
+    return f"{duration((until_ns - line.started_at_ns) // 1_000_000)} so far"
 
 
 def instant(text: str | None, option: str, clock: Clock) -> datetime | None:

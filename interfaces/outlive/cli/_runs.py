@@ -15,6 +15,7 @@ from outlive.cli._answered import answered
 from outlive.cli._asking import opened, require_begun
 from outlive.cli._exit import FAILED, OK, complain
 from outlive.cli._json import plain, print_json, recorded_object, utc
+from outlive.cli._listing import how_long
 from outlive.cli._pending_text import once_more, print_pending
 from outlive.cli._render import event_line
 from outlive.cli._text import console, counted, duration, printable, printable_lines, put
@@ -25,6 +26,7 @@ from outlive.events import (
     LogReader,
     ModelCallCompleted,
     RunStarted,
+    SystemClock,
     Usage,
     Value,
     run_stream,
@@ -199,8 +201,7 @@ def _head(facts: RunFacts) -> Table:
     agent = f"{printable(facts.agent_id)}, model {printable(facts.model)}"
     head.add_row("agent", Text(agent))
     head.add_row("input", Text(printable(facts.input)))
-    took = duration(facts.elapsed_ms)
-    took = f"{took} so far" if facts.ended_at_ns is None else f"took {took}"
+    took = how_long(facts.timeline, SystemClock())
     head.add_row("started", f"{utc(facts.started_at_ns):%Y-%m-%d %H:%M:%S} UTC, {took}")
     head.add_row("events", f"{facts.version:,}")
     head.add_row(

@@ -14,6 +14,7 @@ from outlive.cli._answered import answered
 from outlive.cli._asking import opened, require_begun
 from outlive.cli._exit import OK
 from outlive.cli._json import plain, print_json
+from outlive.cli._listing import how_long
 from outlive.cli._pending_text import command_line, print_pending
 from outlive.cli._render_parts import failure, progress
 from outlive.cli._task_list import style_of
@@ -27,7 +28,7 @@ from outlive.cli._text import (
     put,
 )
 from outlive.cli._timeline import bars
-from outlive.events import task_stream
+from outlive.events import SystemClock, task_stream
 from outlive.projections import Pending, TaskInfo, Timeline, task_info, timeline
 from outlive.projections.tasks import read_task, task_pending_of
 
@@ -82,7 +83,7 @@ def _print_facts(facts: TaskFacts, data: Path, said: set[int]) -> None:
 
 
 def _head(facts: TaskFacts) -> Table:
-    task, line = facts.task, facts.timeline
+    task = facts.task
     head = Table.grid(padding=(0, 2, 0, 0))
     head.add_column(style="dim", no_wrap=True)
     head.add_column(overflow="fold")
@@ -106,8 +107,7 @@ def _head(facts: TaskFacts) -> Table:
     ):
         if value:
             head.add_row(name, Text(printable(value)))
-    took = duration(line.elapsed_ms)
-    took = f"{took} so far" if task.ended_at is None else f"took {took}"
+    took = how_long(facts.timeline, SystemClock())
     head.add_row("queued", f"{task.queued_at:%Y-%m-%d %H:%M:%S} UTC, {took}")
     if task.progress is not None:
         last = task.progress
