@@ -20,9 +20,9 @@ class UntilIdle(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         react: the model is told of results as they come (`each`; those that come meanwhile are
             told together), or once, when there is the last one (`all`).
-        max_wait: seconds, or a `timedelta`, that the run waits for a result before it ends
-            without, with `finish_reason="tasks_pending"`. The tasks go on. None: as long as it
-            takes.
+        max_wait: seconds, or a `timedelta`, that the run waits, each time that the model has
+            answered: for a result (`each`), or for the last one (`all`). Then it ends without,
+            with `finish_reason="tasks_pending"`, and the tasks go on. None: as long as it takes.
 
     Raises:
         InvalidDefinition: a value that cannot hold.
