@@ -328,11 +328,16 @@ def test_it_ends_without_what_does_not_come_in_time() -> None:
     assert tags(over.when(result()).after.events[-1:]) == ["background-result-received"]
 
 
-def test_a_run_that_may_make_no_further_step_does_not_wait() -> None:
+def test_a_run_that_may_make_no_further_step_does_not_wait_and_says_so() -> None:
     start = replace(START, until_idle=IdlePolicy(), max_steps=2)
     asks = CompleteModelCall(step=0, attempt=1, tool_calls=(planned(0),))
-    after = given().when(start, asks, taken(), ANSWER).after
-    assert tags(after.events[-1:]) == ["run-completed"]
+    answer = replace(ANSWER, data={"n": 1})
+    over = RunCompleted(finish_reason="max_steps", data={"n": 1})
+    assert given().when(start, asks, taken(), answer).after.events[-1] == over
+    told = given().when(start, asks, taken(), result(), answer).after
+    assert told.events[-1] == over  # Of a result, too, that the model has not been told of.
+    idle = given().when(replace(start, max_steps=1), replace(ANSWER, step=0)).after
+    assert idle.events[-1] == RunCompleted(finish_reason="stop")
 
 
 def test_a_recovery_leaves_a_run_that_waits_as_it_is() -> None:

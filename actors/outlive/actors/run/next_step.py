@@ -33,10 +33,14 @@ def answered(
 def _answered_well(state: RunState, command: CompleteModelCall) -> tuple[RunEvent, ...]:
     """Return what follows from an answer that fits: of a run until idle, maybe not the end."""
     policy = state.until_idle
-    rests = policy is not None and bool(state.tasks) and not _last_step(state)
+    last = _last_step(state)
+    if policy is not None and last and (state.untold or state.tasks):
+        # It is not idle: that is said, and the answer is none the worse for it.
+        return (RunCompleted(finish_reason=last, data=command.data),)
+    rests = policy is not None and bool(state.tasks)
     if policy is not None and state.untold and not (rests and policy.react == "all"):
         return next_step(state)
-    if state.unread and not _last_step(state):
+    if state.unread and not last:
         return next_step(state)
     if policy is not None and rests:
         until_ns = None if policy.max_wait_ns is None else command.now_ns + policy.max_wait_ns
