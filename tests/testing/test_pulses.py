@@ -57,6 +57,16 @@ def test_what_is_right_is_left_alone() -> None:
     )
 
 
+def test_an_instant_may_take_the_place_of_one_that_is_being_prepared() -> None:
+    claimed: list[Event] = [FireClaimed(fire=1, due_ns=10), FireScheduled(due_ns=20)]
+    replaced: list[Event] = [
+        FireSkipped(due_ns=10, reason="overlap", fire=1),
+        FireClaimed(fire=2, due_ns=20),
+        FireScheduled(due_ns=30),
+    ]
+    assert heard(BEGUN, claimed, replaced) == ""
+
+
 @pytest.mark.parametrize(
     ("commits", "rule"),
     [

@@ -61,7 +61,10 @@ class Pulses:
             match event:
                 case FireClaimed(kind="schedule", due_ns=due_ns):
                     first_ns = due_ns if first_ns is None else first_ns
-                case FireDeferred(due_ns=due_ns) | FireSkipped(kind="schedule", due_ns=due_ns):
+                case (
+                    FireDeferred(due_ns=due_ns)
+                    | FireSkipped(kind="schedule", due_ns=due_ns, fire=None)
+                ):  # One that was claimed before, and is not wanted any more, was due then.
                     first_ns = due_ns if first_ns is None else first_ns
                 case InstantsPassed(first_ns=passed_ns):
                     first_ns = passed_ns if first_ns is None else first_ns
