@@ -291,6 +291,23 @@ def test_a_run_that_waits_for_a_person_is_suspended_and_its_end_is_told_later() 
         assert told(fires(sim)) == [("fired", 1, "succeeded")]
 
 
+def test_a_run_that_goes_on_after_a_person_has_answered_is_told_to_do_so() -> None:
+    def answer(request: ModelRequest) -> Turn:
+        asked = len(request.messages) == 1
+        return Turn(tool_calls=(ToolCall("ask", {}),)) if asked else Turn("done", delay=60)
+
+    with Simulation([research(ScriptedModel(answer), tools=[ask])]) as sim:
+        create(sim, max_fires=1)
+        sim.advance("2m")
+        sim.run(lambda rt: rt.resume("hb_h:1", "this"))
+        sim.advance("1s")
+        last = get(sim).last
+        assert last is not None
+        assert (told(fires(sim)), last.outcome) == ([("fired", 1, "running")], "running")
+        sim.advance("60s")
+        assert told(fires(sim)) == [("fired", 1, "succeeded")]
+
+
 def test_what_takes_too_long_is_cancelled_and_has_timed_out() -> None:
     with Simulation([works()]) as sim:
         create(sim, timeout=30, max_fires=1)

@@ -12,6 +12,7 @@ from outlive.events import (
     FireClaimed,
     FireDeferred,
     FireEnded,
+    FireResumed,
     FireSkipped,
     FireSuspended,
     HeartbeatFired,
@@ -127,7 +128,7 @@ class _Told:
 
     def __init__(self) -> None:
         self._ends: dict[int, FireEnded] = {}
-        self._suspended: set[int] = set()
+        self._goes_on: dict[int, str] = {}  # what was heard last of those without an end
         self._decided: set[int] = set()  # fires
         self._instants: set[int] = set()  # decided, of those that have waited
 
@@ -137,8 +138,9 @@ class _Told:
             case FireEnded():
                 self._ends.setdefault(event.fire, event)
             case FireSuspended():
-                if event.fire not in self._ends:
-                    self._suspended.add(event.fire)
+                self._goes_on.setdefault(event.fire, "suspended")
+            case FireResumed():
+                self._goes_on.setdefault(event.fire, "running")
             case HeartbeatFired():
                 self._decided.add(event.fire)
                 self._instants.add(event.due_ns)
@@ -179,7 +181,7 @@ class _Told:
         run_id = event.run_id
         if end is not None and event.thread_id and not end.told_by_itself:
             run_id = end.run_id
-        outcome = "suspended" if event.fire in self._suspended else "running"
+        outcome = self._goes_on.pop(event.fire, "running")
         return _info(
             recorded,
             "fired",

@@ -10,6 +10,7 @@ import msgspec
 from outlive.events import (
     Event,
     FireEnded,
+    FireResumed,
     FireSuspended,
     HeartbeatCreated,
     HeartbeatEvent,
@@ -55,7 +56,7 @@ class HeartbeatsView:
     """The `Projection` of heartbeats."""
 
     name = "heartbeats"
-    version = 2
+    version = 3
     events: frozenset[type[Event]] = _EVENTS
 
     def apply(self, records: Sequence[Record], rows: Rows) -> None:
@@ -101,6 +102,8 @@ def change_row(row: HeartbeatRow, event: Event) -> None:
             )
         case FireSuspended(fire=fire) if row.last is not None and row.last.fire == fire:
             row.last.outcome = "suspended"
+        case FireResumed(fire=fire) if row.last is not None and row.last.fire == fire:
+            row.last.outcome = "running"
         case FireEnded(fire=fire, outcome=outcome) if row.last is not None:
             if row.last.fire == fire:
                 row.last.outcome = outcome
