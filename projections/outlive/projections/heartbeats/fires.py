@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from outlive.events import (
+    Event,
     Failure,
     FireClaimed,
     FireDeferred,
@@ -26,6 +29,7 @@ from outlive.events import (
 )
 from outlive.events.heartbeat import FireKind
 from outlive.projections.lists import check_limit, utc
+from outlive.projections.turn import let_others_go_on
 
 _PAGE: Final = 256
 
@@ -70,7 +74,7 @@ class FirePage(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
-def read_fires(
+async def read_fires(
     log: LogReader,
     stream: StreamId,
     *,
@@ -79,6 +83,8 @@ def read_fires(
     cursor: str | None = None,
 ) -> FirePage:
     """Return decisions of a heartbeat, the last ones first.
+
+    However much has to be looked through for them, others on the loop have their turn meanwhile.
 
     Raises:
         ValueError: a limit or a decision that is none.
@@ -89,31 +95,21 @@ def read_fires(
         raise ValueError(f"a decision is fired, skipped, coalesced or missed, not {decision!r}")
     head = log.version(stream)
     upto = head if cursor is None else _version_of(cursor, head) - 1
-    told = _Told()
+    told, later = _Told(), _Later(log, stream, Version(upto))
     found: list[FireInfo] = []
-    if upto < head:
-        _hear_the_rest(log, stream, told, upto, head)
     while upto > 0 and len(found) <= limit:
         start = Version(max(upto - _PAGE, 0))
         for recorded in reversed(log.read(stream, after=start, limit=upto - start)):
+            if cursor is not None:
+                await later.complete(told, recorded.event)
             info = told.hear(recorded)
             if info is not None and (decision is None or info.decision == decision):
                 found.append(info)
         upto = start
+        await let_others_go_on()
     page = found[:limit]
     more = len(found) > limit
     return FirePage(fires=tuple(page), cursor=str(page[-1].version) if more else None)
-
-
-def _hear_the_rest(log: LogReader, stream: StreamId, told: _Told, upto: int, head: Version) -> None:
-    """Hear what came later: how the fires of this page have ended."""
-    after = Version(upto)
-    later: list[Recorded] = []
-    while page := log.read(stream, after=after, limit=_PAGE):
-        later += page
-        after = page[-1].version
-    for recorded in reversed(later):
-        told.hear(recorded)
 
 
 def _version_of(cursor: str, head: Version) -> int:
@@ -127,28 +123,28 @@ class _Told:
     """What was heard of fires, from the last event to the first."""
 
     def __init__(self) -> None:
-        self._ends: dict[int, FireEnded] = {}
-        self._goes_on: dict[int, str] = {}  # what was heard last of those without an end
-        self._decided: set[int] = set()  # fires
-        self._instants: set[int] = set()  # decided, of those that have waited
+        self.ends: dict[int, FireEnded] = {}
+        self.goes_on: dict[int, str] = {}  # what was heard last of those without an end
+        self.decided: set[int] = set()  # fires
+        self.instants: set[int] = set()  # decided, of those that have waited
 
     def hear(self, recorded: Recorded) -> FireInfo | None:
         event = recorded.event
         match event:
             case FireEnded():
-                self._ends.setdefault(event.fire, event)
+                self.ends.setdefault(event.fire, event)
             case FireSuspended():
-                self._goes_on.setdefault(event.fire, "suspended")
+                self.goes_on.setdefault(event.fire, "suspended")
             case FireResumed():
-                self._goes_on.setdefault(event.fire, "running")
+                self.goes_on.setdefault(event.fire, "running")
             case HeartbeatFired():
-                self._decided.add(event.fire)
-                self._instants.add(event.due_ns)
+                self.decided.add(event.fire)
+                self._decide(event)
                 return self._fired(recorded, event)
             case FireSkipped():
                 if event.fire is not None:
-                    self._decided.add(event.fire)
-                self._instants.add(event.due_ns)
+                    self.decided.add(event.fire)
+                self._decide(event)
                 return _info(
                     recorded,
                     "skipped",
@@ -159,6 +155,7 @@ class _Told:
                     error=event.error,
                 )
             case InstantsPassed():
+                self.instants.add(event.first_ns)  # It may have waited; those after it have not.
                 return _info(
                     recorded,
                     event.decision,
@@ -167,21 +164,25 @@ class _Told:
                     count=event.count,
                     reason=event.reason,
                 )
-            case FireClaimed() if event.fire not in self._decided:
-                self._instants.add(event.due_ns)
+            case FireClaimed() if event.fire not in self.decided:
+                self._decide(event)
                 return _info(recorded, "claimed", event.due_ns, fire=event.fire, kind=event.kind)
-            case FireDeferred() if event.due_ns not in self._instants:
+            case FireDeferred() if event.due_ns not in self.instants:
                 return _info(recorded, "waiting", event.due_ns)
             case _:
                 pass
         return None
 
+    def _decide(self, event: HeartbeatFired | FireSkipped | FireClaimed) -> None:
+        if event.kind == "schedule":
+            self.instants.add(event.due_ns)
+
     def _fired(self, recorded: Recorded, event: HeartbeatFired) -> FireInfo:
-        end = self._ends.pop(event.fire, None)
+        end = self.ends.pop(event.fire, None)
         run_id = event.run_id
         if end is not None and event.thread_id and not end.told_by_itself:
             run_id = end.run_id
-        outcome = self._goes_on.pop(event.fire, "running")
+        outcome = self.goes_on.pop(event.fire, "running")
         return _info(
             recorded,
             "fired",
@@ -196,6 +197,75 @@ class _Told:
             usage=Usage() if end is None else end.usage,
             duration=None if end is None else timedelta(milliseconds=end.elapsed_ms),
         )
+
+
+class _Later:
+    """What came after a page, read only as far as something on it has not come to its end."""
+
+    def __init__(self, log: LogReader, stream: StreamId, after: Version) -> None:
+        self._log = log
+        self._stream = stream
+        self._begin = self._after = after
+        self._new: float = math.inf  # fires from this one on were claimed later
+        self._ends: dict[int, FireEnded] = {}
+        self._goes_on: dict[int, str] = {}
+        self._decided: set[int] = set()
+
+    async def complete(self, told: _Told, event: Event) -> None:
+        """Have `told` know what came later of what this event says."""
+        match event:
+            case HeartbeatFired(fire=fire) if fire not in told.ends:
+                await self._read_until(fire, self._ends)
+                if fire in self._ends:
+                    told.ends[fire] = self._ends[fire]
+                elif fire in self._goes_on:
+                    told.goes_on[fire] = self._goes_on[fire]
+            case FireClaimed(fire=fire) if fire not in told.decided:
+                await self._read_until(fire, self._decided)
+                told.decided |= self._decided & {fire}
+            case FireDeferred(due_ns=due_ns) if due_ns not in told.instants:
+                if await self._decides(due_ns):
+                    told.instants.add(due_ns)
+            case _:
+                pass
+
+    async def _read_until(self, fire: int, known: Container[int]) -> None:
+        while fire not in known:
+            page = self._log.read(self._stream, after=self._after, limit=_PAGE)
+            if not page:
+                return
+            for recorded in page:
+                self._hear(recorded.event)
+            self._after = page[-1].version
+            await let_others_go_on()
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case FireClaimed():
+                self._new = min(self._new, event.fire)
+            case HeartbeatFired(fire=fire) | FireSkipped(fire=int(fire)) if fire < self._new:
+                self._decided.add(fire)
+            case FireEnded() if event.fire < self._new:
+                self._ends[event.fire] = event
+            case FireSuspended() if event.fire < self._new:
+                self._goes_on[event.fire] = "suspended"
+            case FireResumed() if event.fire < self._new:
+                self._goes_on[event.fire] = "running"
+            case _:
+                pass
+
+    async def _decides(self, due_ns: int) -> bool:
+        """Whether an instant that has waited has its decision by now. One at a time does."""
+        after = self._begin
+        while page := self._log.read(self._stream, after=after, limit=_PAGE):
+            told = _Told()
+            for recorded in page:
+                told.hear(recorded)
+            if due_ns in told.instants:
+                return True
+            after = page[-1].version
+            await let_others_go_on()
+        return False
 
 
 def _info(recorded: Recorded, decision: Decision, due_ns: int, **more: object) -> FireInfo:

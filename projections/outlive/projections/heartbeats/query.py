@@ -164,7 +164,7 @@ class HeartbeatsQuery:
             ValueError: a decision or a limit that is none.
             InvalidCursor: no page has handed out this cursor.
         """
-        return read_fires(
+        return await read_fires(
             self._log, self._stream(id), decision=decision, limit=limit, cursor=cursor
         )
 
