@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import reduce
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ from outlive.events import (
     thread_stream,
 )
 from outlive.events.thread import evolve
-from outlive.projections import ThreadsView
+from outlive.projections import ThreadsQuery, ThreadsView, Views
 from outlive.projections.threads.history import history
 from outlive.projections.threads.info import thread_info
 from outlive.projections.threads.view import ThreadRow
@@ -130,3 +132,24 @@ def test_what_is_seen_does_not_begin_with_answers_of_tools() -> None:
     head = log.version(STREAM)
     assert history(log, "t1", until=head, max_messages=3) == (AssistantMessage(text="done"),)
     assert len(history(log, "t1", until=head, max_messages=5)) == 5
+
+
+def test_others_have_their_turn_while_a_thread_is_read_on_which_little_was_said() -> None:
+    log = MemoryLog()
+    begin: list[ThreadEvent] = [ThreadCreated(resource_id="u")]
+    renamed: list[ThreadEvent] = [ThreadRenamed(title="t") for _ in range(1_000)]
+    said: list[ThreadEvent] = [MessageAppended(message=UserMessage(text="hi"))]
+    log.append(STREAM, begin + renamed + said, expected_version=Version(0)).result(1)
+    query = ThreadsQuery(log, cast("Views", None))  # no view is asked
+
+    async def turns_meanwhile() -> int:
+        looking = asyncio.ensure_future(query.messages("t1", limit=1))
+        turns = 0
+        while not looking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert [one.version for one in looking.result()] == [1_002]
+        return turns
+
+    # As often as it reads: 256 events at a time, not one, and not all of them.
+    assert 4 <= asyncio.run(turns_meanwhile()) <= 20

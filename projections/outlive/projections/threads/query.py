@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from typing import Final
 
 from outlive.events import (
     InvalidOffset,
@@ -26,7 +27,10 @@ from outlive.projections.threads.info import (
 )
 from outlive.projections.threads.view import LISTS, ThreadsView
 from outlive.projections.to_the_end import Follow, following
+from outlive.projections.turn import let_others_go_on
 from outlive.projections.views.runner import Views
+
+_PAGE: Final = 256  # events, at least
 
 
 class ThreadsQuery:
@@ -123,11 +127,12 @@ class ThreadsQuery:
         _check_after(after, head)
         stream, found = thread_stream(thread_id), builtins.list[ThreadMessage]()
         while after < head and len(found) < limit:
-            page = self._log.read(stream, after=Version(after), limit=limit)
+            page = self._log.read(stream, after=Version(after), limit=max(limit, _PAGE))
             if not page:
                 break
             found += map(_message, (one for one in page if isinstance(one.event, MessageAppended)))
             after = page[-1].version
+            await let_others_go_on()  # Much may happen on a thread on which nothing is said.
         return found[:limit]
 
     def observe(self, thread_id: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
