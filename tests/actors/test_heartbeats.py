@@ -24,6 +24,7 @@ from outlive.actors import (
     ScriptedModel,
     SyncRuntime,
     SyncToolContext,
+    TextPart,
     ToolCall,
     Turn,
     tool,
@@ -134,6 +135,7 @@ def test_an_id_is_drawn_where_none_is_given() -> None:
         ("prompt", "", InvalidHeartbeat),
         ("prompt", "  ", InvalidHeartbeat),
         ("prompt", [], InvalidHeartbeat),
+        ("prompt", [TextPart(" ")], InvalidHeartbeat),
         ("prompt", 5, InvalidHeartbeat),
         ("prompt", None, InvalidHeartbeat),
         ("args", {"a": 1}, InvalidHeartbeat),
@@ -143,6 +145,7 @@ def test_an_id_is_drawn_where_none_is_given() -> None:
         ("every", -1, InvalidHeartbeat),
         ("every", math.nan, InvalidHeartbeat),
         ("every", math.inf, InvalidHeartbeat),
+        ("every", 1e300, InvalidHeartbeat),
         ("every", "60", InvalidHeartbeat),
         ("every", True, InvalidHeartbeat),
         ("every", timedelta(0), InvalidHeartbeat),
@@ -177,6 +180,7 @@ def test_an_id_is_drawn_where_none_is_given() -> None:
         ("max_failures", 0, InvalidHeartbeat),
         ("tools", "look", InvalidHeartbeat),
         ("tools", [5], InvalidHeartbeat),
+        ("tools", ["\ud800"], InvalidHeartbeat),
         ("tools", ["nothing"], ToolNotFound),
         ("budget", 5, InvalidHeartbeat),  # no such field
     ],
@@ -378,6 +382,28 @@ def test_a_tool_is_called_in_the_background_without_any_model() -> None:
         task = sim.run(lambda rt: rt.tasks.get("hb_h:1"))
         assert task.result == "t done"
         assert [one.outcome for one in fires(sim, "bad")] == ["failed"]
+
+
+def test_it_can_call_a_tool_by_an_update_and_run_an_agent_by_another_one() -> None:
+    @tool(read_only=True)
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    with Simulation([research(tools=[look])]) as sim:
+        create(sim)
+        with pytest.raises(InvalidHeartbeat, match="prompt"):
+            sim.run(lambda rt: rt.heartbeats.update("h", task="look"))
+        with pytest.raises(InvalidHeartbeat, match="prompt"):
+            sim.run(lambda rt: rt.heartbeats.update("h", prompt=None))
+        sim.run(lambda rt: rt.heartbeats.update("h", task="look", prompt=None))
+        sim.advance("61s")
+        sim.run(lambda rt: rt.heartbeats.update("h", task=None, prompt="p"))
+        sim.advance("60s")
+        assert [(one.task_id, one.run_id, one.outcome) for one in fires(sim)] == [
+            ("hb_h:1", None, "succeeded"),
+            (None, "hb_h:2", "succeeded"),
+        ]
 
 
 def test_a_run_of_its_id_that_somebody_else_has_started_is_a_failure() -> None:

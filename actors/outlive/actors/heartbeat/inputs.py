@@ -30,7 +30,7 @@ from outlive.events import (
 )
 from outlive.events.errors import EventTooLarge, UnserialisableValue
 from outlive.events.heartbeat import Misfire, Overlap
-from outlive.events.run.parts import Input, InputPart, text_and_parts
+from outlive.events.run.parts import Input, InputPart, TextPart, text_and_parts
 from outlive.events.signals import (
     check_if_active,
     check_if_idle,
@@ -97,7 +97,7 @@ def to_update(given: Mapping[str, object]) -> HeartbeatChanges:
     said = dict(given)
     if not said:
         raise InvalidHeartbeat("say what is to be otherwise")
-    for name in ("agent_id", "prompt", "misfire", "overlap", "name"):
+    for name in ("agent_id", "misfire", "overlap", "name"):
         if name in said and said[name] is None:
             raise InvalidHeartbeat(f"{name}: it cannot be without")
     if said.get("timezone", "") is None:
@@ -153,7 +153,7 @@ def prompt_of(given: object) -> tuple[str, tuple[InputPart, ...]]:
             text, parts = text_and_parts(cast("Input", given))
         except (TypeError, ValueError, UnserialisableValue) as error:
             raise InvalidHeartbeat(f"prompt: {error}") from None
-        if text.strip() or parts:
+        if text.strip() or any(not isinstance(part, TextPart) for part in parts):
             return text, parts
     raise InvalidHeartbeat(f"prompt: text or parts that are not empty, not {given!r:.80}")
 
@@ -216,7 +216,8 @@ def _task(_: str, value: object, found: dict[str, object]) -> None:
 
 
 def _prompt(_: str, value: object, found: dict[str, object]) -> None:
-    found["prompt"], found["parts"] = prompt_of(value)
+    # A tool has none; that an agent has one is looked at with the rest.
+    found["prompt"], found["parts"] = ("", ()) if value is None else prompt_of(value)
 
 
 def _arguments(_: str, value: object, found: dict[str, object]) -> None:
@@ -234,11 +235,11 @@ def _length(name: str, value: object) -> int:
     elif type(value) is int:
         length_ns = value * 1_000_000_000
     elif type(value) is float and math.isfinite(value):
-        length_ns = round(value * 1e9)
+        length_ns = round(min(value * 1e9, _MOST_NS))
     else:
         raise InvalidHeartbeat(f"{name}: a duration in seconds, or a timedelta, not {value!r:.80}")
     if not 0 < length_ns < _MOST_NS:
-        raise InvalidHeartbeat(f"{name}: a duration above zero, not {value!r:.80}")
+        raise InvalidHeartbeat(f"{name}: a duration above zero, below 146 years, not {value!r:.80}")
     return length_ns
 
 
@@ -314,6 +315,7 @@ def _tools(name: str, value: object, found: dict[str, object]) -> None:
     names = [item.name if isinstance(item, Tool) else item for item in listed]
     if not all(isinstance(item, str) and item for item in names):
         raise InvalidHeartbeat(f"{name}: a list of names, not {value!r:.80}")
+    to_plain(names)
     found[name] = tuple(dict.fromkeys(cast("list[str]", names)))
 
 
