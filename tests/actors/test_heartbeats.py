@@ -37,6 +37,7 @@ from outlive.events import (
     HeartbeatNotFound,
     HookNotFound,
     HookRan,
+    IfIdle,
     InvalidCron,
     InvalidCursor,
     InvalidDefinition,
@@ -863,27 +864,118 @@ def test_what_is_said_before_decides_what_is_done_and_who_is_told(
                 assert getattr(context.result, "output") == output  # noqa: B009  # of a run
 
 
+def answers(text: str) -> Agent:
+    """Return one that takes ten seconds for its answer."""
+    return research(ScriptedModel(lambda _: Turn(text, delay=10.0)))
+
+
+def fails() -> Agent:
+    """Return one that takes ten seconds to fail."""
+
+    def refuse(_: ModelRequest) -> Turn:
+        raise ValueError("no")
+
+    def answer(request: ModelRequest) -> Turn:
+        if len(request.messages) == 1:
+            return Turn(tool_calls=(ToolCall("rest", {}),))
+        return refuse(request)
+
+    return research(ScriptedModel(answer), tools=[rest])
+
+
+@tool(read_only=True)
+async def rest() -> str:
+    """Take ten seconds."""
+    await asyncio.sleep(10)
+    return "rested"
+
+
+@tool(read_only=True)
+async def breaks() -> str:
+    """Take ten seconds, and break."""
+    await asyncio.sleep(10)
+    raise ValueError("no")
+
+
+ON_A_THREAD: dict[str, Any] = {"thread_id": "t", "resource_id": "u"}
+CALLS: dict[str, Any] = {"prompt": None, "agent_id": None}
+ENDS: list[tuple[Callable[[], Agent], dict[str, Any], str, str]] = [
+    (lambda: answers("so"), {}, "succeeded", "on_finish"),
+    (fails, {}, "failed", "on_error"),
+    (works, {"timeout": 20}, "timed_out", "on_error"),
+    (works, {}, "aborted", "on_abort"),
+    (asks, {}, "suspended", "on_finish"),
+    (lambda: answers("so"), ON_A_THREAD, "succeeded", "on_finish"),
+    (fails, ON_A_THREAD, "failed", "on_error"),
+    (works, {**ON_A_THREAD, "timeout": 20}, "timed_out", "on_error"),
+    (works, ON_A_THREAD, "aborted", "on_abort"),
+    (asks, ON_A_THREAD, "suspended", "on_finish"),
+    (
+        lambda: answers("so"),
+        {**ON_A_THREAD, "if_idle": IfIdle("persist")},
+        "persisted",
+        "on_finish",
+    ),
+    (
+        lambda: answers("so"),
+        {**ON_A_THREAD, "if_idle": IfIdle("discard")},
+        "discarded",
+        "on_finish",
+    ),
+    (lambda: research(tools=[rest]), {**CALLS, "task": "rest"}, "succeeded", "on_finish"),
+    (lambda: research(tools=[breaks]), {**CALLS, "task": "breaks"}, "failed", "on_error"),
+    (
+        lambda: research(tools=[work]),
+        {**CALLS, "task": "work", "timeout": 20},
+        "timed_out",
+        "on_error",
+    ),
+    (lambda: research(tools=[work]), {**CALLS, "task": "work"}, "aborted", "on_abort"),
+]
+
+
+@pytest.mark.parametrize("dies", ["", "fired", "working", "ended"])
 @pytest.mark.parametrize(
-    ("outcome", "called"),
-    [
-        ("failed", ["on_error"]),
-        ("suspended", ["on_finish"]),
-        ("aborted", ["on_abort"]),
+    ("agent", "fields", "outcome", "called"),
+    ENDS,
+    ids=[
+        f"{end[2]}-{'task' if end[1].get('task') else end[1].get('thread_id', 'run')}"
+        for end in ENDS
     ],
 )
-def test_each_end_has_its_function(outcome: str, called: list[str]) -> None:
+def test_each_end_has_its_function_whenever_the_process_dies(
+    agent: Callable[[], Agent], fields: dict[str, Any], outcome: str, called: str, dies: str
+) -> None:
     calls = Calls()
-    agent = asks() if outcome == "suspended" else research(ScriptedModel([]))
-    if outcome == "aborted":
-        agent = works()
-    with Simulation([agent], heartbeat_hooks=calls.hooks()) as sim:
-        create(sim, max_fires=1)
-        sim.advance("70s")
+    with Simulation(lambda _: [agent()], heartbeat_hooks=lambda _: calls.hooks()) as sim:
+        create(sim, max_fires=1, **fields)
+        sim.advance("60s")
+        if dies == "fired":
+            sim.crash()
+        sim.advance("5s")
+        if dies == "working":
+            sim.crash()
+        sim.advance("1s")
         if outcome == "aborted":
-            sim.run(lambda rt: rt.cancel("hb_h:1", "enough"))
-            sim.advance("1s")
-        assert calls.names == called
-        assert fires(sim)[0].outcome == outcome
+            of_task = "task" in fields
+            cancel = (lambda rt: rt.tasks.cancel("hb_h:1")) if of_task else _cancel
+            sim.run(cancel)
+        if dies == "ended":
+            sim.crash()
+        sim.advance("60s")
+        assert [one.outcome for one in fires(sim)] == [outcome]
+        assert set(calls.names) == {called}
+        assert {context.trigger.id for _, context in calls.all} == {"hb_h:1"}
+        ran = [event for [event] in _records(sim, "hb_h") if isinstance(event, HookRan)]
+        assert [event.hook for event in ran] == [called]  # of which it is known that it has ended
+        sim.crash()
+        before = len(calls.names)
+        sim.advance("60s")
+        assert len(calls.names) == before
+
+
+async def _cancel(rt: Runtime) -> bool:
+    return await rt.cancel("hb_h:1", "enough")
 
 
 def test_a_function_that_raises_is_recorded_and_changes_nothing() -> None:
