@@ -95,6 +95,34 @@ def test_what_is_created_is_listed_shown_steered_and_deleted(data: Path, say: Sa
     assert "deleted" in say("list", "--status", "deleted")
 
 
+def test_all_that_is_said_of_one_is_kept_and_shown(data: Path, say: Say) -> None:
+    bounds = ("--ends-at", "2099-01-01T08:30:00Z", "--max-fires", "7", "--max-failures", "3")
+    lengths = ("--jitter", "5m", "--timeout", "90s", "--grace", "2h")
+    objects = ("--metadata", '{"team": "a"}', "--request-context", '{"user": "b"}')
+    more = ("--provider-options", '{"effort": "low"}', "--name", "digest", "--tools", ",")
+    say(*CREATE, "--cron", "@daily", *bounds, *lengths, *objects, *more)
+    asyncio.run(owned(data))
+
+    shown = say("show", "my-digest")
+    for text in (
+        "2099-01-01 08:30:00",
+        "max fires     7",
+        "max failures  3",
+        "jitter        5m00",
+        "timeout       1m30",
+        "one, not after 2h00",
+        "tools         none",
+        '{"team":"a"}',
+        '{"user":"b"}',
+        '{"effort":"low"}',
+    ):
+        assert text in shown
+    [info] = lines(say("list", "--json"))
+    assert (info["metadata"], info["request_context"]) == ({"team": "a"}, {"user": "b"})
+    assert info["provider_options"] == {"effort": "low"}
+    say(*CREATE, "--cron", "@daily", "--request-context", "{", code=USAGE)
+
+
 def test_one_on_a_thread_is_created_shown_and_found_by_it(data: Path, say: Say) -> None:
     thread = ("--thread", "t", "--resource", "u", "--type", "state", "--tag", "news")
     how = ("--attributes", '{"a": 1}', "--if-active", "persist", "--if-idle", "discard")

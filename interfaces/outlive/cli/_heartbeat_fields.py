@@ -24,6 +24,13 @@ class Fields:
     at: Annotated[Text, Parameter(help="Or once, at this time: 2030-01-01T08:30:00+01:00.")] = None
     timezone: Annotated[Text, Parameter(help="Of --cron. Default: that of this machine.")] = None
     name: Annotated[Text, Parameter(help="For lists.")] = None
+    metadata: Annotated[Text, Parameter(help="Kept with it: a JSON object.")] = None
+    request_context: Annotated[
+        Text, Parameter(help="What the run's functions and tools find: a JSON object.")
+    ] = None
+    provider_options: Annotated[
+        Text, Parameter(help="What the model's provider is told: a JSON object.")
+    ] = None
     starts_at: Annotated[Text, Parameter(help="Not before this time.")] = None
     ends_at: Annotated[Text, Parameter(help="Not after this time.")] = None
     max_fires: Annotated[int | None, Parameter(help="So often at most.")] = None

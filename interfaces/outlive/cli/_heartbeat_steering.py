@@ -23,6 +23,7 @@ T = TypeVar("T")
 _LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LENGTHS: Final = ("every", "grace", "jitter", "timeout")
+_OBJECTS: Final = ("args", "attributes", "metadata", "request_context", "provider_options")
 _INSTANTS: Final = ("at", "starts_at", "ends_at")
 
 
@@ -117,7 +118,7 @@ def _fields(said: Mapping[str, Any]) -> dict[str, Any]:
     for name in _INSTANTS:
         if name in fields:
             fields[name] = _instant(name, fields[name])
-    for name in ("args", "attributes"):
+    for name in _OBJECTS:
         if name in fields:
             fields[name] = _object(name, fields[name])
     if "if_active" in fields:
@@ -133,7 +134,8 @@ def _object(name: str, text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise Wrong(f"--{name} is a JSON object: {error}") from None
+        option = name.replace("_", "-")
+        raise Wrong(f"--{option} is a JSON object: {error}") from None
 
 
 def _length(name: str, text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,7 +20,7 @@ from outlive.cli._listing import Line, print_list, print_page, short_span
 from outlive.cli._pending_text import once_more
 from outlive.cli._render_parts import failure
 from outlive.cli._text import console, printable, put
-from outlive.events import LogReader
+from outlive.events import LogReader, Value
 from outlive.projections import (
     FireInfo,
     FirePage,
@@ -143,10 +143,22 @@ def show_heartbeat(data: Path, id: str, *, json: bool) -> int:
         "name": info.name,
         "runs": _what(info),
         "thread": _thread(info),
+        "attributes": _object(info.attributes),
         "prompt": info.prompt,
+        "args": _object(info.args),
+        "tools": "" if info.tools is None else ", ".join(info.tools) or "none",
         "when": _when(info),
-        "misfire": info.misfire,
+        "starts": _at(info.starts_at),
+        "ends": _at(info.ends_at),
+        "max fires": str(info.max_fires or ""),
+        "jitter": _span(info.jitter),
+        "misfire": info.misfire if info.grace is None else f"{info.misfire}, {_grace(info.grace)}",
         "overlap": info.overlap,
+        "timeout": _span(info.timeout),
+        "max failures": str(info.max_failures or ""),
+        "context": _object(info.request_context),
+        "provider": _object(info.provider_options),
+        "metadata": _object(info.metadata),
         "hook": info.hook or "",
         "next": ", ".join(f"{each:%Y-%m-%d %H:%M:%S}" for each in facts.upcoming),
         "failures": str(info.failures or ""),
@@ -224,6 +236,18 @@ def _note(fire: FireInfo) -> str:
 
 def _what(info: HeartbeatInfo) -> str:
     return f"tool {info.task}" if info.task is not None else info.agent_id
+
+
+def _object(values: dict[str, Value]) -> str:
+    return msgspec.json.encode(values).decode() if values else ""
+
+
+def _span(length: timedelta | None) -> str:
+    return short_span(length) if length else ""
+
+
+def _grace(grace: timedelta) -> str:
+    return f"not after {short_span(grace)}"
 
 
 def _thread(info: HeartbeatInfo) -> str:
