@@ -95,6 +95,31 @@ def test_what_is_created_is_listed_shown_steered_and_deleted(data: Path, say: Sa
     assert "deleted" in say("list", "--status", "deleted")
 
 
+def test_what_waits_for_an_owner_is_said_to_wait(
+    data: Path, say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def heard(*arguments: str, code: int = OK) -> tuple[str, str]:
+        assert run(["heartbeats", *arguments, "--data", str(data)]) == code
+        return capsys.readouterr()
+
+    say(*CREATE, "--cron", "@daily")
+    for look in ("show", "fires", "upcoming"):
+        assert "has not begun: it waits for an owner" in heard(look, "my digest", code=NOT_FOUND)[1]
+    asyncio.run(owned(data))
+
+    out, complaint = heard("update", "my digest", "--prompt", "Sum up again.")
+    assert (out, "waits until an owner" in complaint) == (
+        "submitted; updated: hb_my-digest\n",
+        True,
+    )
+    out, complaint = heard("run", "my digest")
+    assert "waits until an owner" in complaint
+    [said] = lines(say("run", "my digest", "--json"))
+    assert said["submitted"] is True
+    asyncio.run(owned(data))
+    assert len(lines(say("fires", "my digest", "--json"))) == 2
+
+
 def test_all_that_is_said_of_one_is_kept_and_shown(data: Path, say: Say) -> None:
     bounds = ("--ends-at", "2099-01-01T08:30:00Z", "--max-fires", "7", "--max-failures", "3")
     lengths = ("--jitter", "5m", "--timeout", "90s", "--grace", "2h")

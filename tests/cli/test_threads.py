@@ -160,6 +160,25 @@ def test_a_thread_is_watched_and_talked_on_while_another_process_owns_it(tmp_pat
     assert run(["threads", "send", "t", "and now?", "--queue", "--data", str(folder)]) == OK
 
 
+def test_a_thread_that_waits_for_an_owner_is_said_to_wait(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def own() -> None:
+        async with Runtime(tmp_path / "data", agents=[looker()]) as rt:
+            await rt.threads.list()
+
+    where = ("--data", str(tmp_path / "data"))
+    asyncio.run(own())
+    send = ("threads", "send", "new", "hello", "--resource", "u", "--agent", "looker", *where)
+    assert run(send) == OK
+    capsys.readouterr()
+    for look in ("show", "watch"):
+        assert run(["threads", look, "new", *where]) == NOT_FOUND
+        assert "has not begun: it waits for an owner" in capsys.readouterr().err
+    asyncio.run(own())
+    assert run(["threads", "show", "new", *where]) == OK
+
+
 @given(thread_events())
 def test_each_event_of_a_thread_is_a_line_that_cannot_steer_a_terminal(event: ThreadEvent) -> None:
     assert says(event).isprintable()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outlive.cli._exit import NOT_FOUND, Wrong
-from outlive.events import LmdbReader, LogReader, StreamId, SystemClock
+from outlive.events import LmdbReader, StreamId, SystemClock
 from outlive.projections import Projection, ViewReader, Views
 
 T = TypeVar("T")
@@ -25,16 +25,21 @@ def opened(data: Path) -> Generator[LmdbReader, None, None]:
         log.close()
 
 
+def has_waiting(log: LmdbReader, stream: StreamId) -> bool:
+    """Whether something that was said about this waits for an owner."""
+    return any(command.stream == stream for command in log.submitted())
+
+
 def require_begun(log: LmdbReader, stream: StreamId, who: str) -> None:
     """Raise Wrong if this is asked for already, but waits for an owner to begin it."""
-    if not log.version(stream) and any(command.stream == stream for command in log.submitted()):
+    if not log.version(stream) and has_waiting(log, stream):
         raise Wrong(f"{who} has not begun: it waits for an owner", code=NOT_FOUND)
 
 
 def answer_of(
     data: Path,
     projection: Projection,
-    ask: Callable[[LogReader, Views], Coroutine[Any, Any, T]],
+    ask: Callable[[LmdbReader, Views], Coroutine[Any, Any, T]],
 ) -> T:
     """Return what a view of the log answers. Raises LogError, ViewError, NotFound, Wrong."""
     with opened(data) as log:

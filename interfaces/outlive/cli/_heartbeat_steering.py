@@ -12,11 +12,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from outlive.actors import Runtime
+from outlive.actors.heartbeat.inputs import heartbeat_id
+from outlive.cli._asking import has_waiting, opened
 from outlive.cli._exit import OK, Wrong, complain
 from outlive.cli._json import plain, print_json
-from outlive.cli._saying import name_of, say
+from outlive.cli._saying import WAITS, name_of, say
 from outlive.cli._text import printable
-from outlive.events import IfActive, IfIdle, InvalidDefinition
+from outlive.events import IfActive, IfIdle, InvalidDefinition, heartbeat_stream
 from outlive.projections import HeartbeatInfo
 
 T = TypeVar("T")
@@ -52,10 +54,13 @@ def update_heartbeat(
         return await rt.heartbeats.update(id, by=name_of(by), **fields)
 
     info = _visit(data, update)
+    waits = _waits(data, id)
     if json:
         print_json(plain(info))
     else:
-        print(printable(f"updated: {info.id}"))
+        print(printable(f"{'submitted; ' if waits else ''}updated: {info.id}"))
+    if waits:
+        complain(WAITS)
     return OK
 
 
@@ -84,11 +89,20 @@ def release_heartbeat(data: Path, id: str, *, json: bool) -> int:
 def run_heartbeat(data: Path, id: str, *, by: str | None, json: bool) -> int:
     """Have a heartbeat fire now. Raises what `Runtime.heartbeats.run` raises."""
     run_id = _visit(data, lambda rt: rt.heartbeats.run(id, by=name_of(by)))
+    waits = _waits(data, id)
     if json:
-        print_json({"heartbeat_id": id, "run_id": run_id})
+        print_json({"heartbeat_id": id, "run_id": run_id, "submitted": waits})
     else:
         print(run_id)
+    if waits:
+        complain(WAITS)
     return OK
+
+
+def _waits(data: Path, id: str) -> bool:
+    """Whether what was just said waits for an owner: an owner carries it out in order."""
+    with opened(data) as log:
+        return has_waiting(log, heartbeat_stream(heartbeat_id(id)))
 
 
 def _say(

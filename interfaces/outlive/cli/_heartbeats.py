@@ -13,14 +13,14 @@ from rich.text import Text
 
 from outlive.actors.heartbeat.control import upcoming_of
 from outlive.actors.heartbeat.inputs import heartbeat_id
-from outlive.cli._asking import answer_of
+from outlive.cli._asking import answer_of, require_begun
 from outlive.cli._exit import OK, complain
 from outlive.cli._json import plain, print_json
 from outlive.cli._listing import Line, print_list, print_page, short_span
 from outlive.cli._pending_text import once_more
 from outlive.cli._render_parts import failure
 from outlive.cli._text import console, printable, put
-from outlive.events import LogReader, Value
+from outlive.events import LmdbReader, Value, heartbeat_stream
 from outlive.projections import (
     FireInfo,
     FirePage,
@@ -53,9 +53,13 @@ class HeartbeatFacts(msgspec.Struct, frozen=True, kw_only=True):
     fires: tuple[FireInfo, ...]
 
 
-def _asked(data: Path, ask: Callable[[HeartbeatsQuery], Awaitable[T]]) -> T:
-    def work(log: LogReader, views: Views) -> Coroutine[Any, Any, T]:
+def _asked(
+    data: Path, ask: Callable[[HeartbeatsQuery], Awaitable[T]], *, id: str | None = None
+) -> T:
+    def work(log: LmdbReader, views: Views) -> Coroutine[Any, Any, T]:
         async def answer() -> T:
+            if id is not None:
+                require_begun(log, heartbeat_stream(heartbeat_id(id)), f"heartbeat {id!r}")
             return await ask(HeartbeatsQuery(log, views, id_of=heartbeat_id))
 
         return answer()
@@ -128,7 +132,7 @@ def show_heartbeat(data: Path, id: str, *, json: bool) -> int:
             fires=(await query.fires(id, limit=10)).fires,
         )
 
-    facts = _asked(data, ask)
+    facts = _asked(data, ask, id=id)
     if json:
         print_json(plain(facts))
         return OK
@@ -183,7 +187,7 @@ def list_fires(
     async def ask(query: HeartbeatsQuery) -> FirePage:
         return await query.fires(id, decision=decision, limit=limit, cursor=cursor)
 
-    page = _asked(data, ask)
+    page = _asked(data, ask, id=id)
     if json:
         print_page(page.fires, page.cursor)
     elif page.fires:
@@ -199,7 +203,7 @@ def print_upcoming(data: Path, id: str, n: int, *, json: bool) -> int:
     async def ask(query: HeartbeatsQuery) -> list[datetime]:
         return await upcoming_of(query, id, n)
 
-    for due in _asked(data, ask):
+    for due in _asked(data, ask, id=id):
         if json:
             print_json({"at": plain(due)})
         else:

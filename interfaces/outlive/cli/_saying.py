@@ -6,6 +6,7 @@ import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,8 @@ from outlive.cli._exit import OK, Wrong, complain
 from outlive.cli._json import print_json
 from outlive.cli._text import printable
 from outlive.events import UnserialisableValue
+
+WAITS: Final = "no process that owns the log has taken it up: it waits until an owner is up"
 
 
 def say(
@@ -42,7 +45,7 @@ def say(
     else:
         print(printable(done if durable else f"submitted; {done}"))
     if not durable:
-        complain("no process that owns the log has taken it up: it waits until an owner is up")
+        complain(WAITS)
     return OK
 
 

@@ -13,7 +13,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from outlive.cli._asking import answer_of, opened
+from outlive.cli._asking import answer_of, opened, require_begun
 from outlive.cli._exit import OK, complain
 from outlive.cli._json import plain, print_json, recorded_object
 from outlive.cli._listing import Line, instant, now, print_list, print_page, short_span
@@ -21,7 +21,7 @@ from outlive.cli._pending_text import once_more
 from outlive.cli._render import event_line
 from outlive.cli._render_threads import who, words
 from outlive.cli._text import console, counted, printable, printable_lines, put
-from outlive.events import LmdbReader, LogReader, SystemClock
+from outlive.events import LmdbReader, LogReader, SystemClock, thread_stream
 from outlive.projections import (
     ThreadInfo,
     ThreadMessage,
@@ -87,7 +87,8 @@ def list_threads(
 def show_thread(data: Path, thread_id: str, *, after: int, json: bool) -> int:
     """Print a thread and what was said on it. Raises ThreadNotFound, LogError, ViewError, Wrong."""
 
-    async def ask(log: LogReader, views: Views) -> ThreadFacts:
+    async def ask(log: LmdbReader, views: Views) -> ThreadFacts:
+        require_begun(log, thread_stream(thread_id), f"thread {thread_id!r}")
         threads = ThreadsQuery(log, views)
         info, said = await threads.get(thread_id), list[ThreadMessage]()
         seen = after
@@ -115,6 +116,7 @@ def show_thread(data: Path, thread_id: str, *, after: int, json: bool) -> int:
 def watch_thread(data: Path, thread_id: str, *, after: int, json: bool) -> int:
     """Print what happens on a thread, then live. Raises ThreadNotFound, InvalidOffset, LogError."""
     with opened(data) as log:
+        require_begun(log, thread_stream(thread_id), f"thread {thread_id!r}")
         asyncio.run(_watch(log, data, thread_id, after=after, json=json))
     return OK
 
