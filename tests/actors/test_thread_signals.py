@@ -30,6 +30,7 @@ from outlive.events import (
     MessageId,
     ModelCallStarted,
     NobodyAnswers,
+    Refused,
     RunNotFound,
     RunOver,
     RunSignalled,
@@ -41,7 +42,7 @@ from outlive.events import (
     thread_stream,
 )
 from outlive.events.signals import new_signal
-from outlive.testing import given
+from outlive.testing import Simulation, given
 from tests.support.machine import Machine
 from tests.support.threads import Heard, ask, echo, said_on, texts
 
@@ -316,6 +317,38 @@ def test_a_signal_to_one_run_is_read_by_that_run() -> None:
     machine.run(signal, echo(heard))
     assert heard == [["one"], ["one", "answer 1", TOLD]]
     assert len([one for one in machine.events("one") if isinstance(one, RunSignalled)]) == 1
+
+
+def test_a_run_that_is_about_to_begin_can_be_told_at_once() -> None:
+    slow = Agent("a", model=ScriptedModel(lambda _: Turn("so", delay=50.0)))
+
+    async def tell(rt: Runtime) -> list[str]:
+        woken = await rt.signal("wake up", thread_id="t", resource_id="u", agent="a")
+        told = [await rt.signal("more", run_id=woken.run_id)]
+        asked = await rt.start("a", "x", thread_id="s", resource_id="u")
+        told.append(await rt.signal("more", run_id=asked.id))
+        await rt.heartbeats.create(id="h", agent_id="a", every=1_000, prompt="p")
+        told.append(await rt.signal("more", run_id=await rt.heartbeats.run("h")))
+        return [one.action for one in told]
+
+    for seed in range(5):
+        with Simulation(lambda _: [slow], seed=seed) as sim:
+            assert sim.run(tell) == ["delivered"] * 3
+
+
+def test_a_run_that_waits_its_turn_cannot_be_told_and_says_so() -> None:
+    slow = Agent("a", model=ScriptedModel(lambda _: Turn("so", delay=50.0)))
+
+    async def tell(rt: Runtime) -> None:
+        await rt.start("a", "one", thread_id="t", resource_id="u")
+        run = await rt.start("a", "two", thread_id="t")
+        with pytest.raises(Refused, match="waits its turn"):
+            await rt.signal("more", run_id=run.id)
+
+    with Simulation(lambda _: [slow]) as sim:
+        sim.run(tell)
+        sim.advance(500)
+        assert sim.run(lambda rt: rt.threads.get("t")).messages == 4
 
 
 def test_a_thread_neither_tells_nor_cancels_a_run_that_is_not_its() -> None:

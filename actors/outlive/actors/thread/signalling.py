@@ -17,7 +17,7 @@ from outlive.actors.run.begun import Inbox, has_begun
 from outlive.actors.run.submitted import SignalRunRequest
 from outlive.actors.steering import Steering, text_of
 from outlive.actors.thread.accepted import SignalAccepted, accepted_by
-from outlive.actors.thread.rows import thread_that_begins, thread_that_queues
+from outlive.actors.thread.rows import begun_by, thread_that_begins, thread_that_queues
 from outlive.actors.thread.submitted import CancelQueuedRequest, SignalRequest
 from outlive.events import (
     Clock,
@@ -26,9 +26,11 @@ from outlive.events import (
     InvalidDefinition,
     InvalidSignal,
     NotQueued,
+    Refused,
     RunId,
     Signal,
     SignalType,
+    StreamId,
     run_stream,
     thread_stream,
 )
@@ -105,6 +107,7 @@ class Signalling(Steering):
             AgentNotFound: the agent is not registered with the owner.
             SignalExists: another signal has this idempotency key.
             RunOver, RunNotFound: nobody reads what is said to the run.
+            Refused: the run has not begun: it waits its turn on a thread.
             EventTooLarge, InvalidId, LogParked, ValueError: nothing was written.
         """
         signal = new_signal(
@@ -233,6 +236,7 @@ class Signalling(Steering):
         self, run_id: str, signal: Signal, idempotency_key: str | None
     ) -> SignalAccepted:
         stream = run_stream(run_id)
+        await self._require_begun(run_id, stream)
         request = SignalRunRequest(signal_id=self._signal_id(idempotency_key), signal=signal)
         if await self._obey(stream, request) is not None:
             return SignalAccepted(signal_id=request.signal_id, action="submitted")
@@ -243,6 +247,18 @@ class Signalling(Steering):
             action="queued" if waits else "delivered",
             run_id=RunId(run_id),
         )
+
+    async def _require_begun(self, run_id: str, stream: StreamId) -> None:
+        """Wait for a run that is just about to begin. Raises Refused if its turn has not come."""
+        log = self._inbox
+        if begun_by(log, stream) is None:
+            return
+        if thread_that_queues(log, stream) is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_S):
+                    await has_begun(log, stream)
+        if not log.version(stream):
+            raise Refused(f"run {run_id!r} has not begun: it waits its turn, and can be told then")
 
     def _signal_id(self, idempotency_key: str | None) -> str:
         if idempotency_key is None:
