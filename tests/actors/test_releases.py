@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from outlive.actors import Agent, EchoModel, Runtime
+from outlive.actors import Agent, EchoModel, Runtime, ScriptedModel, ToolCall, Turn, tool
 from outlive.events import (
     CODEC,
+    ApprovalGranted,
     Codec,
     Event,
+    NotSuspended,
     Refused,
     RunStarted,
     RunUnsuccessful,
@@ -20,11 +24,27 @@ from outlive.events import (
     run_stream,
 )
 from outlive.events.commit import OpenEntry
-from outlive.events.ids import StreamId
+from outlive.events.ids import CallId, StreamId
 from outlive.events.lmdb_store import LmdbLog, LmdbReader
 from outlive.projections import RunsQuery, RunsView, ViewReader
 
 echo = Agent("echo", model=EchoModel())
+FIRST = CallId("0.0")
+
+
+@tool(requires_approval=True, idempotent=True)
+async def publish(text: str) -> str:
+    """Publish a text."""
+    return text
+
+
+def clerk() -> Agent:
+    asks = Turn(tool_calls=[ToolCall("publish", {"text": "hi"})])
+    return Agent(
+        "clerk",
+        model=ScriptedModel(lambda request: Turn("done") if request.step else asks),
+        tools=[publish],
+    )
 
 
 class Dreamt(Event, tag="dreamt", frozen=True, kw_only=True):
@@ -114,3 +134,46 @@ def test_the_result_of_a_run_that_cannot_be_read_says_why(tmp_path: Path) -> Non
                 result.unwrap()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("taken_up", [False, True])
+@pytest.mark.parametrize(
+    ("codec", "later"),
+    [(SAME_EDITION, [Dreamt()]), (NEXT_EDITION, [ApprovalGranted(call_id=FIRST, digest="")])],
+)
+def test_what_cannot_be_read_keeps_nobody_from_answering_the_others(
+    tmp_path: Path,
+    codec: Codec,
+    later: list[Event],
+    taken_up: bool,
+    logs: list[MutableMapping[str, Any]],
+) -> None:
+    # given two runs that wait for a person, one of which a later release has written on
+    async def both() -> None:
+        async with Runtime(tmp_path, agents=[clerk()]) as rt:
+            for run_id in ("r", "good"):
+                assert (await rt.run("clerk", "hi", run_id=run_id)).status == "suspended"
+
+    asyncio.run(both())
+    log, stream = LmdbLog(tmp_path, codec=codec), run_stream("r")
+    row = log.open_entry(stream)
+    log.append(stream, later, expected_version=log.version(stream), entry=row).result(5)
+    log.close()
+
+    async def answer() -> None:
+        async with Runtime(tmp_path, agents=[clerk()]) as rt:
+            if taken_up:
+                with pytest.raises(NotSuspended, match="it is quarantined"):
+                    await rt.approve("r", FIRST)
+            # when somebody asks what waits
+            (question,) = await rt.runs.pending()
+            # then the other one is told, and can be answered
+            assert question.run_id == "good"
+            await rt.approve("good", question.call_id)
+            assert (await rt.result("good")).output == "done"
+            assert await rt.runs.pending() == []
+
+    asyncio.run(answer())
+    # and what is left out as long as its row says that it waits, is said
+    missed = [line["stream"] for line in logs if line["event"] == "pending_unreadable"]
+    assert missed == ([] if taken_up else [stream] * 2)
