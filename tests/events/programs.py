@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+ROOMS = ("events", "projections", "actors", "interfaces")
 
 
 class Program:
@@ -19,7 +20,7 @@ class Program:
     """
 
     def __init__(self, source: str, *arguments: object, before: Sequence[str] = ()) -> None:
-        path = os.pathsep.join([str(ROOT / "events"), str(ROOT)])
+        path = os.pathsep.join([*(str(ROOT / room) for room in ROOMS), str(ROOT)])
         self._process = subprocess.Popen(
             [*before, sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)],
             stdin=subprocess.PIPE,
