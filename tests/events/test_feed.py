@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 
@@ -346,3 +348,47 @@ def test_a_follower_that_could_not_be_registered_is_not_counted() -> None:
         assert not feed.followed
 
     run(work())
+
+
+def test_who_waits_for_a_lull_is_woken_once_on_his_own_loop_when_the_writer_has_one() -> None:
+    async def work() -> None:
+        source = Source()
+        source.publish(2)
+        first, second = source.follow(), source.follow()
+        woken: list[tuple[str, int]] = []
+
+        def wake(name: str) -> None:
+            woken.append((name, threading.get_ident()))
+
+        first.at_lull(lambda: woken.append(("too soon: it has no place yet", 0)))
+        for follower, name in ((first, "first"), (second, "second")):
+            await take(follower, 2)
+            follower.at_lull(lambda: woken.append(("of which the last one holds", 0)))
+            follower.at_lull(partial(wake, name))
+        await asyncio.to_thread(source.feed.lull)
+        await asyncio.to_thread(source.feed.lull)
+        await asyncio.sleep(0)
+        here = threading.get_ident()
+        assert sorted(woken) == [("first", here), ("second", here)]
+
+    run(work())
+
+
+def test_a_lull_that_nobody_waits_for_any_more_wakes_nobody() -> None:
+    woken: list[int] = []
+    source = Source()
+
+    async def work() -> None:
+        source.publish(1)
+        closed, left = source.follow(), source.follow()
+        for follower in (closed, left):
+            await take(follower, 1)
+            follower.at_lull(lambda: woken.append(1))
+        await closed.aclose()
+        await asyncio.to_thread(source.feed.lull)
+        left.at_lull(lambda: woken.append(2))
+        await asyncio.sleep(0)
+
+    run(work())
+    source.feed.lull()  # The loop is closed.
+    assert woken == [1]

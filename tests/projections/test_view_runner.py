@@ -607,3 +607,25 @@ def test_a_view_on_a_full_disk_fails_queries_and_goes_on_by_itself(tmp_path: Pat
     with Program(A_VIEW_ON_A_FULL_DISK, tmp_path, before=ALONE) as program:
         assert program.lines() == ["True", "True", "['r1']"]
         assert program.end() == 0
+
+
+def test_a_view_that_rests_goes_on_while_the_log_waits_for_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_REST", 0)
+    monkeypatch.setattr(following, "_LULL_WITHIN", 3_600)
+    log = LmdbLog(tmp_path)
+
+    async def body(views: ViewRunner) -> None:
+        view = views._views["runs"]  # pyright: ignore[reportPrivateUsage]
+        resting = log._opened.feed._at_lull  # pyright: ignore[reportPrivateUsage]
+        assert not await rows(views)
+        for number in range(5):
+            await asyncio.to_thread(start_run, log, f"r{number}")
+            async with asyncio.timeout(20):
+                while view.at < log.head or not resting:  # noqa: ASYNC110  # to ask would wake it
+                    await asyncio.sleep(0)
+        assert await rows(views) == fresh(log)
+
+    running(log, body)
+    log.close()

@@ -7,10 +7,11 @@ in between is seen twice, once in the log and once in the queue, and passed over
 
 The queue is one for all who follow the same, each has its place in it. So a push costs the
 writer the same for one follower and for a hundred, but for those that sleep and are woken. The
-queue keeps the last 1,024 records, and for who has not taken them yet up to 16,384, of 32 MiB
-at most. Who has fallen behind them reads the log again from his cursor: a slow follower
-costs the writer nothing and loses nothing. What was pushed together is kept and let go of
-together, so that what many of them want to know of it is found out once.
+queue keeps what somebody has not taken yet, up to 16,384 records of 32 MiB at most. Who has
+fallen behind them reads the log again from his cursor: a slow follower costs the writer nothing
+and loses nothing. What was pushed together is kept and let go of together, so that what many of
+them want to know of it is found out once. It is let go of soon: what is kept needlessly makes
+everybody else's work slower, by a tenth where it is a thousand records.
 
 `publish` may be called from any thread; a follower belongs to the event loop that iterates it.
 One that is dropped without `aclose` (a `break` out of an `async for`), or whose loop is gone, is
@@ -23,6 +24,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import attrgetter
 from typing import Final
@@ -33,11 +35,12 @@ from outlive.events.ids import StreamId
 from outlive.events.record import Record
 
 QUEUE_LIMIT: Final = 1_024
-"""Records that are kept of each stream, and of the whole log."""
+"""Records that are kept for one who is slow where nobody knows how large they are."""
 
 LONGEST_QUEUE: Final = 16 * QUEUE_LIMIT
 """Records that are kept for one who is slow: a thousand runs at once write 1,024 in no time."""
 
+_LOOK_AFTER: Final = 64  # records pushed, it is seen which of them all have taken
 _QUEUE_BYTES: Final = 32 << 20  # of events, but for those that were pushed last
 _UNKNOWN_BYTES: Final = _QUEUE_BYTES // QUEUE_LIMIT  # So nobody keeps more of them than 1,024.
 
@@ -56,6 +59,7 @@ class Feed:
         self._all = Topic()
         self._dropped: deque[Queue] = deque()
         self._ended: OutliveError | None = None
+        self._at_lull: dict[Queue, Callable[[], None]] = {}
         self.on_follow: Callable[[], None] | None = None
 
     @property
@@ -65,11 +69,6 @@ class Feed:
             with self._lock:
                 self._take_out_dropped()
         return bool(self._all.queues or self._by_stream)
-
-    @property
-    def all_followed(self) -> bool:
-        """Whether anybody follows the whole log. Ask once the records can be read, as `wants`."""
-        return bool(self._all.queues)
 
     def wants(self, stream: StreamId) -> bool:
         """Whether anybody follows this stream: spares building records nobody asked for.
@@ -101,6 +100,21 @@ class Feed:
                 self._all.push(records, sum(sizes), woken)
         if woken:
             self._wake(woken)
+
+    def at_lull(self, queue: Queue, wake: Callable[[], None]) -> None:
+        """Have `wake` called on the queue's loop, once, when the writer next waits for the disk.
+
+        What a loop does meanwhile keeps nobody from what is durable already. Of one queue, the
+        last one holds.
+        """
+        self._at_lull[queue] = wake
+
+    def lull(self) -> None:
+        """The writer begins to wait for the disk: tell those who wait for that."""
+        while self._at_lull:
+            with suppress(KeyError, RuntimeError):  # It was taken out just now; it is closed.
+                queue, wake = self._at_lull.popitem()
+                queue.loop.call_soon_threadsafe(wake)
 
     def end(self, error: OutliveError) -> None:
         """Tell all followers, present and to come, that no more will follow."""
@@ -162,6 +176,7 @@ class Feed:
         topic = queue.topic
         topic.queues.pop(queue, None)
         topic.asleep.pop(queue, None)
+        self._at_lull.pop(queue, None)
         if topic.queues:
             return
         if queue.stream is None:
@@ -239,9 +254,9 @@ class Topic:
         self.pushes.append(Push(records, size_bytes))
         self.kept_count += len(records)
         self._kept_bytes += size_bytes
-        rounds = self.pushed_count // QUEUE_LIMIT
+        rounds = self.pushed_count // _LOOK_AFTER
         self.pushed_count += len(records)
-        if self.pushed_count // QUEUE_LIMIT != rounds:
+        if self.pushed_count // _LOOK_AFTER != rounds:
             self._look_after_followers()
         while self._kept_bytes > _QUEUE_BYTES or self.kept_count > LONGEST_QUEUE:
             if not self._let_go_of_oldest(1):
@@ -257,7 +272,7 @@ class Topic:
 
     def _look_after_followers(self) -> None:
         """Let go of what all of them have taken; have one whose loop is gone noticed."""
-        wanted = QUEUE_LIMIT
+        wanted = 1
         for queue in self.queues:
             if queue.loop.is_closed():
                 self.asleep[queue] = None  # It never will be; waking it finds that out.

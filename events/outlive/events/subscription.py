@@ -102,6 +102,15 @@ class Subscription(Generic[T]):
         pushes, self._pushes = self._pushes, ()
         return bool(pushes) and all(types.isdisjoint(push.types) for push in pushes)
 
+    def at_lull(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called on this loop, once, when the log next waits for its disk.
+
+        That may never be, and of a log that another process writes it never is; nor before the
+        first one was asked for.
+        """
+        if self._queue is not None:
+            self._feed.at_lull(self._queue, wake)
+
     def _fill(self, queue: Queue) -> bool:
         """Move what is there into `_ready`; return whether there was anything."""
         self._pushes = ()

@@ -71,10 +71,22 @@ class _Changes(msgspec.Struct, gc=False):
 
 
 class BatchWriter:
-    """Knows where the log and its streams end. After an error it has to `begin_again`."""
+    """Knows where the log and its streams end. After an error it has to `begin_again`.
 
-    def __init__(self, env: lmdb.Environment, tables: Tables, *, epoch: int, schema: int) -> None:
+    `on_flush` is called each time before it waits for the disk.
+    """
+
+    def __init__(
+        self,
+        env: lmdb.Environment,
+        tables: Tables,
+        *,
+        epoch: int,
+        schema: int,
+        on_flush: Callable[[], None],
+    ) -> None:
         self._env = env
+        self._on_flush = on_flush
         self._tables = tables
         self._epoch = epoch
         self._epoch_row = epoch_row(epoch)
@@ -124,6 +136,7 @@ class BatchWriter:
                 if failpoints.armed:
                     failpoints.hit("batch.put")
                 self.flushing = True
+                self._on_flush()
                 if failpoints.armed:
                     failpoints.hit("batch.committing")
         finally:

@@ -56,7 +56,7 @@ from outlive.events.lmdb_store.opened import Opened
 from outlive.events.lmdb_store.parking import Parking
 from outlive.events.lmdb_store.space import grow, lack_of_space, may_be_lack
 from outlive.events.lmdb_store.wake import Wakers
-from outlive.events.lmdb_store.written import WrittenRecords
+from outlive.events.record import Record
 from outlive.events.store import Admitted
 
 MAX_BATCH_COMMITS: Final = 1_024
@@ -81,7 +81,11 @@ class Writer:
         self._reading = opened.reading
         self._folder = opened.folder.environment
         self._batches = BatchWriter(
-            opened.env, opened.tables, epoch=epoch, schema=opened.codec.schema
+            opened.env,
+            opened.tables,
+            epoch=epoch,
+            schema=opened.codec.schema,
+            on_flush=opened.feed.lull,
         )
         self._epoch = epoch
         self._feed = opened.feed
@@ -199,7 +203,6 @@ class Writer:
         for commit, answer in zip(commits, answers, strict=True):
             if isinstance(answer, Committed):
                 commit.outcome = answer
-                commit.snapshot = None  # It may be large, and commits are kept for who follows.
             else:
                 commit.error = answer
         batch.clear()
@@ -267,13 +270,28 @@ class Writer:
                 _hand_out_here(commits)
 
     def _publish(self, written: list[Written]) -> None:
-        feed = self._feed
-        if not feed.all_followed:
-            wants = feed.wants
-            written = [one for one in written if wants(one[0].stream)]
-        if written:
-            sizes = [len(commit.payload) for commit, _, _, _ in written]
-            feed.publish(WrittenRecords(written, self._epoch), sizes)
+        wants = self._feed.wants
+        records: list[Record] = []
+        sizes: list[int] = []
+        for commit, answer, commit_id, hash in written:
+            if wants(commit.stream):
+                records.append(
+                    Record(
+                        position=answer.position,
+                        stream=commit.stream,
+                        first_version=answer.first_version,
+                        recorded_at_ns=commit.recorded_at_ns,
+                        epoch=self._epoch,
+                        commit_id=commit_id,
+                        events=tuple(commit.events),
+                        hash=hash,
+                        cause=commit.cause,
+                        correlation_id=commit.correlation_id,
+                    )
+                )
+                sizes.append(len(commit.payload))
+        if records:
+            self._feed.publish(records, sizes)
 
     def _fail(self, batch: list[Admitted], error: BaseException) -> None:
         """End it: settle the batch, all that is queued, and all that comes."""

@@ -3,7 +3,7 @@
 What is on disk, wherever the process dies: rows and checkpoint are one transaction, so the view
 is the fold of the log up to its checkpoint, and the next process folds what follows it. What
 was folded and not committed is folded again. Nothing is ever acknowledged on account of a
-view, so it is committed late: 200 ms after a change, or at 2,000 changed rows.
+view, so it is committed late: a second after a change, or at 2,000 changed rows.
 
 Folding is done on the event loop, between other things; the disk is waited for in a thread.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar, TypeVarTuple
 
 from outlive.events import (
@@ -35,14 +36,16 @@ from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
 
 _log = get_logger()
 
-_COMMIT_AFTER: Final = 0.2  # seconds from a change: each flush competes with those of the log
+_COMMIT_AFTER: Final = 1.0  # seconds from a change: each flush competes with those of the log
 _COMMIT_AT: Final = 2_000  # rows
 _COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
 _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
 _PATIENCE: Final = 0.5  # seconds in which that is not worth a word: who had them lets go of them
 _SOON: Final = 0.05  # seconds after which that is looked at again
-_REST: Final = 0.02  # seconds in which records collect: woken seldom, it costs less
-_IDLE_REST: Final = 0.1  # the same, if there was nothing in the last ones that it wants
+_REST: Final = 0.01  # seconds in which records collect, if there were many in the last batch:
+_MANY: Final = 64  # what is kept until all views have it costs caches and the garbage collector;
+_LONG_REST: Final = 0.05  # the same, if there were fewer: woken seldom, it costs less
+_LULL_WITHIN: Final = 0.02  # then, for so long, until the log waits for its disk
 _PAGE: Final = 512  # records read at a time while it catches up:
 _BUSY: Final = 0.001  # where the others have had the loop for so many seconds since,
 _BEHIND: Final = 20  # the next page comes after so many times as long as this one took.
@@ -88,7 +91,6 @@ class FollowedView:
         self._hash = b""
         self._uncommitted = 0  # records
         self._left_at = 0.0  # when it had last folded, by the loop's time
-        self._idle = False  # whether there was nothing for it then
         self._hurries_at = 0.0  # when it has come after others for long enough
         self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
         self._trouble: OutliveError | None = None  # told to who asks
@@ -211,7 +213,6 @@ class FollowedView:
                     batch = await records.batch()
                     if records.lacks(self._wanted):  # Most views want none of a batch.
                         self._pass(batch)
-                        self._idle = True
                     else:
                         await self._fold_all(batch)
                     await self._rest(len(batch))
@@ -287,7 +288,6 @@ class FollowedView:
         """
         time = self._loop.time
         until = time() + _turn(time() - self._left_at)
-        self._idle = True
         for start in range(0, len(records), _SLICE):
             if start and (left_at := time()) >= until:
                 await self._breathe()
@@ -302,7 +302,6 @@ class FollowedView:
         wanted = wanted_of(records, self._wanted)
         if wanted:
             try:
-                self._idle = False
                 self._projection.apply(wanted, rows)
             except BaseException:
                 self._rows = None  # Half a batch is in them: nobody may see or commit that.
@@ -331,12 +330,18 @@ class FollowedView:
         if not self._waits or self._waiting or self._broken is not None:
             await self._breathe()
         else:
-            await self._sleep(_IDLE_REST if self._idle else _REST)
+            await self._sleep(_REST if folded >= _MANY else _LONG_REST)
+            if not self._waiting and self._broken is None:
+                await self._sleep(_LULL_WITHIN, or_lull_of=self._records)
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(
+        self, seconds: float, *, or_lull_of: Subscription[Record] | None = None
+    ) -> None:
         """Wait, unless somebody kicks."""
         self._resting = self._loop.create_future()
         timer = self._loop.call_later(seconds, _wake, self._resting)
+        if or_lull_of is not None:
+            or_lull_of.at_lull(partial(_wake, self._resting))
         try:
             await self._resting
         finally:
