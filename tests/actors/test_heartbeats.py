@@ -957,9 +957,7 @@ def test_each_end_has_its_function_whenever_the_process_dies(
             sim.crash()
         sim.advance("1s")
         if outcome == "aborted":
-            of_task = "task" in fields
-            cancel = (lambda rt: rt.tasks.cancel("hb_h:1")) if of_task else _cancel
-            sim.run(cancel)
+            sim.run(_cancel_task if "task" in fields else _cancel)
         if dies == "ended":
             sim.crash()
         sim.advance("60s")
@@ -972,6 +970,10 @@ def test_each_end_has_its_function_whenever_the_process_dies(
         before = len(calls.names)
         sim.advance("60s")
         assert len(calls.names) == before
+
+
+async def _cancel_task(rt: Runtime) -> bool:
+    return await rt.tasks.cancel("hb_h:1")
 
 
 async def _cancel(rt: Runtime) -> bool:

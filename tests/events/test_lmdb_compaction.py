@@ -246,9 +246,12 @@ def test_a_store_that_fails_is_told(
             assert buffers
             return env.begin(buffers=True)
 
+    def look(_: Path) -> int:
+        return said
+
     with monkeypatch.context() as patched:
         patched.setattr(log._reading, "_env", Full())
-        patched.setattr(space, "_errno_of_writing", lambda _: said)
+        patched.setattr(space, "_errno_of_writing", look)
         with pytest.raises(told):
             log.compact()
     log.compact()
