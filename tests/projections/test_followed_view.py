@@ -56,7 +56,7 @@ class Inputs:
             key = begun.input.encode()
             rows.put(key, (rows.get(key, int) or 0) + 1)
             if begun.input == "many":
-                for number in range(2_000):
+                for number in range(5_000):
                     rows.put(b"row %d" % number, 1)
                 if not self._mended:
                     start(self._log, "trouble")  # As any other thread may.

@@ -3,7 +3,7 @@
 What is on disk, wherever the process dies: rows and checkpoint are one transaction, so the view
 is the fold of the log up to its checkpoint, and the next process folds what follows it. What
 was folded and not committed is folded again. Nothing is ever acknowledged on account of a
-view, so it is committed late: a second after a change, or at 2,000 changed rows.
+view, so it is committed late: a second after a change, or at 5,000 changed rows.
 
 Folding is done on the event loop, between other things; the disk is waited for in a thread.
 """
@@ -37,7 +37,7 @@ from outlive.projections.views.store import Checkpoint, Damaged, Store, Unusable
 _log = get_logger()
 
 _COMMIT_AFTER: Final = 1.0  # seconds from a change: each flush competes with those of the log
-_COMMIT_AT: Final = 2_000  # rows
+_COMMIT_AT: Final = 5_000  # rows
 _COMMIT_RECORDS: Final = 10_000  # that changed nothing: they are not to be read again and again
 _AGAIN_AFTER: Final = 1.0  # seconds after its files could not be used
 _PATIENCE: Final = 0.5  # seconds in which that is not worth a word: who had them lets go of them
