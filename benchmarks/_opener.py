@@ -42,10 +42,17 @@ async def stand(folder: Path, runs: int) -> None:
         print((opened_ns - started_ns) / 1e6, (done_ns - started_ns) / 1e6, flush=True)
         line = await asyncio.to_thread(sys.stdin.readline)
         seconds = float(line)
-        while True:  # The view of runs may have to be built from the whole log, once.
-            with suppress(ViewBehind):
-                await runtime.runs.list(limit=1)
-                break
+        lists = (
+            runtime.runs.list,
+            runtime.tasks.list,
+            runtime.threads.list,
+            runtime.heartbeats.list,
+        )
+        for look_at in lists:
+            while True:  # Its view may have to be built from the whole log, once.
+                with suppress(ViewBehind):
+                    await look_at(limit=1)
+                    break
         used, began_ns = time.process_time(), time.monotonic_ns()
         await asyncio.sleep(seconds)
         elapsed = (time.monotonic_ns() - began_ns) / 1e9
