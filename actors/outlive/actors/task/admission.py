@@ -18,13 +18,15 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from outlive.events import StreamId
 
 Backpressure: TypeAlias = Literal["queue", "reject", "run_inline"]
 """What becomes of a task for which no slot is free."""
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """A task that waits for a slot. Of two with one priority, the lower `place` is the older."""
 
     task: StreamId
