@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from benchmarks._views import all_built
 from outlive.actors import (
     Agent,
     Background,
@@ -23,7 +24,7 @@ from outlive.actors import (
     tool,
 )
 from outlive.actors.task.entity import TASK
-from outlive.events import Commit, LmdbLog, TaskQueued, Value, ViewBehind, task_stream
+from outlive.events import Commit, LmdbLog, TaskQueued, Value, task_stream
 from outlive.events.ids import NO_VERSION
 
 AGENT: Final = "bench"
@@ -192,11 +193,7 @@ async def dispatch_some(folder: Path, tasks: int, at_once: int) -> float:
             all_entered.set()
 
     async with opened(folder, at_once, on_entry, gate=gate) as runtime:
-        for look in (runtime.runs.list, runtime.tasks.list):
-            while True:  # Its view is built from the whole log, once.
-                with suppress(ViewBehind):
-                    await look(limit=1)
-                    break
+        await all_built(runtime)
         await full.wait()
         assert entered == at_once, "nobody gets any further than the slots"
         used = time.process_time()

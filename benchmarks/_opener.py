@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
+from benchmarks._views import all_built
 from benchmarks._workload import agent
 from outlive.actors import Runtime, tool
-from outlive.events import ViewBehind
 
 
 async def stand(folder: Path, runs: int) -> None:
@@ -42,17 +41,7 @@ async def stand(folder: Path, runs: int) -> None:
         print((opened_ns - started_ns) / 1e6, (done_ns - started_ns) / 1e6, flush=True)
         line = await asyncio.to_thread(sys.stdin.readline)
         seconds = float(line)
-        lists = (
-            runtime.runs.list,
-            runtime.tasks.list,
-            runtime.threads.list,
-            runtime.heartbeats.list,
-        )
-        for look_at in lists:
-            while True:  # Its view may have to be built from the whole log, once.
-                with suppress(ViewBehind):
-                    await look_at(limit=1)
-                    break
+        await all_built(runtime)
         used, began_ns = time.process_time(), time.monotonic_ns()
         await asyncio.sleep(seconds)
         elapsed = (time.monotonic_ns() - began_ns) / 1e9

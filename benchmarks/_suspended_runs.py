@@ -22,9 +22,10 @@ import random
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from benchmarks._views import all_built
 from outlive.actors import (
     Agent,
     ModelError,
@@ -35,7 +36,7 @@ from outlive.actors import (
     Turn,
     tool,
 )
-from outlive.events import ModelCallFailed, ViewBehind
+from outlive.events import ModelCallFailed
 
 _STARTERS = 50
 _ANSWERED: dict[str, asyncio.Event] = {}
@@ -64,10 +65,7 @@ async def _open(folder: Path) -> AsyncGenerator[Runtime]:
 
 async def _memory_at_rest(runtime: Runtime) -> int:
     """Return the KiB of anonymous memory once nothing is left to do."""
-    while True:  # The view of runs follows the log.
-        with suppress(ViewBehind):
-            await runtime.runs.list(limit=1)
-            break
+    await all_built(runtime)
     assert not runtime.live(), "a run that waits is in memory"
     gc.collect()
     await asyncio.sleep(0.2)
