@@ -66,12 +66,17 @@ class Options(msgspec.Struct):
     rounds: int | None
     folder: Path
     profile: bool
+    mastra: Path | None = None
 
 
 def options(
-    doc: str | None, arguments: Sequence[str] | None = None, *, profile: bool = False
+    doc: str | None,
+    arguments: Sequence[str] | None = None,
+    *,
+    profile: bool = False,
+    mastra: bool = False,
 ) -> Options:
-    """Read the command line that all benchmarks have; `--profile` where it is offered."""
+    """Read the command line that all have; `--profile` and `--mastra` where they are offered."""
     question = (doc or "").partition("\n")[0]
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -85,6 +90,10 @@ def options(
     )
     if profile:
         parser.add_argument("--profile", action="store_true", help="show where our time goes")
+    if mastra:
+        parser.add_argument(
+            "--mastra", type=Path, metavar="FOLDER", help="measure the Mastra in there as well"
+        )
     given = parser.parse_args(arguments)
     return Options(
         json=given.json,
@@ -92,6 +101,7 @@ def options(
         rounds=given.rounds,
         folder=given.dir,
         profile=profile and given.profile,
+        mastra=given.mastra if mastra else None,
     )
 
 
