@@ -65,10 +65,15 @@ def markdown(reports: Sequence[Report]) -> str:
         )
         seen.setdefault(there, []).append(where.loop_ms)
     machines = [
-        f"{there} A million rounds of a Python loop took {min(ms):.0f} to {max(ms):.0f} ms there."
+        f"{there} A million rounds of a Python loop took {_span(ms)} ms there."
         for there, ms in seen.items()
     ]
     return "\n".join([*lines, "", *machines])
+
+
+def _span(values: list[float]) -> str:
+    """Return the least and the greatest, or one number if they look the same."""
+    return " to ".join(dict.fromkeys(f"{value:.0f}" for value in (min(values), max(values))))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
