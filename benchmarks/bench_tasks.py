@@ -20,8 +20,8 @@ entered again, with their recovery durable.
 
 Everything of ours is durable (fsync on). The figures of Mastra were taken once, on the machine for
 which the targets are: a durable commit by hand took 0.09 ms on it. So 0.5 ms is 0.56 of Mastra's;
-`--mastra FOLDER` measures it here, in turn with ours, and compares (see _mastra.py). Nothing of
-Mastra's is flushed to the disk.
+`--mastra FOLDER` measures it here, in turn with ours, and compares (see _mastra.py). Mastra flushes
+its file 15 times for 300 tasks, ours once or more for each.
 """
 
 from __future__ import annotations
