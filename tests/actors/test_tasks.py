@@ -20,6 +20,7 @@ from outlive.actors import (
     Retry,
     Runtime,
     ScriptedModel,
+    SyncToolContext,
     TaskHooks,
     Tool,
     ToolCall,
@@ -464,6 +465,39 @@ def test_a_task_without_progress_has_timed_out_and_one_with_progress_has_not() -
     assert stalled.status == "timed_out"
     assert stalled.error is not None
     assert stalled.error.message.startswith("no progress within 3 s")
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"done": float("nan")}, ValueError),
+        ({"done": 1.0, "total": float("inf")}, ValueError),
+        ({"done": "half"}, TypeError),
+        ({"done": 1.0, "note": b"half"}, TypeError),
+    ],
+)
+def test_progress_that_nobody_could_show_is_refused_and_the_tool_goes_on(
+    told: dict[str, Any], error: type[Exception]
+) -> None:
+    @tool(read_only=True, background=Background())
+    async def crawl_on(ctx: ToolContext) -> str:
+        with pytest.raises(error):
+            await ctx.progress(**told)
+        return "went on"
+
+    @tool(read_only=True, background=Background())
+    def crawl_in_a_thread(ctx: SyncToolContext) -> str:
+        with pytest.raises(error):
+            ctx.progress(**told)
+        return "went on"
+
+    machine = Machine()
+
+    async def work(rt: Runtime) -> list[TaskInfo]:
+        return [await enqueued(rt, name) for name in ("crawl_on", "crawl_in_a_thread")]
+
+    found = machine.run(work, agent(tools=[crawl_on, crawl_in_a_thread]))
+    assert [(info.result, info.progress) for info in found] == [("went on", None)] * 2
 
 
 def failing(times: int, **how: Any) -> Tool[..., Any]:

@@ -223,7 +223,7 @@ def test_the_report_says_which_promise_was_missed() -> None:
     assert lines[3] == f"| fast | ≥ 0.500 x |  | 0.800 x | {source} |"
     assert lines[-1] == (
         "c, 2 cores, 8 GiB, Linux k, ext4; python 3.11; 2026-01-01. "
-        "A million rounds of a Python loop took 50 to 50 ms there."
+        "A million rounds of a Python loop took 50 ms there."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -135,6 +136,14 @@ class _Context:
 
     def _ask(self, key: object, payload: object, answer_type: Any) -> _Question:
         return _Question(self._attempt, self._new(key, self._asked), payload, answer_type)
+
+    def _report(self, done: float, total: float | None, note: str) -> None:
+        for name, value in (("done", done), ("total", 0.0 if total is None else total)):
+            if not math.isfinite(value):
+                raise ValueError(f"progress is told in finite numbers: {name} is {value!r}")
+        if not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"note is text, not {type(note).__name__}")
+        self._attempt.report_progress(done, total, note)
 
     def _new(self, key: object, used: set[str]) -> str:
         if not isinstance(key, str) or not key:
@@ -293,8 +302,9 @@ class ToolContext(_Context):
 
         Raises:
             AttemptEnded: this attempt was given up meanwhile.
+            TypeError, ValueError: `done` or `total` is no finite number, or `note` no text.
         """
-        self._attempt.report_progress(done, total, note)
+        self._report(done, total, note)
 
 
 class SyncToolContext(_Context):
@@ -337,7 +347,7 @@ class SyncToolContext(_Context):
         """Tell observers how far this call is. See `ToolContext.progress`."""
 
         async def report() -> None:
-            self._attempt.report_progress(done, total, note)
+            self._report(done, total, note)
 
         self._wait_for(report())
 

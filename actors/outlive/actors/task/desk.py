@@ -196,8 +196,9 @@ class Desk:
         reason = ""
         if verdict == "reject":
             reason = (
-                f"{self._admission.holding} background tasks run and {self._admission.queued} wait "
-                "already: try again later"
+                "too many background tasks already: "
+                f"running {self._admission.holding}, waiting {self._admission.queued}; "
+                "try again later"
             )
         self._last_place += 1
         place = self._places[task] = Place(verdict, reason, self._last_place, turn)
