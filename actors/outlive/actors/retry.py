@@ -53,7 +53,8 @@ class Retry(msgspec.Struct, frozen=True):
     by up to `jitter` (a share, 0.1 = 10 %) in either direction. `retry_on` names kinds of
     failure (`"timeout"`, `"error"`) or exception types (`"ConnectionError"`, without module),
     with all that inherit from them; None: what may pass, that is errors and timeouts of a tool,
-    and of a model what it says.
+    and of a model what it says. An attempt that is cut off at its deadline is a `"timeout"`, and
+    no exception; a `TimeoutError` that a tool raises itself is an `"error"`.
     The spread is drawn from what is being retried, not from a random number, so that a replay
     comes to the same instant.
 
