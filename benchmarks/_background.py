@@ -93,8 +93,19 @@ async def enqueue_many(
     return ids
 
 
-async def one_by_one(folder: Path, tasks: int) -> tuple[list[float], list[float]]:
-    """Return the milliseconds from `enqueue` to the body, and from a model's call to the body."""
+class Begins(msgspec.Struct):
+    """Milliseconds until a task's body is entered, a task each, with nothing else going on."""
+
+    asked: list[float] = []
+    """From the call of `enqueue`."""
+    acknowledged: list[float] = []
+    """From its return: less than 0 where the body was entered before it."""
+    called: list[float] = []
+    """From a model's answer."""
+
+
+async def one_by_one(folder: Path, tasks: int) -> Begins:
+    """Return how soon tasks begin, one after the other."""
     entered = asyncio.Event()
     at_ns = {0: 0, -1: 0}
 
@@ -103,21 +114,23 @@ async def one_by_one(folder: Path, tasks: int) -> tuple[list[float], list[float]
         if number == 0:
             entered.set()
 
-    asked: list[float] = []
-    called: list[float] = []
+    found = Begins()
     async with opened(folder, 20, on_entry) as runtime:
         for _ in range(tasks + 1):
             began_ns = time.perf_counter_ns()
             task = await enqueue(runtime, 0)
+            acknowledged_ns = time.perf_counter_ns()
             await entered.wait()
-            asked.append((at_ns[0] - began_ns) / 1e6)
+            found.asked.append((at_ns[0] - began_ns) / 1e6)
+            found.acknowledged.append((at_ns[0] - acknowledged_ns) / 1e6)
             await runtime.tasks.wait(task)
             entered.clear()
             result = await runtime.run(AGENT, "go")
             assert result.status == "completed", result
-            called.append((at_ns[0] - at_ns[-1]) / 1e6)
+            found.called.append((at_ns[0] - at_ns[-1]) / 1e6)
             entered.clear()
-    return asked[1:], called[1:]  # The first ones warm up.
+    # The first ones warm up.
+    return Begins(found.asked[1:], found.acknowledged[1:], found.called[1:])
 
 
 class Took(msgspec.Struct, frozen=True):

@@ -41,9 +41,13 @@ class Mastra:
         self._node = node
         self.version: Final = msgspec.json.decode(package.read_bytes(), type=_Package).version
 
-    def begins_ms(self, tasks: int) -> list[float]:
-        """Return the milliseconds from `enqueue` to the tool, one task after the other."""
-        return msgspec.json.decode(self._run("begins", tasks), type=list[float])
+    def begins_ms(self, tasks: int) -> tuple[list[float], list[float]]:
+        """Return the milliseconds from the call of `enqueue` to the tool, and from its return.
+
+        One task after the other.
+        """
+        said = self._run("begins", tasks)
+        return msgspec.json.decode(said, type=tuple[list[float], list[float]])
 
     def all_s(self, tasks: int, at_once: int, nap: float) -> float:
         """Return the seconds from the first `enqueue` until all tasks are over."""

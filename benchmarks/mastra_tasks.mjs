@@ -1,7 +1,8 @@
 // The side of Mastra in `bench_tasks`: its background tasks, in a LibSQL file, each with a tool
 // that does next to nothing. Prints one line of JSON.
 //
-//     node mastra_tasks.mjs MODULES FOLDER begins COUNT        milliseconds from `enqueue` to the tool, one by one
+//     node mastra_tasks.mjs MODULES FOLDER begins COUNT        milliseconds to the tool, one by one:
+//                                                     from `enqueue`, and from its return
 //     node mastra_tasks.mjs MODULES FOLDER all COUNT AT_ONCE NAP_MS   seconds until all are over
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
@@ -37,20 +38,22 @@ function enqueue(number, execute, onComplete) {
 }
 
 async function begins(tasks) {
-  const found = [];
+  const asked = [];
+  const acknowledged = [];
   for (let number = 0; number <= tasks; number += 1) {
-    let entered;
+    let entered, returned;
     const began = performance.now();
     await new Promise((over, failed) => {
       const execute = async () => {
         entered = performance.now();
         return number;
       };
-      enqueue(number, execute, over).catch(failed);
+      enqueue(number, execute, over).then(() => (returned = performance.now()), failed);
     });
-    found.push(entered - began);
+    asked.push(entered - began);
+    acknowledged.push(entered - returned);
   }
-  return found.slice(1); // The first one warms up.
+  return [asked.slice(1), acknowledged.slice(1)]; // The first ones warm up.
 }
 
 async function all(tasks) {
