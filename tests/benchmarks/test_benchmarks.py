@@ -124,7 +124,7 @@ MEASURES: dict[str, tuple[Measure, set[str], int]] = {
     "subscribers": (subscribers, {"observers in", "observers", "commits/s"}, 0),
     "suspended": (suspended, {"waiting runs", "open after, ms", "answer p50, ms"}, 4),
     "heartbeats": (heartbeats, {"heartbeats", "reopened after, s", "idle, % of a core"}, 6),
-    "tasks": (tasks, {"from", "p50 ms", "p99 ms", "least ms"}, 5),
+    "tasks": (tasks, {"from", "p50 ms", "p99 ms", "least ms"}, 6),
     "verify": (verifying, {"commits a transaction", "events", "s", "hashes alone, s"}, 1),
     "observe": (observe, {"observers in", "observers", "from ack p50 ms", "floor p99 ms"}, 2),
     "processes": (processes, {"owner", "p50 ms", "slowest ms"}, 4),
